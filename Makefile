@@ -1,0 +1,50 @@
+# nomad-driver-exec2: 'make' builds, 'make run' shows it at work, 'make test' runs every test.
+# On a fresh Debian 12 with Swift 6, 'make run' and 'make test' install what is missing.
+
+PYTHON = PYTHONDONTWRITEBYTECODE=1 .build/venv/bin/python
+
+.PHONY: build run test chaos bench-recovery protos lint format clean deps run-deps test-deps
+
+build:
+	@.ci/install-dependencies --check build
+	swift build -c release
+
+run: run-deps build
+	examples/http/run.sh
+
+test: test-deps
+	@Tests/run-all
+
+# As root: EXEC2_CHAOS_KILLS (1000) kills of the Driver while tasks of every kind run. EXEC2_CHAOS_SEED
+# repeats the choices of a run, EXEC2_CHAOS_TASKS changes the number of tasks.
+chaos: test-deps build
+	$(PYTHON) Tests/conformance/chaos.py
+
+# As root: how long a fresh Driver takes to recover 1000 running tasks.
+bench-recovery: test-deps build
+	$(PYTHON) Tests/bench/recovery.py
+
+# The messages of Protos/ as C, committed in Sources/CMessages.
+protos:
+	.ci/generate-messages
+
+lint:
+	.ci/lint
+
+format:
+	swift format --in-place --parallel --recursive Sources Tests Package.swift
+	gofmt -w Tests/goplugin
+
+deps: test-deps
+	.ci/install-dependencies vm
+
+run-deps:
+	@.ci/install-dependencies build run
+
+# A test run that cannot even begin ends like any other that fails.
+test-deps:
+	@.ci/install-dependencies build run test || { echo; echo "0 passed, 1 failed"; exit 1; }
+
+# Tests that ran through sudo leave files of root's.
+clean:
+	rm -rf .build || sudo rm -rf .build

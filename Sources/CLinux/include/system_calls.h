@@ -1,0 +1,102 @@
+// System calls and constants that libc's Swift import lacks (they need _GNU_SOURCE) or that are
+// variadic or macros, which Swift cannot call. Each returns what libc does, with errno set, unless
+// it says otherwise.
+#ifndef SYSTEM_CALLS_H
+#define SYSTEM_CALLS_H
+
+#include <poll.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+/// O_PATH, and the namespace flags of clone(2): macros behind _GNU_SOURCE.
+extern const int EXEC2_O_PATH;
+extern const uint64_t EXEC2_CLONE_NEWNS, EXEC2_CLONE_NEWIPC, EXEC2_CLONE_NEWPID;
+
+/// open(2) and openat(2): variadic in C.
+int exec2_open(const char *path, int flags, mode_t mode);
+int exec2_openat(int folder, const char *path, int flags, mode_t mode);
+
+/// openat2(2) that follows no symlink anywhere in `path`; beneath: and does not leave `folder`
+/// (no libc wrapper).
+int exec2_open_no_symlinks(int folder, const char *path, int flags, int beneath);
+
+/// pipe2(2) and fcntl(2)'s F_DUPFD_CLOEXEC: behind _GNU_SOURCE and variadic.
+int exec2_pipe2(int descriptors[2], int flags);
+int exec2_duplicate(int descriptor, int least);
+
+/// memfd_create(2), close-on-exec: behind _GNU_SOURCE.
+int exec2_memfd(const char *name);
+
+/// pidfd_open(2) and pidfd_send_signal(2): no libc wrapper in Debian 12's headers for Swift.
+int exec2_pidfd_open(pid_t pid);
+int exec2_pidfd_send_signal(int pidfd, int signal);
+
+/// Reaps the child behind a pidfd (waitid(2), P_PIDFD); 0 when reaped or when it was none of ours.
+int exec2_pidfd_reap(int pidfd);
+
+/// signalfd(2) for one signal, non-blocking and close-on-exec; blocks the signal.
+int exec2_signalfd(int signal);
+
+/// timerfd(2) on CLOCK_MONOTONIC, non-blocking and close-on-exec.
+int exec2_timerfd(void);
+int exec2_timerfd_set(int timer, uint64_t nanoseconds); // 0 disarms
+
+/// epoll(7): the event structure is packed and holds a union, which Swift cannot lay out.
+int exec2_epoll_create(void);
+int exec2_epoll_add(int epoll, int descriptor, uint32_t events, uint64_t token);
+int exec2_epoll_remove(int epoll, int descriptor);
+struct exec2_ready {
+    uint32_t events;
+    uint64_t token;
+};
+int exec2_epoll_wait(int epoll, struct exec2_ready *ready, int capacity, int milliseconds);
+extern const uint32_t EXEC2_EPOLLIN;
+/// eventfd(2), non-blocking and close-on-exec.
+int exec2_eventfd(void);
+
+/// The type of an open file (S_ISFIFO and the like are macros).
+enum exec2_file_type { EXEC2_FILE_REGULAR, EXEC2_FILE_FOLDER, EXEC2_FILE_FIFO, EXEC2_FILE_CHARACTER, EXEC2_FILE_OTHER };
+struct exec2_file_facts {
+    enum exec2_file_type type;
+    uint64_t device, inode, size;
+    uint64_t special_device; // st_rdev
+    uint32_t owner, mode;
+};
+int exec2_fstat(int descriptor, struct exec2_file_facts *facts);
+
+/// Whether the descriptor is on a cgroup v2 file system (fstatfs(2) and its magic number): 1, 0 or -1.
+int exec2_is_cgroup2(int descriptor);
+
+/// flock(2), exclusive, without waiting.
+int exec2_lock(int descriptor);
+
+/// fallocate(2): behind _GNU_SOURCE.
+int exec2_reserve(int descriptor, uint64_t bytes);
+
+/// landlock_create_ruleset(2) for file rights only, and landlock_add_rule(2) for an O_PATH
+/// descriptor: no libc wrapper, and Debian 12's headers lack newer rights.
+int exec2_landlock_create(uint64_t handled_rights, uint64_t scoped);
+int exec2_landlock_add_path(int ruleset, int path, uint64_t rights);
+
+/// Decodes a wait status (W* are macros): the exit code, and the signal or 0.
+void exec2_wait_status(int status, int *exit_code, int *signal);
+
+/// prctl(2), PR_SET_NAME: variadic.
+int exec2_set_process_name(const char *name);
+
+/// Sets a signal's disposition to "ignore" (sigaction's handler is a union).
+int exec2_ignore_signal(int signal);
+
+/// SIGRTMIN and SIGRTMAX: macros that call functions.
+int exec2_signal_realtime_least(void);
+int exec2_signal_realtime_greatest(void);
+
+/// errno, a macro in C.
+int exec2_errno(void);
+
+/// clock_gettime(2) in nanoseconds: what both sides compare times in.
+uint64_t exec2_realtime(void);
+uint64_t exec2_monotonic(void);
+
+#endif

@@ -1,0 +1,15 @@
+// Every generated message. Written by .ci/generate-messages, like all files of this target.
+
+#include "attribute.pb-c.h"
+#include "base.pb-c.h"
+#include "driver.pb-c.h"
+#include "executor.pb-c.h"
+#include "goplugin.pb-c.h"
+#include "hclspec.pb-c.h"
+#include "health.pb-c.h"
+#include "recoverable.pb-c.h"
+#include "status.pb-c.h"
+#include "google/protobuf/any.pb-c.h"
+#include "google/protobuf/duration.pb-c.h"
+#include "google/protobuf/empty.pb-c.h"
+#include "google/protobuf/timestamp.pb-c.h"

@@ -1,0 +1,47 @@
+import Glibc
+import Shared
+
+/// `check`: whether this host is fit, line by line.
+enum CheckCommand {
+    static let options = [
+        CommandOption(
+            name: "executor", value: "PATH",
+            help: "where nomad-driver-exec2-executor is, as the plugin's executor_path says it"),
+        CommandOption(name: "help", letter: "h", help: "show this help"),
+    ]
+
+    /// The report: a line for each check, its name and what was found in columns; what to do stands under
+    /// the failing line, or under the last of neighbours that have one remedy.
+    /// - Parameter colour: Whether `ok` and `FAIL` are coloured (ECMA-48), for a terminal.
+    static func report(_ checks: [HostCheck], colour: Bool) -> String {
+        let width = checks.map(\.name.count).max() ?? 0
+        var text = ""
+        for (index, check) in checks.enumerated() {
+            let mark = check.ok ? "ok  " : "FAIL"
+            let shown = colour ? "\u{1B}[\(check.ok ? 32 : 31)m\(mark)\u{1B}[0m" : mark
+            let gap = String(repeating: " ", count: width - check.name.count + 2)
+            text += "\(shown)  \(check.name)\(gap)\(check.detail)\n"
+            let next = index + 1 < checks.count ? checks[index + 1].remedy : nil
+            if let remedy = check.remedy, remedy != next { text += "      -> \(remedy)\n" }
+        }
+        let failed = checks.filter { !$0.ok }.count
+        let outcome =
+            failed == 0
+            ? "This host is fit for the exec2 driver." : "\(failed) of \(checks.count) checks failed."
+        return "\(text)\n\(outcome)\n"
+    }
+
+    /// - Returns: The exit status.
+    static func execute(_ words: [String]) throws(UsageError) -> Int32 {
+        let (found, rest) = try OptionScanner(options: options).scan(words)
+        if found.contains(where: { $0.name == "help" }) {
+            Console.write(HelpText.check)
+            return 0
+        }
+        if let word = rest.first { throw UsageError("check takes no argument, and there is \(quoted(word))") }
+        let checks = HostCheck.all(
+            HostFacts.gather(executorPath: found.last { $0.name == "executor" }?.value))
+        Console.write(report(checks, colour: isatty(STDOUT_FILENO) == 1 && getenv("NO_COLOR") == nil))
+        return checks.allSatisfy(\.ok) ? 0 : 1
+    }
+}

@@ -1,0 +1,77 @@
+import Glibc
+import Shared
+
+/// The program when a person has started it.
+enum CommandLineTool {
+    /// Exit statuses of the tool itself. Those of `run` are like env(1)'s and timeout(1)'s: 125 keeps out
+    /// of the way of what a command answers.
+    enum ExitStatus {
+        static let usage: Int32 = 2
+        static let runFailed: Int32 = 125
+    }
+
+    /// Does what the command line says and ends the process. To be called on the first thread.
+    /// - Parameter words: With the program's own name.
+    static func main(_ words: [String], environment: [String: String]) -> Never {
+        Console.openMissingStreams()
+        signal(SIGPIPE, SIG_IGN)
+        do throws(UsageError) {
+            exit(try perform(Array(words.dropFirst()), environment))
+        } catch {
+            Console.complain("\(error.text); see nomad-driver-exec2 --help")
+            exit(ExitStatus.usage)
+        }
+    }
+
+    private static func perform(
+        _ words: [String], _ environment: [String: String]
+    ) throws(UsageError) -> Int32 {
+        let (found, rest) = try OptionScanner(options: HelpText.topLevelOptions).scan(words)
+        if found.contains(where: { $0.name == "help" }) {
+            Console.write(HelpText.program)
+            return 0
+        }
+        if !found.isEmpty {
+            Console.write("nomad-driver-exec2 \(driverVersion)\n")
+            return 0
+        }
+        switch rest.first {
+        case nil:
+            Console.write(HelpText.program)
+            return 0
+        case "run"?: return run(Array(rest.dropFirst()), environment)
+        case "check"?: return try CheckCommand.execute(Array(rest.dropFirst()))
+        case let word?:
+            throw UsageError("there is no command \(quoted(word)): run and check are the commands")
+        }
+    }
+
+    private static func run(_ words: [String], _ environment: [String: String]) -> Int32 {
+        let options: RunOptions
+        do throws(UsageError) {
+            guard let given = try RunOptions(words, folder: currentFolder(), environment: environment) else {
+                Console.write(HelpText.run)
+                return 0
+            }
+            options = given
+        } catch {
+            Console.complain("\(error.text); see nomad-driver-exec2 run --help")
+            return ExitStatus.runFailed
+        }
+        let signals: StopSignals
+        do throws(SystemError) {
+            signals = try StopSignals()
+        } catch {
+            Console.complain(error.text)
+            return ExitStatus.runFailed
+        }
+        Task.detached { exit(await RunCommand(options: options, signals: signals).execute()) }
+        while true { pause() }
+    }
+
+    private static func currentFolder() -> String {
+        guard let path = getcwd(nil, 0) else { return "/" }
+        defer { free(path) }
+        return String(cString: path)
+    }
+}

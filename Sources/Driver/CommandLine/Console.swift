@@ -1,0 +1,48 @@
+import Glibc
+import Shared
+
+/// The standard streams of the tool.
+enum Console {
+    /// Opens what the caller has closed of the standard streams: another file in their place would get
+    /// what is meant for them.
+    static func openMissingStreams() {
+        while true {
+            let number = open("/dev/null", O_RDWR)
+            if number > STDERR_FILENO {
+                close(number)
+                return
+            }
+            if number < 0 { return }
+        }
+    }
+
+    /// Writes to stdout; whoever closed it does not want to know.
+    static func write(_ text: String) { write(text, to: STDOUT_FILENO) }
+
+    /// One line on stderr that says what went wrong and who says so.
+    static func complain(_ sentence: String) { write("nomad-driver-exec2: \(sentence)\n", to: STDERR_FILENO) }
+
+    private static func write(_ text: String, to descriptor: Int32) {
+        var text = text
+        _ = text.withUTF8 { writeAll(UnsafeRawBufferPointer($0), to: descriptor) }
+    }
+
+    /// Writes all bytes, however long the reader takes; the error that ended it, or nil.
+    static func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> Errno? {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let part = UnsafeRawBufferPointer(rebasing: rest)
+            let count = retrying { Glibc.write(descriptor, part.baseAddress, part.count) }
+            if count >= 0 {
+                rest = rest.dropFirst(count)
+            } else if Errno.last == .wouldBlock {
+                // Somebody who shares the stream has made it non-blocking.
+                var wait = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                poll(&wait, 1, -1)
+            } else {
+                return .last
+            }
+        }
+        return nil
+    }
+}

@@ -1,0 +1,90 @@
+/// What `--help` shows.
+enum HelpText {
+    static let program = """
+        Usage: nomad-driver-exec2 run [option...] [--] command [argument...]
+               nomad-driver-exec2 check [option...]
+
+        The exec2 task driver of the Nomad agent, which starts it as a plugin: put it,
+        with nomad-driver-exec2-executor beside it, into the agent's plugin_dir.
+        Started by a person it is a tool with the same engine.
+
+        Commands:
+          run    run a command in the sandbox that a task has
+          check  tell whether this host is fit for the driver
+
+        Options:
+        \(options(topLevelOptions))
+        "nomad-driver-exec2 run --help" and "... check --help" tell more.
+
+        """
+
+    static let run = """
+        Usage: nomad-driver-exec2 run [option...] [--] command [argument...]
+
+        Runs a command as a task of Nomad's runs: as a user without rights of its own, in
+        process, mount and IPC namespaces of its own and a cgroup with its limits, and
+        reaching only the paths that are unveiled (Landlock). Its output comes through,
+        its stdin is /dev/null. It starts in a new folder with local, secrets, tmp and
+        alloc in it, all its own and removed at the end.
+
+        Options:
+        \(options(RunOptions.table))
+        SIGINT (Ctrl-C), SIGTERM, SIGHUP and SIGQUIT go to the command, which is killed
+        after the kill timeout; a second one kills it at once. Nothing of it is left.
+
+        Exit status: the command's own; 128+n where signal n ended it; 127 where the
+        command is not found, 126 where it cannot be executed; 125 where
+        nomad-driver-exec2 itself failed, and then it says why.
+
+        Example:
+          nomad-driver-exec2 run --unveil r:/etc/mime.types --unveil r:/srv/www \\
+              python3 -m http.server --directory /srv/www
+
+        """
+
+    static let check = """
+        Usage: nomad-driver-exec2 check [option...]
+
+        Tells for each thing that the driver needs whether this host has it, and what
+        to do where it has not. Exit status: 0 where all is there, 1 where not.
+
+        Options:
+        \(options(CheckCommand.options))
+        """
+
+    static let topLevelOptions = [
+        CommandOption(name: "version", letter: "V", help: "show the version"),
+        CommandOption(name: "help", letter: "h", help: "show this help; after a command, the command's"),
+    ]
+
+    /// One line or more for each option: its forms, and what it does from `column` on.
+    static func options(_ options: [CommandOption], column: Int = 28, width: Int = 80) -> String {
+        var text = ""
+        for option in options {
+            var forms = "  " + (option.letter.map { "-\($0), " } ?? "    ") + "--" + option.name
+            if let value = option.value { forms += " " + value }
+            if forms.count > column - 2 {
+                text += forms + "\n"
+                forms = ""
+            }
+            for line in lines(of: option.help, width: width - column) {
+                text += forms + String(repeating: " ", count: column - forms.count) + line + "\n"
+                forms = ""
+            }
+        }
+        return text
+    }
+
+    /// Broken at spaces; a word that is too long stands alone.
+    private static func lines(of text: String, width: Int) -> [String] {
+        var lines: [String] = []
+        for word in text.split(separator: " ") {
+            if let last = lines.last, last.count + 1 + word.count <= width {
+                lines[lines.count - 1] = last + " " + word
+            } else {
+                lines.append(String(word))
+            }
+        }
+        return lines
+    }
+}

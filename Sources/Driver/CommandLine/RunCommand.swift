@@ -1,0 +1,165 @@
+import Glibc
+import Shared
+
+/// `run`: one command, as a task of the engine's that nobody but this process knows.
+struct RunCommand: Sendable {
+    /// Why the tool itself failed.
+    private struct Failure: Error {
+        let text: String
+
+        init(_ text: String) { self.text = text }
+    }
+
+    let options: RunOptions
+    let signals: StopSignals
+
+    /// Runs the command to its end and removes everything; returns the exit status.
+    func execute() async -> Int32 {
+        do throws(Failure) {
+            return try await run()
+        } catch {
+            Console.complain(error.text)
+            return CommandLineTool.ExitStatus.runFailed
+        }
+    }
+
+    private func run() async throws(Failure) -> Int32 {
+        guard geteuid() == 0 else {
+            throw Failure("run needs to be root, for namespaces, cgroups and other users' ids: use sudo")
+        }
+        let executor = try executor()
+        let user = try user()
+        let name = "nomad-driver-exec2-run-\(getpid())-" + String(UInt32.random(in: .min ... .max), radix: 16)
+        let stop = RunStop(timeoutSeconds: options.killTimeoutSeconds)
+        let result: Result<TaskEnd, Failure>
+        do throws(SystemError) {
+            let reactor = try Reactor()
+            try signals.watch(on: reactor) { stop.request($0) }
+            let table = TaskTable(reactor: reactor, log: log)
+            let folders = try RunFolders(name: name, user: user, stateParent: options.stateParent)
+            let cgroup = RunCgroup(
+                in: CgroupHierarchy.onHost(), name: name, controllers: RunLimits.controllers(for: options))
+            defer {
+                cgroup.remove(Console.complain)
+                folders.remove(Console.complain)
+            }
+            let outputs = try [(folders.stdoutPipe, STDOUT_FILENO), (folders.stderrPipe, STDERR_FILENO)].map {
+                (path, stream) throws(SystemError) in
+                try OutputCopy(path, to: stream) { stop.outputFailed($0) }
+            }
+            result = await runTask(in: table, folders, cgroup, user, executor, stop)
+            stop.ended(outputs)
+            for output in outputs { await output.finish() }
+        } catch {
+            throw Failure(error.text)
+        }
+        return status(try result.get(), stop)
+    }
+
+    /// Starts the task, waits for its end, and has the engine remove what is its own.
+    private func runTask(
+        in table: TaskTable, _ folders: RunFolders, _ cgroup: RunCgroup, _ user: TaskUser,
+        _ executor: ExecutorSearch, _ stop: RunStop
+    ) async -> Result<TaskEnd, Failure> {
+        do throws(Failure) {
+            let specification = try specification(folders, cgroup, user)
+            let task: SupervisedTask
+            do throws(StartError) {
+                task = try await table.start(
+                    id: RunFolders.taskName, name: RunFolders.taskName, specification,
+                    stateFolder: folders.stateFolder, executor: executor)
+            } catch {
+                throw Failure(error.text)
+            }
+            stop.started(task)
+            let end = await task.ended.wait()
+            do throws(TaskError) {
+                try await table.destroy(RunFolders.taskName, force: true, stateFolder: folders.stateFolder)
+            } catch {
+                throw Failure(error.text)
+            }
+            // Only the end of this Swift task would end the wait, and nothing cancels that.
+            guard let end else { throw Failure("the wait for the command's end was broken off") }
+            return .success(end)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func specification(
+        _ folders: RunFolders, _ cgroup: RunCgroup, _ user: TaskUser
+    ) throws(Failure) -> LaunchSpecification {
+        let megahertz = ClientTopology.ofThisHost().megahertzPerCore
+        let limits = RunLimits(options, obstacles: cgroup.obstacles, megahertzPerCore: megahertz)
+        limits.notices.forEach(Console.complain)
+
+        var request = TaskRequest()
+        request.allocDir = folders.root
+        request.name = RunFolders.taskName
+        request.allocID = RunFolders.allocID
+        request.environment = ["PATH": LaunchPlanning.defaultPath]
+            .merging(options.environment) { _, given in given }
+            .merging(folders.variables) { _, own in own }
+        request.stdoutPath = folders.stdoutPipe
+        request.stderrPath = folders.stderrPipe
+        request.resources = limits.resources
+        request.cgroup = cgroup.path
+        if let path = options.networkNamespace { request.network = .group(path: path) }
+
+        var configuration = PluginConfiguration()
+        configuration.unveilDefaults = options.unveilDefaults
+        let planning = LaunchPlanning(configuration: configuration, megahertzPerCore: megahertz)
+        let command = TaskOptions(
+            command: options.command, arguments: options.arguments, unveil: [],
+            oomScoreAdjustment: options.oomScoreAdjustment)
+        do throws(StartError) {
+            var specification = try planning.specification(for: request, options: command, user: user)
+            specification.unveil += options.unveil.map { .init(rule: $0, origin: "option --unveil") }
+            if let folder = options.workDir { specification.workDir = folder }
+            return specification
+        } catch {
+            throw Failure(error.text)
+        }
+    }
+
+    private func executor() throws(Failure) -> ExecutorSearch {
+        let search = ExecutorSearch(
+            ExecutorSearch.candidates(configured: options.executorPath, driver: ExecutorSearch.driverPath()))
+        guard search.found != nil else {
+            throw Failure(
+                "\(search.missesText); install \(ExecutorSearch.fileName) beside nomad-driver-exec2, or say with "
+                    + "--executor where it is")
+        }
+        return search
+    }
+
+    private func user() throws(Failure) -> TaskUser {
+        do throws(TaskUserError) {
+            return try TaskUser.resolve(options.user ?? Self.dynamicUser)
+        } catch {
+            throw Failure(error.description)
+        }
+    }
+
+    /// One that no other run has at the same time, above those that a client hands out (80000 to 89999).
+    private static var dynamicUser: String { "nomad-\(90_000 + getpid() % 10_000)" }
+
+    /// Without --verbose, nowhere: what matters comes back as errors.
+    private var log: Logger {
+        Logger(name: "exec2", sink: options.isVerbose ? .standardError : LogSink(descriptor: -1))
+    }
+
+    private func status(_ end: TaskEnd, _ stop: RunStop) -> Int32 {
+        if let error = end.error { Console.complain(error) }
+        if end.oomKilled { Console.complain("the kernel has killed the command for want of memory") }
+        if let error = stop.writeError {
+            Console.complain("cannot write the command's output: \(error.text)")
+            return CommandLineTool.ExitStatus.runFailed
+        }
+        switch end {
+        case .recorded(let record): return record.exitCode
+        // What is not known is not made up.
+        case .lost: return CommandLineTool.ExitStatus.runFailed
+        }
+    }
+}

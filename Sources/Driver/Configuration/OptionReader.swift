@@ -1,0 +1,92 @@
+/// The options of one configuration, taken from MessagePack by name and type.
+///
+/// No bytes at all and nil are a configuration without options; an option that is nil is not given; what nobody
+/// asks for is ignored, so that a newer host may send more.
+struct OptionReader {
+    let scope: ConfigurationScope
+    private var values: [String: MessagePackValue] = [:]
+
+    init(_ scope: ConfigurationScope, messagePack bytes: [UInt8]) throws(ConfigurationError) {
+        self.scope = scope
+        if bytes.isEmpty { return }
+        let value: MessagePackValue
+        do {
+            value = try MessagePackDecoder.decode(bytes)
+        } catch {
+            throw ConfigurationError(scope: scope, problem: .malformed(error))
+        }
+        switch value {
+        case .null: return
+        case .map(let pairs):
+            for pair in pairs {
+                guard let name = pair.key.text else {
+                    throw ConfigurationError(scope: scope, problem: .nameNotText(found: pair.key.description))
+                }
+                values[name] = pair.value
+            }
+        default: throw ConfigurationError(scope: scope, problem: .notAMap(found: value.description))
+        }
+    }
+
+    func bool(_ option: String) throws(ConfigurationError) -> Bool? {
+        guard let value = given(option) else { return nil }
+        guard case .bool(let bool) = value else {
+            throw invalid(option, value.description, "must be true or false")
+        }
+        return bool
+    }
+
+    /// - Parameter requirement: What the option must be, for the error.
+    func text(_ option: String, requirement: String) throws(ConfigurationError) -> String? {
+        guard let value = given(option) else { return nil }
+        return try text(of: value, option, item: nil, requirement: requirement)
+    }
+
+    func texts(_ option: String) throws(ConfigurationError) -> [String]? {
+        guard let value = given(option) else { return nil }
+        guard case .array(let items) = value else {
+            throw invalid(option, value.description, "must be a list of texts")
+        }
+        var texts: [String] = []
+        for (index, item) in items.enumerated() {
+            texts.append(try text(of: item, option, item: index + 1, requirement: "must be text"))
+        }
+        return texts
+    }
+
+    func wholeNumber(_ option: String, in range: ClosedRange<Int64>) throws(ConfigurationError) -> Int64? {
+        guard let value = given(option) else { return nil }
+        guard let number = value.wholeNumber, range.contains(number) else {
+            throw invalid(
+                option, value.description,
+                "must be a whole number from \(range.lowerBound) to \(range.upperBound)")
+        }
+        return number
+    }
+
+    /// The error for an option whose value has the right type and is wrong all the same.
+    func invalid(
+        _ option: String, item: Int? = nil, _ value: String, _ requirement: String
+    ) -> ConfigurationError {
+        ConfigurationError(
+            scope: scope,
+            problem: .invalid(option: option, item: item, value: value, requirement: requirement))
+    }
+
+    private func given(_ option: String) -> MessagePackValue? {
+        if let value = values[option], value != .null { value } else { nil }
+    }
+
+    private func text(
+        of value: MessagePackValue, _ option: String, item: Int?, requirement: String
+    ) throws(ConfigurationError) -> String {
+        guard let text = value.text else {
+            throw invalid(option, item: item, value.description, requirement)
+        }
+        // Where the text ends up, in a path or an argument of execve, it would end at the NUL.
+        if text.utf8.contains(0) {
+            throw invalid(option, item: item, value.description, "must not have a NUL character in it")
+        }
+        return text
+    }
+}

@@ -1,0 +1,16 @@
+/// What one option of a configuration is, for the host that parses the HCL: its name, its type as a type
+/// expression (`bool`, `number`, `string`, `list(string)`), whether it must be given, and its default as HCL text.
+struct OptionSchema: Equatable, Sendable {
+    let name: String
+    let type: String
+    let required: Bool
+    /// HCL text (`true`, `[]`, strings with their quotes), nil where an option that is not given stays unset.
+    let defaultLiteral: String?
+
+    init(_ name: String, _ type: String, required: Bool = false, defaultLiteral: String? = nil) {
+        self.name = name
+        self.type = type
+        self.required = required
+        self.defaultLiteral = defaultLiteral
+    }
+}

@@ -1,0 +1,58 @@
+import Shared
+
+/// What the operator set in the plugin's block of the agent's configuration.
+struct PluginConfiguration: Equatable, Sendable {
+    /// Whether tasks reach the default paths (`UnveilDefault`) and their own folders without being given them.
+    var unveilDefaults = true
+    /// What every task may reach besides.
+    var unveilPaths: [UnveilRule] = []
+    /// Whether a job may unveil paths of its own choice.
+    var unveilByTask = false
+    /// Where the Executor is; nil to look for it in the usual places.
+    var executorPath: String?
+    /// The folder of the tasks' state folders.
+    var stateFolder = "/run/nomad-driver-exec2"
+    /// Seconds after the plugin's configuration until a running task that no host has ever claimed is
+    /// ended; 0: never.
+    var orphanGrace: UInt64 = 30
+
+    /// Every option at its default.
+    init() {}
+
+    /// - Parameter bytes: `SetConfigRequest.msgpack_config`; empty where the operator configured nothing.
+    init(messagePack bytes: [UInt8]) throws(ConfigurationError) {
+        let options = try OptionReader(.plugin, messagePack: bytes)
+        unveilDefaults = try options.bool("unveil_defaults") ?? unveilDefaults
+        unveilByTask = try options.bool("unveil_by_task") ?? unveilByTask
+        for (index, text) in (try options.texts("unveil_paths") ?? []).enumerated() {
+            do {
+                unveilPaths.append(try UnveilRule(parsing: text))
+            } catch {
+                throw options.invalid("unveil_paths", item: index + 1, quoted(text), error.reason)
+            }
+        }
+        executorPath = try Self.path("executor_path", in: options, of: "a file")
+        if let seconds = try options.wholeNumber("orphan_grace", in: 0...86_400) { orphanGrace = UInt64(seconds) }
+        stateFolder = try Self.path("state_dir", in: options, of: "a folder") ?? stateFolder
+    }
+
+    static let schema = [
+        OptionSchema("unveil_defaults", "bool", defaultLiteral: "true"),
+        OptionSchema("unveil_paths", "list(string)", defaultLiteral: "[]"),
+        OptionSchema("unveil_by_task", "bool", defaultLiteral: "false"),
+        OptionSchema("executor_path", "string"),
+        OptionSchema("orphan_grace", "number", defaultLiteral: "30"),
+        OptionSchema("state_dir", "string", defaultLiteral: "\"/run/nomad-driver-exec2\""),
+    ]
+
+    private static func path(
+        _ option: String, in options: OptionReader, of kind: String
+    ) throws(ConfigurationError) -> String? {
+        let requirement = "must be the absolute path of \(kind)"
+        guard let path = try options.text(option, requirement: requirement) else { return nil }
+        if path.utf8.first != 0x2F || path.utf8.allSatisfy({ $0 == 0x2F }) {
+            throw options.invalid(option, quoted(path), requirement)
+        }
+        return path
+    }
+}

@@ -1,0 +1,43 @@
+import CLinux
+import Shared
+
+/// Something about a task that an operator should see in `alloc status`.
+struct TaskEvent: Equatable, Sendable {
+    let taskID: String
+    let taskName: String
+    /// Nanoseconds since the epoch.
+    let time: Int64
+    let message: String
+
+    /// The allocation, which a task id begins with: `<alloc id>/<task name>/<8 hex digits>`.
+    var allocID: String { String(taskID.prefix { $0 != "/" }) }
+}
+
+extension TaskEvent {
+    /// What is worth telling of a task's end; nil for an ordinary one.
+    /// - Parameter memory: The limit and the greatest use of its cgroup in bytes, as far as known.
+    static func message(about end: TaskEnd, memory: (limit: UInt64?, peak: UInt64?)) -> String? {
+        switch end {
+        case .lost(let reason, _): return reason
+        case .recorded(let record):
+            if let error = record.execError { return execution(error, record.execProgram, record.exitCode) }
+            if record.oomKilled { return outOfMemory(memory.limit, memory.peak) }
+            return end.error
+        }
+    }
+
+    private static func execution(_ error: Errno, _ program: String, _ exitCode: Int32) -> String {
+        let what =
+            error == .noSuchFile ? "the command was not found" : "the command cannot be executed: \(error.text)"
+        return "\(what) (\(program)); exit code \(exitCode)"
+    }
+
+    private static func outOfMemory(_ limit: UInt64?, _ peak: UInt64?) -> String {
+        var text = "the kernel has killed a process of the task for want of memory"
+        if let limit { text += "; the limit is \(megabytes(limit)) MB (memory.max)" }
+        if let peak { text += ", the most that was used is \(megabytes(peak)) MB" }
+        return text
+    }
+
+    private static func megabytes(_ bytes: UInt64) -> UInt64 { (bytes + (1 << 19)) >> 20 }
+}

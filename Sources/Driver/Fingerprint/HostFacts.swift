@@ -1,0 +1,58 @@
+import CLinux
+import Glibc
+import Shared
+
+/// What decides whether this host can run tasks.
+struct HostFacts: Equatable, Sendable {
+    var effectiveUser: uid_t
+    /// uname(2): "Linux".
+    var systemName: String
+    /// uname(2): "6.18.44-amd64".
+    var kernelRelease: String
+    /// Nil where cgroup v2 is not mounted.
+    var cgroup: CgroupHierarchy?
+    var landlock: LandlockSupport
+    var executor: ExecutorSearch
+
+    enum LandlockSupport: Equatable, Sendable {
+        /// The kernel's version of the interface.
+        case version(Int)
+        /// The kernel was built without it (ENOSYS).
+        case notBuiltIn
+        /// It was not enabled at boot (EOPNOTSUPP).
+        case notEnabled
+        /// The question itself failed.
+        case unknown(Errno)
+
+        /// - Parameter answer: What `exec2_landlock_abi()` answered.
+        init(answer: Int32) {
+            self =
+                switch answer {
+                case 1...: .version(Int(answer))
+                case -ENOSYS, 0: .notBuiltIn
+                case -EOPNOTSUPP: .notEnabled
+                default: .unknown(Errno(rawValue: -answer))
+                }
+        }
+    }
+
+    /// The facts of this host, now.
+    /// - Parameter executorPath: The plugin's configured `executor_path`.
+    static func gather(executorPath: String?) -> HostFacts {
+        var names = utsname()
+        uname(&names)
+        return HostFacts(
+            effectiveUser: geteuid(),
+            systemName: text(of: names.sysname),
+            kernelRelease: text(of: names.release),
+            cgroup: CgroupHierarchy.onHost(),
+            landlock: LandlockSupport(answer: exec2_landlock_abi()),
+            executor: ExecutorSearch(
+                ExecutorSearch.candidates(configured: executorPath, driver: ExecutorSearch.driverPath())))
+    }
+
+    /// The text in a fixed array of C's, up to its NUL.
+    private static func text<Array>(of array: Array) -> String {
+        withUnsafeBytes(of: array) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    }
+}

@@ -1,0 +1,32 @@
+import Glibc
+
+/// The life of the process as a plugin: from the handshake to the end of the server.
+struct PluginProcess: Sendable {
+    let log: Logger
+    /// Adds the plugin's own services to the server, before it listens.
+    let registerServices: @Sendable (RPCServer) throws(PluginError) -> Void
+
+    /// Serves until the agent or SIGTERM ends it. The first thread must call this, before others exist.
+    func serve(socketDirectory: String, announcesMultiplexing: Bool) throws(PluginError) {
+        PluginSignals.prepare()
+        DescriptorLimit.raise()
+        let output = try HandshakeOutput()
+        CoreLog.redirect()
+        let folder = try SocketFolder(below: socketDirectory)
+        defer { folder.remove() }
+        let server = RPCServer(log: log.named("rpc"))
+        PluginServices(log: log).register(on: server)
+        try registerServices(server)
+        do throws(RPCServerError) {
+            try server.listen(unixSocket: folder.socket)
+        } catch {
+            throw PluginError(error.description)
+        }
+        try PluginSignals.onTermination {
+            log.info("SIGTERM: the plugin ends, its tasks go on")
+            server.shutdown()
+        }
+        try output.announce(PluginHandshake.line(socket: folder.socket, announcesMultiplexing: announcesMultiplexing))
+        server.run()
+    }
+}

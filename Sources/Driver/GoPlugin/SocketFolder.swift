@@ -1,0 +1,59 @@
+import Glibc
+
+/// A fresh folder with an unguessable name that only this process's user can enter, for the socket
+/// through which root's work is ordered.
+struct SocketFolder: Sendable {
+    /// Longest path of a unix socket in bytes, without its NUL; see unix(7).
+    static let longestSocketPath = 107
+
+    let path: String
+    var socket: String { path + "/driver.sock" }
+
+    /// Makes the folder below `parent`.
+    init(below parent: String) throws(PluginError) {
+        try Self.check(parent)
+        let template = (parent == "/" ? "" : parent) + "/nomad-exec2-XXXXXX"
+        let length = template.utf8.count + "/driver.sock".utf8.count
+        guard length <= Self.longestSocketPath else {
+            throw PluginError(
+                "cannot make the plugin's socket below \(parent): its path would be \(length) bytes long, and the "
+                    + "kernel allows \(Self.longestSocketPath); point PLUGIN_UNIX_SOCKET_DIR or TMPDIR to a folder "
+                    + "with a shorter path")
+        }
+        var name = Array(template.utf8CString)
+        let made = name.withUnsafeMutableBufferPointer { name in name.baseAddress.map { mkdtemp($0) != nil } ?? false }
+        guard made else { throw PluginError("cannot make a folder for the plugin's socket below \(parent)", errno) }
+        path = name.withUnsafeBufferPointer { name in
+            String(decoding: name.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        }
+        // mkdtemp's 0700 is cut by the umask; a folder its owner cannot use would only fail later.
+        guard chmod(path, 0o700) == 0 else {
+            let error = PluginError("cannot set the mode of \(path)", errno)
+            rmdir(path)
+            throw error
+        }
+    }
+
+    /// Removes the socket, if it is still there, and the folder.
+    func remove() {
+        unlink(socket)
+        rmdir(path)
+    }
+
+    /// In a folder where others may rename, someone could put a folder and a socket of his own in
+    /// the place of ours and receive what the agent sends, secrets included.
+    private static func check(_ parent: String) throws(PluginError) {
+        var status = stat()
+        guard stat(parent, &status) == 0 else {
+            throw PluginError("cannot use \(parent) for the plugin's socket", errno)
+        }
+        guard status.st_mode & S_IFMT == S_IFDIR else {
+            throw PluginError("cannot use \(parent) for the plugin's socket: it is not a folder")
+        }
+        guard status.st_mode & (S_IWGRP | S_IWOTH) == 0 || status.st_mode & S_ISVTX != 0 else {
+            throw PluginError(
+                "cannot use \(parent) for the plugin's socket: others may write there, so they could replace the "
+                    + "socket; set its sticky bit (chmod +t) or point PLUGIN_UNIX_SOCKET_DIR to another folder")
+        }
+    }
+}

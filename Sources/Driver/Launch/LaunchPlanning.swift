@@ -1,0 +1,180 @@
+import Shared
+
+/// From a request to what the Executor is to do: all decisions, no effects.
+struct LaunchPlanning: Sendable {
+    let configuration: PluginConfiguration
+    /// What one core counts for, in MHz; nil where nobody knows.
+    let megahertzPerCore: UInt64?
+
+    /// Searched for a bare command where the task's environment has no PATH.
+    static let defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+    /// - Parameter user: The request's user, resolved.
+    func specification(
+        for request: TaskRequest, user: TaskUser
+    ) throws(StartError) -> LaunchSpecification {
+        try checkNames(of: request)
+        return try specification(for: request, options: options(of: request), user: user)
+    }
+
+    /// - Parameter options: In place of the request's driver configuration.
+    func specification(
+        for request: TaskRequest, options: TaskOptions, user: TaskUser
+    ) throws(StartError) -> LaunchSpecification {
+        let folders = folders(of: request)
+        var result = LaunchSpecification(user: user)
+        result.taskID = request.id
+        result.taskName = request.name
+        result.programs = programs(options.command, path: request.environment["PATH"])
+        result.arguments = [options.command.text] + options.arguments
+        result.environment = environment(request, user: user, folders)
+        result.workDir = folders.task
+        result.stdoutPath = request.stdoutPath
+        result.stderrPath = request.stderrPath
+        result.logRoot = request.allocDir
+        result.capabilities = user.uid == 0 ? Capability.forRoot : 0
+        result.oomScoreAdj = options.oomScoreAdjustment ?? 0
+        result.unveil = unveil(options, folders)
+        result.readOnly = readOnlyFolders(request, folders)
+        result.networkNamespace = try networkNamespace(request.network)
+        result.cgroup = request.cgroup
+        result.cgroupWrites = try cgroupWrites(request)
+        try refuseWhatIsNotSupported(request)
+        return result
+    }
+
+    /// What paths and variables are made of.
+    private func checkNames(of request: TaskRequest) throws(StartError) {
+        let parts = request.name.split(separator: "/", omittingEmptySubsequences: false)
+        if request.name.isEmpty || parts.count > 1 || request.name == "." || request.name == ".." {
+            throw StartError(
+                .permanent, "the task's name is \(quoted(request.name)): must be one part of a path, neither . nor ..")
+        }
+        if !request.allocDir.hasPrefix("/") {
+            throw StartError(
+                .permanent, "the task's alloc_dir is \(quoted(request.allocDir)): must be an absolute path")
+        }
+        if request.cgroup.isEmpty {
+            throw StartError(
+                .permanent,
+                "linux_resources.cpuset_cgroup is missing: the client must name the cgroup that it has made for the task"
+            )
+        }
+        for name in request.environment.keys where name.isEmpty || name.contains("=") {
+            throw StartError(
+                .permanent, "the environment variable \(quoted(name)) cannot be set: a name is not empty and has no =")
+        }
+    }
+
+    private func folders(of request: TaskRequest) -> TaskFolders {
+        TaskFolders(
+            environment: request.environment, allocDir: request.allocDir, allocID: request.allocID,
+            taskName: request.name)
+    }
+
+    private func options(of request: TaskRequest) throws(StartError) -> TaskOptions {
+        do throws(ConfigurationError) {
+            return try TaskOptions(
+                messagePack: request.driverConfig, plugin: configuration,
+                taskFolder: folders(of: request).task)
+        } catch {
+            throw StartError(.permanent, error.description)
+        }
+    }
+
+    /// A bare name is tried in every folder of PATH, as a shell does; relative folders are passed over.
+    private func programs(_ command: TaskOptions.Command, path: String?) -> [String] {
+        switch command {
+        case .path(let path): return [path]
+        case .name(let name):
+            let searched = path.flatMap { $0.isEmpty ? nil : $0 } ?? Self.defaultPath
+            return searched.split(separator: ":").filter { $0.hasPrefix("/") }.map { $0 + "/" + name }
+        }
+    }
+
+    /// The task's variables, and those that say who it is: what the client passes on of its own USER and
+    /// HOME is the agent's.
+    private func environment(_ request: TaskRequest, user: TaskUser, _ folders: TaskFolders) -> [String] {
+        var variables = request.environment
+        variables["USER"] = user.name
+        variables["HOME"] = user.home
+        variables["TMPDIR"] = folders.tmp
+        return variables.sorted { $0.key < $1.key }.map { $0.key + "=" + $0.value }
+    }
+
+    private func unveil(_ options: TaskOptions, _ folders: TaskFolders) -> [LaunchSpecification.Unveil] {
+        var result: [LaunchSpecification.Unveil] = []
+        if configuration.unveilDefaults {
+            result += UnveilDefault.paths.map { .init(rule: $0.rule, optional: true) }
+            result += folders.all.map {
+                .init(rule: UnveilRule(modes: .all, path: $0), optional: true, noSymlink: true)
+            }
+        }
+        result += configuration.unveilPaths.map { .init(rule: $0, origin: "plugin option unveil_paths") }
+        result += options.unveil.map { .init(rule: $0, origin: "task option unveil") }
+        return result
+    }
+
+    /// The logs, wherever the task sees them: it writes through descriptors and needs no path.
+    private func readOnlyFolders(
+        _ request: TaskRequest, _ folders: TaskFolders
+    ) -> [LaunchSpecification.ReadOnlyFolder] {
+        var result: [LaunchSpecification.ReadOnlyFolder] = []
+        func add(_ root: String, _ inside: String) {
+            let folder = LaunchSpecification.ReadOnlyFolder(root: root, inside: inside)
+            if !result.contains(folder) { result.append(folder) }
+        }
+        if !request.allocDir.isEmpty {
+            add(request.allocDir, "alloc/logs")
+            for path in [request.stdoutPath, request.stderrPath] where path.hasPrefix(request.allocDir + "/") {
+                let inside = path.dropFirst(request.allocDir.count + 1).split(separator: "/").dropLast()
+                if !inside.isEmpty { add(request.allocDir, inside.joined(separator: "/")) }
+            }
+        }
+        add(folders.alloc, "logs")
+        return result
+    }
+
+    private func networkNamespace(_ network: TaskRequest.Network) throws(StartError) -> String {
+        switch network {
+        case .host: return ""
+        case .group(let path):
+            if path.isEmpty {
+                throw StartError(
+                    .permanent, "network_isolation_spec has mode group, but no path of a network namespace")
+            }
+            return path
+        case .unsupported(let mode):
+            throw StartError(
+                .permanent,
+                "network_isolation_spec has mode \(mode), which this driver does not support (host and group are)")
+        }
+    }
+
+    private func cgroupWrites(_ request: TaskRequest) throws(StartError) -> [CgroupWrite] {
+        do throws(ResourceLimitError) {
+            return try ResourceLimits.writes(for: request.resources, megahertzPerCore: megahertzPerCore)
+        } catch {
+            throw StartError(.permanent, error.description)
+        }
+    }
+
+    /// Left out silently, these would be missing at three in the morning.
+    private func refuseWhatIsNotSupported(_ request: TaskRequest) throws(StartError) {
+        if request.mountCount > 0 {
+            throw StartError(.permanent, "the task has \(request.mountCount) mounts; this driver supports none yet")
+        }
+        if request.deviceCount > 0 {
+            throw StartError(.permanent, "the task has \(request.deviceCount) devices; this driver supports none yet")
+        }
+    }
+}
+
+extension TaskOptions.Command {
+    /// As the job wrote it.
+    var text: String {
+        switch self {
+        case .path(let text), .name(let text): text
+        }
+    }
+}

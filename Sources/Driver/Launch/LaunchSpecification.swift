@@ -1,0 +1,104 @@
+import CMessages
+import Shared
+
+/// Everything an Executor needs to start a task: the launch request as plain values.
+struct LaunchSpecification: Equatable, Sendable {
+    struct Unveil: Equatable, Sendable {
+        let rule: UnveilRule
+        /// Passed over where the path does not exist.
+        var optional = false
+        /// Refused where one of the path's last two parts is a symlink.
+        var noSymlink = false
+        /// Where the rule comes from, for errors: "plugin option unveil_paths"; nil for defaults.
+        var origin: String?
+    }
+
+    struct ReadOnlyFolder: Equatable, Sendable {
+        let root: String
+        let inside: String
+    }
+
+    var taskID = ""
+    var taskName = ""
+    var programs: [String] = []
+    var arguments: [String] = []
+    /// KEY=value.
+    var environment: [String] = []
+    var workDir = ""
+    var stdoutPath = ""
+    var stderrPath = ""
+    var logRoot = ""
+    var user: TaskUser
+    /// One bit each.
+    var capabilities: UInt64 = 0
+    var oomScoreAdj: Int32 = 0
+    var unveil: [Unveil] = []
+    var scopeAbstractSockets = true
+    var readOnly: [ReadOnlyFolder] = []
+    var networkNamespace = ""
+    var cgroup = ""
+    var cgroupWrites: [CgroupWrite] = []
+
+    /// The packed request.
+    func encoded(session: UInt64, folder: TaskFolder) -> [UInt8] {
+        Exec2__Executor__LaunchRequest.encoded { message, arena in
+            message.protocol = PipeProtocol.greatest
+            message.session = session
+            message.state_folder = arena.string(folder.path)
+            message.state_dir = arena.string(folder.stateFolder)
+            message.task_id = arena.string(taskID)
+            message.task_name = arena.string(taskName)
+            message.boot_id = arena.string(Boot.id)
+            (message.n_programs, message.programs) = arena.strings(programs)
+            (message.n_arguments, message.arguments) = arena.strings(arguments)
+            (message.n_environment, message.environment) = arena.strings(environment)
+            message.work_dir = arena.string(workDir)
+            message.stdout_path = arena.string(stdoutPath)
+            message.stderr_path = arena.string(stderrPath)
+            message.log_root = arena.string(logRoot)
+            message.user_id = user.uid
+            message.group_id = user.gid
+            (message.n_groups, message.groups) = arena.values(user.groups)
+            message.capabilities = capabilities
+            message.oom_score_adj = oomScoreAdj
+            message.scope_abstract_sockets = scopeAbstractSockets.wire
+            (message.n_unveil, message.unveil) = arena.messages(Exec2__Executor__UnveilPath.self, unveil) {
+                $0.path = arena.string($1.rule.path)
+                $0.modes = UInt32($1.rule.modes.rawValue)
+                $0.optional = $1.optional.wire
+                $0.no_symlink = $1.noSymlink.wire
+            }
+            (message.n_read_only, message.read_only) = arena.messages(
+                Exec2__Executor__ReadOnlyFolder.self, readOnly
+            ) {
+                $0.root = arena.string($1.root)
+                $0.inside = arena.string($1.inside)
+            }
+            message.network_namespace = arena.string(networkNamespace)
+            message.cgroup = arena.string(cgroup)
+            (message.n_cgroup_writes, message.cgroup_writes) = arena.messages(
+                Exec2__Executor__CgroupWrite.self, cgroupWrites
+            ) {
+                $0.file = arena.string($1.file)
+                $0.value = arena.string($1.value)
+                $0.optional = $1.mayBeMissing.wire
+            }
+        }
+    }
+}
+
+extension Exec2__Executor__LaunchRequest: WireMessage {
+    static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__launch_request__init(message) }
+}
+
+extension Exec2__Executor__UnveilPath: WireMessage {
+    static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__unveil_path__init(message) }
+}
+
+extension Exec2__Executor__ReadOnlyFolder: WireMessage {
+    static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__read_only_folder__init(message) }
+}
+
+extension Exec2__Executor__CgroupWrite: WireMessage {
+    static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__cgroup_write__init(message) }
+}

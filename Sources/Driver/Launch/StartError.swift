@@ -1,0 +1,87 @@
+import Glibc
+import Shared
+
+/// Why a task was not started: the sentence an operator reads in `alloc status`.
+struct StartError: Error, Sendable, Equatable {
+    enum Kind: Sendable, Equatable {
+        /// The request makes no sense, or names a task that is there already.
+        case invalidRequest, alreadyExists
+        /// Trying again changes nothing.
+        case permanent
+        /// A shortage that may pass: the client may try again by its restart policy.
+        case transient
+    }
+
+    let kind: Kind
+    let text: String
+
+    init(_ kind: Kind, _ text: String) {
+        self.kind = kind
+        self.text = text
+    }
+
+    var status: RPCStatus {
+        switch kind {
+        case .invalidRequest: RPCStatus(code: .invalidArgument, message: text)
+        case .alreadyExists: RPCStatus(code: .alreadyExists, message: text)
+        case .permanent: .startFailure(text, recoverable: false)
+        case .transient: .startFailure(text, recoverable: true)
+        }
+    }
+}
+
+extension StartError {
+    /// A system call of the Driver's own failed.
+    init(_ error: SystemError) {
+        self.init(Self.mayPass(error.errno) ? .transient : .permanent, error.text)
+    }
+
+    /// Shortages that end when others end.
+    static func mayPass(_ errno: Errno) -> Bool {
+        [EAGAIN, ENOMEM, EMFILE, ENFILE, ENOSPC].contains(errno.rawValue)
+    }
+
+    /// What the Executor reported, as a sentence with its remedy where one is known.
+    init(stage number: UInt32, _ errno: Errno, subject: String, specification: LaunchSpecification) {
+        let kind: Kind = Self.mayPass(errno) ? .transient : .permanent
+        guard let stage = LaunchStage(rawValue: number) else {
+            self.init(
+                kind,
+                "the Executor failed at stage \(number), which only a newer driver knows: \(errno.text)")
+            return
+        }
+        var text = "cannot \(stage.attempt)"
+        if !subject.isEmpty { text += " \(subject)" }
+        text += ": \(errno.text)"
+        if let hint = Self.hint(stage, errno, subject, specification) { text += "; \(hint)" }
+        self.init(kind, text)
+    }
+
+    private static func hint(
+        _ stage: LaunchStage, _ errno: Errno, _ subject: String, _ specification: LaunchSpecification
+    ) -> String? {
+        switch stage {
+        case .unveil:
+            guard let unveil = specification.unveil.first(where: { $0.rule.path == subject }) else { return nil }
+            if unveil.noSymlink { return "this folder of the task must be a folder, not a symlink" }
+            return unveil.origin.map { "it is named by the \($0): \(quoted(unveil.rule.text))" }
+        case .limit where errno == .noSuchFile:
+            return "the cgroup \(specification.cgroup) has no such file: its controller is not enabled there "
+                + "(cgroup.subtree_control of the parent)"
+        case .limit:
+            return "in the cgroup \(specification.cgroup)"
+        case .openCgroup where errno == .noSuchFile:
+            return "the client makes it before it starts a task"
+        case .cgroupIsNone: return "it is not on a cgroup v2 file system"
+        case .stdoutIsNoPipe, .stderrIsNoPipe: return "it must be a FIFO or /dev/null"
+        case .stdoutLog where errno == .tooManySymlinks, .stderrLog where errno == .tooManySymlinks:
+            return "a symlink in the path of a log is not followed, since a task could have put it there"
+        case .ruleset where errno.rawValue == ENOSYS || errno.rawValue == EOPNOTSUPP:
+            return "this kernel has no Landlock, or it is not among the lsm= of its command line"
+        case .workDir where errno == .permissionDenied:
+            return "user \(quoted(specification.user.name)) must be able to enter it"
+        case .enterNetwork where errno == .invalidArgument: return "it is no network namespace"
+        default: return nil
+        }
+    }
+}

@@ -1,0 +1,73 @@
+import CMessages
+
+/// What a StartTask asks for, as plain values (message TaskConfig).
+struct TaskRequest: Sendable {
+    enum Network: Equatable, Sendable {
+        case host
+        /// Enter the namespace at the path.
+        case group(path: String)
+        case unsupported(mode: String)
+    }
+
+    var id = ""
+    var name = ""
+    var allocID = ""
+    var user = ""
+    var driverConfig: [UInt8] = []
+    /// The job's and the devices' variables; the job's win.
+    var environment: [String: String] = [:]
+    var allocDir = ""
+    var stdoutPath = ""
+    var stderrPath = ""
+    var resources = RequestedResources()
+    var cgroup = ""
+    var network = Network.host
+    var mountCount = 0
+    var deviceCount = 0
+    var hasDNS = false
+}
+
+extension TaskRequest {
+    init(_ config: MessageView<Wire.TaskConfig>) {
+        id = config.id
+        name = config.name
+        allocID = config.alloc_id
+        user = config.user
+        driverConfig = config.msgpack_driver_config
+        environment = config.stringMap(\.n_device_env, \.device_env)
+            .merging(config.stringMap(\.n_env, \.env)) { _, job in job }
+        allocDir = config.alloc_dir
+        stdoutPath = config.stdout_path
+        stderrPath = config.stderr_path
+        mountCount = config.messages(\.n_mounts, \.mounts).count
+        deviceCount = config.messages(\.n_devices, \.devices).count
+        hasDNS = config.dns != nil
+        if let given = config.resources {
+            resources.cpuShares = given.allocated_resources?.cpu?.cpu_shares ?? 0
+            resources.memoryMB = given.allocated_resources?.memory?.memory_mb ?? 0
+            resources.memoryMaxMB = given.allocated_resources?.memory?.memory_max_mb ?? 0
+            resources.linux.cpuShares = given.linux_resources?.cpu_shares ?? 0
+            resources.linux.cpuQuota = given.linux_resources?.cpu_quota ?? 0
+            resources.linux.cpuPeriod = given.linux_resources?.cpu_period ?? 0
+            resources.linux.memoryLimitBytes = given.linux_resources?.memory_limit_bytes ?? 0
+            cgroup = given.linux_resources?.cpuset_cgroup ?? ""
+        }
+        network = Self.network(config.network_isolation_spec)
+    }
+
+    private static func network(_ spec: MessageView<Wire.NetworkIsolationSpec>?) -> Network {
+        guard let spec else { return .host }
+        switch spec.mode {
+        case HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__NETWORK_ISOLATION_SPEC__NETWORK_ISOLATION_MODE__HOST:
+            return .host
+        case HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__NETWORK_ISOLATION_SPEC__NETWORK_ISOLATION_MODE__GROUP:
+            return .group(path: spec.path)
+        case HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__NETWORK_ISOLATION_SPEC__NETWORK_ISOLATION_MODE__TASK:
+            return .unsupported(mode: "task")
+        case HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__NETWORK_ISOLATION_SPEC__NETWORK_ISOLATION_MODE__NONE:
+            return .unsupported(mode: "none")
+        default:
+            return .unsupported(mode: String(spec.mode.rawValue))
+        }
+    }
+}

@@ -1,0 +1,8 @@
+/// A value for one file of the task's cgroup.
+struct CgroupWrite: Equatable, Sendable {
+    /// The file's name in the cgroup's folder, such as `memory.max`.
+    let file: String
+    let value: String
+    /// Whether the file may be missing, and the write is then left out. An error of any other kind counts.
+    var mayBeMissing = false
+}

@@ -1,0 +1,129 @@
+import CMessages
+
+/// A received message, owner of the C structs that protobuf-c unpacked.
+///
+/// `@unchecked Sendable`: nothing writes to the structs after `init`, and they are freed once, when
+/// nobody refers to this object any more.
+final class DecodedMessage<Message: WireMessage>: @unchecked Sendable {
+    fileprivate let pointer: UnsafePointer<Message>
+
+    /// Checks and unpacks `bytes`. An empty array is an empty message.
+    init(_ bytes: [UInt8]) throws(MessageError) {
+        pointer = try Message.withDescriptor { (descriptor) throws(MessageError) in
+            try MessageValidator.validate(bytes.span, descriptor)
+            let unpacked = bytes.withUnsafeBufferPointer {
+                protobuf_c_message_unpack(descriptor, nil, $0.count, $0.baseAddress)
+            }
+            guard let unpacked else {
+                throw MessageError(path: [String(cString: descriptor.pointee.short_name)], reason: "is malformed")
+            }
+            return UnsafePointer(UnsafeRawPointer(unpacked).assumingMemoryBound(to: Message.self))
+        }
+    }
+
+    deinit {
+        protobuf_c_message_free_unpacked(
+            UnsafeMutableRawPointer(mutating: pointer).assumingMemoryBound(to: ProtobufCMessage.self), nil)
+    }
+
+    /// The message to read from.
+    var root: MessageView<Message> { MessageView(owner: self, pointer: pointer) }
+}
+
+/// A received message or submessage, by the names of its fields: text as `String`, bytes as
+/// `[UInt8]`, numbers and enums as they are, and a submessage as an optional view, because an absent
+/// one has no address. Lists and maps need both their fields: see `strings`, `messages`, `values`
+/// and `stringMap`; booleans: `isSet`. A raw pointer never comes out.
+///
+/// `@unchecked Sendable`: points into the structs of `owner`, which never change and live as long.
+@dynamicMemberLookup
+struct MessageView<Message: WireMessage>: @unchecked Sendable {
+    fileprivate let owner: AnyObject
+    fileprivate let pointer: UnsafePointer<Message>
+
+    subscript(dynamicMember field: KeyPath<Message, UnsafeMutablePointer<CChar>?>) -> String {
+        pointer.pointee[keyPath: field].map { String(cString: $0) } ?? ""
+    }
+
+    subscript(dynamicMember field: KeyPath<Message, ProtobufCBinaryData>) -> [UInt8] {
+        let data = pointer.pointee[keyPath: field]
+        return Array(UnsafeBufferPointer(start: data.data, count: data.data == nil ? 0 : data.len))
+    }
+
+    subscript<Submessage: WireMessage>(
+        dynamicMember field: KeyPath<Message, UnsafeMutablePointer<Submessage>?>
+    ) -> MessageView<Submessage>? {
+        pointer.pointee[keyPath: field].map { MessageView<Submessage>(owner: owner, pointer: UnsafePointer($0)) }
+    }
+
+    subscript<Value: WireScalar>(dynamicMember field: KeyPath<Message, Value>) -> Value {
+        pointer.pointee[keyPath: field]
+    }
+
+    /// An enum; a value that is not among its cases is possible.
+    subscript<Value: RawRepresentable>(dynamicMember field: KeyPath<Message, Value>) -> Value
+    where Value.RawValue: FixedWidthInteger {
+        pointer.pointee[keyPath: field]
+    }
+
+    /// A boolean field.
+    func isSet(_ field: KeyPath<Message, protobuf_c_boolean>) -> Bool {
+        pointer.pointee[keyPath: field] != 0
+    }
+
+    /// A list of text: `strings(\.n_servers, \.servers)`.
+    func strings(
+        _ count: KeyPath<Message, Int>,
+        _ list: KeyPath<Message, UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?>
+    ) -> [String] {
+        elements(count, list).map { $0.map { String(cString: $0) } ?? "" }
+    }
+
+    /// A list of messages: `messages(\.n_mounts, \.mounts)`.
+    func messages<Element: WireMessage>(
+        _ count: KeyPath<Message, Int>,
+        _ list: KeyPath<Message, UnsafeMutablePointer<UnsafeMutablePointer<Element>?>?>
+    ) -> [MessageView<Element>] {
+        elements(count, list).compactMap { element in
+            element.map { MessageView<Element>(owner: owner, pointer: UnsafePointer($0)) }
+        }
+    }
+
+    /// A list of numbers or enums: `values(\.n_node_ids, \.node_ids)`.
+    func values<Element>(
+        _ count: KeyPath<Message, Int>, _ list: KeyPath<Message, UnsafeMutablePointer<Element>?>
+    ) -> [Element] {
+        Array(elements(count, list))
+    }
+
+    /// A map of text to text: `stringMap(\.n_env, \.env)`; of a key given twice the last counts.
+    func stringMap<Entry: WireStringEntry>(
+        _ count: KeyPath<Message, Int>,
+        _ list: KeyPath<Message, UnsafeMutablePointer<UnsafeMutablePointer<Entry>?>?>
+    ) -> [String: String] {
+        var map: [String: String] = [:]
+        for case .some(let entry) in elements(count, list) {
+            let key = entry.pointee.key.map { String(cString: $0) } ?? ""
+            map[key] = entry.pointee.value.map { String(cString: $0) } ?? ""
+        }
+        return map
+    }
+
+    private func elements<Element>(
+        _ count: KeyPath<Message, Int>, _ list: KeyPath<Message, UnsafeMutablePointer<Element>?>
+    ) -> UnsafeBufferPointer<Element> {
+        let start = pointer.pointee[keyPath: list]
+        return UnsafeBufferPointer(start: start, count: start == nil ? 0 : pointer.pointee[keyPath: count])
+    }
+
+    /// For `MessageArena.borrow`.
+    var parts: (owner: AnyObject, pointer: UnsafePointer<Message>) { (owner, pointer) }
+}
+
+/// A number of a message.
+protocol WireScalar {}
+extension Int32: WireScalar {}
+extension Int64: WireScalar {}
+extension UInt32: WireScalar {}
+extension UInt64: WireScalar {}
+extension Double: WireScalar {}

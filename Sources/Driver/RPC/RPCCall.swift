@@ -1,0 +1,212 @@
+import CGRPC
+import Synchronization
+
+/// One call, from its arrival until its last operation has completed.
+///
+/// Every operation is started under the lock and none after `ended` was set, so that a call the
+/// server counts as gone can never touch the completion queue again: gRPC aborts the process when an
+/// operation is started on a queue that was shut down.
+final class RPCCall: Sendable {
+    typealias Waiter = UnsafeContinuation<Result<[UInt8]?, RPCStatus>, Never>
+    typealias Sender = UnsafeContinuation<Result<Void, RPCStatus>, Never>
+
+    /// What is known of the next request.
+    enum Reception {
+        case idle
+        /// A receive operation is under way; the waiter is nil when it gave up.
+        case receiving(Waiter?)
+        /// A request whose reader gave up waiting (nil: the end of the stream).
+        case arrived([UInt8]?)
+    }
+
+    struct PendingSend {
+        let id: UInt64
+        let message: OutgoingMessage
+        var sender: Sender?
+    }
+
+    struct State {
+        var task: Task<Void, Never>?
+        var cancelled = false
+        /// The status is on its way: nothing more may be started.
+        var ended = false
+        var metadataSent = false
+        /// Operations started and not completed.
+        var operations = 0
+        var reception = Reception.idle
+        /// The first one is under way, the others wait for it.
+        var sends: [PendingSend] = []
+        var nextSend: UInt64 = 0
+    }
+
+    let method: String
+    private let core: CoreObject
+    private let log: Logger
+    private let gone: @Sendable (RPCCall) -> Void
+    let state = Mutex(State())
+
+    /// Takes over the reference `core`. `gone` is called once, after the last operation of
+    /// the call has completed.
+    init(core: CoreObject, method: String, log: Logger, gone: @escaping @Sendable (RPCCall) -> Void) {
+        self.core = core
+        self.method = method
+        self.log = log
+        self.gone = gone
+    }
+
+    deinit { grpc_call_unref(core.pointer) }
+
+    // MARK: - Life
+
+    /// Begins the call: watches for its cancellation and runs the handler.
+    func begin(_ handler: RPCHandler) {
+        watchForCancellation()
+        switch handler {
+        case .unary(let answer):
+            receive { call, request in
+                call.run { () throws(RPCStatus) in .some(try await answer(request)) }
+            }
+        case .serverStreaming(let answer):
+            receive { call, request in
+                call.sendInitialMetadata()
+                call.run { () throws(RPCStatus) in
+                    try await answer(request, RPCResponseStream(call: call))
+                    return nil
+                }
+            }
+        case .bidirectional(let answer):
+            sendInitialMetadata()
+            run { [self] () throws(RPCStatus) in
+                try await answer(RPCRequestStream(call: self), RPCResponseStream(call: self))
+                return nil
+            }
+        }
+    }
+
+    /// Ends a call for which there is no handler.
+    func refuse(_ status: RPCStatus) {
+        watchForCancellation()
+        end(.failure(status))
+    }
+
+    /// Cancels the handler; a call that still waits for its request is ended.
+    func cancel(_ reason: RPCStatus) {
+        let (task, waitsForRequest) = state.withLock { state in
+            state.cancelled = true
+            return (state.task, state.task == nil && !state.ended)
+        }
+        // Not under the lock: the cancellation handlers of the task take it.
+        task?.cancel()
+        if waitsForRequest { end(.failure(reason)) }
+    }
+
+    private func run(_ body: @escaping @Sendable () async throws(RPCStatus) -> [UInt8]?) {
+        let cancelled: Task<Void, Never>? = state.withLock { state in
+            guard !state.ended else { return nil }
+            let task = Task.detached {
+                do throws(RPCStatus) {
+                    self.end(.success(try await body()))
+                } catch {
+                    self.end(.failure(error))
+                }
+            }
+            state.task = task
+            return state.cancelled ? task : nil
+        }
+        cancelled?.cancel()
+    }
+
+    private func watchForCancellation() {
+        let cancelled = CoreOutput<Int32>(0)
+        var operation = grpc_op()
+        operation.op = GRPC_OP_RECV_CLOSE_ON_SERVER
+        operation.data.recv_close_on_server.cancelled = cancelled.pointer
+        state.withLock { state in
+            _ = start([operation], &state) { call, _ in
+                if cancelled.pointer.pointee != 0 { call.cancel(.clientGone) }
+            }
+        }
+    }
+
+    /// Receives the one request of a call and hands it on, on the queue's thread.
+    private func receive(_ then: @escaping @Sendable (RPCCall, [UInt8]) -> Void) {
+        let message = IncomingMessage.incoming()
+        state.withLock { state in
+            _ = start([receiveOperation(message)], &state) { call, succeeded in
+                if succeeded, let request = message.bytes() {
+                    then(call, request)
+                } else {
+                    call.end(.failure(RPCStatus(code: .internalError, message: "\(call.method): no request came")))
+                }
+            }
+        }
+    }
+
+    private func end(_ result: Result<[UInt8]?, RPCStatus>) {
+        let ending = Ending(result)
+        let (abandoned, last): ([Sender], Bool) = state.withLock { state in
+            guard !state.ended else { return ([], false) }
+            state.ended = true
+            state.task = nil
+            var operations: [grpc_op] = []
+            if !state.metadataSent { operations.append(Self.initialMetadata) }
+            state.metadataSent = true
+            operations += ending.operations
+            if !start(operations, &state, then: { _, _ in ending.keep() }) {
+                grpc_call_cancel(core.pointer, nil)
+            }
+            let waiting = state.sends.dropFirst().compactMap(\.sender)
+            state.sends = Array(state.sends.prefix(1))
+            return (waiting, state.operations == 0)
+        }
+        for sender in abandoned { sender.resume(returning: .failure(.clientGone)) }
+        if last { gone(self) }
+    }
+
+    // MARK: - Operations
+
+    /// Starts operations as one batch. Must be called with the lock held (`state` is its content).
+    func start(
+        _ operations: [grpc_op], _ state: inout State,
+        then: @escaping @Sendable (RPCCall, _ succeeded: Bool) -> Void
+    ) -> Bool {
+        let tag = CompletionTag { [self] succeeded in
+            then(self, succeeded)
+            let last = self.state.withLock { state in
+                state.operations -= 1
+                return state.ended && state.operations == 0
+            }
+            if last { gone(self) }
+        }.handOver()
+        let error = grpc_call_start_batch(core.pointer, operations, operations.count, tag, nil)
+        guard error == GRPC_CALL_OK else {
+            CompletionTag.takeBack(tag)
+            log.error(
+                "cannot start an operation of a call", ["method": method, "grpc_call_error": Int(error.rawValue)])
+            return false
+        }
+        state.operations += 1
+        return true
+    }
+
+    func receiveOperation(_ message: IncomingMessage) -> grpc_op {
+        var operation = grpc_op()
+        operation.op = GRPC_OP_RECV_MESSAGE
+        operation.data.recv_message.recv_message = message.pointer
+        return operation
+    }
+
+    private static var initialMetadata: grpc_op {
+        var operation = grpc_op()
+        operation.op = GRPC_OP_SEND_INITIAL_METADATA
+        return operation
+    }
+
+    /// Tells the client at once that its stream is open, before there is a message for it.
+    private func sendInitialMetadata() {
+        state.withLock { state in
+            guard !state.ended, !state.metadataSent else { return }
+            state.metadataSent = start([Self.initialMetadata], &state) { _, _ in }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+/// What answers a method. Every call runs in a Swift task of its own; the task is cancelled when the
+/// client cancels the call, when its deadline passes, when the connection breaks and when the server
+/// shuts down. A handler must not block its thread for long: all calls share a few threads.
+enum RPCHandler: Sendable {
+    /// One request, one response.
+    case unary(@Sendable ([UInt8]) async throws(RPCStatus) -> [UInt8])
+    /// One request, any number of responses; the call ends when the handler returns.
+    case serverStreaming(@Sendable ([UInt8], RPCResponseStream) async throws(RPCStatus) -> Void)
+    /// Requests and responses independently of each other; the call ends when the handler returns.
+    case bidirectional(@Sendable (RPCRequestStream, RPCResponseStream) async throws(RPCStatus) -> Void)
+}
+
+/// The requests of a streaming call.
+struct RPCRequestStream: Sendable {
+    let call: RPCCall
+
+    /// The next request, or nil when the client has sent its last.
+    ///
+    /// One task at a time may wait. Throws `cancelled` when the call or the waiting task is
+    /// cancelled; in the latter case the request that arrives later is kept for the next reader.
+    func next() async throws(RPCStatus) -> [UInt8]? {
+        try await call.nextRequest()
+    }
+}
+
+/// The responses of a streaming call.
+struct RPCResponseStream: Sendable {
+    let call: RPCCall
+
+    /// Sends one message and waits until flow control has let it pass, so that a slow reader slows
+    /// its sender and nothing piles up. Several tasks may send at once; messages leave in order of
+    /// the calls. Throws `cancelled` when the call or the waiting task is cancelled.
+    func send(_ message: [UInt8]) async throws(RPCStatus) {
+        try await call.send(message)
+    }
+}

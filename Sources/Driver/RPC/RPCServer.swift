@@ -1,0 +1,232 @@
+import CGRPC
+import Synchronization
+
+/// Why the server cannot listen.
+struct RPCServerError: Error, Sendable, CustomStringConvertible {
+    let description: String
+}
+
+/// A gRPC server on a unix socket, on gRPC's C core: one thread in `run`, every call a Swift task.
+final class RPCServer: Sendable {
+    /// How long calls may take to end by themselves once the server shuts down, and how long gRPC
+    /// may then take to end them. Together below the two seconds after which go-plugin's client kills.
+    static let gracePeriodMilliseconds: Int64 = 1000
+    static let abandonPeriodMilliseconds: Int64 = 500
+    /// Calls that gRPC may take in before this process looks at the first of them.
+    private static let outstandingRequests = 32
+
+    private struct State {
+        var handlers: [String: RPCHandler] = [:]
+        var calls: [ObjectIdentifier: RPCCall] = [:]
+        var listening = false
+        var stopping = false
+        var connectionsClosed = false
+    }
+
+    private let core: CoreObject
+    private let queue: CoreObject
+    private let log: Logger
+    private let state = Mutex(State())
+
+    /// The library stays initialised until the process ends: a call may be given back by a task
+    /// after the server is gone.
+    private static let library: Void = grpc_init()
+
+    init(log: Logger) {
+        _ = Self.library
+        self.log = log
+        queue = CoreObject(pointer: grpc_completion_queue_create_for_next(nil))
+        core = Self.makeServer()
+        grpc_server_register_completion_queue(core.pointer, queue.pointer, nil)
+    }
+
+    private static func makeServer() -> CoreObject {
+        // -1: no limit. A StartTask with a large environment passes the default of 4 MiB by far.
+        // No ping strikes: the only client is the agent, and a cut connection looks like a dead plugin.
+        let settings: [(StaticString, Int32)] = [
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.http2.max_ping_strikes", 0),
+        ]
+        var list: [grpc_arg] = settings.map { key, value in
+            var argument = grpc_arg()
+            argument.type = GRPC_ARG_INTEGER
+            argument.key = UnsafeMutableRawPointer(mutating: key.utf8Start).assumingMemoryBound(to: CChar.self)
+            argument.value.integer = value
+            return argument
+        }
+        return list.withUnsafeMutableBufferPointer { list in
+            var arguments = grpc_channel_args(num_args: list.count, args: list.baseAddress)
+            return CoreObject(pointer: grpc_server_create(&arguments, nil))
+        }
+    }
+
+    /// Answers `method` ("/package.Service/Method") with `handler`. Before `listen`.
+    func register(_ method: String, _ handler: RPCHandler) {
+        state.withLock { state in
+            precondition(!state.listening, "register(\(method)) after listen")
+            precondition(state.handlers.updateValue(handler, forKey: method) == nil, "\(method) registered twice")
+        }
+    }
+
+    /// Binds the socket and accepts connections; calls are answered once `run` runs.
+    func listen(unixSocket path: String) throws(RPCServerError) {
+        let credentials = grpc_insecure_server_credentials_create()
+        defer { grpc_server_credentials_release(credentials) }
+        let bound = grpc_server_add_http2_port(core.pointer, "unix:" + Self.percentEncoded(path), credentials)
+        guard bound != 0 else {
+            throw RPCServerError(
+                description: "cannot listen on the unix socket \(path): the folder must exist and be writable, "
+                    + "and the path at most 107 bytes long (gRPC's reason is logged above)")
+        }
+        grpc_server_start(core.pointer)
+        state.withLock { $0.listening = true }
+    }
+
+    /// gRPC reads its listening address as a URI.
+    private static func percentEncoded(_ path: String) -> String {
+        let digits = Array("0123456789ABCDEF".utf8)
+        var encoded: [UInt8] = []
+        for byte in path.utf8 {
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "/"), UInt8(ascii: "-"), UInt8(ascii: "."),
+                UInt8(ascii: "_"):
+                encoded.append(byte)
+            default:
+                encoded += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+            }
+        }
+        return String(decoding: encoded, as: UTF8.self)
+    }
+
+    // MARK: - Serving
+
+    private enum Stage {
+        case serving
+        /// Handlers were cancelled and may end by themselves until then.
+        case draining(until: gpr_timespec)
+        /// gRPC cuts the calls off until then.
+        case cutting(until: gpr_timespec)
+        /// Nothing is left; the queue empties itself.
+        case closing
+
+        var deadline: gpr_timespec {
+            switch self {
+            case .serving, .closing: gpr_inf_future(GPR_CLOCK_MONOTONIC)
+            case .draining(let until), .cutting(let until): until
+            }
+        }
+    }
+
+    /// Serves calls on this thread until `shutdown` is called and the calls have ended. After `listen`.
+    func run() {
+        precondition(state.withLock { $0.listening }, "run before listen")
+        for _ in 0..<Self.outstandingRequests { requestCall() }
+        var stage = Stage.serving
+        while true {
+            let event = grpc_completion_queue_next(queue.pointer, stage.deadline, nil)
+            switch (event.type, stage) {
+            case (GRPC_QUEUE_SHUTDOWN, _):
+                grpc_server_destroy(core.pointer)
+                grpc_completion_queue_destroy(queue.pointer)
+                return
+            case (GRPC_QUEUE_TIMEOUT, .draining):
+                grpc_server_cancel_all_calls(core.pointer)
+                stage = .cutting(until: Self.after(milliseconds: Self.abandonPeriodMilliseconds))
+            case (GRPC_QUEUE_TIMEOUT, .cutting):
+                // Server and queue are left as they are: a handler that ends later still uses them.
+                let names = state.withLock { $0.calls.values.map(\.method) }.joined(separator: " ")
+                log.warn("calls that do not end are abandoned", ["methods": names])
+                return
+            case (GRPC_QUEUE_TIMEOUT, _):
+                break
+            default:
+                if let tag = event.tag { CompletionTag.complete(tag, succeeded: event.success != 0) }
+            }
+            stage = next(after: stage)
+        }
+    }
+
+    private func next(after stage: Stage) -> Stage {
+        let (stopping, empty) = state.withLock { ($0.stopping, $0.connectionsClosed && $0.calls.isEmpty) }
+        switch stage {
+        case .closing:
+            return stage
+        case _ where empty:
+            grpc_completion_queue_shutdown(queue.pointer)
+            return .closing
+        case .serving where stopping:
+            return .draining(until: Self.after(milliseconds: Self.gracePeriodMilliseconds))
+        default:
+            return stage
+        }
+    }
+
+    private static func after(milliseconds: Int64) -> gpr_timespec {
+        gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(milliseconds, GPR_TIMESPAN))
+    }
+
+    /// Asks gRPC for one more call. On the queue's thread only.
+    private func requestCall() {
+        let call = CoreOutput<OpaquePointer?>(nil)
+        let details = CoreOutput(grpc_call_details()) { grpc_call_details_destroy($0) }
+        let metadata = CoreOutput(grpc_metadata_array()) { grpc_metadata_array_destroy($0) }
+        grpc_call_details_init(details.pointer)
+        grpc_metadata_array_init(metadata.pointer)
+        let tag = CompletionTag { [self] succeeded in
+            guard succeeded, let core = call.pointer.pointee else { return }
+            withExtendedLifetime(metadata) {
+                accept(CoreObject(pointer: core), method: String(slice: details.pointer.pointee.method))
+            }
+        }.handOver()
+        let error = grpc_server_request_call(
+            core.pointer, call.pointer, details.pointer, metadata.pointer, queue.pointer, queue.pointer, tag)
+        if error != GRPC_CALL_OK {
+            CompletionTag.takeBack(tag)
+            log.error("cannot ask gRPC for calls", ["grpc_call_error": Int(error.rawValue)])
+        }
+    }
+
+    private func accept(_ core: CoreObject, method: String) {
+        let call = RPCCall(core: core, method: method, log: log) { [self] call in
+            _ = state.withLock { $0.calls.removeValue(forKey: ObjectIdentifier(call)) }
+        }
+        let (handler, stopping) = state.withLock { state in
+            state.calls[ObjectIdentifier(call)] = call
+            return (state.handlers[method], state.stopping)
+        }
+        if stopping {
+            call.refuse(.stopping)
+            return
+        }
+        requestCall()
+        if let handler {
+            call.begin(handler)
+        } else {
+            call.refuse(RPCStatus(code: .unimplemented, message: "this driver has no method \(method)"))
+        }
+    }
+
+    // MARK: - Shutdown
+
+    /// Ends the server; from any thread, any number of times. New calls are refused and the tasks of
+    /// all handlers cancelled at once, but what they answer is still sent, so a handler may call this
+    /// and then answer. `run` returns as soon as all calls have ended, at the latest after the grace
+    /// and the abandon period.
+    func shutdown() {
+        let calls: [RPCCall] = state.withLock { state in
+            guard state.listening, !state.stopping else { return [] }
+            state.stopping = true
+            // Under the lock, so that no thread can see `stopping` before gRPC has been told.
+            let tag = CompletionTag { [self] _ in connectionsAreClosed() }.handOver()
+            grpc_server_shutdown_and_notify(core.pointer, queue.pointer, tag)
+            return Array(state.calls.values)
+        }
+        for call in calls { call.cancel(.stopping) }
+    }
+
+    private func connectionsAreClosed() {
+        state.withLock { $0.connectionsClosed = true }
+    }
+}

@@ -1,0 +1,39 @@
+import CMessages
+import Shared
+import Synchronization
+
+/// What SetConfig has set, for all calls that come after it.
+final class DriverSettings: Sendable {
+    struct Values: Sendable {
+        var configuration = PluginConfiguration()
+        var topology = ClientTopology()
+        /// Grows with each SetConfig.
+        var version = 0
+    }
+
+    private let state = Mutex(Values())
+
+    var current: Values { state.withLock { $0 } }
+
+    func set(_ configuration: PluginConfiguration, _ topology: ClientTopology) {
+        state.withLock { values in
+            values.configuration = configuration
+            values.topology = topology
+            values.version += 1
+        }
+    }
+}
+
+extension ClientTopology {
+    init(_ topology: MessageView<Wire.ClientTopology>?) {
+        guard let topology else {
+            self.init()
+            return
+        }
+        self.init(
+            cores: topology.messages(\.n_cores, \.cores).map {
+                Core(baseSpeed: $0.base_speed, maxSpeed: $0.max_speed, guessSpeed: $0.guess_speed)
+            },
+            overrideTotalCompute: topology.override_total_compute)
+    }
+}

@@ -1,0 +1,154 @@
+import CMessages
+import Glibc
+import Shared
+
+/// The calls about one task, from its start to its end.
+extension DriverService {
+    func start(_ request: MessageView<Wire.StartTaskRequest>) async throws(RPCStatus) -> [UInt8] {
+        guard let config = request.task else {
+            throw RPCStatus(
+                code: .invalidArgument, message: "StartTaskRequest.task is missing: there is no task to start")
+        }
+        let wanted = TaskRequest(config)
+        let task: SupervisedTask
+        do throws(StartError) {
+            task = try await start(wanted)
+        } catch {
+            log.error("cannot start a task", ["task_id": wanted.id, "error": error.text])
+            throw error.status
+        }
+        task.claims.claim(settings.current.version)
+        log.info(
+            "started a task",
+            ["task_id": wanted.id, "pid": task.started?.pid ?? 0, "executor_pid": task.executorPid])
+        let state = HandleState(task)
+        return Wire.StartTaskResponse.encoded { response, arena in
+            response.handle = arena.message(Wire.TaskHandle.self) { handle in
+                handle.version = Self.handleVersion
+                handle.config = arena.borrow(config)
+                handle.state = HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__TASK_STATE__RUNNING
+                handle.driver_state = arena.bytes(state.encoded())
+            }
+        }
+    }
+
+    private func start(_ request: TaskRequest) async throws(StartError) -> SupervisedTask {
+        let settings = settings.current
+        let user: TaskUser
+        do throws(TaskUserError) {
+            user = try TaskUser.resolve(request.user)
+        } catch {
+            throw StartError(.permanent, error.description)
+        }
+        let planning = LaunchPlanning(
+            configuration: settings.configuration,
+            megahertzPerCore: settings.topology.megahertzPerCore ?? ClientTopology.ofThisHost().megahertzPerCore)
+        let specification = try planning.specification(for: request, user: user)
+        if request.hasDNS {
+            log.warn("the task's dns block has no effect: this driver does not support it yet", ["task_id": request.id])
+        }
+        let search = ExecutorSearch(
+            ExecutorSearch.candidates(
+                configured: settings.configuration.executorPath, driver: ExecutorSearch.driverPath()))
+        return try await table.start(
+            id: request.id, name: request.name, specification, stateFolder: settings.configuration.stateFolder,
+            executor: search)
+    }
+
+    // MARK: Recover
+
+    func recover(_ request: MessageView<Wire.RecoverTaskRequest>) async throws(RPCStatus) -> [UInt8] {
+        guard let handle = request.handle else {
+            throw RPCStatus(
+                code: .invalidArgument,
+                message: "RecoverTaskRequest.handle is missing: there is nothing to recover the task by")
+        }
+        let id = request.task_id.isEmpty ? handle.config?.id ?? "" : request.task_id
+        let settings = settings.current
+        do throws(TaskError) {
+            let task: SupervisedTask
+            if let state = HandleState(driverState: handle.driver_state) {
+                let name = handle.config?.name ?? state.taskName
+                task = try await table.recover(id: id, name: name, state)
+            } else if let adopted = try await table.adopt(id: id, stateFolder: settings.configuration.stateFolder) {
+                task = adopted
+            } else {
+                throw .unrecoverable(
+                    id: id,
+                    reason: "its handle's driver_state is none of this driver's, and the state folder "
+                        + "\(settings.configuration.stateFolder) holds nothing of it")
+            }
+            task.claim(settings.version)
+        } catch {
+            log.error("cannot recover a task", ["task_id": id, "error": error.text])
+            throw error.status
+        }
+        return Wire.RecoverTaskResponse.encoded()
+    }
+
+    // MARK: Wait, signal, stop
+
+    func wait(_ id: String) async throws(RPCStatus) -> [UInt8] {
+        let task = try task(id)
+        task.claim(settings.current.version)
+        task.claims.beginWait()
+        defer { task.claims.endWait() }
+        guard let end = await task.ended.wait() else { throw .clientGone }
+        return Wire.WaitTaskResponse.encoded { response, arena in
+            response.result = arena.exitResult(end)
+            if let error = end.error { response.err = arena.string(error) }
+        }
+    }
+
+    func signal(_ id: String, _ name: String) async throws(RPCStatus) {
+        let task = try task(id)
+        guard let number = SignalName.number(of: name) else {
+            throw RPCStatus(
+                code: .invalidArgument,
+                message: "cannot send signal \(quoted(name)) to task \(quoted(id)): there is no signal of that name")
+        }
+        do throws(TaskError) {
+            try await task.signal(number)
+        } catch {
+            throw error.status
+        }
+    }
+
+    func stop(
+        _ id: String, signal name: String, timeout: MessageView<Wire.Google.Duration>?
+    ) async throws(RPCStatus) {
+        // What is nowhere has been stopped; an error would make the client retry for minutes.
+        let task: SupervisedTask
+        do throws(TaskError) {
+            let folder = settings.current.configuration.stateFolder
+            guard let found = try await table.adoptToEnd(id: id, stateFolder: folder) else { return }
+            task = found
+        } catch {
+            throw error.status
+        }
+        var number = Self.defaultStopSignal
+        if !name.isEmpty {
+            if let known = SignalName.number(of: name) {
+                number = known
+            } else {
+                number = SIGTERM
+                log.warn("unknown stop signal, SIGTERM is sent instead", ["task_id": id, "signal": name])
+            }
+        }
+        do throws(TaskError) {
+            try await task.stop(signal: number, timeoutNanoseconds: timeout?.nanoseconds ?? 0)
+        } catch {
+            throw error.status
+        }
+    }
+}
+
+extension MessageView where Message == Wire.Google.Duration {
+    /// A negative duration is none.
+    var nanoseconds: UInt64 {
+        let (product, overflow) = self.seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        if overflow { return self.seconds < 0 ? 0 : UInt64(Int64.max) }
+        let (sum, carry) = product.addingReportingOverflow(Int64(self.nanos))
+        return carry ? UInt64(Int64.max) : UInt64(max(0, sum))
+    }
+}

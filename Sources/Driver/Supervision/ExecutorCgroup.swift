@@ -1,0 +1,53 @@
+import CLinux
+import Glibc
+import Shared
+import Synchronization
+
+/// The cgroup that Executors live in together: beside the tasks' slices, so that neither a task's end
+/// nor the agent's takes an Executor along.
+final class ExecutorCgroup: Sendable {
+    private static let name = "exec2-executors.scope"
+    /// Those that this Driver or an earlier one has used, to be removed when no Executor is left.
+    private let used = Mutex<Set<String>>([])
+
+    /// Opens, and makes where it is missing, the Executors' cgroup for a task in `taskCgroup`
+    /// (`…/nomad.slice/share.slice/x.scope` → `…/nomad.slice/exec2-executors.scope`). Nil where there
+    /// is no such place; the Executor then lives where the Driver does.
+    func open(forTaskIn taskCgroup: String) -> OwnedDescriptor? {
+        guard let path = Self.path(forTaskIn: taskCgroup), Self.isInCgroup2(path) else { return nil }
+        // Removed by another Driver between the two calls: once more.
+        for _ in 0..<2 {
+            if let folder = try? OwnedDescriptor.open(path, O_RDONLY | O_DIRECTORY) {
+                used.withLock { _ = $0.insert(path) }
+                return folder
+            }
+            guard mkdir(path, 0o755) == 0 || Errno.last == .fileExists else { return nil }
+        }
+        return nil
+    }
+
+    /// Notes where an earlier Driver had the Executor of a task in `taskCgroup`.
+    func note(forTaskIn taskCgroup: String) {
+        if let path = Self.path(forTaskIn: taskCgroup) { used.withLock { _ = $0.insert(path) } }
+    }
+
+    static func path(forTaskIn taskCgroup: String) -> String? {
+        let parts = taskCgroup.split(separator: "/")
+        guard taskCgroup.hasPrefix("/"), parts.count >= 3, !parts.contains("..") else { return nil }
+        return "/" + parts.dropLast(2).joined(separator: "/") + "/" + name
+    }
+
+    /// A path of the client's that is no cgroup's must not become a folder on an ordinary file system.
+    private static func isInCgroup2(_ path: String) -> Bool {
+        let parent = path.split(separator: "/").dropLast().joined(separator: "/")
+        guard let folder = try? OwnedDescriptor.open("/" + parent, O_RDONLY | O_DIRECTORY) else { return false }
+        return exec2_is_cgroup2(folder.number) == 1
+    }
+
+    /// Removes the cgroups that are empty.
+    func removeEmpty() {
+        used.withLock { used in
+            used = used.filter { rmdir($0) != 0 && Errno.last == .busy }
+        }
+    }
+}

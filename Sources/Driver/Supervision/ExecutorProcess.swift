@@ -1,0 +1,169 @@
+import CLinux
+import CMessages
+import Glibc
+import Shared
+
+/// An Executor that was spawned.
+struct ExecutorProcess: ~Copyable, Sendable {
+    let pid: Int32
+    private let pidfd: OwnedDescriptor
+
+    init(pid: Int32, pidfd: consuming OwnedDescriptor) {
+        self.pid = pid
+        self.pidfd = pidfd
+    }
+
+    /// Gives the pidfd away.
+    consuming func takePidfd() -> OwnedDescriptor { pidfd }
+}
+
+/// Why an Executor could not be spawned.
+enum SpawnError: Error, Sendable {
+    case system(SystemError)
+    /// A step between clone and execve.
+    case step(LaunchStage, Errno)
+    case execute(path: String, Errno)
+
+    var text: String {
+        switch self {
+        case .system(let error): "cannot spawn the Executor: " + error.text
+        case .step(let stage, let errno): "cannot spawn the Executor: cannot \(stage.attempt): \(errno.text)"
+        case .execute(let path, let errno): "cannot execute the Executor \(path): \(errno.text)"
+        }
+    }
+
+    /// Whether a shortage that may pass was the reason.
+    var isTransient: Bool {
+        switch self {
+        case .system(let error): StartError.mayPass(error.errno)
+        case .step(_, let errno), .execute(_, let errno): StartError.mayPass(errno) || errno == .textFileBusy
+        }
+    }
+}
+
+extension ExecutorProcess {
+    /// The Executor is the last that the kernel should kill for memory: its task goes first. Without
+    /// CAP_SYS_RESOURCE, in a container, it stays as it is.
+    private static let oomScoreAdj: StaticString = "-1000"
+
+    /// Spawns an Executor as init of a new PID namespace, in a session and a cgroup of its own, with
+    /// no descriptor of the agent's, and hands it the packed launch request in memory.
+    ///
+    /// - Parameter cgroup: An open cgroup v2 folder for the Executor itself; -1: stay in the Driver's.
+    static func spawn(
+        path: String, request: [UInt8], cgroup: Int32
+    ) throws(SpawnError) -> ExecutorProcess {
+        let descriptors: Handover
+        do throws(SystemError) {
+            descriptors = Handover(
+                memory: try requestMemory(request), goPipe: try goPipe(length: request.count),
+                null: try aboveStandard(OwnedDescriptor.open("/dev/null", O_RDWR)))
+        } catch {
+            throw .system(error)
+        }
+        return try spawn(path: path, descriptors, cgroup: cgroup)
+    }
+
+    /// What an Executor finds open: /dev/null at 0 to 2, the pipe at 3, the memory at 4.
+    private struct Handover: ~Copyable {
+        let memory: OwnedDescriptor
+        let goPipe: OwnedDescriptor
+        let null: OwnedDescriptor
+    }
+
+    private static func requestMemory(_ request: [UInt8]) throws(SystemError) -> OwnedDescriptor {
+        let number = exec2_memfd("exec2-launch-request")
+        guard number >= 0 else { throw SystemError("make memory for", "the launch request") }
+        let memory = OwnedDescriptor(owning: number)
+        do throws(SystemError) {
+            try request.span.bytes.withUnsafeBytes { (bytes) throws(SystemError) in try memory.writeAll(bytes) }
+        } catch {
+            throw SystemError("write to memory", "the launch request of \(request.count) bytes", error.errno)
+        }
+        return try aboveStandard(memory)
+    }
+
+    /// A pipe with the request's length in it: the Executor reads that first, then the memory.
+    private static func goPipe(length: Int) throws(SystemError) -> OwnedDescriptor {
+        var ends: [Int32] = [-1, -1]
+        guard exec2_pipe2(&ends, O_CLOEXEC) == 0 else { throw SystemError("make", "a pipe") }
+        let reading = OwnedDescriptor(owning: ends[0])
+        let writing = OwnedDescriptor(owning: ends[1])
+        var length = UInt64(length)
+        try withUnsafeBytes(of: &length) { (bytes) throws(SystemError) in try writing.writeAll(bytes) }
+        return try aboveStandard(reading)
+    }
+
+    /// The child puts its descriptors at 0 to 4; what it takes them from must not stand there.
+    private static func aboveStandard(_ descriptor: consuming OwnedDescriptor) throws(SystemError) -> OwnedDescriptor {
+        let number = exec2_duplicate(descriptor.number, 10)
+        guard number >= 0 else { throw SystemError("duplicate", "a descriptor") }
+        return OwnedDescriptor(owning: number)
+    }
+
+    private static func steps(_ descriptors: borrowing Handover) -> [exec2_step] {
+        func step(_ kind: exec2_step_kind, _ descriptor: Int32 = -1, _ number: UInt64 = 0) -> exec2_step {
+            var step = exec2_step()
+            step.kind = kind.rawValue
+            step.fd = descriptor
+            step.number = number
+            return step
+        }
+        let null = descriptors.null.number
+        var workDir = step(EXEC2_STEP_WORK_DIR)
+        workDir.path = UnsafeRawPointer(rootPath.utf8Start).assumingMemoryBound(to: CChar.self)
+        var adjustment = step(EXEC2_STEP_OOM_SCORE_ADJ)
+        adjustment.optional = 1
+        adjustment.text = UnsafeRawPointer(oomScoreAdj.utf8Start).assumingMemoryBound(to: CChar.self)
+        var descriptorLimit = step(EXEC2_STEP_RESOURCE_LIMIT, -1, UInt64(RLIMIT_NOFILE.rawValue))
+        descriptorLimit.soft = UInt64(DescriptorLimit.inherited.rlim_cur)
+        descriptorLimit.hard = UInt64(DescriptorLimit.inherited.rlim_max)
+        return [
+            step(EXEC2_STEP_SESSION), adjustment, workDir, descriptorLimit,
+            step(EXEC2_STEP_DESCRIPTOR, null, 0), step(EXEC2_STEP_DESCRIPTOR, null, 1),
+            step(EXEC2_STEP_DESCRIPTOR, null, 2), step(EXEC2_STEP_DESCRIPTOR, descriptors.goPipe.number, 3),
+            step(EXEC2_STEP_DESCRIPTOR, descriptors.memory.number, 4), step(EXEC2_STEP_CLOSE, -1, 5),
+            step(EXEC2_STEP_UMASK, -1, 0o077), step(EXEC2_STEP_SIGNALS),
+        ]
+    }
+
+    private static let rootPath: StaticString = "/"
+
+    private static func spawn(
+        path: String, _ descriptors: borrowing Handover, cgroup: Int32
+    ) throws(SpawnError) -> ExecutorProcess {
+        let steps = steps(descriptors)
+        var plan = exec2_plan()
+        var pidfd: Int32 = -1
+        let pid = path.withCString { program in
+            let programs: [UnsafePointer<CChar>?] = [program, nil]
+            let arguments: [UnsafeMutablePointer<CChar>?] = [UnsafeMutablePointer(mutating: program), nil]
+            let environment: [UnsafeMutablePointer<CChar>?] = [nil]
+            return steps.withUnsafeBufferPointer { steps in
+                programs.withUnsafeBufferPointer { programs in
+                    arguments.withUnsafeBufferPointer { arguments in
+                        environment.withUnsafeBufferPointer { environment in
+                            plan.steps = steps.baseAddress
+                            plan.step_count = steps.count
+                            plan.programs = programs.baseAddress
+                            plan.arguments = arguments.baseAddress
+                            plan.environment = environment.baseAddress
+                            return exec2_clone(&plan, EXEC2_CLONE_NEWPID, cgroup, &pidfd)
+                        }
+                    }
+                }
+            }
+        }
+        guard pid > 0 else { throw .system(SystemError("clone", "a process", Errno(rawValue: -pid))) }
+        let process = ExecutorProcess(pid: pid, pidfd: OwnedDescriptor(owning: pidfd))
+        guard plan.failed_step < 0, plan.exec_errno == 0 else {
+            _ = retrying { waitpid(pid, nil, 0) }
+            if plan.failed_step >= 0 {
+                let stage = LaunchStage(rawValue: steps[Int(plan.failed_step)].kind) ?? .clone
+                throw .step(stage, Errno(rawValue: plan.step_errno))
+            }
+            throw .execute(path: path, Errno(rawValue: plan.exec_errno))
+        }
+        return process
+    }
+}

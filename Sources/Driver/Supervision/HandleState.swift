@@ -1,0 +1,117 @@
+import CMessages
+import Glibc
+import Shared
+
+/// What a task is found again by: the driver_state of the handle that the client stores. Nothing in it
+/// can go stale without that being noticed: a pid counts only together with the process's start time,
+/// and both only within one boot.
+struct HandleState: Equatable, Sendable {
+    static let version: UInt32 = 1
+
+    var bootID = ""
+    var executorPid: Int32 = 0
+    /// In clock ticks since boot (proc_pid_stat(5), field 22).
+    var executorStartTime: UInt64 = 0
+    var stateFolder = ""
+    var folder = ""
+    var taskPid: Int32 = 0
+    /// Nanoseconds since the epoch.
+    var startedAt: Int64 = 0
+    var cgroup = ""
+    var taskID = ""
+    var taskName = ""
+
+    func encoded() -> [UInt8] {
+        Exec2__Executor__HandleState.encoded { message, arena in
+            message.version = Self.version
+            message.boot_id = arena.string(bootID)
+            message.executor_pid = executorPid
+            message.executor_start_time = executorStartTime
+            message.state_dir = arena.string(stateFolder)
+            message.folder = arena.string(folder)
+            message.task_pid = taskPid
+            message.started_at_ns = startedAt
+            message.cgroup = arena.string(cgroup)
+            message.task_id = arena.string(taskID)
+            message.task_name = arena.string(taskName)
+        }
+    }
+}
+
+extension HandleState {
+    init(_ task: SupervisedTask) {
+        bootID = Boot.id
+        executorPid = task.executorPid
+        executorStartTime = ProcessFacts.startTime(of: task.executorPid) ?? 0
+        stateFolder = task.folder.stateFolder
+        folder = task.folder.name
+        taskPid = task.started?.pid ?? 0
+        startedAt = task.started?.startedAt ?? 0
+        cgroup = task.cgroup
+        taskID = task.id
+        taskName = task.name
+    }
+
+    /// Reads a driver_state; nil where it is none of this driver's.
+    init?(driverState bytes: [UInt8]) {
+        guard !bytes.isEmpty, let decoded = try? DecodedMessage<Exec2__Executor__HandleState>(bytes) else { return nil }
+        let message = decoded.root
+        guard message.version >= 1, !message.boot_id.isEmpty else { return nil }
+        bootID = message.boot_id
+        executorPid = message.executor_pid
+        executorStartTime = message.executor_start_time
+        stateFolder = message.state_dir
+        folder = message.folder
+        taskPid = message.task_pid
+        startedAt = message.started_at_ns
+        cgroup = message.cgroup
+        taskID = message.task_id
+        taskName = message.task_name
+    }
+
+    /// Reads the identity that the Executor left in a task's folder; nil where there is none, or none
+    /// that is whole.
+    init?(identityIn folder: TaskFolder) {
+        guard let bytes = try? folder.read(StateFile.identity, atMost: Frame.greatestSize) else { return nil }
+        let payload = bytes.withUnsafeBytes { bytes -> [UInt8]? in
+            var scanner = FrameScanner()
+            return scanner.next(in: bytes).map { Array($0) }
+        }
+        guard let payload, let state = HandleState(driverState: payload) else { return nil }
+        self = state
+        self.folder = folder.name
+        self.stateFolder = folder.stateFolder
+    }
+
+    var taskFolder: TaskFolder { TaskFolder(stateFolder: stateFolder, name: folder) }
+}
+
+/// This boot of the host.
+enum Boot {
+    /// A random id that the kernel makes at each boot (random(4)).
+    static let id: String = {
+        let bytes = (try? HostFile.read("/proc/sys/kernel/random/boot_id")) ?? []
+        return String(decoding: bytes.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
+    }()
+}
+
+/// Facts of a process from /proc.
+enum ProcessFacts {
+    /// Whether a process has ended and waits to be reaped.
+    static func isZombie(_ pid: Int32) -> Bool {
+        guard let stat = try? HostFile.read("/proc/\(pid)/stat"), let end = stat.lastIndex(of: UInt8(ascii: ")")),
+            end + 2 < stat.count
+        else { return false }
+        return stat[end + 2] == UInt8(ascii: "Z") || stat[end + 2] == UInt8(ascii: "X")
+    }
+
+    /// When a process started, in clock ticks since boot; nil where there is none of that pid.
+    static func startTime(of pid: Int32) -> UInt64? {
+        guard let stat = try? HostFile.read("/proc/\(pid)/stat") else { return nil }
+        return stat.withUnsafeBytes { processStartTime(inStat: $0) }
+    }
+}
+
+extension Exec2__Executor__HandleState: WireMessage {
+    static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__handle_state__init(message) }
+}

@@ -1,0 +1,64 @@
+import Shared
+import Synchronization
+
+/// The state folders that earlier Drivers left, until it is known what becomes of each.
+final class Predecessors: Sendable {
+    private struct State {
+        var stateFolder: String?
+        var names: Set<String> = []
+    }
+
+    private let state = Mutex(State())
+
+    /// Those that are left. The first call for a state folder looks into it: what comes later is this
+    /// Driver's own.
+    func names(in stateFolder: String) -> Set<String> {
+        state.withLock { state in
+            if state.stateFolder != stateFolder {
+                state.stateFolder = stateFolder
+                state.names = Set(FolderList.names(in: stateFolder) ?? [])
+            }
+            return state.names
+        }
+    }
+
+    /// A task of this Driver's by now, or gone.
+    func drop(_ name: String) { state.withLock { _ = $0.names.remove(name) } }
+}
+
+extension TaskTable {
+    /// Ends tasks of earlier Drivers that live in a cgroup in which one is to be started.
+    ///
+    /// A host has one task at a time in a cgroup. One that it has no handle of, since the Driver died
+    /// before it could answer, would run beside the one that the host starts in its stead, and take
+    /// that along when the cgroup is emptied at its end.
+    func endPredecessors(in cgroup: String, stateFolder: String) async throws(StartError) {
+        guard !cgroup.isEmpty else { return }
+        for name in predecessors.names(in: stateFolder) {
+            let folder = TaskFolder(stateFolder: stateFolder, name: name)
+            guard folder.exists, let state = HandleState(identityIn: folder) else {
+                if !folder.exists { predecessors.drop(name) }
+                continue
+            }
+            if isKnown(state.taskID) {
+                predecessors.drop(name)
+                continue
+            }
+            guard state.cgroup == cgroup, state.bootID == Boot.id,
+                HeldProcess.open(pid: state.executorPid, startTime: state.executorStartTime) != nil
+            else { continue }
+            log.warn(
+                "ending a task of an earlier driver: another is started in its cgroup",
+                ["task_id": state.taskID, "cgroup": cgroup])
+            do throws(TaskError) {
+                try await destroy(state.taskID, force: true, stateFolder: stateFolder)
+            } catch {
+                throw StartError(
+                    .transient,
+                    "cannot end task \(quoted(state.taskID)) of an earlier driver, which lives in the cgroup \(cgroup) that "
+                        + "this task is to be started in: \(error.text)")
+            }
+            predecessors.drop(name)
+        }
+    }
+}

@@ -1,0 +1,84 @@
+import CLinux
+import Glibc
+import Shared
+
+/// What is found of a task that an earlier Driver started, and what follows from it.
+enum Recovery: Sendable, Equatable {
+    /// The Executor lives: open a session.
+    case running
+    case ended(TaskEnd)
+    /// Ended, and what it left in its cgroup is to be killed.
+    case supervisorLost(TaskEnd)
+
+    /// | boot  | Executor | exit record | outcome |
+    /// |-------|----------|-------------|---------|
+    /// | same  | alive    | –           | running |
+    /// | same  | alive    | present     | ended, from the record: it is just leaving |
+    /// | same  | gone     | present     | ended, from the record |
+    /// | same  | gone     | missing     | supervisor lost |
+    /// | other | –        | present     | ended, from the record: it had ended before |
+    /// | other | –        | missing     | ended: the host was rebooted |
+    ///
+    /// A damaged record is as good as none, but for the reason that is given.
+    static func outcome(
+        sameBoot: Bool, executor: Int32?, record: Result<ExitRecord?, RecordError>, now: Int64
+    ) -> Recovery {
+        let damage: String
+        switch record {
+        case .success(.some(let record)): return .ended(.recorded(record))
+        case .success(nil): damage = ""
+        case .failure(let error): damage = "; " + error.text
+        }
+        if !sameBoot {
+            return .ended(
+                .lost(
+                    reason: "the host was rebooted while the task ran; its exit status is lost\(damage)", endedAt: now))
+        }
+        if executor != nil { return .running }
+        return .supervisorLost(
+            .lost(
+                reason:
+                    "the task's supervisor (Executor) was killed while no driver ran; the kernel has ended the task "
+                    + "with it, and its exit status is lost\(damage)", endedAt: now))
+    }
+}
+
+/// A process that is still the one that was meant, held by a pidfd.
+struct HeldProcess: ~Copyable, Sendable {
+    let pid: Int32
+    private let pidfd: OwnedDescriptor
+
+    /// Holds the process of a pid, if it started at `startTime`. The order counts: once the pidfd is
+    /// open the pid cannot come to mean another process unnoticed.
+    static func open(pid: Int32, startTime: UInt64) -> HeldProcess? {
+        guard pid > 0 else { return nil }
+        let number = exec2_pidfd_open(pid)
+        guard number >= 0 else { return nil }
+        let pidfd = OwnedDescriptor(owning: number)
+        // A zombie still has its times: an Executor nobody has reaped is gone all the same.
+        guard ProcessFacts.startTime(of: pid) == startTime, !ProcessFacts.isZombie(pid) else { return nil }
+        return HeldProcess(pid: pid, pidfd: pidfd)
+    }
+
+    /// SIGKILL; returns when the process has ended, or after 10 s.
+    func kill(on reactor: Reactor) async {
+        guard exec2_pidfd_send_signal(pidfd.number, SIGKILL) == 0 else { return }
+        let gone = OneShot<Void>()
+        guard let watch = try? reactor.watch(pidfd.number, { gone.set(()) }) else { return }
+        _ = await gone.wait(atMost: 10_000_000_000, on: reactor)
+        reactor.unwatch(watch, pidfd.number)
+    }
+
+    consuming func asExecutor() -> ExecutorProcess { ExecutorProcess(pid: pid, pidfd: pidfd) }
+}
+
+/// The cgroup of a task whose Executor is gone.
+enum AbandonedCgroup {
+    /// Kills what is left in it. Written only where something is: see `CgroupFolder` of the Executor.
+    static func empty(_ path: String) {
+        guard !path.isEmpty, let events = try? HostFile.read(path + "/cgroup.events") else { return }
+        guard events.withUnsafeBytes({ flatKeyedValue("populated", in: $0) }) == 1 else { return }
+        guard let file = try? OwnedDescriptor.open(path + "/cgroup.kill", O_WRONLY) else { return }
+        _ = write(file.number, "1", 1)
+    }
+}

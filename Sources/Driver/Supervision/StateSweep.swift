@@ -1,0 +1,204 @@
+import CLinux
+import Glibc
+import Shared
+
+/// Looks after what earlier Drivers left in the state folder, each time the host has configured the
+/// plugin (docs/recovery.md).
+///
+/// A task is claimed by the host when it is started, recovered or waited for. What is not claimed is
+/// given time: a host that comes back recovers its tasks at once, so that a task which it has never
+/// claimed after so long never reached it, and one which it had claimed before was forgotten by it. The plugin option orphan_grace is the former's time.
+struct StateSweep: Sendable {
+    /// Until a task that a host had claimed once is ended.
+    static let forgottenSeconds: UInt64 = 1800
+    /// Until what is too old is removed, where orphan_grace is 0.
+    static let agedSeconds: UInt64 = 30
+    /// How long the end of a task is kept for a host that may still ask.
+    static let keptRecordSeconds: Int64 = 86_400
+    /// From SIGTERM to SIGKILL for a task that is ended.
+    private static let stopNanoseconds: UInt64 = 5_000_000_000
+
+    enum Stage: Sendable {
+        /// At the start: what cannot matter any more.
+        case start
+        /// What is kept for a day; not at the start, since the host may ask for it then.
+        case aged
+        case neverClaimed
+        case forgotten
+    }
+
+    let settings: DriverSettings
+    let table: TaskTable
+    let log: Logger
+
+    /// Plans the stages after a SetConfig; a later SetConfig starts them anew.
+    func begin() {
+        let version = settings.current.version
+        let grace = settings.current.configuration.orphanGrace
+        Task { await run(.start) }
+        let stages: [(Stage, UInt64)] =
+            grace == 0
+            ? [(.aged, Self.agedSeconds)]
+            : [(.neverClaimed, grace), (.forgotten, max(grace, Self.forgottenSeconds))]
+        for (stage, seconds) in stages {
+            _ = table.reactor.after(seconds * 1_000_000_000) {
+                guard settings.current.version == version else { return }
+                Task { await run(stage) }
+            }
+        }
+    }
+
+    func run(_ stage: Stage) async {
+        let settings = settings.current
+        let stateFolder = settings.configuration.stateFolder
+        // All at once: one that is slow to end must not keep the others running.
+        await withDiscardingTaskGroup { group in
+            if case .forgotten = stage {
+                for task in table.tasks
+                where task.ended.current == nil && !task.claims.isClaimed(since: settings.version) {
+                    group.addTask { await end(task, "the host has forgotten it") }
+                }
+            }
+            let known = Set(table.tasks.map(\.folder.path))
+            for name in FolderList.names(in: stateFolder) ?? [] {
+                let folder = TaskFolder(stateFolder: stateFolder, name: name)
+                if known.contains(folder.path) { continue }
+                group.addTask { await look(at: folder, stage) }
+            }
+        }
+        table.removeCgroupWhenIdle()
+    }
+
+    private func look(at folder: TaskFolder, _ stage: Stage) async {
+        guard isTaskFolder(folder) else {
+            if case .start = stage { log.warn("left alone: not a task's state folder", ["path": folder.path]) }
+            return
+        }
+        guard let state = HandleState(identityIn: folder) else { return removeUnstarted(folder, stage) }
+        table.executorCgroup.note(forTaskIn: state.cgroup)
+        if table.isKnown(state.taskID) { return }
+        // The lock only for what is to be done: a task that the host recovers just now needs it.
+        if case .keep = FolderFacts(folder, state).verdict(stage) { return }
+        // Another Driver has it.
+        guard let lock = try? folder.lock() else { return }
+        switch FolderFacts(folder, state).verdict(stage) {
+        case .keep: return
+        case .remove(let reason): remove(folder, reason)
+        case .end(let reason):
+            _ = consume lock
+            do throws(TaskError) {
+                await end(try await table.recover(id: state.taskID, name: state.taskName, state), reason)
+            } catch {
+                log.warn(
+                    "cannot reach a task that nobody has a handle of; it is looked at again later",
+                    ["task_id": state.taskID, "error": error.text])
+            }
+        }
+    }
+
+    /// Whether a folder holds nothing but what belongs to a task. An empty one may be anybody's: then the
+    /// name has to be that of a task of Nomad's, which ends in 8 hexadecimal digits.
+    private func isTaskFolder(_ folder: TaskFolder) -> Bool {
+        guard let names = FolderList.names(in: folder.path) else { return false }
+        guard names.isEmpty else { return names.allSatisfy { StateFile.all.contains($0) } }
+        let end = Array(folder.name.utf8.suffix(9))
+        return end.count == 9 && end[0] == UInt8(ascii: "+")
+            && end[1...].allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+    }
+
+    /// A folder without an Executor's identity was made by a Driver that died before it had an Executor;
+    /// where something holds the pipe it is of an Executor that had none to leave yet, or that is older
+    /// than that file.
+    private func removeUnstarted(_ folder: TaskFolder, _ stage: Stage) {
+        switch stage {
+        case .start, .aged: return
+        case .neverClaimed, .forgotten: break
+        }
+        guard !folder.isPipeHeld, !table.isStarting(in: folder), let lock = try? folder.lock() else { return }
+        remove(folder, "its task was never started")
+        _ = consume lock
+    }
+
+    private func end(_ task: SupervisedTask, _ reason: String) async {
+        log.warn("ending a task that nobody has a handle of", ["task_id": task.id, "reason": reason])
+        do throws(TaskError) {
+            try await task.stop(signal: SIGTERM, timeoutNanoseconds: Self.stopNanoseconds)
+            try await table.destroy(task.id, force: true, stateFolder: task.folder.stateFolder)
+        } catch {
+            log.error("cannot end a task that nobody has a handle of", ["task_id": task.id, "error": error.text])
+        }
+    }
+
+    private func remove(_ folder: TaskFolder, _ reason: String) {
+        if let error = folder.remove() {
+            log.error("cannot remove a left-over state folder", ["path": folder.path, "error": error.text])
+        } else {
+            log.info("removed a left-over state folder", ["path": folder.path, "reason": reason])
+        }
+    }
+}
+
+/// What a sweep judges a folder by.
+struct FolderFacts: Sendable {
+    var sameBoot: Bool
+    var executorAlive: Bool
+    var wasClaimed: Bool
+    /// Seconds since the exit record says that the task ended; nil without a record.
+    var endedSecondsAgo: Int64?
+
+    enum Verdict: Equatable, Sendable {
+        case keep
+        case remove(String)
+        case end(String)
+    }
+
+    func verdict(_ stage: StateSweep.Stage) -> Verdict {
+        if !sameBoot && endedSecondsAgo == nil { return .remove("it is of an earlier boot of the host") }
+        if let age = endedSecondsAgo, age > StateSweep.keptRecordSeconds {
+            // Of this boot a host that was away may still ask for it: not at the start.
+            if case .start = stage, sameBoot { return .keep }
+            return .remove("its task ended more than a day ago")
+        }
+        switch stage {
+        case .start, .aged: return .keep
+        case .neverClaimed:
+            if wasClaimed { return .keep }
+            return executorAlive
+                ? .end("its start never reached the host") : .remove("its start never reached the host")
+        case .forgotten:
+            return executorAlive ? .end("the host has forgotten it") : .keep
+        }
+    }
+}
+
+extension FolderFacts {
+    init(_ folder: TaskFolder, _ state: HandleState) {
+        sameBoot = state.bootID == Boot.id
+        executorAlive = false
+        if sameBoot, HeldProcess.open(pid: state.executorPid, startTime: state.executorStartTime) != nil {
+            executorAlive = true
+        }
+        wasClaimed = access(folder.path + "/" + StateFile.claimed, F_OK) == 0
+        endedSecondsAgo = nil
+        if let record = try? folder.readRecord() {
+            endedSecondsAgo = (Int64(bitPattern: exec2_realtime()) - record.endedAt) / 1_000_000_000
+        }
+    }
+}
+
+/// The names in a folder.
+enum FolderList {
+    /// Without . and ..; nil where the folder cannot be read.
+    static func names(in path: String) -> [String]? {
+        guard let folder = opendir(path) else { return nil }
+        defer { closedir(folder) }
+        var names: [String] = []
+        while let entry = readdir(folder) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if name != "." && name != ".." { names.append(name) }
+        }
+        return names
+    }
+}

@@ -1,0 +1,293 @@
+import CLinux
+import Glibc
+import Shared
+import Synchronization
+
+/// How a launch went.
+enum LaunchOutcome: Sendable {
+    case started(StartedTask)
+    case failed(stage: UInt32, Errno, subject: String)
+    /// The Executor ended without a word.
+    case executorGone
+}
+
+/// One task as the Driver knows it: its folder, its Executor, and what that has told. The truth of
+/// the task lives with the Executor and in the folder; this can be made anew from them.
+final class SupervisedTask: Sendable {
+    let id: String
+    /// The task's name in its job.
+    let name: String
+    let folder: TaskFolder
+    /// The Executor, as the Driver's own PID namespace numbers it.
+    let executorPid: Int32
+    /// Nil where the task had ended before this Driver came.
+    private let supervisor: Supervisor?
+    /// What the handle says of a task that an earlier Driver started; nil for one of this Driver's.
+    private let recovered: StartedTask?
+    let cgroup: String
+    private let reactor: Reactor
+    private let events: TaskEventQueue
+    private let log: Logger
+    let claims = Claims()
+    private let claimedOnDisk = OneShot<Void>()
+    private let watches = Mutex<(events: Reactor.Watch, pidfd: Reactor.Watch)?>(nil)
+
+    /// Set once, in this order.
+    let launched = OneShot<LaunchOutcome>()
+    let ended = OneShot<TaskEnd>()
+    let executorGone = OneShot<Void>()
+
+    init(
+        id: String, name: String, folder: TaskFolder, executor: consuming ExecutorProcess, link: ExecutorLink,
+        recovered: StartedTask? = nil, cgroup: String, reactor: Reactor, events: TaskEventQueue, log: Logger
+    ) {
+        self.id = id
+        self.name = name
+        self.folder = folder
+        self.executorPid = executor.pid
+        self.supervisor = Supervisor(link: link, pidfd: executor.takePidfd())
+        self.recovered = recovered
+        self.cgroup = cgroup
+        self.reactor = reactor
+        self.events = events
+        self.log = log
+    }
+
+    /// A task that is over: its end is all that can be told.
+    init(
+        _ state: HandleState, id: String, name: String, end: TaskEnd, reactor: Reactor, events: TaskEventQueue,
+        log: Logger
+    ) {
+        self.id = id
+        self.name = name
+        self.folder = state.taskFolder
+        self.executorPid = state.executorPid
+        self.supervisor = nil
+        self.recovered = nil
+        self.cgroup = state.cgroup
+        self.reactor = reactor
+        self.events = events
+        self.log = log
+        launched.set(.started(end.task ?? StartedTask(pid: state.taskPid, startedAt: state.startedAt)))
+        conclude(end)
+        executorGone.set(())
+    }
+
+    private final class Supervisor: Sendable {
+        let link: ExecutorLink
+        let pidfd: OwnedDescriptor
+
+        init(link: ExecutorLink, pidfd: consuming OwnedDescriptor) {
+            self.link = link
+            self.pidfd = pidfd
+        }
+    }
+
+    /// Begins to listen to the Executor.
+    func watch() throws(SystemError) {
+        guard let supervisor else { return }
+        let link = supervisor.link
+        let events = try reactor.watch(link.eventsDescriptor) { [self] in receive(supervisor) }
+        do throws(SystemError) {
+            let gone = try reactor.watch(supervisor.pidfd.number) { [self] in executorEnded(supervisor) }
+            watches.withLock { $0 = (events, gone) }
+        } catch {
+            reactor.unwatch(events, link.eventsDescriptor)
+            throw error
+        }
+    }
+
+    /// Kills and reaps an Executor that cannot be watched.
+    func abandon() {
+        killExecutor()
+        _ = retrying { waitpid(executorPid, nil, 0) }
+    }
+
+    /// The task once it has started; nil before, or where it never did.
+    var started: StartedTask? {
+        guard case .started(let task)? = launched.current else { return nil }
+        return task
+    }
+
+    // MARK: What the Executor says
+
+    private func receive(_ supervisor: Supervisor) {
+        supervisor.link.receive { event in
+            switch event {
+            case .started(let task): launched.set(.started(task))
+            case .launchFailed(let stage, let errno, let subject):
+                launched.set(.failed(stage: stage, errno, subject: subject))
+            case .exited: readRecord()
+            case .welcome, .done, .refused:
+                log.warn("the Executor answered nobody's request", ["task_id": id, "executor_pid": executorPid])
+            }
+        }
+    }
+
+    /// The Executor is gone: what it wrote is all there will ever be.
+    private func executorEnded(_ supervisor: Supervisor) {
+        receive(supervisor)
+        unwatch(supervisor)
+        _ = exec2_pidfd_reap(supervisor.pidfd.number)
+        supervisor.link.close()
+        launched.set(recovered.map { .started($0) } ?? .executorGone)
+        if started != nil, ended.current == nil {
+            readRecord()
+            if ended.current == nil { supervisorLost() }
+        }
+        executorGone.set(())
+    }
+
+    /// Sets the task's end, once, and tells the host what is out of the ordinary about it.
+    @discardableResult
+    private func conclude(_ end: TaskEnd) -> Bool {
+        guard ended.set(end) else { return false }
+        // While the cgroup is still there: the client removes it after the task.
+        let memory = end.oomKilled ? CgroupUsage.memoryLimitAndPeak(of: cgroup) : (nil, nil)
+        if let message = TaskEvent.message(about: end, memory: memory) {
+            events.publish(TaskEvent(taskID: id, taskName: name, time: end.endedAt, message: message))
+        }
+        return true
+    }
+
+    /// Takes the end from the exit record, if it is there.
+    func readRecord() {
+        do throws(RecordError) {
+            guard let record = try folder.readRecord() else { return }
+            conclude(.recorded(record))
+        } catch {
+            lose("\(error.text); the task's exit status is lost")
+        }
+    }
+
+    /// Takes the end from the exit record, if a whole one is there.
+    func takeRecord() {
+        if let record = try? folder.readRecord() { conclude(.recorded(record)) }
+    }
+
+    /// The kernel has killed every process of the PID namespace with its init; what an operator moved
+    /// into the cgroup by hand is killed here.
+    private func supervisorLost() {
+        AbandonedCgroup.empty(cgroup)
+        lose(
+            "the task's supervisor (Executor, pid \(executorPid)) was killed; the kernel has ended the task with it, "
+                + "and its exit status is lost")
+    }
+
+    private func lose(_ reason: String) {
+        if conclude(.lost(reason: reason, endedAt: Int64(bitPattern: exec2_realtime()))) {
+            log.error("a task's end is not known", ["task_id": id, "reason": reason])
+        }
+    }
+
+    private func unwatch(_ supervisor: Supervisor) {
+        let watches = self.watches.withLock { watches in
+            defer { watches = nil }
+            return watches
+        }
+        guard let watches else { return }
+        reactor.unwatch(watches.events, supervisor.link.eventsDescriptor)
+        reactor.unwatch(watches.pidfd, supervisor.pidfd.number)
+    }
+
+    // MARK: What the Driver asks
+
+    /// Opens a session with an Executor that an earlier Driver had, and takes what it tells as the
+    /// task's facts. Where it does not answer, the session opens with the first request that it does.
+    func openSession() async {
+        guard let supervisor, let recovered else { return }
+        do throws(LinkError) {
+            let facts = try await supervisor.link.openSession()
+            launched.set(.started(facts.pid > 0 ? facts : recovered))
+        } catch {
+            log.warn("a recovered task's Executor does not answer yet", ["task_id": id, "reason": error.text])
+            launched.set(.started(recovered))
+        }
+    }
+
+    /// Notes that the host knows this task, here and, once, in its folder.
+    func claim(_ configuration: Int) {
+        claims.claim(configuration)
+        guard claimedOnDisk.set(()) else { return }
+        do throws(SystemError) {
+            _ = try OwnedDescriptor.open(
+                folder.path + "/" + StateFile.claimed, O_WRONLY | O_CREAT | O_NOFOLLOW, mode: 0o600)
+        } catch {
+            log.warn(
+                "cannot note that the agent knows a task: it ends with the next Driver's orphan_grace unless the agent "
+                    + "recovers it before", ["task_id": id, "error": error.text])
+        }
+    }
+
+    /// Sends a signal to the task's process group.
+    func signal(_ number: Int32) async throws(TaskError) {
+        guard ended.current == nil else { throw .notRunning(id: id) }
+        switch try await ask(.signal(number)) {
+        case .refused(.noSuchProcess): throw .notRunning(id: id)
+        case .refused(let errno): throw .signalRefused(id: id, signal: number, errno)
+        default: return
+        }
+    }
+
+    /// Stops the task: the signal, then SIGKILL after the timeout. Returns when nothing of it is left.
+    ///
+    /// An Executor that does not react is killed, and the kernel ends the task with it: an operator
+    /// who stops a task wants it gone.
+    func stop(signal: Int32, timeoutNanoseconds: UInt64) async throws(TaskError) {
+        guard ended.current == nil, let supervisor else { return }
+        let margin = UInt64(20_000_000_000)
+        do throws(LinkError) {
+            _ = try await supervisor.link.ask(.stop(signal: signal, timeoutNanoseconds: timeoutNanoseconds))
+            let (most, overflow) = timeoutNanoseconds.addingReportingOverflow(margin)
+            _ = await ended.wait(atMost: overflow ? .max : most, on: reactor)
+            if ended.current != nil || Task.isCancelled { return }
+            log.error(
+                "the Executor has not ended its task in time: it is killed",
+                ["task_id": id, "executor_pid": executorPid])
+        } catch {
+            if case .gone = error { return await waitForEnd() }
+            log.error("cannot stop through the Executor: it is killed", ["task_id": id, "reason": error.text])
+        }
+        killExecutor()
+        await waitForEnd()
+        if ended.current == nil && !Task.isCancelled { throw .cannotBeKilled(id: id, executor: executorPid) }
+    }
+
+    /// Waits until the end is known, as long as the kernel may take to kill.
+    private func waitForEnd() async {
+        _ = await ended.wait(atMost: 10_000_000_000, on: reactor)
+    }
+
+    /// Kills the Executor and, with the PID namespace, everything of its task.
+    func killExecutor() {
+        if let supervisor { _ = exec2_pidfd_send_signal(supervisor.pidfd.number, SIGKILL) }
+    }
+
+    private func ask(_ request: ExecutorRequest) async throws(TaskError) -> ExecutorEvent {
+        guard let supervisor else { throw .notRunning(id: id) }
+        do throws(LinkError) {
+            return try await supervisor.link.ask(request)
+        } catch {
+            if case .gone = error { throw .notRunning(id: id) }
+            throw .executor(id: id, error)
+        }
+    }
+
+    /// Waits for the Executor to be gone and removes the state folder, also when the caller's Swift
+    /// task is cancelled meanwhile: a client that gave up must not leave a folder behind.
+    func remove() async {
+        await Task { await removeWhenGone() }.value
+    }
+
+    private func removeWhenGone() async {
+        if await executorGone.wait(atMost: 5_000_000_000, on: reactor) == nil {
+            log.warn(
+                "the Executor of an ended task lingers: it is killed", ["task_id": id, "executor_pid": executorPid])
+            killExecutor()
+            _ = await executorGone.wait(atMost: 5_000_000_000, on: reactor)
+        }
+        if let error = folder.remove() {
+            log.error("cannot remove a task's state folder", ["task_id": id, "error": error.text])
+        }
+    }
+}

@@ -1,0 +1,30 @@
+import Shared
+
+/// Why a call about a task failed.
+enum TaskError: Error, Sendable {
+    case unknown
+    case notRunning(id: String)
+    case signalRefused(id: String, signal: Int32, Errno)
+    case executor(id: String, LinkError)
+    case cannotBeKilled(id: String, executor: Int32)
+    case stillRunning(id: String)
+    /// Another Driver has the task's session, or its folder cannot be used.
+    case cannotAttach(id: String, SystemError)
+    case unrecoverable(id: String, reason: String)
+
+    var text: String {
+        switch self {
+        case .unknown: "task not found for given id"
+        case .notRunning(let id): "task \(quoted(id)) is not running: it has ended"
+        case .cannotAttach(let id, let error): "cannot recover task \(quoted(id)): \(error.text)"
+        case .unrecoverable(let id, let reason): "cannot recover task \(quoted(id)): \(reason)"
+        case .stillRunning(let id): "cannot destroy running task \(quoted(id)): stop it first, or use force"
+        case .signalRefused(let id, let signal, let errno):
+            "cannot send signal \(signal) to task \(quoted(id)): \(errno.text)"
+        case .executor(let id, let error): "task \(quoted(id)): \(error.text)"
+        case .cannotBeKilled(let id, let executor):
+            "task \(quoted(id)) has not ended 10 s after SIGKILL to its Executor (pid \(executor)): a process in "
+                + "uninterruptible sleep holds it up; see ps -o pid,stat,wchan"
+        }
+    }
+}

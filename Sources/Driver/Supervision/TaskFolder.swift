@@ -1,0 +1,166 @@
+import CLinux
+import Glibc
+import Shared
+
+/// The state folder of one task: FIFOs, lock and exit record (`StateFile`), root's alone.
+struct TaskFolder: Equatable, Sendable {
+    /// Of all tasks.
+    let stateFolder: String
+    let name: String
+
+    var path: String { stateFolder + "/" + name }
+
+    var exists: Bool { access(path, F_OK) == 0 }
+
+    /// Makes the folder with its FIFOs and takes its session. Fails with EEXIST where the folder is there
+    /// already.
+    ///
+    /// It appears under its name only when it is whole and locked: another Driver never takes one that
+    /// is being made for one that was left.
+    func create() throws(SystemError) -> SessionPipes {
+        try Self.makeStateFolder(stateFolder)
+        let number = String(UInt64.random(in: 1 << 31..<1 << 32), radix: 16)
+        let fresh = TaskFolder(stateFolder: stateFolder, name: ".new+" + number)
+        guard mkdir(fresh.path, 0o700) == 0 else { throw SystemError("make the task's state folder", fresh.path) }
+        do throws(SystemError) {
+            for pipe in [StateFile.control, StateFile.events] {
+                let path = fresh.path + "/" + pipe
+                guard mkfifo(path, 0o600) == 0 else { throw SystemError("make the pipe", path) }
+            }
+            let pipes = try SessionPipes(fresh)
+            guard rename(fresh.path, path) == 0 else {
+                // rename(2) has ENOTEMPTY for a folder that is there.
+                let errno = Errno.last
+                throw SystemError(
+                    "make the task's state folder", path, errno.rawValue == ENOTEMPTY ? .fileExists : errno)
+            }
+            return pipes
+        } catch {
+            _ = fresh.remove()
+            throw error
+        }
+    }
+
+    /// Makes the folder of all tasks, with its parents, and sees to it that it is root's alone: who
+    /// could write there could command Executors.
+    private static func makeStateFolder(_ path: String) throws(SystemError) {
+        var facts = stat()
+        if lstat(path, &facts) != 0 {
+            guard Errno.last == .noSuchFile else {
+                throw SystemError("examine the state folder (option state_dir)", path)
+            }
+            try makeParents(of: path)
+            if mkdir(path, 0o700) != 0 && Errno.last != .fileExists {
+                throw SystemError("make the state folder (option state_dir)", path)
+            }
+            guard lstat(path, &facts) == 0 else {
+                throw SystemError("examine the state folder (option state_dir)", path)
+            }
+        }
+        guard facts.st_mode & S_IFMT == S_IFDIR else {
+            throw SystemError("use as the state folder (option state_dir)", path, .notAFolder)
+        }
+        guard facts.st_uid == geteuid() else {
+            throw SystemError("use the state folder of another user (option state_dir)", path, .permissionDenied)
+        }
+        if facts.st_mode & 0o077 != 0, chmod(path, 0o700) != 0 { throw SystemError("change the mode of", path) }
+    }
+
+    private static func makeParents(of path: String) throws(SystemError) {
+        var parent = ""
+        for part in path.split(separator: "/").dropLast() {
+            parent += "/" + part
+            if mkdir(parent, 0o755) != 0 && Errno.last != .fileExists {
+                throw SystemError("make, for the state folder (option state_dir), the folder", parent)
+            }
+        }
+    }
+
+    /// Opens one of the FIFOs. A pipe that somebody replaced by something else is an error.
+    func openPipe(_ name: String) throws(SystemError) -> OwnedDescriptor {
+        let path = self.path + "/" + name
+        let pipe = try OwnedDescriptor.open(path, O_RDWR | O_NONBLOCK | O_NOFOLLOW)
+        guard try pipe.facts().type == EXEC2_FILE_FIFO else {
+            throw SystemError("use as a pipe", path, .invalidArgument)
+        }
+        return pipe
+    }
+
+    /// Takes the session's lock: nil where another Driver holds it.
+    func lock() throws(SystemError) -> OwnedDescriptor? {
+        let path = self.path + "/" + StateFile.lock
+        let lock = try OwnedDescriptor.open(path, O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
+        if exec2_lock(lock.number) == 0 { return lock }
+        guard Errno.last == .wouldBlock else { throw SystemError("lock", path) }
+        return nil
+    }
+
+    /// The first bytes of a file in the folder. What somebody put in a file's place is an error, never
+    /// waited for.
+    func read(_ name: String, atMost count: Int) throws(SystemError) -> [UInt8] {
+        let path = self.path + "/" + name
+        let file = try OwnedDescriptor.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+        guard try file.facts().type == EXEC2_FILE_REGULAR else {
+            throw SystemError("use as a file", path, .invalidArgument)
+        }
+        var buffer = [UInt8](repeating: 0, count: count)
+        let length = buffer.withUnsafeMutableBytes { bytes in
+            retrying { Glibc.read(file.number, bytes.baseAddress, bytes.count) }
+        }
+        guard length >= 0 else { throw SystemError("read", path) }
+        buffer.removeLast(count - length)
+        return buffer
+    }
+
+    /// Whether a process holds the control pipe open: a living Executor, or a Driver.
+    var isPipeHeld: Bool {
+        (try? OwnedDescriptor.open(path + "/" + StateFile.control, O_WRONLY | O_NONBLOCK | O_NOFOLLOW)) != nil
+    }
+
+    /// The exit record: nil where there is none.
+    func readRecord() throws(RecordError) -> ExitRecord? {
+        let path = self.path + "/" + StateFile.exit
+        let bytes: [UInt8]
+        do throws(SystemError) {
+            bytes = try read(StateFile.exit, atMost: ExitRecord.reservedSize + 1)
+        } catch {
+            if error.errno == .noSuchFile { return nil }
+            throw .unreadable(error)
+        }
+        do throws(ExitRecordDamage) {
+            let record = try bytes.span.bytes.withUnsafeBytes { (bytes) throws(ExitRecordDamage) in
+                try ExitRecord.decode(bytes)
+            }
+            guard record.taskFolder == name else { throw .notARecord }
+            return record
+        } catch {
+            throw .damaged(path: path, error)
+        }
+    }
+
+    /// Removes the folder with everything that an Executor or a Driver puts in it.
+    /// The first failure, after all the rest is removed.
+    func remove() -> SystemError? {
+        var failure: SystemError?
+        for file in StateFile.all {
+            let path = self.path + "/" + file
+            if unlink(path) != 0 && Errno.last != .noSuchFile { failure = failure ?? SystemError("remove", path) }
+        }
+        if let failure { return failure }
+        if rmdir(path) != 0 && Errno.last != .noSuchFile { return SystemError("remove the folder", path) }
+        return nil
+    }
+}
+
+/// Why an exit record that is there tells nothing.
+enum RecordError: Error, Sendable {
+    case unreadable(SystemError)
+    case damaged(path: String, ExitRecordDamage)
+
+    var text: String {
+        switch self {
+        case .unreadable(let error): error.text
+        case .damaged(let path, let damage): "\(path): \(damage.text)"
+        }
+    }
+}

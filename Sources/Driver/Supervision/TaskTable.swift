@@ -1,0 +1,244 @@
+import CLinux
+import Glibc
+import Shared
+import Synchronization
+
+/// The tasks that this Driver knows, and the ways into and out of that.
+final class TaskTable: Sendable {
+    /// A task that is being started or found again has its place, so that nobody else does so too.
+    enum Entry {
+        case starting
+        case recovering(done: OneShot<Void>)
+        case known(SupervisedTask)
+    }
+
+    /// How long a launch may take: opening files on a dead network file system can hang for ever.
+    private static let launchNanoseconds: UInt64 = 60_000_000_000
+
+    let reactor: Reactor
+    let entries = Mutex<[String: Entry]>([:])
+    let predecessors = Predecessors()
+    let executorCgroup = ExecutorCgroup()
+    let events = TaskEventQueue()
+    let log: Logger
+
+    init(reactor: Reactor, log: Logger) {
+        self.reactor = reactor
+        self.log = log
+    }
+
+    /// The task of an id.
+    func task(_ id: String) throws(TaskError) -> SupervisedTask {
+        guard case .known(let task)? = entries.withLock({ $0[id] }) else { throw .unknown }
+        return task
+    }
+
+    /// Whether a task of an id is known, or is just becoming so.
+    func isKnown(_ id: String) -> Bool { entries.withLock { $0[id] != nil } }
+
+    /// Whether a task is being started for which this folder is made.
+    func isStarting(in folder: TaskFolder) -> Bool {
+        entries.withLock { $0.keys.contains { (try? stateFolderName(ofTask: $0)) == folder.name } }
+    }
+
+    /// Every task that is known.
+    var tasks: [SupervisedTask] {
+        entries.withLock { entries in
+            entries.values.compactMap { entry in
+                guard case .known(let task) = entry else { return nil }
+                return task
+            }
+        }
+    }
+
+    // MARK: Start
+
+    /// Launches a task under an Executor of its own and waits until its program runs.
+    func start(
+        id: String, name taskName: String, _ specification: LaunchSpecification, stateFolder: String,
+        executor: ExecutorSearch
+    ) async throws(StartError) -> SupervisedTask {
+        let folderName = try folderName(id)
+        try reserve(id)
+        do throws(StartError) {
+            try await endPredecessors(in: specification.cgroup, stateFolder: stateFolder)
+            let folder = TaskFolder(stateFolder: stateFolder, name: folderName)
+            let pipes = try makeFolder(folder)
+            let task = try spawn(id: id, name: taskName, in: folder, pipes, specification, executor: executor)
+            try await launch(task, specification)
+            entries.withLock { $0[id] = .known(task) }
+            return task
+        } catch {
+            _ = entries.withLock { $0.removeValue(forKey: id) }
+            removeCgroupWhenIdle()
+            throw error
+        }
+    }
+
+    private func folderName(_ id: String) throws(StartError) -> String {
+        do throws(TaskIDError) {
+            return try stateFolderName(ofTask: id)
+        } catch {
+            throw StartError(.invalidRequest, "cannot start task \(quoted(id)): \(error.text)")
+        }
+    }
+
+    private func reserve(_ id: String) throws(StartError) {
+        let isFree = entries.withLock { entries in
+            guard entries[id] == nil else { return false }
+            entries[id] = .starting
+            return true
+        }
+        guard isFree else {
+            throw StartError(.alreadyExists, "task \(quoted(id)) is already started; it must be destroyed first")
+        }
+    }
+
+    private func makeFolder(_ folder: TaskFolder) throws(StartError) -> SessionPipes {
+        for _ in 0..<2 {
+            do throws(SystemError) {
+                return try folder.create()
+            } catch {
+                guard error.errno == .fileExists else { throw StartError(error) }
+                try clearLeftovers(of: folder)
+            }
+        }
+        throw StartError(.transient, "cannot make the task's state folder \(folder.path): another driver makes it too")
+    }
+
+    /// A folder of this task's id that an earlier Driver left: removed, unless its task still runs.
+    private func clearLeftovers(of folder: TaskFolder) throws(StartError) {
+        if let state = HandleState(identityIn: folder), state.bootID == Boot.id,
+            let process = HeldProcess.open(pid: state.executorPid, startTime: state.executorStartTime)
+        {
+            throw StartError(
+                .alreadyExists,
+                "task \(quoted(state.taskID)) runs already, started by an earlier driver (Executor pid \(process.pid)); it "
+                    + "must be recovered, or stopped and destroyed first")
+        }
+        let lock: OwnedDescriptor?
+        do throws(SystemError) {
+            lock = try folder.lock()
+        } catch {
+            throw StartError(error)
+        }
+        guard lock != nil else {
+            throw StartError(.transient, "another driver process uses the task's state folder \(folder.path)")
+        }
+        if let error = folder.remove() { throw StartError(error) }
+    }
+
+    private func spawn(
+        id: String, name: String, in folder: TaskFolder, _ pipes: consuming SessionPipes,
+        _ specification: LaunchSpecification, executor: ExecutorSearch
+    ) throws(StartError) -> SupervisedTask {
+        let session = UInt64.random(in: 1...UInt64.max)
+        let process: ExecutorProcess
+        do throws(StartError) {
+            let request = specification.encoded(session: session, folder: folder)
+            process = try spawnExecutor(request, specification, executor)
+        } catch {
+            _ = folder.remove()
+            throw error
+        }
+        let link = ExecutorLink(
+            pipes, session: session, isOpen: true, executor: process.pid, reactor: reactor, log: log)
+        let task = SupervisedTask(
+            id: id, name: name, folder: folder, executor: process, link: link, cgroup: specification.cgroup,
+            reactor: reactor, events: events, log: log)
+        do throws(SystemError) {
+            try task.watch()
+        } catch {
+            task.abandon()
+            _ = folder.remove()
+            throw StartError(error)
+        }
+        return task
+    }
+
+    private func spawnExecutor(
+        _ request: [UInt8], _ specification: LaunchSpecification, _ executor: ExecutorSearch
+    ) throws(StartError) -> ExecutorProcess {
+        guard let program = executor.found else {
+            throw StartError(.permanent, executor.missesText + "; " + ExecutorSearch.remedy)
+        }
+        do throws(SpawnError) {
+            if let cgroup = executorCgroup.open(forTaskIn: specification.cgroup) {
+                return try ExecutorProcess.spawn(path: program, request: request, cgroup: cgroup.number)
+            }
+            return try ExecutorProcess.spawn(path: program, request: request, cgroup: -1)
+        } catch {
+            throw StartError(error.isTransient ? .transient : .permanent, error.text)
+        }
+    }
+
+    private func launch(_ task: SupervisedTask, _ specification: LaunchSpecification) async throws(StartError) {
+        let outcome = await task.launched.wait(atMost: Self.launchNanoseconds, on: reactor)
+        switch outcome {
+        case .started: return
+        case .failed(let stage, let errno, let subject):
+            await task.remove()
+            throw StartError(stage: stage, errno, subject: subject, specification: specification)
+        case .executorGone:
+            await task.remove()
+            throw StartError(
+                .transient,
+                "the Executor (pid \(task.executorPid)) ended before it had started the task: it was killed, or could "
+                    + "not open the pipes in \(task.folder.path)")
+        case nil where Task.isCancelled:
+            // A task that nobody has a handle of must not go on running.
+            task.killExecutor()
+            await task.remove()
+            throw StartError(.transient, "the client gave the start up before the task ran")
+        case nil:
+            task.killExecutor()
+            await task.remove()
+            throw StartError(
+                .transient,
+                "the task's launch has not ended within \(Self.launchNanoseconds / 1_000_000_000) s (a file system that "
+                    + "does not answer?): it was given up")
+        }
+    }
+
+    // MARK: Destroy
+
+    /// Forgets a task and removes what it left. A running one is refused, or killed with `force`. One
+    /// that only an earlier Driver knew is destroyed all the same; an unknown one is no error.
+    func destroy(_ id: String, force: Bool, stateFolder: String) async throws(TaskError) {
+        let task: SupervisedTask
+        if let known = try? self.task(id) {
+            task = known
+        } else if let adopted = try await force
+            ? adoptToEnd(id: id, stateFolder: stateFolder) : adopt(id: id, stateFolder: stateFolder)
+        {
+            task = adopted
+        } else {
+            removeRemains(of: id, in: stateFolder)
+            return
+        }
+        if task.ended.current == nil {
+            guard force else { throw .stillRunning(id: id) }
+            try await task.stop(signal: SIGKILL, timeoutNanoseconds: 0)
+        }
+        await task.remove()
+        _ = entries.withLock { $0.removeValue(forKey: id) }
+        removeCgroupWhenIdle()
+    }
+
+    /// Removes what a Driver left that died while it made the folder or removed it.
+    private func removeRemains(of id: String, in stateFolder: String) {
+        guard entries.withLock({ $0[id] == nil }), let name = try? stateFolderName(ofTask: id) else { return }
+        let folder = TaskFolder(stateFolder: stateFolder, name: name)
+        // Without a folder there is nothing to lock; a folder that is locked is another Driver's.
+        guard let lock = try? folder.lock() else { return }
+        if let error = folder.remove() {
+            log.error("cannot remove a task's state folder", ["task_id": id, "error": error.text])
+        }
+        _ = consume lock
+    }
+
+    /// Once no task is left, the Executors' cgroup goes too.
+    func removeCgroupWhenIdle() {
+        if entries.withLock({ $0.isEmpty }) { executorCgroup.removeEmpty() }
+    }
+}

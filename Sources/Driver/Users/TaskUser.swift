@@ -1,0 +1,80 @@
+import Glibc
+import Shared
+
+/// The user a task runs as.
+struct TaskUser: Equatable, Sendable {
+    /// For USER in the task's environment.
+    let name: String
+    let uid: uid_t
+    let gid: gid_t
+    /// Supplementary groups for setgroups(2), the primary one included where the system lists it; none for a
+    /// dynamic workload user.
+    let groups: [gid_t]
+    /// For HOME in the task's environment.
+    let home: String
+
+    /// The user of the name that the host sends: a dynamic workload user, or one that the system knows.
+    static func resolve(_ name: String, accounts: SystemAccounts = SystemAccounts()) throws(TaskUserError) -> TaskUser {
+        if name.isEmpty { throw .empty }
+        if name.utf8.contains(0) { throw .unusableName(name) }
+        if let dynamic = try dynamicWorkloadUser(name) { return dynamic }
+        if let account = try accounts.named(name) { return account }
+        if name.utf8.allSatisfy({ 0x30...0x39 ~= $0 }) {
+            guard let uid = uid_t(name), uid != .max else { throw .uidOutOfRange(name) }
+            if let account = try accounts.numbered(uid) { return account }
+            throw .noAccountOfUID(name)
+        }
+        throw .notFound(name)
+    }
+
+    /// Where the uids begin that a host may hand out: those below are the system's own.
+    static let leastDynamicID: uid_t = 1000
+
+    /// `nomad-<n>`, made up by the host for one task: no account stands behind it, and its uid and gid are n.
+    /// Nil for any other form of name.
+    private static func dynamicWorkloadUser(_ name: String) throws(TaskUserError) -> TaskUser? {
+        let prefix = "nomad-"
+        let digits = name.utf8.dropFirst(prefix.utf8.count)
+        guard name.hasPrefix(prefix), !digits.isEmpty, digits.allSatisfy({ 0x30...0x39 ~= $0 }) else { return nil }
+        // (uid_t)-1 means "no change" to setresuid(2).
+        guard digits.first != 0x30, let id = uid_t(Substring(digits)), leastDynamicID..<uid_t.max ~= id else {
+            throw .dynamicIDOutOfRange(name)
+        }
+        return TaskUser(name: name, uid: id, gid: id, groups: [], home: "/nonexistent")
+    }
+}
+
+/// Why a task cannot run as the user it names.
+enum TaskUserError: Error, Equatable, CustomStringConvertible {
+    case empty
+    case unusableName(String)
+    case dynamicIDOutOfRange(String)
+    case notFound(String)
+    case uidOutOfRange(String)
+    case noAccountOfUID(String)
+    /// The account may exist: whoever was asked could not tell.
+    case lookupFailed(String, Errno)
+    case groupsUnknown(String)
+
+    var description: String {
+        switch self {
+        case .empty:
+            "the task has no user: name one with the task's user parameter"
+        case .unusableName(let name):
+            "user \(quoted(name)): a user's name cannot have a NUL character in it"
+        case .dynamicIDOutOfRange(let name):
+            "user \(quoted(name)): the number of a dynamic workload user must be from \(TaskUser.leastDynamicID) "
+                + "to \(uid_t.max - 1), without zeros before it"
+        case .notFound(let name):
+            "user \(quoted(name)): there is no such user on this host"
+        case .uidOutOfRange(let name):
+            "user \(quoted(name)): a uid must be from 0 to \(uid_t.max - 1)"
+        case .noAccountOfUID(let name):
+            "user \(quoted(name)): this host has neither a user of this name nor one with this uid"
+        case .lookupFailed(let name, let error):
+            "user \(quoted(name)): cannot look it up on this host: \(error.text)"
+        case .groupsUnknown(let name):
+            "user \(quoted(name)): cannot list its supplementary groups"
+        }
+    }
+}

@@ -1,0 +1,47 @@
+import Glibc
+import Shared
+
+/// Adds the services of the plugin proper; go-plugin's own are there already.
+func registerServices(on server: RPCServer) throws(PluginError) {
+    let log = Logger(name: "exec2")
+    let settings = DriverSettings()
+    do throws(SystemError) {
+        let table = TaskTable(reactor: try Reactor(), log: log)
+        let sweep = StateSweep(settings: settings, table: table, log: log)
+        BasePluginService(settings: settings, configured: sweep.begin, log: log).register(on: server)
+        DriverService(settings: settings, table: table, log: log).register(on: server)
+    } catch {
+        throw PluginError(error.text)
+    }
+}
+
+/// The environment; a variable given twice counts once, as for getenv(3).
+func environment() -> [String: String] {
+    var variables: [String: String] = [:]
+    var entry = environ
+    while let text = entry.pointee {
+        let pair = String(cString: text).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        if pair.count == 2, variables[String(pair[0])] == nil { variables[String(pair[0])] = String(pair[1]) }
+        entry += 1
+    }
+    return variables
+}
+
+switch PluginHandshake.decide(environment: environment()) {
+case .runByPerson:
+    CommandLineTool.main(CommandLine.arguments, environment: environment())
+case .refuse(let reason):
+    Logger(name: "exec2").error("cannot serve this agent", ["error": reason])
+    exit(1)
+case .serve(let socketDirectory, let announcesMultiplexing):
+    let log = Logger(name: "exec2")
+    do throws(PluginError) {
+        try PluginProcess(log: log, registerServices: registerServices(on:))
+            .serve(socketDirectory: socketDirectory, announcesMultiplexing: announcesMultiplexing)
+    } catch {
+        log.error("cannot serve as a plugin", ["error": error.description])
+        _exit(1)
+    }
+    // Not exit: gRPC's threads still run and must not see the destructors of its own library.
+    _exit(0)
+}

@@ -1,0 +1,67 @@
+import CLinux
+import CMessages
+import SharedEmbedded
+
+/// The task's cgroup v2 folder. Nomad makes and removes it; the Executor writes limits, puts the task
+/// in it, and empties it at the end.
+struct CgroupFolder {
+    let folder: Int32
+
+    /// Opens the folder; nil where the request names none.
+    static func open(_ path: UnsafeMutablePointer<CChar>?) throws(LaunchFailure) -> CgroupFolder? {
+        guard let path, !path.isEmpty else { return nil }
+        let folder = exec2_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
+        guard folder >= 0 else { throw LaunchFailure(.openCgroup, path) }
+        guard exec2_is_cgroup2(folder) == 1 else {
+            throw LaunchFailure(.cgroupIsNone, .invalidArgument, String(cString: path))
+        }
+        return CgroupFolder(folder: folder)
+    }
+
+    /// Writes the limits, in order. The failure names the file and the value.
+    func write(_ limits: UnsafeMutablePointer<UnsafeMutablePointer<Exec2__Executor__CgroupWrite>?>?, count: Int)
+        throws(LaunchFailure)
+    {
+        for index in 0..<count {
+            guard let limit = limits?[index]?.pointee, let file = limit.file, let value = limit.value else { continue }
+            let result = write(value, to: file)
+            if result == .noSuchFile && limit.optional != 0 { continue }
+            if let result {
+                throw LaunchFailure(.limit, result, String(cString: value) + " to " + String(cString: file))
+            }
+        }
+    }
+
+    private func write(_ value: UnsafePointer<CChar>, to file: UnsafePointer<CChar>) -> Errno? {
+        let number = exec2_openat(folder, file, O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0)
+        guard number >= 0 else { return .last }
+        defer { _ = close(number) }
+        let count = retrying { CLinux.write(number, value, strlen(value)) }
+        return count < 0 ? .last : nil
+    }
+
+    /// Kills every process in the cgroup and below (cgroup.kill, Linux 5.14).
+    func kill() {
+        _ = write("1", to: "cgroup.kill")
+    }
+
+    /// How many processes the kernel's OOM killer has ended here, or 0 where no one counts.
+    func oomKills() -> UInt64 { value(of: "oom_kill", in: "memory.events") ?? 0 }
+
+    /// Whether any process is left in the cgroup or below.
+    func isPopulated() -> Bool { value(of: "populated", in: "cgroup.events") == 1 }
+
+    /// A descriptor that polls with POLLPRI whenever `populated` changes, or -1.
+    func openEvents() -> Int32 { exec2_openat(folder, "cgroup.events", O_RDONLY | O_CLOEXEC, 0) }
+
+    private func value(of key: StaticString, in file: UnsafePointer<CChar>) -> UInt64? {
+        let number = exec2_openat(folder, file, O_RDONLY | O_CLOEXEC, 0)
+        guard number >= 0 else { return nil }
+        defer { _ = close(number) }
+        return withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 8) { buffer -> UInt64? in
+            let count = retrying { read(number, buffer.baseAddress, buffer.count) }
+            guard count > 0 else { return nil }
+            return flatKeyedValue(key, in: UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+        }
+    }
+}

@@ -1,0 +1,69 @@
+import CLinux
+import CMessages
+import SharedEmbedded
+
+/// Writes the state folder's identity file: by it a Driver that has no handle of the task finds this
+/// Executor, and knows it from another process that has its pid later.
+func writeIdentity(_ request: LaunchRequest.Message, in folder: Int32) throws(LaunchFailure) {
+    var message = Exec2__Executor__HandleState()
+    exec2__executor__handle_state__init(&message)
+    message.version = 1
+    message.boot_id = request.boot_id
+    message.executor_pid = ownPid()
+    message.executor_start_time = ownStartTime()
+    message.state_dir = request.state_dir
+    message.cgroup = request.cgroup
+    message.task_id = request.task_id
+    message.task_name = request.task_name
+    let written = withUnsafeTemporaryAllocation(byteCount: Frame.greatestSize, alignment: 16) { buffer -> Bool in
+        guard let start = buffer.baseAddress else { return false }
+        let size = exec2__executor__handle_state__get_packed_size(&message)
+        guard size <= Frame.greatestPayload else { return false }
+        let payload = (start + Frame.headerSize).assumingMemoryBound(to: UInt8.self)
+        _ = exec2__executor__handle_state__pack(&message, payload)
+        let frame = Frame.seal(buffer, payload: size)
+        let file = exec2_openat(folder, "executor", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
+        guard file >= 0 else { return false }
+        defer { _ = close(file) }
+        return retrying { write(file, frame.baseAddress, frame.count) } == frame.count
+    }
+    guard written else { throw LaunchFailure(.identity, request.state_folder) }
+}
+
+/// This process as the host numbers it: /proc is the host's here, whatever PID namespace this is in.
+private func ownPid() -> Int32 {
+    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 32) { text -> Int32 in
+        guard let start = text.baseAddress else { return 0 }
+        let length = readlink("/proc/self", start, text.count - 1)
+        guard length > 0 else { return 0 }
+        text[length] = 0
+        return Int32(truncatingIfNeeded: strtol(start, nil, 10))
+    }
+}
+
+private func ownStartTime() -> UInt64 {
+    let file = exec2_open("/proc/self/stat", O_RDONLY | O_CLOEXEC, 0)
+    guard file >= 0 else { return 0 }
+    defer { _ = close(file) }
+    return withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 8) { buffer -> UInt64 in
+        let count = retrying { read(file, buffer.baseAddress, buffer.count) }
+        guard count > 0 else { return 0 }
+        return processStartTime(inStat: UnsafeRawBufferPointer(rebasing: buffer[..<count])) ?? 0
+    }
+}
+
+/// The host's number of a process: what /proc, which is the host's here, shows for its pidfd.
+func hostPid(ofPidfd pidfd: Int32) -> Int32 {
+    withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 8) { buffer -> Int32 in
+        guard let text = buffer.baseAddress?.assumingMemoryBound(to: CChar.self) else { return 0 }
+        writeDescriptorPath(pidfd, folder: "/proc/self/fdinfo/", into: text)
+        let file = exec2_open(text, O_RDONLY | O_CLOEXEC, 0)
+        guard file >= 0 else { return 0 }
+        defer { _ = close(file) }
+        let count = retrying { read(file, text, buffer.count - 1) }
+        guard count > 0 else { return 0 }
+        text[count] = 0
+        guard let line = strstr(text, "\nPid:") else { return 0 }
+        return Int32(truncatingIfNeeded: strtol(line + 5, nil, 10))
+    }
+}

@@ -1,0 +1,179 @@
+import CLinux
+import CMessages
+import SharedEmbedded
+
+/// The child's steps between clone and execve, in the order in which they are possible.
+struct LaunchPlan {
+    private var steps: [exec2_step] = []
+    private let request: LaunchRequest.Message
+
+    init(_ request: LaunchRequest.Message, ruleset: Ruleset, network: Int32, stdout: LogStream, stderr: LogStream) {
+        self.request = request
+        add(EXEC2_STEP_SESSION)
+        if network >= 0 { add(EXEC2_STEP_NETWORK, descriptor: network, path: request.network_namespace) }
+        addMounts()
+        add(EXEC2_STEP_DESCRIPTOR, descriptor: stdout.forTask, number: UInt64(STDOUT_FILENO))
+        add(EXEC2_STEP_DESCRIPTOR, descriptor: stderr.forTask, number: UInt64(STDERR_FILENO))
+        // Only now do /dev/stdout, /proc/self and whatever leads there mean the task's.
+        addRules(ruleset)
+        addIdentity()
+        add(EXEC2_STEP_WORK_DIR, path: request.work_dir)
+        add(EXEC2_STEP_NO_NEW_PRIVS)
+        add(EXEC2_STEP_RESTRICT, descriptor: ruleset.number)
+        add(EXEC2_STEP_SIGNALS)
+        add(EXEC2_STEP_UMASK, number: 0o022)
+        add(EXEC2_STEP_CLOSE, number: 3)
+    }
+
+    private mutating func add(
+        _ kind: exec2_step_kind, descriptor: Int32 = -1, number: UInt64 = 0, path: UnsafePointer<CChar>? = nil
+    ) {
+        var step = exec2_step()
+        step.kind = kind.rawValue
+        step.fd = descriptor
+        step.number = number
+        step.path = path
+        steps.append(step)
+    }
+
+    private mutating func addMounts() {
+        add(EXEC2_STEP_MOUNTS_SLAVE)
+        add(EXEC2_STEP_PROC)
+        for index in 0..<request.n_read_only {
+            guard let folder = request.read_only[index]?.pointee else { continue }
+            add(EXEC2_STEP_READ_ONLY, path: folder.root)
+            steps[steps.count - 1].text = UnsafePointer(folder.inside)
+            steps[steps.count - 1].optional = 1
+        }
+    }
+
+    private mutating func addRules(_ ruleset: Ruleset) {
+        for index in 0..<request.n_unveil {
+            guard let unveil = request.unveil[index]?.pointee else { continue }
+            add(
+                EXEC2_STEP_UNVEIL, descriptor: ruleset.number,
+                number: unveil.no_symlink != 0 ? UInt64(EXEC2_UNVEIL_NO_SYMLINK) : 0, path: unveil.path)
+            steps[steps.count - 1].folder_rights = ruleset.rights(unveil.modes, on: .folder)
+            steps[steps.count - 1].file_rights = ruleset.rights(unveil.modes, on: .file)
+            steps[steps.count - 1].optional = UInt32(unveil.optional)
+        }
+    }
+
+    private mutating func addIdentity() {
+        // Lowered from the Executor's own −1000 while there is still the right to do so.
+        add(EXEC2_STEP_OOM_SCORE_ADJ, number: UInt64(bitPattern: Int64(request.oom_score_adj)))
+        add(EXEC2_STEP_GROUPS, number: UInt64(request.n_groups))
+        steps[steps.count - 1].values = UnsafePointer(request.groups)
+        add(EXEC2_STEP_GROUP_ID, number: UInt64(request.group_id))
+        add(EXEC2_STEP_BOUNDING_SET, number: request.capabilities)
+        add(EXEC2_STEP_USER_ID, number: UInt64(request.user_id))
+        // A change to another user has dropped them all; root keeps what it is allowed.
+        if request.user_id == 0 { add(EXEC2_STEP_CAPABILITIES, number: request.capabilities) }
+    }
+
+    /// Clones the task's main process; returns its pid in the Executor's namespace, its pidfd, and how
+    /// execve fared.
+    mutating func run(cgroup: Int32) throws(LaunchFailure) -> MainProcess {
+        var programs = terminated(request.programs, request.n_programs)
+        var arguments = terminated(request.arguments, request.n_arguments)
+        var environment = terminated(request.environment, request.n_environment)
+        let adjustment = copy(of: String(request.oom_score_adj))
+        defer { free(adjustment) }
+        for index in steps.indices where steps[index].kind == EXEC2_STEP_OOM_SCORE_ADJ.rawValue {
+            steps[index].text = UnsafePointer(adjustment)
+        }
+
+        var plan = exec2_plan()
+        var pidfd: Int32 = -1
+        let namespaces = EXEC2_CLONE_NEWNS | EXEC2_CLONE_NEWIPC
+        let pid = steps.withUnsafeBufferPointer { stepBuffer in
+            programs.withUnsafeMutableBufferPointer { programBuffer in
+                arguments.withUnsafeMutableBufferPointer { argumentBuffer in
+                    environment.withUnsafeMutableBufferPointer { environmentBuffer in
+                        plan.steps = stepBuffer.baseAddress
+                        plan.step_count = stepBuffer.count
+                        plan.programs = UnsafeRawPointer(programBuffer.baseAddress)?
+                            .assumingMemoryBound(to: UnsafePointer<CChar>?.self)
+                        plan.arguments = UnsafePointer(argumentBuffer.baseAddress)
+                        plan.environment = UnsafePointer(environmentBuffer.baseAddress)
+                        return exec2_clone(&plan, namespaces, cgroup, &pidfd)
+                    }
+                }
+            }
+        }
+        guard pid > 0 else {
+            let subject = cgroup >= 0 ? "into " + String(cString: request.cgroup) : ""
+            throw LaunchFailure(.clone, Errno(rawValue: -pid), subject)
+        }
+        if plan.failed_step >= 0 {
+            _ = retrying { waitpid(pid, nil, 0) }
+            _ = close(pidfd)
+            throw failure(of: steps[Int(plan.failed_step)], Errno(rawValue: plan.step_errno))
+        }
+        return MainProcess(
+            pid: pid, pidfd: pidfd, startedAt: plan.started_seconds * 1_000_000_000 + plan.started_nanoseconds,
+            execError: plan.exec_errno == 0 ? nil : Errno(rawValue: plan.exec_errno),
+            program: program(plan))
+    }
+
+    /// What could not be run: the command as the job wrote it where nothing was found, else the file.
+    private func program(_ plan: exec2_plan) -> String {
+        let index = Int(plan.exec_program)
+        let text: UnsafeMutablePointer<CChar>?
+        switch plan.exec_errno {
+        case 0: return ""
+        case ENOENT: text = request.n_arguments > 0 ? request.arguments[0] : nil
+        default: text = index < request.n_programs ? request.programs[index] : nil
+        }
+        return text.map { String(cString: $0) } ?? ""
+    }
+
+    private func failure(of step: exec2_step, _ errno: Errno) -> LaunchFailure {
+        let stage = LaunchStage(rawValue: step.kind) ?? .supervision
+        let subject: String
+        switch stage {
+        case .userID, .groups: subject = String(request.user_id)
+        case .groupID: subject = String(request.group_id)
+        case .oomScoreAdj: subject = String(request.oom_score_adj)
+        case .readOnlyFolder:
+            subject = String(cString: step.path) + "/" + String(cString: step.text)
+        default: subject = step.path.map { String(cString: $0) } ?? ""
+        }
+        return LaunchFailure(stage, errno, subject)
+    }
+}
+
+/// The task's first process, just cloned.
+struct MainProcess {
+    /// In the Executor's PID namespace.
+    let pid: pid_t
+    let pidfd: Int32
+    /// Nanoseconds since the epoch.
+    let startedAt: Int64
+    /// Why no program could be run, and which one that speaks of.
+    let execError: Errno?
+    let program: String
+}
+
+/// A NULL-terminated copy of a repeated string field.
+private func terminated(
+    _ strings: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?, _ count: Int
+) -> [UnsafeMutablePointer<CChar>?] {
+    var result: [UnsafeMutablePointer<CChar>?] = []
+    result.reserveCapacity(count + 1)
+    for index in 0..<count { result.append(strings?[index]) }
+    result.append(nil)
+    return result
+}
+
+/// A NUL-terminated copy from malloc.
+private func copy(of text: String) -> UnsafeMutablePointer<CChar>? {
+    var text = text
+    return text.withUTF8 { bytes in
+        let start = malloc(bytes.count + 1)?.assumingMemoryBound(to: CChar.self)
+        guard let start, let source = bytes.baseAddress else { return start }
+        memcpy(start, source, bytes.count)
+        start[bytes.count] = 0
+        return start
+    }
+}

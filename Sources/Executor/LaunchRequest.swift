@@ -1,0 +1,69 @@
+import CLinux
+import CMessages
+import SharedEmbedded
+
+/// A step of the launch that failed: which, why, and on what.
+struct LaunchFailure: Error {
+    let stage: LaunchStage
+    let errno: Errno
+    let subject: String
+
+    init(_ stage: LaunchStage, _ errno: Errno, _ subject: String = "") {
+        self.stage = stage
+        self.errno = errno
+        self.subject = subject
+    }
+
+    /// The stage failed with the error number that the last call left.
+    init(_ stage: LaunchStage, _ subject: UnsafePointer<CChar>?) {
+        errno = .last
+        self.stage = stage
+        self.subject = subject.map { String(cString: $0) } ?? ""
+    }
+}
+
+/// The launch request as protobuf-c unpacked it, owned until `release`.
+///
+/// It arrives in memory: the Driver wrote it to a memfd, and its length to a pipe. Until the length
+/// comes, an Executor started ahead waits in read(2).
+struct LaunchRequest {
+    typealias Message = Exec2__Executor__LaunchRequest
+
+    /// Descriptors that the Driver leaves to a new Executor, beside /dev/null on 0, 1 and 2.
+    static let goPipe: Int32 = 3
+    static let memory: Int32 = 4
+
+    let message: UnsafeMutablePointer<Message>
+
+    /// Waits for a request; nil where none comes.
+    static func receive() -> LaunchRequest? {
+        var length: UInt64 = 0
+        let count = retrying { read(goPipe, &length, 8) }
+        _ = close(goPipe)
+        guard count == 8, length > 0, length < UInt64(Int32.max) else { return nil }
+        let size = Int(length)
+        // MAP_FAILED is a cast, which Swift does not import.
+        guard let bytes = mmap(nil, size, PROT_READ, MAP_PRIVATE, memory, 0), Int(bitPattern: bytes) != -1 else {
+            return nil
+        }
+        defer {
+            _ = munmap(bytes, size)
+            _ = close(memory)
+        }
+        guard
+            let message = exec2__executor__launch_request__unpack(
+                nil, size, bytes.assumingMemoryBound(to: UInt8.self))
+        else { return nil }
+        return LaunchRequest(message: message)
+    }
+
+    /// Gives the memory back: a running task's Executor needs nothing of its request.
+    func release() {
+        exec2__executor__launch_request__free_unpacked(message, nil)
+        _ = malloc_trim(0)
+    }
+}
+
+extension UnsafeMutablePointer<CChar> {
+    var isEmpty: Bool { pointee == 0 }
+}

@@ -1,0 +1,77 @@
+import CLinux
+import SharedEmbedded
+
+/// One of the task's log streams: a FIFO that Nomad's log collector reads, or /dev/null.
+struct LogStream {
+    /// Held for the task's life, for reading and writing: when the collector restarts, the task gets
+    /// no SIGPIPE, and what it wrote waits in the pipe.
+    let held: Int32
+    /// What the task gets, for writing only.
+    let forTask: Int32
+
+    /// Opens a log by path, as root. Below `root`, the alloc's folder, tasks can write, so that no
+    /// symlink is followed there (CVE-2026-8052, CVE-2026-6959); elsewhere none is followed at all.
+    static func open(
+        _ path: UnsafeMutablePointer<CChar>?, below root: UnsafeMutablePointer<CChar>?,
+        stage: LaunchStage, wrongType: LaunchStage
+    ) throws(LaunchFailure) -> LogStream {
+        guard let path, !path.isEmpty else { throw LaunchFailure(stage, .noSuchFile, "(no path was given)") }
+        let held = openHeld(path, below: root)
+        guard held >= 0 else { throw LaunchFailure(stage, path) }
+        var facts = exec2_file_facts()
+        guard exec2_fstat(held, &facts) == 0 else { throw LaunchFailure(stage, path) }
+        guard facts.type == EXEC2_FILE_FIFO || isNull(facts) else {
+            throw LaunchFailure(wrongType, .invalidArgument, String(cString: path))
+        }
+        // Reopened through the descriptor, so that it is the same file whatever the path says now.
+        let forTask = reopenForWriting(held)
+        guard forTask >= 0 else { throw LaunchFailure(stage, path) }
+        return LogStream(held: held, forTask: forTask)
+    }
+
+    private static func openHeld(
+        _ path: UnsafeMutablePointer<CChar>, below root: UnsafeMutablePointer<CChar>?
+    ) -> Int32 {
+        let flags = O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC
+        guard let root, !root.isEmpty else { return exec2_open_no_symlinks(AT_FDCWD, path, flags, 0) }
+        let length = strlen(root)
+        guard strncmp(path, root, length) == 0, path[length] == CChar(bitPattern: UInt8(ascii: "/")) else {
+            return exec2_open_no_symlinks(AT_FDCWD, path, flags, 0)
+        }
+        let folder = exec2_open(root, EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
+        guard folder >= 0 else { return folder }
+        defer { _ = close(folder) }
+        return exec2_open_no_symlinks(folder, path + length + 1, flags, 1)
+    }
+
+    private static func reopenForWriting(_ number: Int32) -> Int32 {
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: 48) { link -> Int32 in
+            guard let text = link.baseAddress else { return -1 }
+            writeDescriptorPath(number, folder: "/proc/self/fd/", into: text)
+            return exec2_open(text, O_WRONLY | O_NOCTTY | O_CLOEXEC, 0)
+        }
+    }
+
+    /// /dev/null is character device 1:3 (devices.txt of the kernel).
+    private static func isNull(_ facts: exec2_file_facts) -> Bool {
+        facts.type == EXEC2_FILE_CHARACTER && facts.special_device == 0x103
+    }
+}
+
+/// Writes "<folder><number>" and a NUL into `text`, which has room for 48 characters.
+func writeDescriptorPath(_ number: Int32, folder: StaticString, into text: UnsafeMutablePointer<CChar>) {
+    let length = folder.utf8CodeUnitCount
+    memcpy(text, folder.utf8Start, length)
+    var digits = 1
+    var rest = number
+    while rest >= 10 {
+        rest /= 10
+        digits += 1
+    }
+    rest = number
+    for position in stride(from: length + digits - 1, through: length, by: -1) {
+        text[position] = CChar(48 + rest % 10)
+        rest /= 10
+    }
+    text[length + digits] = 0
+}

@@ -1,0 +1,269 @@
+import CLinux
+import CMessages
+import SharedEmbedded
+
+/// Owns the task: delivers signals, enforces stop, reaps every process, and records the end.
+///
+/// | phase    | main process ends | stop            | time is up                | nothing left     |
+/// |----------|-------------------|-----------------|---------------------------|------------------|
+/// | running  | kill → draining   | signal→stopping | –                         | –                |
+/// | stopping | kill → draining   | earlier deadline| kill all, stay            | –                |
+/// | draining | –                 | –               | record with survivors → overdue | record → leave |
+/// | overdue  | –                 | –               | –                         | leave            |
+final class Supervision {
+    private enum Phase {
+        case running, stopping, draining, overdue
+    }
+
+    /// How long processes that were sent SIGKILL may take before the exit status is recorded without
+    /// waiting for them (a process in uninterruptible sleep can take for ever).
+    private static let drainNanoseconds: UInt64 = 10_000_000_000
+
+    private let channel: EventChannel
+    private let requests: RequestReader
+    private let record: RecordFile
+    private let cgroup: CgroupFolder?
+    private let main: MainProcess
+    private let task: StartedTask
+    private let childSignals: Int32
+    private let timer: Int32
+    private let oomKillsBefore: UInt64
+
+    private var phase = Phase.running
+    private var deadline: UInt64 = 0
+    private var cgroupEvents: Int32 = -1
+    private var ended = false
+    private var result: ExitRecord
+
+    private init(
+        channel: EventChannel, record: RecordFile, cgroup: CgroupFolder?, main: MainProcess, task: StartedTask,
+        taskFolder: String, childSignals: Int32, timer: Int32, oomKillsBefore: UInt64
+    ) {
+        self.channel = channel
+        self.requests = RequestReader(pipe: channel.control)
+        self.record = record
+        self.cgroup = cgroup
+        self.main = main
+        self.task = task
+        self.childSignals = childSignals
+        self.timer = timer
+        self.oomKillsBefore = oomKillsBefore
+        result = ExitRecord(
+            taskFolder: taskFolder, exitCode: 0, signal: 0, oomKilled: false, startedAt: task.startedAt, endedAt: 0,
+            pid: task.pid, execError: main.execError, execProgram: main.program)
+    }
+
+    /// Launches the task of a request and reports it started.
+    static func launch(_ request: LaunchRequest, channel: EventChannel) throws(LaunchFailure) -> Supervision {
+        let message = request.message.pointee
+        try writeIdentity(message, in: channel.folder)
+        let record = try RecordFile.reserve(in: channel.folder, path: message.state_folder)
+        let childSignals = exec2_signalfd(SIGCHLD)
+        let timer = exec2_timerfd()
+        guard childSignals >= 0, timer >= 0 else { throw LaunchFailure(.supervision, message.state_folder) }
+
+        let stdout = try LogStream.open(
+            message.stdout_path, below: message.log_root, stage: .stdoutLog, wrongType: .stdoutIsNoPipe)
+        let stderr = try LogStream.open(
+            message.stderr_path, below: message.log_root, stage: .stderrLog, wrongType: .stderrIsNoPipe)
+        let cgroup = try CgroupFolder.open(message.cgroup)
+        try cgroup?.write(message.cgroup_writes, count: message.n_cgroup_writes)
+        let ruleset = try Ruleset.create(scopeAbstractSockets: message.scope_abstract_sockets != 0)
+        let network = try openNetwork(message.network_namespace)
+        let oomKills = cgroup?.oomKills() ?? 0
+
+        var plan = LaunchPlan(message, ruleset: ruleset, network: network, stdout: stdout, stderr: stderr)
+        let main = try plan.run(cgroup: cgroup?.folder ?? -1)
+        let task = StartedTask(pid: hostPid(ofPidfd: main.pidfd), startedAt: main.startedAt)
+        channel.send(.started(task))
+
+        if let error = main.execError {
+            explain(error, main.program, command: message.arguments?[0], to: stderr.held)
+        }
+        // The logs' other descriptors stay open for the task's life: see LogStream.held.
+        for number in [stdout.forTask, stderr.forTask, ruleset.number, network, main.pidfd] where number >= 0 {
+            _ = close(number)
+        }
+        return Supervision(
+            channel: channel, record: record, cgroup: cgroup, main: main, task: task,
+            taskFolder: lastComponent(of: message.state_folder), childSignals: childSignals, timer: timer,
+            oomKillsBefore: oomKills)
+    }
+
+    /// Supervises until the task and all it left are gone.
+    func run() {
+        while !ended {
+            var waits = (
+                pollfd(fd: channel.control, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: childSignals, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: timer, events: Int16(POLLIN), revents: 0),
+                // A negative descriptor is passed over (poll(2)).
+                pollfd(fd: cgroupEvents, events: Int16(POLLPRI), revents: 0),
+                pollfd(fd: channel.isBehind ? channel.events : -1, events: Int16(POLLOUT), revents: 0)
+            )
+            _ = withUnsafeMutableBytes(of: &waits) { bytes in
+                poll(bytes.baseAddress?.assumingMemoryBound(to: pollfd.self), 5, -1)
+            }
+            if waits.1.revents != 0 { reap() }
+            if waits.0.revents != 0 { requests.readAll(answer) }
+            if waits.2.revents != 0 { timeIsUp() }
+            if waits.3.revents != 0 { leaveWhenEmpty() }
+            if waits.4.revents != 0 { channel.catchUp() }
+        }
+    }
+
+    // MARK: Requests
+
+    private func answer(id: UInt64, request: ExecutorRequest?) {
+        switch request {
+        case .hello(let session, let least, let greatest):
+            guard let version = PipeProtocol.common(least: least, greatest: greatest) else {
+                channel.send(.refused(Errno(rawValue: EPROTONOSUPPORT)), replyTo: id)
+                return
+            }
+            channel.session = session
+            channel.send(.welcome(protocol: version, state: state, task: task), replyTo: id)
+        case .signal(let number):
+            guard phase == .running || phase == .stopping else {
+                channel.send(.refused(.noSuchProcess), replyTo: id)
+                return
+            }
+            // The main process is not reaped yet, so its group cannot be somebody else's.
+            let failed = kill(-main.pid, number) != 0
+            channel.send(failed ? .refused(.last) : .done, replyTo: id)
+        case .stop(let signal, let timeout):
+            stop(signal, timeout)
+            channel.send(.done, replyTo: id)
+        case nil:
+            channel.send(.refused(Errno(rawValue: ENOSYS)), replyTo: id)
+        }
+    }
+
+    private var state: ExecutorState {
+        switch phase {
+        case .running: .running
+        case .stopping: .stopping
+        case .draining: .draining
+        case .overdue: .ended
+        }
+    }
+
+    private func stop(_ signal: Int32, _ timeout: UInt64) {
+        switch phase {
+        case .running, .stopping:
+            if signal > 0 { _ = kill(-main.pid, signal) }
+            let now = exec2_monotonic()
+            let (until, overflow) = now.addingReportingOverflow(timeout)
+            let wanted = overflow ? UInt64.max : until
+            if phase == .running || wanted < deadline {
+                deadline = wanted
+                arm(max(1, wanted - now))
+            }
+            phase = .stopping
+            if timeout == 0 { killAll() }
+        case .draining, .overdue:
+            break
+        }
+    }
+
+    private func timeIsUp() {
+        var expirations: UInt64 = 0
+        _ = read(timer, &expirations, 8)
+        switch phase {
+        case .running: break
+        case .stopping: killAll()
+        case .draining: finish(survivors: true)
+        case .overdue: break
+        }
+    }
+
+    // MARK: The end
+
+    private func reap() {
+        withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 8) { drop in
+            while read(childSignals, drop.baseAddress, drop.count) > 0 {}
+        }
+        while true {
+            var status: Int32 = 0
+            var usage = rusage()
+            let pid = retrying { wait4(-1, &status, WNOHANG, &usage) }
+            guard pid > 0 else { break }
+            if pid == main.pid { mainEnded(status, usage) }
+        }
+        leaveWhenEmpty()
+    }
+
+    private func mainEnded(_ status: Int32, _ usage: rusage) {
+        exec2_wait_status(status, &result.exitCode, &result.signal)
+        result.endedAt = Int64(bitPattern: exec2_realtime())
+        result.userTime = microseconds(usage.ru_utime)
+        result.systemTime = microseconds(usage.ru_stime)
+        result.maxRSS = Int64(usage.ru_maxrss)
+        phase = .draining
+        cgroupEvents = cgroup?.openEvents() ?? -1
+        killAll()
+        arm(Self.drainNanoseconds)
+    }
+
+    /// Kills every process of the task: all in the PID namespace whose init this is (kill(2) with -1
+    /// spares only the caller, and no fork escapes it).
+    private func killAll() {
+        _ = kill(-1, SIGKILL)
+    }
+
+    private func leaveWhenEmpty() {
+        switch phase {
+        case .running, .stopping: return
+        case .draining, .overdue: break
+        }
+        var status: Int32 = 0
+        while true {
+            let pid = retrying { waitpid(-1, &status, WNOHANG) }
+            if pid == 0 { return }
+            if pid < 0 { break }
+        }
+        if let cgroup {
+            // Reading the file also arms the next POLLPRI.
+            _ = lseek(cgroupEvents, 0, SEEK_SET)
+            withUnsafeTemporaryAllocation(byteCount: 256, alignment: 8) { drop in
+                _ = read(cgroupEvents, drop.baseAddress, drop.count)
+            }
+            if cgroup.isPopulated() {
+                // Somebody put a process of another namespace in. Written only then: kernels from 6.14 on
+                // kill whatever is cloned into a cgroup that was ever killed, and the client may use it
+                // again.
+                cgroup.kill()
+                return
+            }
+        }
+        if phase == .draining { finish(survivors: false) }
+        ended = true
+    }
+
+    /// Records the end, then rings the bell.
+    private func finish(survivors: Bool) {
+        if let cgroup { result.oomKilled = cgroup.oomKills() > oomKillsBefore }
+        result.survivors = survivors
+        phase = .overdue
+        if record.write(result) { channel.send(.exited) }
+    }
+
+    private func arm(_ nanoseconds: UInt64) {
+        _ = exec2_timerfd_set(timer, min(nanoseconds, 1 << 60))
+    }
+}
+
+private func microseconds(_ time: timeval) -> Int64 { Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_usec) }
+
+private func openNetwork(_ path: UnsafeMutablePointer<CChar>?) throws(LaunchFailure) -> Int32 {
+    guard let path, !path.isEmpty else { return -1 }
+    let number = exec2_open(path, O_RDONLY | O_CLOEXEC, 0)
+    guard number >= 0 else { throw LaunchFailure(.openNetwork, path) }
+    return number
+}
+
+private func lastComponent(of path: UnsafePointer<CChar>?) -> String {
+    guard let path else { return "" }
+    let slash = strrchr(path, Int32(UInt8(ascii: "/")))
+    return String(cString: slash.map { UnsafePointer($0 + 1) } ?? path)
+}

@@ -1,0 +1,42 @@
+import CLinux
+import SharedEmbedded
+
+// One Executor supervises one task for the task's whole life; the Driver may come and go meanwhile.
+// It is PID 1 of the task's PID namespace: should it die, the kernel kills every process of the task.
+
+/// Exit statuses of an Executor, for the Driver that spawned it.
+enum ExecutorExit {
+    static let finished: Int32 = 0
+    static let launchFailed: Int32 = 1
+    /// No launch request arrived: run by hand, or the Driver left before it had one.
+    static let noRequest: Int32 = 2
+}
+
+func runExecutor() -> Int32 {
+    guard let request = LaunchRequest.receive() else {
+        say("this program is started by nomad-driver-exec2, one for each task; see nomad-driver-exec2 --help\n")
+        return ExecutorExit.noRequest
+    }
+    // Tells the two programs apart in ps, whose column holds 15 characters.
+    _ = exec2_set_process_name("exec2-executor")
+    for number in Int32(1)...Int32(64) where number != SIGKILL && number != SIGSTOP && number != SIGCHLD {
+        _ = exec2_ignore_signal(number)
+    }
+    guard let channel = EventChannel.open(for: request) else { return ExecutorExit.launchFailed }
+    do throws(LaunchFailure) {
+        let supervision = try Supervision.launch(request, channel: channel)
+        request.release()
+        supervision.run()
+        return ExecutorExit.finished
+    } catch {
+        channel.send(.launchFailed(stage: error.stage.rawValue, errno: error.errno, subject: error.subject))
+        return ExecutorExit.launchFailed
+    }
+}
+
+/// Writes to stderr, for a person who started the Executor by hand.
+func say(_ text: StaticString) {
+    _ = write(STDERR_FILENO, text.utf8Start, text.utf8CodeUnitCount)
+}
+
+exit(runExecutor())

@@ -1,0 +1,87 @@
+/// A step of a launch that can fail. The numbers travel over the pipe protocol and are never reused;
+/// those below 100 are the child's, `exec2_step_kind` of CLinux.
+public enum LaunchStage: UInt32, Sendable, CaseIterable {
+    // The child, between clone and execve.
+    case session = 1
+    case enterNetwork = 2
+    case privateMounts = 3
+    case mountProc = 4
+    case readOnlyFolder = 5
+    case oomScoreAdj = 6
+    case groups = 7
+    case groupID = 8
+    case boundingSet = 9
+    case userID = 10
+    case capabilities = 11
+    case noNewPrivs = 12
+    case workDir = 13
+    case descriptors = 14
+    case unveil = 15
+    case restrict = 16
+    case signals = 17
+    case closeDescriptors = 18
+    case umask = 19
+    case resourceLimit = 20
+
+    // The Executor, before the clone.
+    case request = 100
+    case stateFolder = 101
+    case controlPipe = 102
+    case eventsPipe = 103
+    case exitRecord = 104
+    case stdoutLog = 105
+    case stderrLog = 106
+    case stdoutIsNoPipe = 107
+    case stderrIsNoPipe = 108
+    case openNetwork = 109
+    case openCgroup = 110
+    case cgroupIsNone = 111
+    case limit = 112
+    case ruleset = 113
+    case clone = 114
+    case supervision = 115
+    case identity = 116
+
+    /// What was attempted, to stand between "cannot " and the subject.
+    public var attempt: String {
+        switch self {
+        case .session: "make a session for the task"
+        case .enterNetwork: "enter the network namespace"
+        case .privateMounts: "make the task's mounts its own"
+        case .mountProc: "mount /proc in the task's namespace"
+        case .readOnlyFolder: "make the log folder read-only for the task:"
+        case .oomScoreAdj: "set oom_score_adj to"
+        case .groups: "set the supplementary groups of user"
+        case .groupID: "change to group"
+        case .boundingSet: "cut the capability bounding set"
+        case .userID: "change to user"
+        case .capabilities: "set the capabilities"
+        case .noNewPrivs: "set no_new_privs"
+        case .workDir: "change to the working folder"
+        case .descriptors: "hand over the log streams"
+        case .unveil: "unveil"
+        case .restrict: "enter the Landlock ruleset"
+        case .signals: "reset the signals"
+        case .closeDescriptors: "close inherited descriptors"
+        case .umask: "set the umask"
+        case .resourceLimit: "set a resource limit"
+        case .request: "decode the launch request"
+        case .stateFolder: "open the task's state folder"
+        case .controlPipe: "open the control pipe"
+        case .eventsPipe: "open the events pipe"
+        case .exitRecord: "reserve space for the exit record in"
+        case .stdoutLog: "open the task's stdout"
+        case .stderrLog: "open the task's stderr"
+        case .stdoutIsNoPipe: "use as the task's stdout"
+        case .stderrIsNoPipe: "use as the task's stderr"
+        case .openNetwork: "open the network namespace"
+        case .openCgroup: "open the task's cgroup"
+        case .cgroupIsNone: "use as the task's cgroup"
+        case .limit: "write the limit"
+        case .ruleset: "create a Landlock ruleset"
+        case .clone: "clone the task's process"
+        case .identity: "write the Executor's identity to"
+        case .supervision: "prepare the supervision of"
+        }
+    }
+}

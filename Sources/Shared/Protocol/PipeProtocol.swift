@@ -1,0 +1,68 @@
+/// Versions of the pipe protocol that this build speaks. A new Driver must speak with Executors of
+/// every released version, since they live as long as their tasks.
+///
+/// - 1: the first.
+/// - 2: the Executor leaves its identity in the state folder (`StateFile.identity`), so that a Driver
+///   without a handle finds it.
+public enum PipeProtocol {
+    /// The oldest version that this build speaks.
+    public static let least: UInt32 = 1
+    /// The newest version that this build speaks.
+    public static let greatest: UInt32 = 2
+
+    /// The version that both sides speak, or nil where the ranges do not meet.
+    public static func common(least: UInt32, greatest: UInt32) -> UInt32? {
+        let version = min(greatest, Self.greatest)
+        return version >= max(least, Self.least) ? version : nil
+    }
+}
+
+/// What the Driver asks of a running Executor.
+public enum ExecutorRequest: Equatable, Sendable {
+    /// Opens a session; answered by `welcome`.
+    case hello(session: UInt64, least: UInt32, greatest: UInt32)
+    /// Sends a signal to the task's process group; answered by `done` or `refused`.
+    case signal(Int32)
+    /// Ends the task: the signal now, SIGKILL to all of it after the timeout; answered by `done`
+    /// at once, the end itself is told by `exited`.
+    case stop(signal: Int32, timeoutNanoseconds: UInt64)
+}
+
+/// Where a task stands in its life, as its Executor sees it.
+public enum ExecutorState: UInt32, Sendable {
+    case starting = 0
+    case running = 1
+    case stopping = 2
+    case draining = 3
+    case ended = 4
+}
+
+/// Facts of a task that runs.
+public struct StartedTask: Equatable, Sendable {
+    /// The main process, as the host numbers it.
+    public var pid: Int32
+    /// Nanoseconds since the epoch.
+    public var startedAt: Int64
+
+    /// The facts of a task that has just started.
+    public init(pid: Int32, startedAt: Int64) {
+        self.pid = pid
+        self.startedAt = startedAt
+    }
+}
+
+/// What an Executor tells the Driver.
+public enum ExecutorEvent: Sendable {
+    case welcome(protocol: UInt32, state: ExecutorState, task: StartedTask)
+    case started(StartedTask)
+    /// The stage is a `LaunchStage`, or a number that only a newer Executor knows.
+    case launchFailed(stage: UInt32, errno: Errno, subject: String)
+    case done
+    case refused(Errno)
+    case exited
+}
+
+// Comparing strings takes the Unicode tables, 90 KiB that an Executor has no use for.
+#if !EMBEDDED
+    extension ExecutorEvent: Equatable {}
+#endif

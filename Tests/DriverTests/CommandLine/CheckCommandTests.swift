@@ -1,0 +1,47 @@
+import Testing
+
+@testable import Driver
+
+@Suite struct CheckCommandTests {
+    private func check(_ name: String, ok: Bool, remedy: String? = nil) -> HostCheck {
+        HostCheck(name: name, health: ok ? .healthy : .unhealthy, detail: "detail of \(name)", remedy: remedy)
+    }
+
+    @Test func aFitHostHasALineForEachCheck() {
+        let text = CheckCommand.report(
+            [check("root", ok: true), check("cgroup v2", ok: true)], colour: false)
+        #expect(
+            text == """
+                ok    root       detail of root
+                ok    cgroup v2  detail of cgroup v2
+
+                This host is fit for the exec2 driver.
+
+                """)
+    }
+
+    @Test func aRemedyStandsUnderTheLastOfThoseThatShareIt() {
+        let text = CheckCommand.report(
+            [
+                check("a", ok: false, remedy: "do this"), check("b", ok: false, remedy: "do this"),
+                check("c", ok: true), check("d", ok: false, remedy: "do that"),
+            ], colour: false)
+        #expect(
+            text == """
+                FAIL  a  detail of a
+                FAIL  b  detail of b
+                      -> do this
+                ok    c  detail of c
+                FAIL  d  detail of d
+                      -> do that
+
+                3 of 4 checks failed.
+
+                """)
+    }
+
+    @Test func marksAreColouredForATerminal() {
+        let text = CheckCommand.report([check("a", ok: true), check("b", ok: false)], colour: true)
+        #expect(text.hasPrefix("\u{1B}[32mok  \u{1B}[0m  a  detail of a\n\u{1B}[31mFAIL\u{1B}[0m  b  "))
+    }
+}

@@ -1,0 +1,113 @@
+import Shared
+import Testing
+
+@testable import Driver
+
+@Suite struct RunOptionsTests {
+    private func options(_ words: String...) throws(UsageError) -> RunOptions? {
+        try RunOptions(words, folder: "/home/somebody", environment: ["HERE": "a value", "EMPTY": ""])
+    }
+
+    private func mistake(_ words: String...) -> String? {
+        let error = #expect(throws: UsageError.self) {
+            try RunOptions(words, folder: "/", environment: ["HERE": "a value"])
+        }
+        return error?.text
+    }
+
+    @Test func aCommandAloneHasTheDefaults() throws {
+        var expected = RunOptions()
+        expected.command = .name("true")
+        #expect(try options("true") == expected)
+        #expect(expected.unveilDefaults)
+        #expect(expected.killTimeoutSeconds == 5)
+    }
+
+    @Test func everyOptionIsTaken() throws {
+        let found = try options(
+            "-u", "r:/etc/passwd", "--unveil", "rwxc:data", "--no-defaults", "--user", "nobody", "--memory",
+            "64",
+            "--memory-max", "-1", "--cpu", "500", "--network-namespace", "blue", "-e", "A=b=c", "--env",
+            "HERE",
+            "--env", "EMPTY", "--work-dir", "/srv", "--oom-score-adj", "1000", "--kill-timeout", "0",
+            "--executor",
+            "bin/executor", "--state-dir", "state", "--verbose", "--", "-x", "--help", "")
+        var expected = RunOptions()
+        expected.unveil = [
+            UnveilRule(modes: .read, path: "/etc/passwd"),
+            UnveilRule(modes: .all, path: "/home/somebody/data"),
+        ]
+        expected.unveilDefaults = false
+        expected.user = "nobody"
+        expected.memoryMB = 64
+        expected.memoryMaxMB = -1
+        expected.cpuMHz = 500
+        expected.networkNamespace = "/run/netns/blue"
+        expected.environment = ["A": "b=c", "HERE": "a value", "EMPTY": ""]
+        expected.workDir = "/srv"
+        expected.oomScoreAdjustment = 1000
+        expected.killTimeoutSeconds = 0
+        expected.executorPath = "/home/somebody/bin/executor"
+        expected.stateParent = "/home/somebody/state"
+        expected.isVerbose = true
+        expected.command = .name("-x")
+        expected.arguments = ["--help", ""]
+        #expect(found == expected)
+    }
+
+    @Test func everyOptionOfTheTableIsKnown() throws {
+        for option in RunOptions.table where option.name != "help" {
+            let value = option.name == "unveil" ? "r:/" : option.name == "env" ? "A=1" : "100"
+            #expect(throws: Never.self) {
+                try options("--" + option.name + (option.value == nil ? "" : "=" + value), "true")
+            }
+        }
+    }
+
+    @Test func helpAsksForNothingElse() throws {
+        #expect(try options("--help") == nil)
+        #expect(try options("-v", "-h", "true") == nil)
+    }
+
+    @Test(
+        arguments: [
+            ("sh", .name("sh")), ("/bin/sh", .path("/bin/sh")), ("./sh", .path("/home/somebody/sh")),
+            ("bin/sh", .path("/home/somebody/bin/sh")), ("../sh", .path("/home/somebody/../sh")),
+            ("././.hidden", .path("/home/somebody/.hidden")), ("./../sh", .path("/home/somebody/../sh")),
+        ] as [(String, TaskOptions.Command)])
+    func aCommandWithASlashIsAPath(word: String, command: TaskOptions.Command) throws {
+        #expect(try options(word)?.command == command)
+    }
+
+    @Test func aNamespaceWithASlashIsAPath() throws {
+        #expect(
+            try options("--network-namespace", "/proc/1/ns/net", "x")?.networkNamespace == "/proc/1/ns/net")
+        #expect(try options("--network-namespace", "a/b", "x")?.networkNamespace == "/home/somebody/a/b")
+    }
+
+    @Test func mistakesNameOptionAndValue() {
+        #expect(mistake() == "there is no command to run")
+        #expect(mistake("") == "there is no command to run")
+        let number = "must be a whole number from 0 to 1000"
+        for value in ["-1", "1001", "", "1.5", " 1", "0x10", "99999999999999999999"] {
+            #expect(
+                mistake("--oom-score-adj", value, "x") == "--oom-score-adj is \(quoted(value)): \(number)")
+        }
+        #expect(mistake("--memory", "-1", "x")?.hasPrefix("--memory is \"-1\": must be") == true)
+        #expect(mistake("--memory-max", "-2", "x")?.contains("from -1 to ") == true)
+        #expect(
+            mistake("--memory", "64", "--memory-max", "63", "x")
+                == "--memory-max 63 is below --memory 64: it must not be")
+        #expect(mistake("--unveil", "q:/x", "x")?.hasPrefix("--unveil \"q:/x\": \"q\" is not a mode") == true)
+        #expect(mistake("--env", "=x", "x") == "--env \"=x\": there is no name before the =")
+        #expect(mistake("--env", "THERE", "x")?.contains("no such variable here") == true)
+        for name in RunOptions.ownVariables {
+            #expect(
+                mistake("--env", name + "=x", "x")?.contains("\(name) is one of those that run sets itself")
+                    == true)
+        }
+        for option in ["user", "network-namespace", "work-dir", "executor", "state-dir"] {
+            #expect(mistake("--\(option)=", "x") == "--\(option) is empty")
+        }
+    }
+}

@@ -1,0 +1,116 @@
+import Shared
+import Testing
+
+@testable import Driver
+
+@Suite struct TaskOptionsTests {
+    static let open: PluginConfiguration = {
+        var plugin = PluginConfiguration()
+        plugin.unveilByTask = true
+        return plugin
+    }()
+
+    static func decode(
+        _ value: MessagePackValue, plugin: PluginConfiguration = open
+    ) throws(ConfigurationError) -> TaskOptions {
+        try TaskOptions(messagePack: value.encoded, plugin: plugin, taskFolder: "/mnt/a-web")
+    }
+
+    @Test func everyOptionIsRead() throws {
+        let options = try Self.decode([
+            "command": "/bin/sh", "args": ["-c", "", "exit 7"], "unveil": ["r:/etc/passwd", "rwc:data"],
+            "oom_score_adj": 500,
+        ])
+        #expect(options.command == .path("/bin/sh"))
+        #expect(options.arguments == ["-c", "", "exit 7"])
+        #expect(options.unveil.map(\.text) == ["r:/etc/passwd", "rwc:/mnt/a-web/data"])
+        #expect(options.oomScoreAdjustment == 500)
+    }
+
+    @Test func whatIsNotGivenIsUnset() throws {
+        let sparse: [MessagePackValue] = [
+            ["command": "sh"], ["command": "sh", "args": nil, "unveil": nil, "oom_score_adj": nil, "newer": 1],
+        ]
+        for value in sparse {
+            let options = try Self.decode(value, plugin: PluginConfiguration())
+            #expect(options.command == .name("sh"))
+            #expect(options.arguments.isEmpty)
+            #expect(options.unveil.isEmpty)
+            #expect(options.oomScoreAdjustment == nil)
+        }
+    }
+
+    @Test(arguments: [(0, 0), (1000, 1000), (500.0, 500)] as [(MessagePackValue, Int32)])
+    func oomScoreIsReadFromAnyKindOfNumber(value: MessagePackValue, adjustment: Int32) throws {
+        #expect(try Self.decode(["command": "sh", "oom_score_adj": value]).oomScoreAdjustment == adjustment)
+    }
+
+    static let score = "must be a whole number from 0 to 1000"
+    static let command =
+        "must be an absolute path, for example ${NOMAD_TASK_DIR}/server, or a bare name to be found in PATH"
+    static let wrong: [(MessagePackValue, String)] = [
+        ([:], #"option "command" is missing: \#(command)"#),
+        (["command": nil], #"option "command" is missing: \#(command)"#),
+        (["command": ""], #"option "command" is "": \#(command)"#),
+        (["command": 7], #"option "command" is 7: \#(command)"#),
+        (["command": "./server"], #"option "command" is "./server": \#(command)"#),
+        (["command": "local/server"], #"option "command" is "local/server": \#(command)"#),
+        (["command": "s\0h"], #"option "command" is "s\u0000h": must not have a NUL character in it"#),
+        (["command": ["sh"]], #"option "command" is ["sh"]: \#(command)"#),
+        (["command": "sh", "args": "-c"], #"option "args" is "-c": must be a list of texts"#),
+        (["command": "sh", "args": ["a", 2]], #"option "args", item 2, is 2: must be text"#),
+        (
+            ["command": "sh", "args": [.string([0xFF])]],
+            #"option "args", item 1, is (1 bytes that are not UTF-8): must be text"#
+        ),
+        (
+            ["command": "sh", "args": ["a\0"]],
+            #"option "args", item 1, is "a\u0000": must not have a NUL character in it"#
+        ),
+        (["command": "sh", "oom_score_adj": -5], #"option "oom_score_adj" is -5: \#(score)"#),
+        (["command": "sh", "oom_score_adj": 1001], #"option "oom_score_adj" is 1001: \#(score)"#),
+        (["command": "sh", "oom_score_adj": 0.5], #"option "oom_score_adj" is 0.5: \#(score)"#),
+        (["command": "sh", "oom_score_adj": "7"], #"option "oom_score_adj" is "7": \#(score)"#),
+        (
+            ["command": "sh", "oom_score_adj": .uint(.max)],
+            #"option "oom_score_adj" is 18446744073709551615: \#(score)"#
+        ),
+        (
+            ["command": "sh", "unveil": ["r:/a", "rr:/b"]],
+            #"option "unveil", item 2, is "rr:/b": mode "r" is there twice: each mode at most once"#
+        ),
+        (["command": "sh", "unveil": true], #"option "unveil" is true: must be a list of texts"#),
+    ]
+
+    @Test(arguments: wrong)
+    func aWrongValueIsNamedWithItsOption(value: MessagePackValue, message: String) {
+        let error = #expect(throws: ConfigurationError.self) { try Self.decode(value) }
+        #expect(error?.description == "task config: " + message)
+    }
+
+    @Test func noBytesMeanNoCommand() {
+        #expect(
+            throws: ConfigurationError(
+                scope: .task, problem: .missing(option: "command", requirement: Self.command))
+        ) { try TaskOptions(messagePack: [], plugin: Self.open, taskFolder: "/t") }
+    }
+
+    @Test func unveilIsForTheOperatorToAllow() throws {
+        let error = #expect(throws: ConfigurationError.self) {
+            try Self.decode(["command": "sh", "unveil": ["r:/etc/passwd"]], plugin: PluginConfiguration())
+        }
+        #expect(
+            error?.description
+                == #"task config: option "unveil", item 1, is "r:/etc/passwd": the plugin option unveil_by_task is "#
+                + "false on this client, so that tasks may not unveil paths; an operator can set "
+                + "unveil_by_task = true, or add the path to unveil_paths")
+        #expect(
+            try Self.decode(["command": "sh", "unveil": []], plugin: PluginConfiguration()).unveil.isEmpty)
+    }
+
+    @Test func theSchemaNamesEveryOption() {
+        #expect(TaskOptions.schema.map(\.name) == ["command", "args", "unveil", "oom_score_adj"])
+        #expect(TaskOptions.schema.map(\.type) == ["string", "list(string)", "list(string)", "number"])
+        #expect(TaskOptions.schema.filter(\.required).map(\.name) == ["command"])
+    }
+}

@@ -1,0 +1,176 @@
+import Glibc
+import Shared
+import Testing
+
+@testable import Driver
+
+/// What README and docs/ say of options, paths and messages is what the program has.
+@Suite struct DocumentationTests {
+    private static let readme = text(of: "README.md")
+    private static let troubleshooting = text(of: "docs/troubleshooting.md")
+
+    private static func text(of name: String) -> String {
+        guard let end = #filePath.firstRange(of: "/Tests/DriverTests/"),
+            let bytes = try? HostFile.read(#filePath[..<end.lowerBound] + "/" + name)
+        else { return "" }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// The part below a heading, up to the next.
+    private static func section(_ heading: String) -> Substring {
+        guard let start = readme.firstRange(of: "\n## \(heading)\n") else { return "" }
+        let rest = readme[start.upperBound...]
+        return rest[..<(rest.firstRange(of: "\n## ")?.lowerBound ?? rest.endIndex)]
+    }
+
+    /// The first two or three columns of a table's rows, without their back quotes.
+    private static func rows(_ section: Substring) -> [[String]] {
+        section.split(separator: "\n").filter { $0.hasPrefix("| `") }.map { row in
+            row.split(separator: "|").prefix(3).map { $0.filter { $0 != "`" }.trimmed }
+        }
+    }
+
+    @Test func thePluginOptionsAreTheSchemas() {
+        let expected = PluginConfiguration.schema.map { [$0.name, $0.type, $0.defaultLiteral ?? "not set"] }
+        #expect(Set(Self.rows(Self.section("Plugin options"))) == Set(expected))
+    }
+
+    @Test func theTaskOptionsAreTheSchemas() {
+        let rows = Self.rows(Self.section("Task options"))
+        #expect(Set(rows.map { $0.prefix(2) }) == Set(TaskOptions.schema.map { [$0.name, $0.type] }))
+        for option in TaskOptions.schema {
+            #expect((rows.first { $0[0] == option.name }?[2] == "required") == option.required)
+        }
+    }
+
+    @Test func theDefaultPathsAreAllThereAndNoOthers() throws {
+        let start = try #require(Self.readme.firstRange(of: "### Default paths\n"))
+        let part = Self.readme[start.upperBound...].prefix { $0 != "#" }
+        var documented: Set<String> = []
+        for line in part.split(separator: "\n") where line.hasPrefix("| ") {
+            let cells = line.split(separator: "|", omittingEmptySubsequences: false)
+            guard cells.count == 5, !line.contains("own folders") else { continue }
+            let modes = cells[2].filter { $0 != "`" }.trimmed
+            for path in cells[3].split(separator: "`") where path.hasPrefix("/") {
+                documented.insert(modes + ":" + path)
+            }
+        }
+        #expect(documented == Set(UnveilDefault.paths.map(\.rule.text)))
+    }
+
+    @Test func theAttributesAreThoseOfTheFingerprint() {
+        let facts = HostFacts(
+            effectiveUser: 0, systemName: "Linux", kernelRelease: "6.1.0", cgroup: nil, landlock: .version(2),
+            executor: ExecutorSearch(found: nil, misses: []))
+        let report = FingerprintReport(facts, configuration: PluginConfiguration())
+        let documented = Self.rows(Self.section("Node attributes")).map { $0[0] }
+        #expect(Set(documented) == Set(report.attributes.keys).union(["driver.exec2"]))
+    }
+
+    @Test func theOptionsOfRunAreAllThere() {
+        let section = Self.section("Without Nomad")
+        for option in RunOptions.table where option.name != "help" {
+            let forms = (option.letter.map { "-\($0)`, `" } ?? "") + "--" + option.name
+            let row = "| `\(forms)\(option.value.map { " " + $0 } ?? "")` |"
+            #expect(section.contains(row), "\(row)")
+        }
+    }
+
+    // MARK: Messages
+
+    private func expectMessage(_ message: String) {
+        let isThere = Self.troubleshooting.contains(message)
+        #expect(isThere, "docs/troubleshooting.md lacks: \(message)")
+    }
+
+    @Test func everyHealthTextIsThere() {
+        let cgroup = CgroupHierarchy(path: "<path>", controllers: [])
+        var facts = HostFacts(
+            effectiveUser: 4711, systemName: "Linux", kernelRelease: "4.0", cgroup: cgroup, landlock: .notBuiltIn,
+            executor: ExecutorSearch(found: nil, misses: [.init(path: "<path>", reason: "<reason>")]))
+        var failures = HostCheck.all(facts)
+        facts.cgroup = nil
+        facts.landlock = .notEnabled
+        failures += HostCheck.all(facts)
+        facts.landlock = .unknown(Errno(rawValue: EPERM))
+        failures += HostCheck.all(facts)
+        let failed = failures.filter { !$0.ok }
+        #expect(Set(failed.map(\.name)).count == HostCheck.all(facts).count)
+        for failure in failed {
+            var text = failure.detail.replacing("4711", with: "<n>").replacing("Linux 4.0", with: "Linux <release>")
+                .replacing(Errno(rawValue: EPERM).text, with: "<reason>")
+            for controller in HostCheck.controllers {
+                text = text.replacing("the \(controller) controller", with: "the <name> controller")
+            }
+            expectMessage(text)
+        }
+    }
+
+    @Test func everyStepOfALaunchIsThere() {
+        for stage in LaunchStage.allCases { expectMessage(stage.attempt) }
+    }
+
+    @Test func everyErrorOfACallIsThere() {
+        let errors: [TaskError] = [
+            .unknown, .notRunning(id: "<id>"), .stillRunning(id: "<id>"), .cannotBeKilled(id: "<id>", executor: 4711),
+        ]
+        for error in errors { expectMessage(error.text.replacing("4711", with: "<pid>")) }
+        let links: [LinkError] = [
+            .notReading(executor: 4711), .noAnswer(executor: 4711, seconds: ExecutorLink.answerSeconds),
+            .gone(executor: 4711),
+            .otherProtocol(executor: 4711),
+        ]
+        for error in links {
+            let text = TaskError.executor(id: "<id>", error).text.replacing("4711", with: "<pid>")
+            // The advice behind it is told in the document's own words.
+            expectMessage(String(text.prefix { $0 != ";" && !$0.isNumber }))
+        }
+    }
+
+    @Test func everyDamageOfARecordIsThere() {
+        let all: [ExitRecordDamage] = [
+            .tooShort(bytes: 4711), .notARecord, .newerFormat(version: 4711), .lengthMismatch, .checksumMismatch,
+            .undecodable,
+        ]
+        let oneLine = Self.troubleshooting.replacing("\n", with: " ")
+        for damage in all { #expect(oneLine.contains(damage.text.replacing("4711", with: "<n>")), "\(damage.text)") }
+    }
+
+    @Test func everyErrorOfAUserIsThere() {
+        let all: [TaskUserError] = [
+            .empty, .unusableName("<name>"), .dynamicIDOutOfRange("<name>"), .notFound("<name>"),
+            .uidOutOfRange("<name>"), .noAccountOfUID("<name>"), .groupsUnknown("<name>"),
+        ]
+        for error in all { expectMessage(error.description) }
+        expectMessage("user \"<name>\": cannot look it up on this host: <reason>")
+    }
+
+    @Test func everyProblemOfARuleIsThere() {
+        let problems: [UnveilRuleError.Problem] = [
+            .noColon, .noModes, .unknownMode("<"), .repeatedMode("<"), .emptyPath, .nulInPath, .relativePath,
+        ]
+        for problem in problems {
+            let reason = UnveilRuleError(rule: "", problem: problem).reason.replacing("\"<\"", with: "\"<letter>\"")
+            let detail = reason.firstRange(of: ": must").map { String(reason[..<$0.lowerBound]) } ?? reason
+            expectMessage(detail)
+        }
+    }
+
+    @Test func everyErrorOfALimitIsThere() {
+        let all: [ResourceLimitError] = [
+            .negative(resource: "<name>", value: 4711), .negative(resource: "memory_max", value: 4711),
+            .tooLarge(resource: "<name>", value: 4711, unit: "MB"),
+            .memoryMaxBelowMemory(memoryMax: 4711, memory: 4712),
+            .unknownCoreSpeed(megahertz: 4711),
+        ]
+        for error in all {
+            expectMessage(error.description.replacing("4711", with: "<n>").replacing("4712", with: "<m>"))
+        }
+    }
+}
+
+extension StringProtocol {
+    fileprivate var trimmed: String {
+        String(drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
+    }
+}

@@ -1,0 +1,138 @@
+import Shared
+import Testing
+
+@testable import Driver
+
+@Suite struct FingerprintReportTests {
+    static let fit = HostFacts(
+        effectiveUser: 0, systemName: "Linux", kernelRelease: "6.1.0-amd64",
+        cgroup: CgroupHierarchy(path: "/sys/fs/cgroup", controllers: ["cpuset", "cpu", "io", "memory", "pids"]),
+        landlock: .version(2), executor: ExecutorSearch(found: "/opt/executor", misses: []))
+
+    static func fit(but change: (inout HostFacts) -> Void) -> HostFacts {
+        var facts = fit
+        change(&facts)
+        return facts
+    }
+
+    static func report(_ facts: HostFacts) -> FingerprintReport {
+        FingerprintReport(facts, configuration: PluginConfiguration())
+    }
+
+    @Test func aFitHostIsHealthy() {
+        let report = Self.report(Self.fit)
+        #expect(report.health == .healthy)
+        #expect(report.description == "Healthy")
+        #expect(HostCheck.all(Self.fit).allSatisfy { $0.ok && $0.remedy == nil })
+        #expect(
+            HostCheck.all(Self.fit).map(\.name) == [
+                "root", "kernel", "cgroup v2", "cgroup controller cpu", "cgroup controller memory",
+                "cgroup controller pids", "cgroup controller cpuset", "Landlock", "Executor",
+            ])
+    }
+
+    @Test func attributesFollowTheConfiguration() throws {
+        var configuration = PluginConfiguration()
+        #expect(
+            FingerprintReport(Self.fit, configuration: configuration).attributes == [
+                "driver.exec2.unveil.defaults": .bool(true), "driver.exec2.unveil.tasks": .bool(false),
+                "driver.exec2.version": .string(driverVersion), "driver.exec2.landlock.abi": .int(2),
+            ])
+        configuration.unveilDefaults = false
+        configuration.unveilByTask = true
+        let other = FingerprintReport(Self.fit, configuration: configuration)
+        #expect(other.attributes["driver.exec2.unveil.defaults"] == .bool(false))
+        #expect(other.attributes["driver.exec2.unveil.tasks"] == .bool(true))
+        #expect(other != Self.report(Self.fit))
+    }
+
+    static let controllers =
+        "hand the controllers to cgroup v2: boot with systemd.unified_cgroup_hierarchy=1 or cgroup_no_v1=all, "
+        + "and without cgroup_disable"
+    static let failures: [(String, HostFacts, DriverHealth, String)] = [
+        (
+            "root", fit { $0.effectiveUser = 1000 }, .undetected,
+            "the driver runs as uid 1000 and not as root: run the client agent as root"
+        ),
+        (
+            "kernel", fit { $0.kernelRelease = "5.14.21" }, .undetected,
+            "the kernel, Linux 5.14.21, is older than 5.15: use Linux 5.15 or newer"
+        ),
+        (
+            "kernel", fit { $0.systemName = "GNU" }, .undetected,
+            "the system is GNU 6.1.0-amd64 and not Linux: use Linux 5.15 or newer"
+        ),
+        (
+            "cgroup v2", fit { $0.cgroup = nil }, .undetected,
+            "cgroup v2 is not mounted: boot with systemd.unified_cgroup_hierarchy=1, or mount it at /sys/fs/cgroup"
+        ),
+        (
+            "Landlock", fit { $0.landlock = .notBuiltIn }, .undetected,
+            "the kernel has no Landlock: use a kernel built with CONFIG_SECURITY_LANDLOCK"
+        ),
+        (
+            "Landlock", fit { $0.landlock = .notEnabled }, .unhealthy,
+            "Landlock is not enabled in the kernel: boot with lsm=landlock, followed by what "
+                + "/sys/kernel/security/lsm lists now"
+        ),
+        (
+            "Landlock", fit { $0.landlock = .unknown(.notPermitted) }, .unhealthy,
+            "cannot ask the kernel for Landlock: Operation not permitted: allow the agent the Landlock system calls "
+                + "(a container's seccomp filter may deny them)"
+        ),
+        (
+            "Executor",
+            fit {
+                $0.executor = ExecutorSearch(
+                    found: nil, misses: [.init(path: "/a/x", reason: "gone"), .init(path: "/b/x", reason: "no file")])
+            }, .unhealthy,
+            "the Executor cannot be run from /a/x (gone), /b/x (no file): install nomad-driver-exec2-executor beside "
+                + "nomad-driver-exec2, or set executor_path in the plugin's configuration to where it is"
+        ),
+    ]
+    static let missingControllers = HostCheck.controllers.map { missing in
+        (
+            "cgroup controller \(missing)",
+            fit { facts in
+                facts.cgroup = CgroupHierarchy(
+                    path: "/sys/fs/cgroup", controllers: HostCheck.controllers.filter { $0 != missing })
+            }, DriverHealth.unhealthy,
+            "the \(missing) controller is not available in /sys/fs/cgroup/cgroup.controllers: \(controllers)"
+        )
+    }
+
+    @Test(arguments: failures + missingControllers)
+    func eachFailureHasItsTextAndRemedy(name: String, facts: HostFacts, health: DriverHealth, text: String) throws {
+        let report = Self.report(facts)
+        #expect(report.health == health)
+        #expect(report.description == text)
+        let check = try #require(HostCheck.all(facts).first { $0.name == name })
+        #expect(!check.ok)
+        #expect(check.remedy.map { text.hasSuffix($0) } == true)
+    }
+
+    @Test func aHybridHostIsUnhealthyWithOneRemedy() {
+        let facts = Self.fit { $0.cgroup = CgroupHierarchy(path: "/sys/fs/cgroup/unified", controllers: []) }
+        let report = Self.report(facts)
+        #expect(report.health == .unhealthy)
+        let texts = ["cpu", "memory", "pids", "cpuset"].map {
+            "the \($0) controller is not available in /sys/fs/cgroup/unified/cgroup.controllers"
+        }
+        #expect(report.description == texts.joined(separator: "; ") + ": " + Self.controllers)
+    }
+
+    @Test func whatMakesTheHostUnfitComesAlone() {
+        let facts = Self.fit {
+            $0.effectiveUser = 1
+            $0.kernelRelease = "5.4.0"
+            $0.landlock = .notEnabled
+        }
+        #expect(Self.report(facts).health == .undetected)
+        #expect(
+            Self.report(facts).description
+                == "the driver runs as uid 1 and not as root: run the client agent as root; "
+                + "the kernel, Linux 5.4.0, is older than 5.15: use Linux 5.15 or newer")
+        #expect(Self.report(facts).attributes["driver.exec2.landlock.abi"] == nil)
+        #expect(HostCheck.all(facts).filter { !$0.ok }.count == 3)
+    }
+}

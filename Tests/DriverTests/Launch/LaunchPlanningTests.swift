@@ -1,0 +1,244 @@
+import Shared
+import Testing
+
+@testable import Driver
+
+@Suite struct LaunchPlanningTests {
+    private static let alloc = "5d8f1c2a"
+    private static let folder = "/mnt/5d8f1c2a-web"
+    private static let dynamic = TaskUser(
+        name: "nomad-80000", uid: 80000, gid: 80000, groups: [], home: "/nonexistent")
+    private static let root = TaskUser(name: "root", uid: 0, gid: 0, groups: [0], home: "/root")
+
+    private func request(_ options: MessagePackValue = ["command": "env"]) -> TaskRequest {
+        var request = TaskRequest()
+        request.id = "\(Self.alloc)/web/1"
+        request.name = "web"
+        request.allocID = Self.alloc
+        request.driverConfig = options.encoded
+        request.allocDir = "/alloc/\(Self.alloc)"
+        request.environment = ["NOMAD_TASK_DIR": Self.folder + "/local", "PATH": "/usr/bin:/bin"]
+        request.stdoutPath = "/alloc/\(Self.alloc)/alloc/logs/.web.stdout.fifo"
+        request.stderrPath = "/alloc/\(Self.alloc)/alloc/logs/.web.stderr.fifo"
+        request.cgroup = "/sys/fs/cgroup/nomad.slice/share.slice/\(Self.alloc).web.scope"
+        return request
+    }
+
+    private func plan(
+        _ request: TaskRequest, _ configuration: PluginConfiguration = PluginConfiguration(),
+        user: TaskUser = dynamic
+    ) throws(StartError) -> LaunchSpecification {
+        try LaunchPlanning(configuration: configuration, megahertzPerCore: 2000).specification(
+            for: request, user: user)
+    }
+
+    private func refusal(_ request: TaskRequest, _ configuration: PluginConfiguration = PluginConfiguration())
+        -> String
+    {
+        do throws(StartError) {
+            _ = try plan(request, configuration)
+            Issue.record("the request was accepted")
+            return ""
+        } catch {
+            #expect(error.kind == .permanent)
+            return error.text
+        }
+    }
+
+    // MARK: What runs
+
+    @Test func aBareCommandIsTriedInEveryFolderOfPath() throws {
+        var request = request(["command": "env", "args": ["-i", ""]])
+        request.environment["PATH"] = "/usr/bin:bin:./x::/opt/a b:/bin"
+        let result = try plan(request)
+        #expect(result.programs == ["/usr/bin/env", "/opt/a b/env", "/bin/env"])
+        #expect(result.arguments == ["env", "-i", ""])
+    }
+
+    @Test(arguments: [nil, ""])
+    func withoutPathTheUsualFoldersAreSearched(path: String?) throws {
+        var request = request()
+        request.environment["PATH"] = path
+        #expect(
+            try plan(request).programs == [
+                "/usr/local/sbin/env", "/usr/local/bin/env", "/usr/sbin/env", "/usr/bin/env", "/sbin/env",
+                "/bin/env",
+            ])
+    }
+
+    @Test func aPathIsTheOnlyProgram() throws {
+        let result = try plan(request(["command": "/opt/server"]))
+        #expect(result.programs == ["/opt/server"])
+        #expect(result.arguments == ["/opt/server"])
+        #expect(result.workDir == Self.folder)
+    }
+
+    // MARK: Environment
+
+    @Test func theEnvironmentIsTheTasksAndSaysWhoItIs() throws {
+        var request = request()
+        request.environment.merge(
+            [
+                "USER": "root", "HOME": "/root", "TMPDIR": "/etc", "FOO": "", "LD_PRELOAD": "x.so",
+                "A": "b=c\nd",
+            ], uniquingKeysWith: { $1 })
+        #expect(
+            try plan(request).environment == [
+                "A=b=c\nd", "FOO=", "HOME=/nonexistent", "LD_PRELOAD=x.so",
+                "NOMAD_TASK_DIR=\(Self.folder)/local",
+                "PATH=/usr/bin:/bin", "TMPDIR=\(Self.folder)/tmp", "USER=nomad-80000",
+            ])
+    }
+
+    @Test(arguments: ["", "A=B", "="])
+    func variablesWithoutAUsableNameAreRefused(name: String) {
+        var request = request()
+        request.environment[name] = "x"
+        #expect(refusal(request).contains("cannot be set: a name is not empty and has no ="))
+    }
+
+    // MARK: Unveil
+
+    @Test func defaultsAreOptionalAndTheTasksFoldersNoSymlinks() throws {
+        let rules = try plan(request()).unveil
+        let defaults = UnveilDefault.paths.count
+        #expect(rules.count == defaults + 4)
+        #expect(rules.prefix(defaults).map(\.rule) == UnveilDefault.paths.map(\.rule))
+        #expect(rules.prefix(defaults).allSatisfy { $0.optional && !$0.noSymlink && $0.origin == nil })
+        #expect(
+            rules.suffix(4).map(\.rule.text) == [
+                "rwxc:\(Self.folder)/local", "rwxc:\(Self.folder)/secrets", "rwxc:\(Self.folder)/tmp",
+                "rwxc:\(Self.folder)/alloc",
+            ])
+        #expect(rules.suffix(4).allSatisfy { $0.optional && $0.noSymlink })
+    }
+
+    @Test func withoutDefaultsOnlyWhatIsNamedIsReachable() throws {
+        var configuration = PluginConfiguration()
+        configuration.unveilDefaults = false
+        configuration.unveilByTask = true
+        configuration.unveilPaths = [UnveilRule(modes: .read, path: "/srv")]
+        let request = request(["command": "env", "unveil": ["rx:/opt/x", "rwc:data"]])
+        let rules = try plan(request, configuration).unveil
+        #expect(rules.map(\.rule.text) == ["r:/srv", "rx:/opt/x", "rwc:\(Self.folder)/data"])
+        #expect(
+            rules.map(\.origin) == ["plugin option unveil_paths", "task option unveil", "task option unveil"])
+        #expect(rules.allSatisfy { !$0.optional && !$0.noSymlink })
+    }
+
+    @Test func aJobCannotChooseItsOwnFolders() throws {
+        var request = request()
+        request.environment["NOMAD_TASK_DIR"] = "/etc/local"
+        let result = try plan(request)
+        #expect(result.unveil.suffix(4).allSatisfy { $0.rule.path.hasPrefix("/alloc/\(Self.alloc)/") })
+        #expect(result.workDir == "/alloc/\(Self.alloc)/web")
+        #expect(result.environment.contains("TMPDIR=/alloc/\(Self.alloc)/web/tmp"))
+    }
+
+    @Test func abstractSocketsAreClosed() throws {
+        #expect(try plan(request()).scopeAbstractSockets)
+    }
+
+    // MARK: Who it is
+
+    @Test func onlyRootHasCapabilities() throws {
+        #expect(try plan(request()).capabilities == 0)
+        #expect(try plan(request(), user: Self.root).capabilities == Capability.forRoot)
+        let nobody = TaskUser(name: "nobody", uid: 65534, gid: 65534, groups: [65534], home: "/nonexistent")
+        #expect(try plan(request(), user: nobody).capabilities == 0)
+    }
+
+    @Test func oomScoreAdjIsTheTasksOrZero() throws {
+        #expect(try plan(request()).oomScoreAdj == 0)
+        #expect(try plan(request(["command": "x", "oom_score_adj": 500])).oomScoreAdj == 500)
+    }
+
+    // MARK: Logs
+
+    @Test func theLogFoldersAreReadOnlyWhereverTheTaskSeesThem() throws {
+        let result = try plan(request())
+        #expect(
+            result.readOnly == [
+                .init(root: "/alloc/\(Self.alloc)", inside: "alloc/logs"),
+                .init(root: Self.folder + "/alloc", inside: "logs"),
+            ])
+        #expect(result.logRoot == "/alloc/\(Self.alloc)")
+    }
+
+    @Test func aLogElsewhereInTheAllocMakesItsFolderReadOnlyToo() throws {
+        var request = request()
+        request.stdoutPath = "/alloc/\(Self.alloc)/web/out/x.fifo"
+        request.stderrPath = "/dev/null"
+        #expect(try plan(request).readOnly.contains(.init(root: "/alloc/\(Self.alloc)", inside: "web/out")))
+        #expect(try plan(request).readOnly.count == 3)
+    }
+
+    @Test func aLogInTheAllocsOwnFolderMakesNoWholeAllocReadOnly() throws {
+        var request = request()
+        request.stdoutPath = "/alloc/\(Self.alloc)/x.fifo"
+        #expect(try plan(request).readOnly.allSatisfy { !$0.inside.isEmpty })
+    }
+
+    // MARK: Network and limits
+
+    @Test func theNetworkIsTheHostsOrTheGroups() throws {
+        var request = request()
+        #expect(try plan(request).networkNamespace.isEmpty)
+        request.network = .group(path: "/var/run/netns/x")
+        #expect(try plan(request).networkNamespace == "/var/run/netns/x")
+        request.network = .group(path: "")
+        #expect(refusal(request).contains("mode group, but no path"))
+        request.network = .unsupported(mode: "task")
+        #expect(refusal(request).contains("mode task, which this driver does not support"))
+    }
+
+    @Test func limitsBecomeWritesToTheCgroup() throws {
+        var request = request()
+        #expect(try plan(request).cgroupWrites.isEmpty)
+        request.resources.cpuShares = 500
+        request.resources.memoryMB = 64
+        let writes = try plan(request).cgroupWrites
+        #expect(writes.contains(CgroupWrite(file: "cpu.max", value: "25000 100000")))
+        #expect(writes.contains(CgroupWrite(file: "memory.max", value: "67108864")))
+        request.resources.memoryMB = -1
+        #expect(refusal(request).contains("resource memory is -1"))
+    }
+
+    // MARK: What is refused
+
+    @Test(arguments: ["", ".", "..", "a/b", "/", "../x"])
+    func namesThatAreNoPartOfAPathAreRefused(name: String) {
+        var request = request()
+        request.name = name
+        #expect(refusal(request).contains("must be one part of a path, neither . nor .."))
+    }
+
+    @Test(arguments: ["", "alloc", "./alloc"])
+    func aRelativeAllocDirIsRefused(path: String) {
+        var request = request()
+        request.allocDir = path
+        #expect(refusal(request).contains("alloc_dir is \"\(path)\": must be an absolute path"))
+    }
+
+    @Test func aTaskWithoutACgroupIsRefused() {
+        var request = request()
+        request.cgroup = ""
+        #expect(refusal(request).contains("linux_resources.cpuset_cgroup is missing"))
+    }
+
+    @Test func whatIsNotSupportedIsRefusedAndNotLeftOut() {
+        var mounts = request()
+        mounts.mountCount = 2
+        #expect(refusal(mounts) == "the task has 2 mounts; this driver supports none yet")
+        var devices = request()
+        devices.deviceCount = 1
+        #expect(refusal(devices) == "the task has 1 devices; this driver supports none yet")
+    }
+
+    @Test func mistakesInTheOptionsKeepTheirSentence() {
+        #expect(refusal(request([:])).hasPrefix("task config: option \"command\" is missing"))
+        #expect(
+            refusal(request(["command": "x", "unveil": ["r:/etc"]]))
+                .contains("the plugin option unveil_by_task is false"))
+    }
+}

@@ -1,0 +1,81 @@
+import CMessages
+import Shared
+import Testing
+
+@testable import Driver
+
+@Suite struct LaunchSpecificationTests {
+    private static let full: LaunchSpecification = {
+        var result = LaunchSpecification(
+            user: TaskUser(name: "web", uid: 1001, gid: 1002, groups: [1002, 44], home: "/home/web"))
+        result.taskID = "a/web"
+        result.taskName = "web"
+        result.programs = ["/usr/bin/env", "/bin/env"]
+        result.arguments = ["env", "", "a b"]
+        result.environment = ["A=1", "B="]
+        result.workDir = "/mnt/a-web"
+        result.stdoutPath = "/l/out"
+        result.stderrPath = "/l/err"
+        result.logRoot = "/l"
+        result.capabilities = 1 << 40 | 1
+        result.oomScoreAdj = 500
+        result.unveil = [
+            .init(rule: UnveilRule(modes: [.read, .execute], path: "/usr/bin"), optional: true),
+            .init(rule: UnveilRule(modes: .all, path: "/mnt/a-web/tmp"), noSymlink: true, origin: "x"),
+        ]
+        result.readOnly = [.init(root: "/l", inside: "alloc/logs")]
+        result.networkNamespace = "/run/netns/x"
+        result.cgroup = "/sys/fs/cgroup/x.scope"
+        result.cgroupWrites = [
+            CgroupWrite(file: "memory.max", value: "1"),
+            CgroupWrite(file: "memory.swap.max", value: "0", mayBeMissing: true),
+        ]
+        return result
+    }()
+
+    private func decoded(_ specification: LaunchSpecification) throws -> MessageView<
+        Exec2__Executor__LaunchRequest
+    > {
+        try DecodedMessage(
+            specification.encoded(
+                session: 7, folder: TaskFolder(stateFolder: "/run/x", name: "a+web"))
+        ).root
+    }
+
+    @Test func everythingIsInTheRequest() throws {
+        let request = try decoded(Self.full)
+        #expect(request.protocol == PipeProtocol.greatest)
+        #expect(request.session == 7)
+        #expect(request.state_folder == "/run/x/a+web")
+        #expect([request.state_dir, request.task_id, request.task_name] == ["/run/x", "a/web", "web"])
+        #expect(request.boot_id == Boot.id)
+        #expect(request.strings(\.n_programs, \.programs) == ["/usr/bin/env", "/bin/env"])
+        #expect(request.strings(\.n_arguments, \.arguments) == ["env", "", "a b"])
+        #expect(request.strings(\.n_environment, \.environment) == ["A=1", "B="])
+        #expect(request.work_dir == "/mnt/a-web")
+        #expect([request.stdout_path, request.stderr_path, request.log_root] == ["/l/out", "/l/err", "/l"])
+        #expect([request.user_id, request.group_id] == [1001, 1002])
+        #expect(request.values(\.n_groups, \.groups) == [1002, 44])
+        #expect(request.capabilities == 1 << 40 | 1)
+        #expect(request.oom_score_adj == 500)
+        #expect(request.isSet(\.scope_abstract_sockets))
+        #expect(request.network_namespace == "/run/netns/x")
+        #expect(request.cgroup == "/sys/fs/cgroup/x.scope")
+    }
+
+    @Test func listsKeepTheirOrderAndFlags() throws {
+        let request = try decoded(Self.full)
+        let unveil = request.messages(\.n_unveil, \.unveil)
+        #expect(unveil.map(\.path) == ["/usr/bin", "/mnt/a-web/tmp"])
+        #expect(unveil.map(\.modes) == [0b0101, 0b1111])
+        #expect(unveil.map { $0.isSet(\.optional) } == [true, false])
+        #expect(unveil.map { $0.isSet(\.no_symlink) } == [false, true])
+        let readOnly = request.messages(\.n_read_only, \.read_only)
+        #expect(readOnly.map(\.root) == ["/l"])
+        #expect(readOnly.map(\.inside) == ["alloc/logs"])
+        let writes = request.messages(\.n_cgroup_writes, \.cgroup_writes)
+        #expect(writes.map(\.file) == ["memory.max", "memory.swap.max"])
+        #expect(writes.map(\.value) == ["1", "0"])
+        #expect(writes.map { $0.isSet(\.optional) } == [false, true])
+    }
+}

@@ -1,0 +1,133 @@
+import Glibc
+import Shared
+import Testing
+
+@testable import Driver
+
+@Suite struct StartErrorTests {
+    private static let specification: LaunchSpecification = {
+        var result = LaunchSpecification(
+            user: TaskUser(name: "nobody", uid: 65534, gid: 65534, groups: [], home: "/nonexistent"))
+        result.cgroup = "/sys/fs/cgroup/x.scope"
+        result.unveil = [
+            .init(rule: UnveilRule(modes: .read, path: "/default"), optional: true),
+            .init(rule: UnveilRule(modes: .all, path: "/mnt/a-web/local"), optional: true, noSymlink: true),
+            .init(
+                rule: UnveilRule(modes: [.read, .execute], path: "/srv/x"),
+                origin: "plugin option unveil_paths"),
+        ]
+        return result
+    }()
+
+    private func error(_ stage: LaunchStage, _ errno: Int32, _ subject: String = "") -> StartError {
+        StartError(
+            stage: stage.rawValue, Errno(rawValue: errno), subject: subject, specification: Self.specification
+        )
+    }
+
+    @Test(
+        arguments: [
+            (.mountProc, EPERM, "", "cannot mount /proc in the task's namespace: Operation not permitted"),
+            (
+                .unveil, ENOENT, "/srv/x",
+                "cannot unveil /srv/x: No such file or directory; it is named by the plugin option unveil_paths: "
+                    + "\"rx:/srv/x\""
+            ),
+            (.unveil, EACCES, "/default", "cannot unveil /default: Permission denied"),
+            (.unveil, ENOENT, "/elsewhere", "cannot unveil /elsewhere: No such file or directory"),
+            (
+                .unveil, ELOOP, "/mnt/a-web/local",
+                "cannot unveil /mnt/a-web/local: Too many levels of symbolic links; this folder of the task must be "
+                    + "a folder, not a symlink"
+            ),
+            (
+                .limit, ENOENT, "64 to memory.max",
+                "cannot write the limit 64 to memory.max: No such file or directory; the cgroup "
+                    + "/sys/fs/cgroup/x.scope has no such file: its controller is not enabled there "
+                    + "(cgroup.subtree_control of the parent)"
+            ),
+            (
+                .limit, EINVAL, "x to cpu.max",
+                "cannot write the limit x to cpu.max: Invalid argument; in the cgroup /sys/fs/cgroup/x.scope"
+            ),
+            (
+                .openCgroup, ENOENT, "/x",
+                "cannot open the task's cgroup /x: No such file or directory; the client makes it before it starts "
+                    + "a task"
+            ),
+            (.openCgroup, EACCES, "/x", "cannot open the task's cgroup /x: Permission denied"),
+            (
+                .cgroupIsNone, EINVAL, "/tmp",
+                "cannot use as the task's cgroup /tmp: Invalid argument; it is not on a cgroup v2 file system"
+            ),
+            (
+                .stdoutIsNoPipe, EINVAL, "/x",
+                "cannot use as the task's stdout /x: Invalid argument; it must be a FIFO or /dev/null"
+            ),
+            (
+                .stderrIsNoPipe, EINVAL, "/x",
+                "cannot use as the task's stderr /x: Invalid argument; it must be a FIFO or /dev/null"
+            ),
+            (
+                .stdoutLog, ELOOP, "/x",
+                "cannot open the task's stdout /x: Too many levels of symbolic links; a symlink in the path of a log "
+                    + "is not followed, since a task could have put it there"
+            ),
+            (.stderrLog, ENOENT, "/x", "cannot open the task's stderr /x: No such file or directory"),
+            (
+                .ruleset, EOPNOTSUPP, "",
+                "cannot create a Landlock ruleset: Operation not supported; this kernel has no Landlock, or it is not "
+                    + "among the lsm= of its command line"
+            ),
+            (
+                .workDir, EACCES, "/mnt/a-web",
+                "cannot change to the working folder /mnt/a-web: Permission denied; user \"nobody\" must be able to "
+                    + "enter it"
+            ),
+            (
+                .enterNetwork, EINVAL, "/etc/passwd",
+                "cannot enter the network namespace /etc/passwd: Invalid argument; it is no network namespace"
+            ),
+        ] as [(LaunchStage, Int32, String, String)])
+    func aFailedStageIsASentenceWithItsRemedy(stage: LaunchStage, errno: Int32, subject: String, text: String) {
+        let error = error(stage, errno, subject)
+        #expect(error.text == text)
+        #expect(error.kind == .permanent)
+    }
+
+    @Test func everyStageMakesASentence() {
+        for stage in LaunchStage.allCases {
+            let text = error(stage, EIO, "/x").text
+            #expect(text.hasPrefix("cannot \(stage.attempt) /x: Input/output error"), "\(text)")
+        }
+    }
+
+    @Test func aStageOfANewerExecutorKeepsItsNumber() {
+        let error = StartError(
+            stage: 4711, .noSpace, subject: "x", specification: Self.specification)
+        #expect(
+            error.text
+                == "the Executor failed at stage 4711, which only a newer driver knows: No space left on device"
+        )
+        #expect(error.kind == .transient)
+    }
+
+    @Test(arguments: [EAGAIN, ENOMEM, EMFILE, ENFILE, ENOSPC])
+    func shortagesMayPass(errno: Int32) {
+        #expect(error(.clone, errno).kind == .transient)
+        #expect(StartError(SystemError("make", "x", Errno(rawValue: errno))).kind == .transient)
+    }
+
+    @Test(arguments: [EPERM, EACCES, ENOENT, EINVAL, EEXIST, EROFS, EBADF])
+    func mistakesDoNotPass(errno: Int32) {
+        #expect(error(.clone, errno).kind == .permanent)
+        #expect(StartError(SystemError("make", "x", Errno(rawValue: errno))).kind == .permanent)
+    }
+
+    @Test func theKindDecidesTheStatus() {
+        #expect(StartError(.invalidRequest, "x").status.code == .invalidArgument)
+        #expect(StartError(.alreadyExists, "x").status.code == .alreadyExists)
+        #expect(StartError(.permanent, "x").status == .startFailure("x", recoverable: false))
+        #expect(StartError(.transient, "x").status == .startFailure("x", recoverable: true))
+    }
+}

@@ -1,0 +1,64 @@
+import Testing
+
+@testable import Driver
+
+@Suite struct TaskFoldersTests {
+    private static let alloc = "5d8f1c2a-0b1e-4c57-9a53-0f6d6c6f2f11"
+    private static let own = "/var/lib/nomad/alloc_mounts/\(alloc)-web"
+
+    private func folders(_ taskDir: String?, allocID: String = alloc, task: String = "web") -> TaskFolders {
+        TaskFolders(
+            environment: taskDir.map { ["NOMAD_TASK_DIR": $0] } ?? [:],
+            allocDir: "/var/lib/nomad/alloc/" + allocID,
+            allocID: allocID, taskName: task)
+    }
+
+    @Test func theClientsFormIsBelieved() {
+        let folders = folders(Self.own + "/local")
+        #expect(folders.task == Self.own)
+        #expect(folders.local == Self.own + "/local")
+        #expect(folders.secrets == Self.own + "/secrets")
+        #expect(folders.tmp == Self.own + "/tmp")
+        #expect(folders.alloc == Self.own + "/alloc")
+        #expect(folders.all == [folders.local, folders.secrets, folders.tmp, folders.alloc])
+    }
+
+    @Test func withoutAWordOfTheClientsTheFoldersAreTheAllocs() {
+        let folders = folders(nil)
+        #expect(folders.task == "/var/lib/nomad/alloc/\(Self.alloc)/web")
+        #expect(folders.local == "/var/lib/nomad/alloc/\(Self.alloc)/web/local")
+        #expect(folders.alloc == "/var/lib/nomad/alloc/\(Self.alloc)/alloc")
+    }
+
+    /// A job's env block can say anything: nothing of the host opens up by it.
+    @Test(arguments: [
+        "", "/", "/local", "local", "//local", "/etc/local", "/root/local", "/etc", "/local/local",
+        "\(own)", "\(own)/", "\(own)/local/", "\(own)/secrets", "\(own)/local/x", "\(own)x/local",
+        "\(own)/x/local",
+        "x\(own)/local", "var/lib/\(alloc)-web/local", "./\(alloc)-web/local", "\(alloc)-web/local",
+        "~/\(alloc)-web/local",
+        "/mnt/\(alloc)-web/../local", "/mnt/../\(alloc)-web/local", "/../\(alloc)-web/local",
+        "/mnt/\(alloc)-web/.././\(alloc)-web/local",
+        "/mnt/\(alloc)-web/./local", "/mnt/\(alloc)-db/local", "/mnt/\(alloc)/local", "/mnt/web/local",
+        "/mnt/-web/local",
+        "/mnt/\(alloc)-web\0/local", "/mnt/\(alloc)-WEB/local", "/etc\0/\(alloc)-web/Local",
+    ])
+    func anyOtherFormIsNot(taskDir: String) {
+        #expect(folders(taskDir) == folders(nil))
+    }
+
+    @Test func anEmptyAllocIDVouchesForNothing() {
+        #expect(folders("/mnt/-web/local", allocID: "").task == "/var/lib/nomad/alloc//web")
+    }
+
+    @Test func otherVariablesMoveNothing() {
+        let environment = [
+            "NOMAD_TASK_DIR": Self.own + "/local", "NOMAD_SECRETS_DIR": "/etc", "NOMAD_ALLOC_DIR": "/",
+            "TMPDIR": "/root",
+        ]
+        let folders = TaskFolders(
+            environment: environment, allocDir: "/var/lib/nomad/alloc/" + Self.alloc, allocID: Self.alloc,
+            taskName: "web")
+        #expect(folders == self.folders(Self.own + "/local"))
+    }
+}

@@ -1,0 +1,185 @@
+import Glibc
+import Synchronization
+import Testing
+
+@testable import Driver
+
+/// A server in a folder of its own, running until `stop`.
+struct RunningServer: Sendable {
+    let server: RPCServer
+    let folder: SocketFolder
+    let client: RPCTestClient
+    private let ended: AsyncStream<Void>
+
+    init(_ methods: [String: RPCHandler], also register: (RPCServer) -> Void = { _ in }) throws {
+        signal(SIGPIPE, SIG_IGN)
+        let server = RPCServer(log: Logger(name: "test"))
+        for (method, handler) in methods { server.register(method, handler) }
+        register(server)
+        folder = try SocketFolder(below: "/tmp")
+        try server.listen(unixSocket: folder.socket)
+        let (ended, end) = AsyncStream<Void>.makeStream()
+        self.ended = ended
+        self.server = server
+        onThread {
+            server.run()
+            end.finish()
+        }
+        client = RPCTestClient(socket: folder.socket)
+    }
+
+    /// Shuts the server down and answers how long its `run` took to return.
+    func stop() async -> Duration {
+        let start = ContinuousClock.now
+        server.shutdown()
+        for await _ in ended {}
+        folder.remove()
+        return ContinuousClock.now - start
+    }
+}
+
+/// A switch that handlers throw and tests wait for.
+final class Flag: Sendable {
+    private let stream: AsyncStream<Void>
+    private let continuation: AsyncStream<Void>.Continuation
+
+    init() { (stream, continuation) = AsyncStream<Void>.makeStream() }
+    func raise() { continuation.finish() }
+    func wait() async { for await _ in stream {} }
+}
+
+@Suite(.serialized, .timeLimit(.minutes(2))) struct RPCServerTests {
+    static let echo = RPCHandler.unary { request in request }
+
+    @Test func answersAThousandCallsAtOnce() async throws {
+        let running = try RunningServer(["/t.T/Echo": Self.echo])
+        let right = await withTaskGroup(of: Bool.self) { group in
+            for number in 0..<1000 {
+                group.addTask {
+                    let request = Array("request \(number)".utf8)
+                    let answer = await running.client.unary("/t.T/Echo", request)
+                    return answer.response == request && answer.status.code == .ok
+                }
+            }
+            return await group.reduce(0) { $0 + ($1 ? 1 : 0) }
+        }
+        #expect(right == 1000)
+        #expect(await running.stop() < .milliseconds(500))
+    }
+
+    @Test func carries64MiBBothWays() async throws {
+        let running = try RunningServer(["/t.T/Echo": Self.echo])
+        var request = [UInt8](repeating: 0, count: 64 << 20)
+        for index in stride(from: 0, to: request.count, by: 4093) { request[index] = UInt8(truncatingIfNeeded: index) }
+        let answer = await running.client.unary("/t.T/Echo", request)
+        #expect(answer.status.code == .ok)
+        #expect(answer.response == request)
+        _ = await running.stop()
+    }
+
+    @Test func namesAnUnknownMethod() async throws {
+        let running = try RunningServer([:])
+        let answer = await running.client.unary("/t.T/Nothing", [])
+        #expect(answer.response == nil)
+        #expect(answer.status == RPCStatus(code: .unimplemented, message: "this driver has no method /t.T/Nothing"))
+        _ = await running.stop()
+    }
+
+    @Test func carriesStatusTextAndDetails() async throws {
+        let status = RPCStatus(code: .failedPrecondition, message: "größer als 5 % \"\n", details: [0, 1, 255, 128])
+        let long = RPCStatus(code: .notFound, message: String(repeating: "ü", count: 100_000))
+        let running = try RunningServer([
+            "/t.T/Fail": .unary { (_) throws(RPCStatus) in throw status },
+            "/t.T/Long": .serverStreaming { (_, _) throws(RPCStatus) in throw long },
+        ])
+        #expect(await running.client.unary("/t.T/Fail", []).status == status)
+        let received = await running.client.unary("/t.T/Long", []).status
+        #expect(received.code == .notFound)
+        #expect(received.message.hasPrefix("üüü") && received.message.hasSuffix("…"))
+        #expect(received.message.utf8.count <= RPCStatus.maximumMessageLength)
+        _ = await running.stop()
+    }
+
+    @Test func cancellationReachesTheHandler() async throws {
+        let entered = Flag()
+        let cancelled = Flag()
+        let hang = RPCHandler.unary { (_) throws(RPCStatus) in
+            entered.raise()
+            await Cancellation.wait()
+            if Task.isCancelled { cancelled.raise() }
+            throw .clientGone
+        }
+        let running = try RunningServer(["/t.T/Hang": hang, "/t.T/Echo": Self.echo])
+        let call = running.client.call("/t.T/Hang")
+        call.begin()
+        await call.send([], last: true)
+        await entered.wait()
+        call.cancel()
+        await cancelled.wait()
+        #expect(await call.status().code == .cancelled)
+        #expect(await running.client.unary("/t.T/Echo", [1]).response == [1])
+        #expect(await running.stop() < .milliseconds(500))
+    }
+
+    @Test func shutdownEndsCallsInFlightAndLetsTheLastAnswerOut() async throws {
+        let held = Mutex(0)
+        let allHeld = Flag()
+        let stopping = Mutex<RPCServer?>(nil)
+        let running = try RunningServer([
+            "/t.T/Hold": .bidirectional { (requests, responses) throws(RPCStatus) in
+                try await responses.send([1])
+                let all = held.withLock { held in
+                    held += 1
+                    return held == 50
+                }
+                if all { allHeld.raise() }
+                _ = try await requests.next()
+            },
+            "/t.T/Stop": .unary { request in
+                stopping.withLock { $0?.shutdown() }
+                return request
+            },
+        ])
+        stopping.withLock { $0 = running.server }
+        var calls: [RPCTestCall] = []
+        for _ in 0..<50 {
+            let call = running.client.call("/t.T/Hold")
+            call.begin()
+            #expect(await call.receive() == [1])
+            calls.append(call)
+        }
+        await allHeld.wait()
+        // A call whose request never comes has no handler to cancel.
+        let silent = running.client.call("/t.T/Stop")
+        silent.begin()
+        #expect(await running.client.unary("/t.T/Stop", [7]).response == [7])
+        #expect(await running.stop() < .milliseconds(500))
+        for call in calls {
+            #expect(await call.status().code == .cancelled)
+        }
+        #expect(await silent.status().code == .unavailable)
+        stopping.withLock { $0 = nil }
+    }
+
+    @Test func shutdownDoesNotWaitForAHandlerThatIgnoresIt() async throws {
+        let entered = Flag()
+        let release = Flag()
+        let running = try RunningServer([
+            "/t.T/Deaf": .unary { request in
+                entered.raise()
+                // A task of its own is not cancelled with the call.
+                await Task.detached { await release.wait() }.value
+                return request
+            }
+        ])
+        let call = running.client.call("/t.T/Deaf")
+        call.begin()
+        await call.send([], last: true)
+        await entered.wait()
+        let took = await running.stop()
+        #expect(took >= .milliseconds(900) && took < .milliseconds(2000))
+        // Its late answer goes nowhere, and must not crash.
+        release.raise()
+        #expect(await call.status().code != .ok)
+    }
+}

@@ -1,0 +1,138 @@
+import Synchronization
+import Testing
+
+@testable import Driver
+
+@Suite(.serialized, .timeLimit(.minutes(2))) struct RPCStreamTests {
+    @Test func serverStreamArrivesCompleteAndInOrder() async throws {
+        let running = try RunningServer([
+            "/t.T/Count": .serverStreaming { (request, responses) throws(RPCStatus) in
+                for number in 0..<request[0] { try await responses.send([number]) }
+            }
+        ])
+        let call = running.client.call("/t.T/Count")
+        call.begin()
+        await call.send([200], last: true)
+        var numbers: [UInt8] = []
+        while let message = await call.receive() { numbers += message }
+        #expect(numbers == Array(0..<200))
+        #expect(await call.status().code == .ok)
+        _ = await running.stop()
+    }
+
+    @Test func slowReaderHoldsTheSenderBack() async throws {
+        let sent = Mutex(0)
+        let running = try RunningServer([
+            "/t.T/Flood": .serverStreaming { (_, responses) throws(RPCStatus) in
+                let block = [UInt8](repeating: 7, count: 1 << 20)
+                for _ in 0..<100 {
+                    try await responses.send(block)
+                    sent.withLock { $0 += 1 }
+                }
+            }
+        ])
+        let call = running.client.call("/t.T/Flood")
+        call.begin()
+        await call.send([], last: true)
+        #expect(await call.receive()?.count == 1 << 20)
+        try await Task.sleep(for: .milliseconds(500))
+        let ahead = sent.withLock { $0 }
+        #expect(ahead < 30, "\(ahead) MiB were sent to a reader that took one")
+        var received = 1
+        while let message = await call.receive() { received += message.count >> 20 }
+        #expect(received == 100)
+        #expect(await call.status().code == .ok)
+        _ = await running.stop()
+    }
+
+    @Test func stalledSenderIsFreedByCancellation() async throws {
+        let freed = Flag()
+        let running = try RunningServer([
+            "/t.T/Flood": .serverStreaming { (_, responses) throws(RPCStatus) in
+                defer { freed.raise() }
+                while true { try await responses.send([UInt8](repeating: 7, count: 1 << 20)) }
+            }
+        ])
+        let call = running.client.call("/t.T/Flood")
+        call.begin()
+        await call.send([], last: true)
+        #expect(await call.receive() != nil)
+        try await Task.sleep(for: .milliseconds(100))
+        call.cancel()
+        await freed.wait()
+        #expect(await running.stop() < .milliseconds(500))
+    }
+
+    @Test func bidirectionalEchoesUntilTheClientCloses() async throws {
+        let running = try RunningServer([
+            "/t.T/Chat": .bidirectional { (requests, responses) throws(RPCStatus) in
+                while let request = try await requests.next() { try await responses.send(request.reversed()) }
+                try await responses.send(Array("end".utf8))
+            }
+        ])
+        let call = running.client.call("/t.T/Chat")
+        call.begin()
+        for number: UInt8 in 0..<100 {
+            await call.send([number, 1], last: false)
+            #expect(await call.receive() == [1, number])
+        }
+        await call.send(nil, last: true)
+        #expect(await call.receive() == Array("end".utf8))
+        #expect(await call.receive() == nil)
+        #expect(await call.status().code == .ok)
+        _ = await running.stop()
+    }
+
+    /// What an interactive exec does: one task reads requests and is given up when the work ends.
+    @Test func aReaderThatIsGivenUpLosesNoRequest() async throws {
+        let running = try RunningServer([
+            "/t.T/Work": .bidirectional { (requests, responses) throws(RPCStatus) in
+                let early = await withTaskGroup(of: Bool.self) { group in
+                    group.addTask { (try? await requests.next()) != nil }
+                    group.cancelAll()
+                    return await group.next() ?? true
+                }
+                try await responses.send([early ? 1 : 0])
+                try await responses.send(requests.next() ?? [99])
+            }
+        ])
+        let call = running.client.call("/t.T/Work")
+        call.begin()
+        #expect(await call.receive() == [0])
+        await call.send([42], last: true)
+        #expect(await call.receive() == [42])
+        #expect(await call.receive() == nil)
+        #expect(await call.status().code == .ok)
+        _ = await running.stop()
+    }
+
+    @Test func manyTasksMaySendAtOnce() async throws {
+        let running = try RunningServer([
+            "/t.T/Both": .serverStreaming { (_, responses) throws(RPCStatus) in
+                let failed = await withTaskGroup(of: Bool.self) { group in
+                    for sender: UInt8 in 0..<8 {
+                        group.addTask {
+                            for number: UInt8 in 0..<50 {
+                                guard (try? await responses.send([sender, number])) != nil else { return true }
+                            }
+                            return false
+                        }
+                    }
+                    return await group.contains(true)
+                }
+                if failed { throw RPCStatus(code: .internalError, message: "a send failed") }
+            }
+        ])
+        let call = running.client.call("/t.T/Both")
+        call.begin()
+        await call.send([], last: true)
+        var next = [UInt8](repeating: 0, count: 8)
+        while let message = await call.receive() {
+            #expect(next[Int(message[0])] == message[1])
+            next[Int(message[0])] += 1
+        }
+        #expect(next == [UInt8](repeating: 50, count: 8))
+        #expect(await call.status() == RPCStatus(code: .ok, message: ""))
+        _ = await running.stop()
+    }
+}

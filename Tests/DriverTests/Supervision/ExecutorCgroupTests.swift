@@ -1,0 +1,36 @@
+import Testing
+
+@testable import Driver
+
+@Suite struct ExecutorCgroupTests {
+    @Test(
+        arguments: [
+            (
+                "/sys/fs/cgroup/nomad.slice/share.slice/a.web.scope",
+                "/sys/fs/cgroup/nomad.slice/exec2-executors.scope"
+            ),
+            (
+                "/sys/fs/cgroup/nomad.slice/reserve.slice/a.web.scope/",
+                "/sys/fs/cgroup/nomad.slice/exec2-executors.scope"
+            ),
+            ("/a/b/c", "/a/exec2-executors.scope"), ("//a//b//c", "/a/exec2-executors.scope"),
+        ])
+    func executorsLiveBesideTheSlices(task: String, executors: String) {
+        #expect(ExecutorCgroup.path(forTaskIn: task) == executors)
+    }
+
+    @Test(arguments: ["", "/", "/a", "/a/b", "a/b/c", "a/b/c/d", "/a/../b/c", "/a/b/..", "/../a/b/c"])
+    func elsewhereThereIsNoPlace(task: String) {
+        #expect(ExecutorCgroup.path(forTaskIn: task) == nil)
+    }
+
+    /// A path that is no cgroup's must not leave a folder on an ordinary file system.
+    @Test func whereThereIsNoCgroupNothingIsMade() throws {
+        let folder = try TemporaryFolder()
+        let cgroup = ExecutorCgroup()
+        let opened = cgroup.open(forTaskIn: folder.path + "/slice/task.scope")
+        let isOpen = opened != nil
+        #expect(!isOpen)
+        #expect(!folder.has("exec2-executors.scope"))
+    }
+}

@@ -1,0 +1,93 @@
+import Glibc
+import Shared
+import Testing
+
+@testable import Driver
+
+@Suite struct HandleStateTests {
+    private static let full = HandleState(
+        bootID: "5f0c", executorPid: 4711, executorStartTime: .max, stateFolder: "/run/x", folder: "a+web+1",
+        taskPid: 4712, startedAt: 1_700_000_000_123_456_789, cgroup: "/sys/fs/cgroup/x.scope",
+        taskID: "a/web/1",
+        taskName: "web")
+
+    @Test func aHandleReturns() {
+        #expect(HandleState(driverState: Self.full.encoded()) == Self.full)
+        var least = HandleState()
+        least.bootID = "b"
+        #expect(HandleState(driverState: least.encoded()) == least)
+    }
+
+    @Test func aHandleOfANewerVersionIsReadAsFarAsItIsKnown() {
+        // Fields 1 (version) and 31.
+        let newer = Self.full.encoded() + [0x08, 9, 0xFA, 0x01, 1, 0]
+        #expect(HandleState(driverState: newer) == Self.full)
+    }
+
+    @Test func whatIsNoHandleIsNone() {
+        #expect(HandleState(driverState: []) == nil)
+        #expect(HandleState(driverState: [0xFF]) == nil)
+        #expect(HandleState(driverState: Array("{\"pid\": 1}".utf8)) == nil)
+        #expect(HandleState(driverState: HandleState().encoded()) == nil, "no boot id")
+        #expect(HandleState(driverState: [0x12, 1, 0x62]) == nil, "no version")
+    }
+
+    @Test func everyTruncationIsNoneOrLacksFieldsAtItsEnd() {
+        let bytes = Self.full.encoded()
+        for length in 0..<bytes.count {
+            guard let state = HandleState(driverState: Array(bytes.prefix(length))) else { continue }
+            #expect(state != Self.full)
+            #expect(state.bootID == Self.full.bootID)
+        }
+    }
+
+    @Test func theIdentityFileIsAFrame() throws {
+        let place = try TemporaryFolder()
+        let folder = TaskFolder(stateFolder: place.path, name: "a+web")
+        try #require(mkdir(folder.path, 0o700) == 0)
+        defer { _ = folder.remove() }
+        #expect(HandleState(identityIn: folder) == nil)
+
+        let payload = Self.full.encoded()
+        let whole = withUnsafeTemporaryAllocation(byteCount: Frame.greatestSize, alignment: 16) { buffer in
+            buffer.baseAddress?.advanced(by: Frame.headerSize).copyMemory(
+                from: payload, byteCount: payload.count)
+            return Array(Frame.seal(buffer, payload: payload.count))
+        }
+        func write(_ bytes: [UInt8]) throws {
+            let file = open(folder.path + "/executor", O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+            try #require(file >= 0)
+            defer { close(file) }
+            try #require(Glibc.write(file, bytes, bytes.count) == bytes.count)
+        }
+        try write(whole)
+        // Where the folder is counts, not what it says of itself.
+        var expected = Self.full
+        expected.stateFolder = place.path
+        expected.folder = "a+web"
+        #expect(HandleState(identityIn: folder) == expected)
+        for length in 0..<whole.count {
+            try write(Array(whole.prefix(length)))
+            #expect(HandleState(identityIn: folder) == nil, "\(length) bytes")
+        }
+    }
+
+    @Test func aBootHasAnIDOfTheKernels() {
+        #expect(Boot.id.count == 36)
+        #expect(Boot.id.allSatisfy { $0 == "-" || $0.isHexDigit })
+    }
+}
+
+@Suite struct ProcessFactsTests {
+    @Test func aLivingProcessKeepsItsStartTime() throws {
+        let start = try #require(ProcessFacts.startTime(of: getpid()))
+        #expect(start > 0)
+        #expect(ProcessFacts.startTime(of: getpid()) == start)
+        #expect(try #require(ProcessFacts.startTime(of: 1)) <= start)
+    }
+
+    @Test(arguments: [0, -1, Int32.max])
+    func nobodyHasNoStartTime(pid: Int32) {
+        #expect(ProcessFacts.startTime(of: pid) == nil)
+    }
+}

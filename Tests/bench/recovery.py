@@ -1,0 +1,138 @@
+#!/usr/bin/python3
+"""How long a fresh Driver takes to recover the running tasks of one that was SIGKILLed.
+
+Prints times and memory; as root. The calls are all in flight at once, so that a call's time is
+mostly that of those before it. What this host and gRPC take of the time by themselves is measured
+with as many calls that find no task.
+
+  recovery.py [TASKS]     1000 without it
+"""
+
+from __future__ import annotations
+
+import pathlib
+import statistics
+import sys
+import time
+from typing import Any, Callable, Sequence
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "conformance"))
+
+import grpc  # noqa: E402
+
+from agent import AgentHost, Plugin, Task, messages, processes  # noqa: E402
+
+AT_ONCE = 16  # StartTasks
+
+
+def main() -> int:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    host = AgentHost(with_controllers=False)
+    try:
+        measure(host, count)
+    finally:
+        faults = host.close()
+    for fault in faults:
+        print(f"left over: {fault}", file=sys.stderr)
+    return 1 if faults else 0
+
+
+def measure(host: AgentHost, count: int) -> None:
+    state_dir = host.make_state_dir()
+    config = {"state_dir": str(state_dir), "orphan_grace": 600}
+    first = host.launch(config)
+    idle = memory(first.pid)["Rss"]
+    tasks = [make(host, first) for _ in range(count)]
+    began = time.monotonic()
+    for group in (tasks[at:at + AT_ONCE] for at in range(0, count, AT_ONCE)):
+        for task, call in [(task, task.start_soon()) for task in group]:
+            task.took(call.result())
+    took = time.monotonic() - began
+    print(f"{count} tasks started, {AT_ONCE} at a time: {took:.2f} s, {took / count * 1000:.2f} ms each")
+    print_driver("that started them", idle, memory(first.pid)["Rss"], count)
+    print_executors([process.pid for process in first.executors() if process.name == "exec2-executor"])
+
+    first.kill()
+    second = host.launch(config)
+    idle = memory(second.pid)["Rss"]
+    inspect = [messages.driver.InspectTaskRequest(task_id=f"none{number}") for number in range(count)]
+    print_calls("no task found", all_at_once(second.driver.InspectTask, inspect, expected=grpc.StatusCode.NOT_FOUND))
+    recover = [messages.driver.RecoverTaskRequest(task_id=task.id, handle=task.handle) for task in tasks]
+    total = print_calls("RecoverTask", all_at_once(second.driver.RecoverTask, recover))
+    print(f"all recovered {total:.3f} s after the first call (goal for 1000: 1 s)")
+    print_driver("that recovered them", idle, memory(second.pid)["Rss"], count)
+    for task in tasks:
+        task.plugin = second
+    for call in [destruction(second, task) for task in tasks]:
+        call.result()
+    second.end()
+    first.end()
+
+
+def make(host: AgentHost, plugin: Plugin) -> Task:
+    """A task without limits and logs."""
+    task = host.task(plugin, "/bin/sleep", ["100000"], bind_mounts=False)
+    task.request.task.stdout_path = task.request.task.stderr_path = "/dev/null"
+    task.stdout.leave()
+    task.stderr.leave()
+    return task
+
+
+def destruction(plugin: Plugin, task: Task) -> grpc.Future:
+    task._destroyed = True
+    request = messages.driver.DestroyTaskRequest(task_id=task.id, force=True)
+    return plugin.driver.DestroyTask.future(request, timeout=120)
+
+
+def all_at_once(
+    method: Callable[..., Any], requests: Sequence[Any], expected: grpc.StatusCode | None = None
+) -> tuple[float, list[float]]:
+    """Seconds for all calls together, and for each."""
+    ends = [0.0] * len(requests)
+    begins, calls = [], []
+
+    def note(index: int) -> Callable[[Any], None]:
+        def done(_call: Any) -> None:
+            ends[index] = time.monotonic()
+
+        return done
+
+    for index, request in enumerate(requests):
+        begins.append(time.monotonic())
+        call = method.future(request, timeout=120)
+        call.add_done_callback(note(index))
+        calls.append(call)
+    for call in calls:
+        error = call.exception()
+        if (error and error.code()) != expected:
+            raise error or AssertionError("a call that should have failed has not")
+    while not all(ends):
+        time.sleep(0.001)
+    return max(ends) - begins[0], [end - begin for begin, end in zip(begins, ends)]
+
+
+def memory(pid: int) -> dict[str, int]:
+    """Rss and Pss in KiB; see proc_pid_smaps(5)."""
+    lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    return {line.split(":")[0]: int(line.split()[1]) for line in lines}
+
+
+def print_calls(name: str, times: tuple[float, list[float]]) -> float:
+    total, each = times
+    cuts = statistics.quantiles(each, n=100)
+    print(f"{len(each)} × {name}, all at once: {total:.3f} s, per call p50 {cuts[49] * 1000:.1f} ms, p99 {cuts[98] * 1000:.1f} ms")
+    return total
+
+
+def print_driver(which: str, before: int, after: int, count: int) -> None:
+    print(f"Driver {which}: {before} KiB RSS before, {after} KiB with them, {(after - before) / count:.1f} KiB a task")
+
+
+def print_executors(pids: Sequence[int]) -> None:
+    found = [memory(pid) for pid in pids if processes.is_alive(pid)]
+    rss, pss = (statistics.mean(facts[name] for facts in found) for name in ("Rss", "Pss"))
+    print(f"Executor, mean of {len(found)}: {rss:.0f} KiB RSS, {pss:.1f} KiB PSS")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

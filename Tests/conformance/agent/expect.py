@@ -1,0 +1,36 @@
+"""What a good refusal looks like."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import Iterator
+
+import grpc
+
+Code = grpc.StatusCode
+# What tells a caller nothing about its mistake.
+_UNCLEAR = {Code.UNKNOWN, Code.INTERNAL, Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED, Code.UNIMPLEMENTED}
+
+
+@contextmanager
+def refused(*words: str, code: Code | None = None) -> Iterator[None]:
+    """The calls inside end in a gRPC error whose text has each of `words`, in
+    any case; its code is `code` or, without it, one that blames the request."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        text = error.details() or ""
+        if code is None:
+            assert error.code() not in _UNCLEAR, f"{error.code()}: {text}"
+        else:
+            assert error.code() == code, f"{error.code()}: {text}"
+        missing = [word for word in words if word.lower() not in text.lower()]
+        assert not missing, f"the error says nothing of {missing}: {text!r}"
+        assert len(text) > 10, f"the error explains nothing: {text!r}"
+        return
+    raise AssertionError(f"nothing was refused; expected an error about {words}")
+
+
+def code_of(error: grpc.RpcError) -> Code:
+    """The status code of a failed call."""
+    return error.code()

@@ -1,0 +1,19 @@
+"""What the kernel's Landlock can do."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_CREATE_RULESET = 444
+_VERSION = 1
+
+
+def abi() -> int:
+    """The Landlock ABI of the running kernel."""
+    answer = _libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION)
+    if answer < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"no Landlock on this kernel: {os.strerror(error)}")
+    return answer

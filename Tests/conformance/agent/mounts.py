@@ -1,0 +1,35 @@
+"""Bind mounts, as the agent makes them for each task."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_MS_BIND = 4096
+_MNT_DETACH = 2
+
+
+def bind(source: Path, target: Path) -> None:
+    """Mounts `source` on `target`."""
+    if _libc.mount(os.fsencode(source), os.fsencode(target), None, _MS_BIND, None) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"bind mount of {source} on {target}: {os.strerror(error)}")
+
+
+def unmount(target: Path) -> None:
+    """Detaches what is mounted on `target`."""
+    if _libc.umount2(os.fsencode(target), _MNT_DETACH) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"unmount of {target}: {os.strerror(error)}")
+
+
+def below(folder: Path, pid: int | str = "self") -> list[str]:
+    """The mount points at and below `folder` that process `pid` sees."""
+    points = []
+    for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines():
+        point = line.split(" ")[4]
+        if point == str(folder) or point.startswith(f"{folder}/"):
+            points.append(point)
+    return points

@@ -1,0 +1,85 @@
+"""What /proc tells of processes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process at one moment."""
+
+    pid: int
+    parent: int
+    state: str
+    name: str
+
+    @property
+    def is_zombie(self) -> bool:
+        return self.state in "ZX"
+
+
+def look(pid: int) -> Process | None:
+    """The process `pid`, or None where there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    name = text[text.index("(") + 1:text.rindex(")")]
+    state, parent = text[text.rindex(")") + 2:].split(" ")[:2]
+    return Process(pid, int(parent), state, name)
+
+
+def everything() -> list[Process]:
+    """All processes of the host."""
+    found = (look(int(entry)) for entry in os.listdir("/proc") if entry.isdigit())
+    return [process for process in found if process is not None]
+
+
+def descendants(pid: int) -> list[Process]:
+    """The living processes below `pid`, zombies left out."""
+    children: dict[int, list[Process]] = {}
+    for process in everything():
+        children.setdefault(process.parent, []).append(process)
+    found, open_list = [], [pid]
+    while open_list:
+        for process in children.get(open_list.pop(), []):
+            open_list.append(process.pid)
+            if not process.is_zombie:
+                found.append(process)
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    """Whether `pid` exists and has not ended."""
+    process = look(pid)
+    return process is not None and not process.is_zombie
+
+
+def descriptors(pid: int) -> dict[int, str]:
+    """The open descriptors of `pid` and what they refer to."""
+    found = {}
+    for entry in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found[int(entry)] = os.readlink(f"/proc/{pid}/fd/{entry}")
+        except FileNotFoundError:
+            pass
+    return found
+
+
+def status(pid: int, field: str) -> str:
+    """One field of /proc/<pid>/status, such as "Threads"."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return line.partition(":")[2].strip()
+    raise KeyError(field)
+
+
+def cgroup(pid: int) -> str:
+    """The cgroup v2 path of `pid`, relative to the mount."""
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        if line.startswith("0::"):
+            return line[3:]
+    raise RuntimeError(f"/proc/{pid}/cgroup has no v2 line")

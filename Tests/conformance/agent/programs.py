@@ -1,0 +1,30 @@
+"""The C programs that run as tasks, compiled when they are missing or older
+than their source."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from agent.messages import BUILD, REPOSITORY
+
+SOURCES = REPOSITORY / "Tests" / "programs"
+NAMES = ["access", "act", "flood", "nest", "offspring", "recorder"]
+
+
+def built(name: str) -> Path:
+    """The program's path, compiled first where that is needed."""
+    source = SOURCES / f"{name}.c"
+    program = BUILD / "programs" / name
+    if program.exists() and program.stat().st_mtime >= source.stat().st_mtime:
+        return program
+    program.parent.mkdir(parents=True, exist_ok=True)
+    fresh = program.with_suffix(f".{os.getpid()}")
+    subprocess.run(
+        [os.environ.get("CC", "cc"), "-static", "-O2", "-std=gnu17", "-Wall", "-Wextra", "-Werror",
+         "-o", str(fresh), str(source)],
+        check=True,
+    )
+    fresh.rename(program)
+    return program

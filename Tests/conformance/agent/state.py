@@ -1,0 +1,90 @@
+"""A task's state folder: what stands in it, and how to forge it."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+from agent import messages
+from agent.plugin import Plugin
+from agent.task import Task
+
+_FRAME_MAGIC = b"\xe2\x45"
+_RECORD_MAGIC = b"EXEC2END"
+
+
+def boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def folder_of(task: Task, plugin: Plugin | None = None) -> Path:
+    """The task's state folder."""
+    return (plugin or task.plugin).state_dir / task.id.replace("/", "+")
+
+
+def frame(message: Any) -> bytes:
+    """A message in the frame of the pipe protocol."""
+    payload = message if isinstance(message, bytes) else message.SerializeToString()
+    return _FRAME_MAGIC + struct.pack("<HI", len(payload), zlib.crc32(payload)) + payload
+
+
+def read_frame(content: bytes) -> bytes:
+    """The payload of a file that holds one frame."""
+    length, checksum = struct.unpack("<HI", content[2:8])
+    payload = content[8:]
+    assert content[:2] == _FRAME_MAGIC and len(payload) == length and zlib.crc32(payload) == checksum, content
+    return payload
+
+
+def identity_of(folder: Path) -> Any:
+    """What the Executor left in the folder to be found by."""
+    return messages.executor.HandleState.FromString(read_frame((folder / "executor").read_bytes()))
+
+
+def handle_state(task: Task) -> Any:
+    """The driver_state of the task's handle."""
+    return messages.executor.HandleState.FromString(task.handle.driver_state)
+
+
+def record_bytes(record: Any, version: int = 1) -> bytes:
+    """The content of an exit record's file."""
+    body = record.SerializeToString()
+    return _RECORD_MAGIC + struct.pack("<III", version, len(body), zlib.crc32(body)) + body
+
+
+def read_record(folder: Path) -> Any:
+    """The exit record in a folder, checked as the format has it."""
+    content = (folder / "exit").read_bytes()
+    magic, (version, length, checksum), body = content[:8], struct.unpack("<III", content[8:20]), content[20:]
+    assert (magic, version, length, checksum) == (_RECORD_MAGIC, 1, len(body), zlib.crc32(body)), content
+    return messages.executor.ExitRecord.FromString(body)
+
+
+def put(pipe: Path, data: bytes) -> int:
+    """Writes into a FIFO whose reader need not read; how much of `data` went in."""
+    number = os.open(pipe, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    written = 0
+    try:
+        while written < len(data):
+            written += os.write(number, data[written:written + 4096])
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(number)
+    return written
+
+
+def forge_folder(state_dir: Path, name: str, identity: Any = None) -> Path:
+    """A folder as an Executor leaves it, with the `identity` given."""
+    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = state_dir / name
+    folder.mkdir(mode=0o700)
+    for pipe in ("control", "events"):
+        os.mkfifo(folder / pipe, 0o600)
+    (folder / "lock").touch(0o600)
+    if identity is not None:
+        (folder / "executor").write_bytes(frame(identity))
+    return folder

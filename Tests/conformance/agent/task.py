@@ -1,0 +1,286 @@
+"""One task: its folders, cgroup and log pipes, and the calls about it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Sequence
+
+import grpc
+import msgpack
+
+from agent import cgroups, messages, mounts, processes
+from agent.plugin import CALL_SECONDS, Plugin
+from agent.timing import scaled
+
+if TYPE_CHECKING:
+    from agent.host import AgentHost
+
+FOLDERS = ("local", "secrets", "tmp")
+
+
+@dataclass(frozen=True)
+class ExitResult:
+    """How a task ended."""
+
+    exit_code: int
+    signal: int = 0
+    oom_killed: bool = False
+
+
+def identity(user: str) -> tuple[int, int]:
+    """uid and gid of `user`, by the rule for dynamic users or /etc/passwd; root
+    for one that does not exist."""
+    prefix, _, number = user.partition("nomad-")
+    if not prefix and number.isdigit() and int(number) < 2**31:
+        return int(number), int(number)
+    try:
+        entry = pwd.getpwnam(user)
+        return entry.pw_uid, entry.pw_gid
+    except (KeyError, ValueError):
+        return 0, 0
+
+
+class Task:
+    """`request` is what StartTask will send; tests may change it before."""
+
+    def __init__(
+        self,
+        host: "AgentHost",
+        plugin: Plugin,
+        command: str | Path | None,
+        arguments: Sequence[str | Path] = (),
+        *,
+        user: str = "nomad-80000",
+        unveil: Sequence[str] | None = None,
+        config: dict[str, Any] | None = None,
+        env: dict[str, str] | None = None,
+        cpu: int = 0,
+        memory: int = 0,
+        memory_max: int = 0,
+        network: str | None = None,
+        name: str = "web",
+        bind_mounts: bool = True,
+        owner: tuple[int, int] | None = None,
+        log_sink: Callable[[bytes], None] | None = None,
+        error_sink: Callable[[bytes], None] | None = None,
+        late_reader: bool = False,
+    ):
+        self.host, self.plugin, self.name = host, plugin, name
+        self.alloc_id = str(uuid.uuid4())
+        self.id = f"{self.alloc_id}/{name}/{uuid.uuid4().hex[:8]}"
+        self.alloc_dir = host.data / "alloc" / self.alloc_id
+        self.logs = self.alloc_dir / "alloc" / "logs"
+        self.folder = host.alloc_mounts / f"{self.alloc_id}-{name}"
+        self.local = self.folder / "local"
+        self._mounted: list[Path] = []
+        self._destroyed = False
+        self.handle: Any = None
+        self.was_started = False
+
+        uid, gid = owner or identity(user)
+        self._make_folders(uid, gid, bind_mounts)
+        self.scope = host.slice.make_scope(f"{self.alloc_id}.{name}")
+        self.stdout_path = self._make_fifo("stdout")
+        self.stderr_path = self._make_fifo("stderr")
+        self.stdout = host.collector.open(self.stdout_path, log_sink, late_reader)
+        self.stderr = host.collector.open(self.stderr_path, error_sink, late_reader)
+
+        driver_config: dict[str, Any] = dict(config or {})
+        if command is not None:
+            driver_config["command"] = str(command)
+        if arguments:
+            driver_config["args"] = [str(argument) for argument in arguments]
+        if unveil is not None:
+            driver_config["unveil"] = list(unveil)
+        self.config = driver_config
+        self.request = messages.driver.StartTaskRequest()
+        self._fill(self.request.task, user, env or {}, cpu, memory, memory_max, network)
+        host.tasks.append(self)
+
+    # What the agent makes
+
+    def _make_folders(self, uid: int, gid: int, bind_mounts: bool) -> None:
+        shared = self.alloc_dir / "alloc"
+        for folder in (shared, shared / "logs", shared / "tmp", shared / "data"):
+            folder.mkdir(parents=True)
+            folder.chmod(0o777)
+        self.folder.mkdir(mode=0o710)
+        os.chown(self.folder, uid, gid)
+        self.folder.chmod(0o710)
+        sources = {name: self.alloc_dir / self.name / name for name in FOLDERS}
+        for source in sources.values():
+            source.mkdir(parents=True)
+            os.chown(source, uid, gid)
+            source.chmod(0o700)
+        for name, source in {**sources, "alloc": shared}.items():
+            target = self.folder / name
+            target.mkdir()
+            if bind_mounts:
+                mounts.bind(source, target)
+                self._mounted.append(target)
+            else:
+                os.chown(target, uid, gid)
+                target.chmod(0o700)
+
+    def _make_fifo(self, kind: str) -> Path:
+        path = self.logs / f".{self.name}.{kind}.fifo"
+        os.mkfifo(path, 0o600)
+        path.chmod(0o600)
+        return path
+
+    def _fill(self, task: Any, user: str, env: dict[str, str], cpu: int, memory: int, memory_max: int, network: str | None) -> None:
+        task.id, task.name, task.alloc_id = self.id, self.name, self.alloc_id
+        task.task_group_name, task.job_name, task.job_id = "group", "job", "job"
+        task.namespace, task.node_name, task.node_id = "default", "node", str(uuid.uuid4())
+        task.user = user
+        task.alloc_dir = str(self.alloc_dir)
+        task.stdout_path, task.stderr_path = str(self.stdout_path), str(self.stderr_path)
+        task.msgpack_driver_config = msgpack.packb(self.config)
+        task.env.update({
+            "PATH": os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
+            "HOME": "/root", "USER": "root",
+            "NOMAD_ALLOC_DIR": str(self.folder / "alloc"),
+            "NOMAD_TASK_DIR": str(self.local),
+            "NOMAD_SECRETS_DIR": str(self.folder / "secrets"),
+            "NOMAD_ALLOC_ID": self.alloc_id, "NOMAD_TASK_NAME": self.name, "NOMAD_GROUP_NAME": "group",
+            **env,
+        })
+        allocated = task.resources.allocated_resources
+        allocated.cpu.cpu_shares = cpu
+        allocated.memory.memory_mb = memory
+        allocated.memory.memory_max_mb = memory_max
+        linux = task.resources.linux_resources
+        linux.cpu_shares = cpu
+        linux.memory_limit_bytes = (memory_max if memory_max > 0 else memory) << 20
+        linux.cpuset_cgroup = str(self.scope)
+        linux.PercentTicks = cpu / 4000
+        if network is not None:
+            task.network_isolation_spec.mode = messages.driver.NetworkIsolationSpec.GROUP
+            task.network_isolation_spec.path = network
+
+    def set_config(self, config: dict[str, Any] | bytes) -> None:
+        """Replaces the whole task config; bytes are sent as they are."""
+        self.request.task.msgpack_driver_config = config if isinstance(config, bytes) else msgpack.packb(config)
+
+    # Calls
+
+    def start(self, seconds: float = CALL_SECONDS) -> "Task":
+        """StartTask; the task itself, for chaining."""
+        self.took(self.plugin.driver.StartTask(self.request, timeout=scaled(seconds)))
+        return self
+
+    def start_soon(self, seconds: float = CALL_SECONDS) -> grpc.Future:
+        """StartTask without waiting for the answer, which goes to `took`."""
+        return self.plugin.driver.StartTask.future(self.request, timeout=scaled(seconds))
+
+    def took(self, answer: Any) -> None:
+        """Checks and keeps the answer of StartTask."""
+        assert answer.result == messages.driver.StartTaskResponse.SUCCESS, answer
+        assert answer.driver_error_msg == ""
+        assert answer.handle.version >= 1
+        assert answer.handle.state == messages.driver.RUNNING
+        assert answer.handle.config.id == self.id
+        assert answer.handle.driver_state
+        self.handle = answer.handle
+        self.was_started, self._destroyed = True, False
+
+    def wait_soon(self, seconds: float = CALL_SECONDS) -> grpc.Future:
+        """WaitTask without waiting for the answer."""
+        return self.plugin.driver.WaitTask.future(messages.driver.WaitTaskRequest(task_id=self.id), timeout=scaled(seconds))
+
+    def wait(self, seconds: float = CALL_SECONDS) -> ExitResult:
+        """WaitTask: how the task ended."""
+        return self.result_of(self.wait_soon(seconds).result())
+
+    @staticmethod
+    def result_of(answer: Any) -> ExitResult:
+        """The result in an answer of WaitTask."""
+        assert answer.err == "", answer.err
+        return ExitResult(answer.result.exit_code, answer.result.signal, answer.result.oom_killed)
+
+    def run(self, seconds: float = CALL_SECONDS) -> ExitResult:
+        """Starts the task, waits for its end and for the end of its logs."""
+        result = self.start().wait(seconds)
+        self.stdout.wait_end()
+        self.stderr.wait_end()
+        return result
+
+    def signal(self, name: str) -> None:
+        """SignalTask."""
+        request = messages.driver.SignalTaskRequest(task_id=self.id, signal=name)
+        self.plugin.driver.SignalTask(request, timeout=scaled(CALL_SECONDS))
+
+    def stop_soon(self, timeout: float = 5, signal: str = "", seconds: float = CALL_SECONDS) -> grpc.Future:
+        """StopTask without waiting for the answer. `timeout` is the job's
+        kill_timeout, in seconds that are not scaled."""
+        request = messages.driver.StopTaskRequest(task_id=self.id, signal=signal)
+        request.timeout.FromNanoseconds(int(timeout * 1e9))
+        return self.plugin.driver.StopTask.future(request, timeout=scaled(seconds) + max(timeout, 0))
+
+    def stop(self, timeout: float = 5, signal: str = "") -> None:
+        """StopTask."""
+        self.stop_soon(timeout, signal).result()
+
+    def inspect(self) -> Any:
+        """InspectTask."""
+        request = messages.driver.InspectTaskRequest(task_id=self.id)
+        return self.plugin.driver.InspectTask(request, timeout=scaled(CALL_SECONDS))
+
+    @property
+    def pid(self) -> int:
+        """The main process, as InspectTask names it."""
+        return int(self.inspect().driver.attributes["pid"])
+
+    @property
+    def executor_pid(self) -> int:
+        """The process above the main process."""
+        process = processes.look(self.pid)
+        assert process is not None, "the task's main process has ended"
+        return process.parent
+
+    def destroy(self, force: bool = True) -> None:
+        """DestroyTask."""
+        request = messages.driver.DestroyTaskRequest(task_id=self.id, force=force)
+        self.plugin.driver.DestroyTask(request, timeout=scaled(CALL_SECONDS))
+        self._destroyed = True
+
+    def lines(self) -> list[str]:
+        """What the task wrote to stdout, by line."""
+        return self.stdout.text.splitlines()
+
+    def line(self, word: str) -> str:
+        """The rest of the first line of stdout that begins with `word`."""
+        for line in self.lines():
+            if line.partition(" ")[0] == word:
+                return line.partition(" ")[2]
+        raise AssertionError(f"no line {word!r} in {self.lines()}; stderr: {self.stderr.text!r}")
+
+    # Clean-up
+
+    def clean(self) -> list[str]:
+        """Removes everything that the agent made; what the plugin should have
+        removed and did not comes back as sentences."""
+        faults = []
+        if self.was_started and not self._destroyed and self.plugin.is_running:
+            try:
+                self.destroy()
+            except grpc.RpcError as error:
+                faults.append(f"DestroyTask of {self.id}: {error.code()} {error.details()}")
+        if self.scope.exists():
+            if (self._destroyed or not self.was_started) and cgroups.populated(self.scope):
+                faults.append(f"cgroup of {self.id} is not empty: {cgroups.processes(self.scope)}")
+            cgroups.kill(self.scope)
+            cgroups.remove(self.scope)
+        self.stdout.leave()
+        self.stderr.leave()
+        for target in reversed(self._mounted):
+            mounts.unmount(target)
+        self._mounted = []
+        left = mounts.below(self.folder)
+        if left:
+            faults.append(f"mounts left: {left}")
+        return faults

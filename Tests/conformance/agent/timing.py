@@ -1,0 +1,34 @@
+"""Time limits, scaled by how slow the machine is said to be."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Callable
+
+SLOW = float(os.environ.get("EXEC2_SLOW", "1"))
+
+
+def scaled(seconds: float) -> float:
+    """`seconds` of an ordinary machine, in seconds of this one."""
+    return seconds * SLOW
+
+
+def sleep(milliseconds: float) -> str:
+    """The word by which Tests/programs/act.c sleeps that long, scaled."""
+    return f"sleep={round(scaled(milliseconds))}"
+
+
+def wait_until(condition: Callable[[], object], seconds: float, what: str) -> object:
+    """The first true answer of `condition`; AssertionError naming `what` when
+    none came within `seconds` (scaled)."""
+    end = time.monotonic() + scaled(seconds)
+    pause = 0.002
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {scaled(seconds):g} s: {what}")
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.1)

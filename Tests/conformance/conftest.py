@@ -1,0 +1,152 @@
+"""Fixtures, and where tests run that need what not every host has."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import pytest
+
+from agent import AgentHost, ExitResult, Plugin, Task, cgroups, processes
+from agent.plugin import default_binary
+
+_not_run: dict[str, list[str]] = {}
+
+
+def _lacking() -> dict[str, str]:
+    """Markers whose tests cannot run here → what this host lacks, and where they run instead."""
+    lacking = {}
+    if not cgroups.has_controllers():
+        lacking["controllers"] = (
+            f"cgroup v2 controllers, of which {cgroups.mount_point()} has {sorted(cgroups.controllers()) or 'none'}: run "
+            "them in the virtual machine (Tests/vm/run)")
+    # See sd_booted(3).
+    if not Path("/run/systemd/system").is_dir():
+        lacking["systemd"] = "systemd as PID 1: run them in the virtual machine (Tests/vm/run --systemd)"
+    return lacking
+
+
+def pytest_configure() -> None:
+    """Ended from outside, as at a time limit, the session takes away what it has made, as on Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that need what the host lacks are left out with a loud word; asking for them there is an
+    error."""
+    for marker, reason in _lacking().items():
+        needing = [item for item in items if item.get_closest_marker(marker)]
+        if needing and marker in config.option.markexpr.replace(f"not {marker}", ""):
+            raise pytest.UsageError(f"{len(needing)} tests were asked for that need {reason}")
+        if needing:
+            _not_run.setdefault(reason, []).extend(item.nodeid for item in needing)
+        config.hook.pytest_deselected(items=needing)
+        items[:] = [item for item in items if item not in needing]
+
+
+def pytest_report_header() -> str:
+    return f"cgroup v2: {cgroups.mount_point()}, controllers: {' '.join(sorted(cgroups.controllers())) or 'none'}"
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    for reason, names in _not_run.items():
+        terminalreporter.section("not run here", sep="!", red=True, bold=True)
+        terminalreporter.line(f"These tests need {reason}.")
+        for name in names:
+            terminalreporter.line(f"  not run: {name}")
+
+
+@pytest.fixture(scope="session")
+def host() -> Iterator[AgentHost]:
+    """The agent of the whole session; at its end nothing may be left."""
+    agent = AgentHost()
+    yield agent
+    faults = agent.close()
+    assert not faults, "\n".join(faults)
+
+
+@pytest.fixture(scope="session")
+def binary() -> Path:
+    """The plugin under test; without it the whole session ends."""
+    try:
+        return default_binary()
+    except FileNotFoundError as error:
+        pytest.exit(str(error), returncode=3)
+
+
+@pytest.fixture(scope="module")
+def plugin(host: AgentHost, binary: Path) -> Iterator[Plugin]:
+    """A plugin with the default config but for unveil_by_task, shared by the
+    tests of a file."""
+    plugin = host.launch({"unveil_by_task": True})
+    yield plugin
+    assert plugin.is_running, "the plugin has ended by itself"
+    faults = host.clean_tasks() + host.leftovers(plugin)
+    plugin.end()
+    host.plugins.remove(plugin)
+    faults += plugin.violations
+    assert not faults, "\n".join(faults)
+
+
+@pytest.fixture
+def launch(host: AgentHost, binary: Path) -> Iterator[Callable[..., Plugin]]:
+    """Launches plugins that end with the test."""
+    launched: list[Plugin] = []
+
+    def start(*arguments: Any, **options: Any) -> Plugin:
+        plugin = host.launch(*arguments, **options)
+        launched.append(plugin)
+        return plugin
+
+    yield start
+    faults = host.clean_tasks()
+    for plugin in launched:
+        if plugin.is_running and plugin.channel is not None:
+            faults += host.leftovers(plugin)
+        plugin.end()
+        host.plugins.remove(plugin)
+        faults += plugin.violations
+    assert not faults, "\n".join(faults)
+
+
+@pytest.fixture(autouse=True)
+def tasks_end_with_their_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After each test its tasks are destroyed and their cgroups empty."""
+    yield
+    if "host" not in request.fixturenames:
+        return
+    faults = request.getfixturevalue("host").clean_tasks()
+    assert not faults, "\n".join(faults)
+
+
+@pytest.fixture
+def make(host: AgentHost, plugin: Plugin) -> Callable[..., Task]:
+    """Makes tasks of the shared plugin."""
+
+    def task(command: Any, arguments: Any = (), **options: Any) -> Task:
+        return host.task(plugin, command, arguments, **options)
+
+    return task
+
+
+@pytest.fixture
+def act(host: AgentHost, make: Callable[..., Task]) -> Callable[..., Task]:
+    """Makes tasks that do what Tests/programs/act.c says."""
+
+    def task(*verbs: str, **options: Any) -> Task:
+        return make(host.program("act"), verbs, **options)
+
+    return task
+
+
+@pytest.fixture
+def plugin_lives_on(host: AgentHost, plugin: Plugin) -> Iterator[None]:
+    """After the test the same process, no bigger than before, runs tasks."""
+    pid = plugin.pid
+    yield
+    plugin.set_config(plugin.config)
+    assert plugin.pid == pid and plugin.is_running
+    assert host.task(plugin, host.program("act"), ["exit=5"]).run() == ExitResult(5)
+    assert int(processes.status(plugin.pid, "VmRSS").split()[0]) < 400_000

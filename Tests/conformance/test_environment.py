@@ -1,0 +1,205 @@
+"""What a task finds around it: environment, identity, descriptors, processes."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from agent import AgentHost, ExitResult, Plugin, Task, mounts, processes
+
+Make = Callable[..., Task]
+USERS = ["nomad-80000", "nobody", "root"]
+HOMES = {"nomad-80000": "/nonexistent", "nomad-89999": "/nonexistent"}
+
+
+def is_executor(name: str) -> bool:
+    """The first 15 bytes of its program's name, or a name that it took."""
+    return name == "nomad-driver-exec2-executor"[:15] or "executor" in name
+
+
+def home(user: str) -> str:
+    return HOMES.get(user) or pwd.getpwnam(user).pw_dir
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_environment_is_the_tasks_alone(act: Make, user: str) -> None:
+    given = {
+        "FOO": "bar", "EMPTY": "", "SPACED": " a b ", "EQUALS": "a=b=c", "UTF8": "ü€😀", "LD_LIBRARY_PATH": "/opt/lib",
+        "LD_PRELOAD": "", "TMPDIR": "/of/the/agent", "a.b-c": "odd name",
+    }
+    task = act("env=", user=user, env=given)
+    expected = {**dict(task.request.task.env), "USER": user, "HOME": home(user), "TMPDIR": str(task.folder / "tmp")}
+    assert task.run() == ExitResult(0)
+    assert dict(line.split("=", 1) for line in task.lines()) == expected
+    assert len(task.lines()) == len(expected), "a variable came twice"
+
+
+def test_device_environment_is_added(act: Make) -> None:
+    task = act("env=")
+    task.request.task.device_env["CUDA_VISIBLE_DEVICES"] = "0,1"
+    task.run()
+    assert "CUDA_VISIBLE_DEVICES=0,1" in task.lines()
+
+
+@pytest.mark.parametrize("megabytes", [1, 1.5])
+def test_big_environment(act: Make, megabytes: float) -> None:
+    """More than a frame, a pipe or gRPC's usual message takes."""
+    count = int(megabytes * 10)
+    task = act("env=", env={f"BIG{index}": str(index % 10) * 100_000 for index in range(count)})
+    assert task.run() == ExitResult(0)
+    lines = set(task.lines())
+    assert all(f"BIG{index}=" + str(index % 10) * 100_000 in lines for index in range(count))
+
+
+@pytest.mark.parametrize("user", [*USERS, "nomad-89999", "daemon"])
+def test_identity(act: Make, user: str) -> None:
+    task = act("ids=", user=user)
+    uid, gid = (int(user[6:]),) * 2 if user.startswith("nomad-") else pwd.getpwnam(user)[2:4]
+    assert task.run() == ExitResult(0)
+    assert task.line("uid") == f"{uid} {uid} {uid}"
+    assert task.line("gid") == f"{gid} {gid} {gid}"
+    groups = set(map(int, task.line("groups").split()))
+    expected = {gid} if user.startswith("nomad-") else set(os.getgrouplist(user, gid))
+    assert groups | {gid} == expected
+
+
+def test_supplementary_groups(launch: Callable[..., Plugin], host: AgentHost, tmp_path: Path) -> None:
+    """A named user's further groups, from the host's own database: covered here
+    by one that has such a user."""
+    (tmp_path / "passwd").write_text(Path("/etc/passwd").read_text() + "exec2user:x:7000:7001::/srv/exec2user:/bin/sh\n")
+    (tmp_path / "group").write_text(
+        Path("/etc/group").read_text() + "exec2main:x:7001:\nexec2one:x:7002:exec2user\nexec2two:x:7003:root,exec2user\n")
+    plugin = launch(binds=[(tmp_path / "passwd", Path("/etc/passwd")), (tmp_path / "group", Path("/etc/group"))])
+    task = host.task(plugin, host.program("act"), ["ids=", "env="], user="exec2user", bind_mounts=False, owner=(7000, 7001))
+    assert task.run() == ExitResult(0)
+    assert task.line("uid") == "7000 7000 7000"
+    assert task.line("gid") == "7001 7001 7001"
+    assert set(task.line("groups").split()) | {"7001"} == {"7001", "7002", "7003"}
+    assert "HOME=/srv/exec2user" in task.lines()
+    assert "USER=exec2user" in task.lines()
+
+
+def test_no_groups_of_the_agents(act: Make) -> None:
+    task = act("ids=")
+    task.run()
+    assert set(task.line("groups").split()) <= {"80000"}
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_only_stdio_is_open(act: Make, user: str) -> None:
+    task = act("fds=", user=user)
+    task.run()
+    assert task.line("fds") == "0 1 2"
+
+
+def test_stdin_is_empty(make: Make) -> None:
+    task = make("/bin/cat")
+    assert task.run() == ExitResult(0)
+    assert task.stdout.text == ""
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_no_new_privileges(act: Make, user: str) -> None:
+    task = act("nnp=", user=user)
+    task.run()
+    assert task.line("nnp") == "1"
+
+
+def test_plain_user_has_no_capabilities(act: Make) -> None:
+    task = act("out=up", "pause=").start()
+    task.stdout.wait_for("up")
+    for field in ("CapEff", "CapPrm", "CapInh", "CapAmb"):
+        assert int(processes.status(task.pid, field), 16) == 0, field
+    task.stop()
+
+
+def test_work_dir_is_the_task_folder(act: Make) -> None:
+    task = act("cwd=")
+    task.run()
+    assert task.line("cwd") in (str(task.folder), str(task.local))
+
+
+def test_signal_state_is_clean(make: Make, host: AgentHost) -> None:
+    """Nothing blocked or ignored is inherited."""
+    task = make(host.program("recorder")).start()
+    task.stdout.wait_for("ready main")
+    assert task.lines() == ["ready main"]
+    task.stop(signal="SIGKILL")
+
+
+def test_own_session_and_group(act: Make) -> None:
+    task = act("out=up", "pause=").start()
+    task.stdout.wait_for("up")
+    assert os.getsid(task.pid) == task.pid
+    assert os.getpgid(task.pid) == task.pid
+    task.stop()
+
+
+@pytest.mark.parametrize("user", ["nomad-80000", "root"])
+def test_only_the_tasks_processes_are_seen(make: Make, host: AgentHost, user: str) -> None:
+    task = make(host.program("act"), ["pids="], unveil=["r:/proc"], user=user)
+    assert task.run() == ExitResult(0)
+    seen = [line.split(" ", 2)[1:] for line in task.lines()]
+    assert len(seen) == 2, seen
+    assert seen[0][0] == "1" and is_executor(seen[0][1])
+    assert seen[1][1] == "act"
+
+
+def test_ps(make: Make) -> None:
+    """Debian's own ps (package procps): the Executor, ps and its shell."""
+    assert Path("/bin/ps").exists(), "install procps"
+    task = make("/bin/sh", ["-c", "ps -eo pid=,comm=; exit 0"], unveil=["r:/proc"])
+    assert task.run() == ExitResult(0), task.stderr.text
+    names = [line.split()[1] for line in task.lines()]
+    assert len(names) == 3 and names[1:] == ["sh", "ps"], task.lines()
+    assert task.lines()[0].split()[0] == "1" and is_executor(names[0])
+
+
+def test_namespaces_are_the_tasks_own(act: Make) -> None:
+    task = act("out=up", "pause=").start()
+    task.stdout.wait_for("up")
+    for kind, own in {"pid": True, "mnt": True, "ipc": True, "net": False, "uts": False, "user": False}.items():
+        same = os.readlink(f"/proc/{task.pid}/ns/{kind}") == os.readlink(f"/proc/self/ns/{kind}")
+        assert same != own, kind
+    task.stop()
+
+
+def test_mounts_do_not_reach_the_host(act: Make, host: AgentHost) -> None:
+    task = act("out=up", "pause=")
+    before = mounts.below(host.root)
+    task.start().stdout.wait_for("up")
+    assert mounts.below(host.root) == before
+    assert len(mounts.below(host.root, task.pid)) > len(before), "the task has mounts of its own"
+    task.stop()
+
+
+def test_executor_keeps_nothing_of_the_agents(act: Make, plugin: Plugin) -> None:
+    task = act("out=up", "pause=").start()
+    task.stdout.wait_for("up")
+    agents = {target for target in processes.descriptors(plugin.pid).values() if target.startswith("pipe:")}
+    assert processes.descriptors(plugin.pid)[2] in agents
+    for pid in (task.executor_pid, task.pid):
+        assert not agents & set(processes.descriptors(pid).values()), pid
+    task.stop()
+
+
+@pytest.mark.parametrize("score", [0, 500, 1000])
+def test_oom_score(make: Make, host: AgentHost, score: int) -> None:
+    task = make(host.program("act"), ["out=up", "pause="], config={"oom_score_adj": score}).start()
+    task.stdout.wait_for("up")
+    assert Path(f"/proc/{task.pid}/oom_score_adj").read_text().strip() == str(score)
+    task.stop()
+
+
+@pytest.mark.controllers
+def test_executor_is_not_the_oom_killers_choice(act: Make) -> None:
+    """Where it may be lowered, which many containers forbid even to root."""
+    task = act("out=up", "pause=").start()
+    task.stdout.wait_for("up")
+    assert int(Path(f"/proc/{task.executor_pid}/oom_score_adj").read_text()) == -1000
+    assert int(Path(f"/proc/{task.pid}/oom_score_adj").read_text()) == 0
+    task.stop()

@@ -1,0 +1,178 @@
+"""Logs: complete, in order, whatever the reader does."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import time
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from agent import AgentHost, ExitResult, Task
+from agent.expect import refused
+from agent.timing import scaled, sleep
+
+Make = Callable[..., Task]
+LINES_PER_MEGABYTE = (1 << 20) // 64
+
+
+def digest_of_flood(megabytes: int) -> str:
+    """The digest of what flood writes to one stream."""
+    digest = hashlib.sha256()
+    for block in range(megabytes):
+        first = block * LINES_PER_MEGABYTE
+        digest.update("".join(f"{number:063d}\n" for number in range(first, first + LINES_PER_MEGABYTE)).encode())
+    return digest.hexdigest()
+
+
+def test_hundred_megabytes(make: Make, host: AgentHost) -> None:
+    """50 MB on each stream."""
+    out, err = hashlib.sha256(), hashlib.sha256()
+    task = make(host.program("flood"), ["50"], log_sink=out.update, error_sink=err.update)
+    assert task.run(300) == ExitResult(0)
+    assert (task.stdout.received, task.stderr.received) == (50 << 20, 50 << 20)
+    assert out.hexdigest() == err.hexdigest() == digest_of_flood(50)
+
+
+def test_reader_leaves_and_comes_back(make: Make, host: AgentHost) -> None:
+    out, err = hashlib.sha256(), hashlib.sha256()
+    task = make(host.program("flood"), ["10", "1000"], log_sink=out.update, error_sink=err.update).start()
+    for received in (1 << 20, 3 << 20, 6 << 20):
+        task.stdout.wait_received(received, 60)
+        task.stdout.leave()
+        task.stderr.leave()
+        time.sleep(scaled(0.1))
+        task.stderr.come_back()
+        task.stdout.come_back()
+    assert task.wait(300) == ExitResult(0)
+    task.stdout.wait_end()
+    task.stderr.wait_end()
+    assert out.hexdigest() == err.hexdigest() == digest_of_flood(10)
+
+
+def test_reader_that_comes_late(act: Make) -> None:
+    """A task does not need its reader to start, and nothing is lost."""
+    task = act("out=early", "err=error", "pause=", late_reader=True).start()
+    time.sleep(scaled(0.2))
+    task.stdout.come_back()
+    task.stderr.come_back()
+    task.stdout.wait_for("early\n")
+    task.stderr.wait_for("error\n")
+    task.stop()
+
+
+def test_last_words_arrive(act: Make) -> None:
+    for _ in range(20):
+        task = act("out=last", "err=words", "raise=9")
+        assert task.run() == ExitResult(137, 9)
+        assert (task.stdout.text, task.stderr.text) == ("last\n", "words\n")
+
+
+def test_null_instead_of_logs(act: Make) -> None:
+    task = act("out=x", "err=y", "exit=2")
+    task.request.task.stdout_path = task.request.task.stderr_path = "/dev/null"
+    assert task.start().wait() == ExitResult(2)
+    assert task.stdout.text == task.stderr.text == ""
+
+
+def test_pipes_keep_owner_and_mode(act: Make) -> None:
+    task = act("out=up", "pause=").start()
+    task.stdout.wait_for("up")
+    for path in (task.stdout_path, task.stderr_path):
+        facts = path.stat()
+        assert stat.S_ISFIFO(facts.st_mode)
+        assert (facts.st_uid, facts.st_gid, stat.S_IMODE(facts.st_mode)) == (0, 0, 0o600)
+    task.stop()
+
+
+def test_pipe_unlinked_while_running(act: Make) -> None:
+    """The agent's cleaning does not hurt a running task."""
+    task = act("out=up", sleep(300), "out=still", "exit=0").start()
+    task.stdout.wait_for("up")
+    task.stdout_path.unlink()
+    assert task.wait() == ExitResult(0)
+    task.stdout.wait_end()
+    assert task.stdout.text == "up\nstill\n"
+
+
+def test_binary_output(make: Make) -> None:
+    task = make("/usr/bin/printf", ["\\000\\377\\001\\n"])
+    assert task.run() == ExitResult(0)
+    assert bytes(task.stdout.data) == b"\x00\xff\x01\n"
+
+
+def nothing(path: Path) -> None:
+    path.unlink()
+
+
+def plain_file(path: Path) -> None:
+    path.unlink()
+    path.write_text("untouched")
+
+
+def symlink(path: Path) -> None:
+    other = path.with_name("other.fifo")
+    path.rename(other)
+    path.symlink_to(other)
+
+
+def symlink_to_file(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+
+
+def folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+@pytest.mark.parametrize("spoil", [nothing, plain_file, symlink, symlink_to_file, folder])
+def test_wrong_log_path(act: Make, stream: str, spoil: Callable[[Path], None]) -> None:
+    task = act("out=x", "exit=0")
+    path = getattr(task, f"{stream}_path")
+    before = Path("/etc/passwd").read_bytes()
+    spoil(path)
+    with refused(str(path)):
+        task.start()
+    assert Path("/etc/passwd").read_bytes() == before
+    if path.is_file() and not path.is_symlink():
+        assert path.read_text() == "untouched"
+
+
+def test_symlink_on_the_way_to_the_pipe(act: Make) -> None:
+    task = act("out=x", "exit=0")
+    moved = task.logs.with_name("elsewhere")
+    task.logs.rename(moved)
+    task.logs.symlink_to(moved)
+    with refused(str(task.stdout_path)):
+        task.start()
+    task.logs.unlink()
+    moved.rename(task.logs)
+
+
+@pytest.mark.parametrize("path", ["", "relative.fifo", "/etc/passwd", "/dev/zero", "/nonexistent/x.fifo"])
+def test_impossible_log_path(act: Make, path: str) -> None:
+    task = act("out=x", "exit=0")
+    task.request.task.stdout_path = path
+    with refused("stdout", path):
+        task.start()
+
+
+def test_same_pipe_for_both(act: Make) -> None:
+    task = act("out=one", "err=two", "exit=0")
+    task.request.task.stderr_path = task.request.task.stdout_path
+    assert task.start().wait() == ExitResult(0)
+    task.stdout.wait_end()
+    assert sorted(task.lines()) == ["one", "two"]
+
+
+def test_logs_end_with_the_task(make: Make, host: AgentHost) -> None:
+    """Nobody holds the pipes once the task is over, so the collector can end."""
+    task = make(host.program("offspring"), ["daemon", "--", "0"])
+    task.run()
+    assert task.stdout.ended.is_set() and task.stderr.ended.is_set()
+    assert os.path.exists(task.stdout_path)

@@ -1,0 +1,71 @@
+"""A task that the kernel killed for its memory is known for that, whoever was there when it happened."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+import pytest
+
+from agent import AgentHost, ExitResult, Plugin, Task, messages, processes
+from agent.timing import scaled, wait_until
+
+pytestmark = pytest.mark.controllers
+KILLED = ExitResult(137, 9, oom_killed=True)
+
+
+@pytest.fixture
+def greedy(host: AgentHost, launch: Callable[..., Plugin]) -> Callable[[str], tuple[Task, Callable[[], Plugin]]]:
+    """A task that wants too much memory once a file is there, and what relaunches its Driver."""
+    state_dir = str(host.make_state_dir())
+
+    def start(*verbs: str) -> tuple[Task, Callable[[], Plugin]]:
+        plugin = launch({"state_dir": state_dir})
+        task = host.task(plugin, host.program("act"), ["out=up", *verbs], memory=32).start()
+        task.stdout.wait_for("up")
+
+        def recover() -> Plugin:
+            task.plugin = launch({"state_dir": state_dir})
+            request = messages.driver.RecoverTaskRequest(task_id=task.id, handle=task.handle)
+            task.plugin.driver.RecoverTask(request, timeout=scaled(30))
+            return task.plugin
+
+        return task, recover
+
+    return start
+
+
+Greedy = Callable[..., tuple[Task, Callable[[], Plugin]]]
+
+
+def test_killed_while_no_driver_runs(greedy: Greedy) -> None:
+    task, recover = greedy(f"sleep={scaled(1) * 1000:.0f}", "memory=160", "pause=")
+    pid = task.pid
+    task.plugin.kill()
+    wait_until(lambda: not processes.is_alive(pid), 20, "the task was killed for its memory")
+    recover()
+    assert task.wait() == KILLED
+    assert task.inspect().task.result.oom_killed
+
+
+def test_killed_after_recovery(greedy: Greedy) -> None:
+    task, recover = greedy("block=10", "await=10", "memory=160", "pause=")
+    task.plugin.kill()
+    recover()
+    task.signal("SIGUSR1")
+    assert task.wait() == KILLED
+
+
+def test_killed_before_the_driver(greedy: Greedy) -> None:
+    task, recover = greedy("memory=160", "pause=")
+    assert task.wait() == KILLED
+    task.plugin.kill()
+    recover()
+    assert task.wait() == KILLED
+
+
+def test_memory_limit_alone_is_no_kill(greedy: Greedy) -> None:
+    task, recover = greedy("block=10", "await=10", "exit=3")
+    task.plugin.kill()
+    recover()
+    task.signal("SIGUSR1")
+    assert task.wait() == ExitResult(3, 0, oom_killed=False)

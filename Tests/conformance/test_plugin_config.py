@@ -1,0 +1,210 @@
+"""SetConfig: the encodings that clients send, and every wrong value."""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+from typing import Any, Callable
+
+import msgpack
+import pytest
+
+from agent import AgentHost, Plugin, processes
+from agent.expect import refused
+from agent.host import state_folders
+
+Launch = Callable[..., Plugin]
+
+
+@pytest.fixture
+def bare(launch: Launch) -> Plugin:
+    """A plugin before SetConfig."""
+    return launch(configure=False)
+
+
+def started_with(host: AgentHost, plugin: Plugin) -> None:
+    """A task runs right under the config that was set."""
+    task = host.task(plugin, host.program("act"), ["out=up", "exit=3"])
+    assert task.run().exit_code == 3
+    assert task.stdout.text == "up\n"
+
+
+def test_no_driver_part_then_the_real_one(host: AgentHost, bare: Plugin) -> None:
+    """The agent first checks the config alone, then sets it."""
+    bare.set_config(bare.config, with_driver=False)
+    bare.set_config(bare.config)
+    started_with(host, bare)
+
+
+def test_empty_bytes_are_no_config(bare: Plugin) -> None:
+    bare.set_config(None, with_driver=False)
+    bare.ping()
+
+
+def test_nil_is_no_config(bare: Plugin) -> None:
+    bare.set_config(msgpack.packb(None), with_driver=False)
+    bare.ping()
+
+
+def test_nil_values_are_not_set(host: AgentHost, bare: Plugin) -> None:
+    bare.set_config({**bare.config, "unveil_defaults": None, "unveil_by_task": None, "executor_path": None})
+    started_with(host, bare)
+
+
+def test_unknown_keys_are_ignored(host: AgentHost, bare: Plugin) -> None:
+    bare.set_config({**bare.config, "of_the_future": {"a": [1, 2.5, None, {"b": b"c"}]}, "x": msgpack.Timestamp(1)})
+    started_with(host, bare)
+
+
+def test_strings_as_bin(host: AgentHost, bare: Plugin) -> None:
+    config = {key.encode(): value for key, value in bare.config.items()}
+    config[b"state_dir"] = bare.config["state_dir"].encode()
+    config[b"unveil_paths"] = [path.encode() for path in bare.config["unveil_paths"]]
+    bare.set_config(msgpack.packb(config))
+    started_with(host, bare)
+
+
+def test_strings_in_the_old_raw_encoding(host: AgentHost, bare: Plugin) -> None:
+    bare.set_config(msgpack.packb(bare.config, use_bin_type=False))
+    started_with(host, bare)
+
+
+def wide_map(config: dict[str, Any]) -> bytes:
+    """The map with the widest headers that MessagePack has."""
+
+    def wide(value: Any) -> bytes:
+        if isinstance(value, dict):
+            return b"\xdf" + struct.pack(">I", len(value)) + b"".join(wide(k) + wide(v) for k, v in value.items())
+        if isinstance(value, list):
+            return b"\xdd" + struct.pack(">I", len(value)) + b"".join(map(wide, value))
+        if isinstance(value, str):
+            return b"\xdb" + struct.pack(">I", len(value.encode())) + value.encode()
+        return msgpack.packb(value)
+
+    return wide(config)
+
+
+def test_widest_headers(host: AgentHost, bare: Plugin) -> None:
+    bare.set_config(wide_map(bare.config))
+    started_with(host, bare)
+
+
+@pytest.mark.parametrize("number", [
+    msgpack.packb(1), b"\xcc\x01", b"\xcd\0\x01", b"\xce\0\0\0\x01", b"\xcf" + b"\0" * 7 + b"\x01",
+    b"\xd0\x01", b"\xd1\0\x01", b"\xd2\0\0\0\x01", b"\xd3" + b"\0" * 7 + b"\x01",
+    b"\xca" + struct.pack(">f", 1), b"\xcb" + struct.pack(">d", 1),
+], ids=["fix", "u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64", "f32", "f64"])
+def test_numbers_of_any_width(host: AgentHost, bare: Plugin, number: bytes) -> None:
+    """In the one option of the original that is a number, a task's
+    oom_score_adj; 1 in every encoding is the same."""
+    bare.set_config(bare.config)
+    config = msgpack.packb({"command": str(host.program("act")), "args": ["out=up", "pause="]})
+    task = host.task(bare, None)
+    task.set_config(bytes([config[0] + 1]) + config[1:] + msgpack.packb("oom_score_adj") + number)
+    task.start().stdout.wait_for("up")
+    assert Path(f"/proc/{task.pid}/oom_score_adj").read_text() == "1\n"
+    task.stop()
+
+
+# option, value, what the error must show of the value
+WRONG = [
+    ("unveil_defaults", "yes", "yes"), ("unveil_defaults", 5, "5"), ("unveil_defaults", [True], "true"),
+    ("unveil_by_task", "true", "true"), ("unveil_by_task", 1, "1"),
+    ("unveil_paths", "r:/etc", "r:/etc"), ("unveil_paths", [5], "5"), ("unveil_paths", {"r": "/etc"}, "/etc"),
+    ("unveil_paths", ["q:/etc"], "q:/etc"), ("unveil_paths", ["rr:/etc"], "rr:/etc"), ("unveil_paths", [":/etc"], ":/etc"),
+    ("unveil_paths", ["/etc"], "/etc"), ("unveil_paths", ["r:"], "r:"), ("unveil_paths", [""], '""'),
+    ("unveil_paths", ["R:/etc"], "R:/etc"), ("unveil_paths", ["r:/etc", "rz:/usr"], "rz:/usr"),
+    ("executor_path", 7, "7"), ("executor_path", "relative/executor", "relative/executor"),
+    ("state_dir", "relative/state", "relative/state"), ("state_dir", 7, "7"),
+    ("orphan_grace", -1, "-1"), ("orphan_grace", "30", "30"), ("orphan_grace", 1.5, "1.5"),
+]
+
+@pytest.mark.parametrize("option, value, shown", WRONG, ids=[f"{option}={value!r}" for option, value, _ in WRONG])
+def test_wrong_value(host: AgentHost, bare: Plugin, option: str, value: Any, shown: str) -> None:
+    """The error names the option and the value."""
+    with refused(option, shown):
+        bare.set_config({**bare.config, option: value})
+    assert state_folders(bare) == []
+    assert bare.executors() == []
+    bare.ping()
+    bare.set_config({**bare.config})
+    started_with(host, bare)
+
+
+@pytest.mark.parametrize("option, value", [
+    ("executor_path", "/nonexistent/executor"), ("executor_path", "/etc"), ("executor_path", "/etc/passwd"),
+    ("state_dir", "/etc/passwd"), ("state_dir", "/etc/passwd/below"), ("state_dir", "/proc/none")])
+def test_value_that_the_host_refuses(host: AgentHost, bare: Plugin, option: str, value: Any) -> None:
+    """Where only the host can tell, the error may come with the first task."""
+    task = host.task(bare, host.program("act"), ["out=started"])
+    with refused(option, str(value)):
+        bare.set_config({**bare.config, option: value})
+        task.start()
+    assert task.stdout.text == ""
+    assert bare.executors() == []
+    bare.set_config({**bare.config})
+    started_with(host, bare)
+
+
+def test_missing_unveil_path_is_named(host: AgentHost, bare: Plugin) -> None:
+    with refused("unveil_paths", "/nonexistent/path"):
+        bare.set_config({**bare.config, "unveil_paths": [host.programs_rule, "r:/nonexistent/path"]})
+        host.task(bare, host.program("act"), ["exit=0"]).start()
+
+
+def test_refused_config_leaves_the_former_one(host: AgentHost, bare: Plugin) -> None:
+    bare.set_config(bare.config)
+    with refused("unveil_paths"):
+        bare.set_config({**bare.config, "unveil_paths": ["bad"]})
+    started_with(host, bare)
+
+
+def test_set_config_again_changes_it(host: AgentHost, bare: Plugin) -> None:
+    bare.set_config({**bare.config, "unveil_defaults": False})
+    first = host.task(bare, host.program("access"), ["readdir", "/usr/bin"])
+    first.run()
+    assert first.lines() == ["readdir\t/usr/bin\tEACCES"]
+    bare.set_config({**bare.config, "unveil_defaults": True})
+    second = host.task(bare, host.program("access"), ["readdir", "/usr/bin"])
+    second.run()
+    assert second.lines() == ["readdir\t/usr/bin\tok"]
+
+
+def test_state_dir_is_roots_alone(host: AgentHost, launch: Launch) -> None:
+    plugin = launch()
+    task = host.task(plugin, host.program("act"), ["pause="]).start()
+    assert plugin.state_dir.stat().st_mode & 0o7777 == 0o700
+    for entry in plugin.state_dir.iterdir():
+        assert entry.stat().st_uid == 0
+        assert entry.stat().st_mode & 0o077 == 0
+    task.stop()
+
+
+def test_no_secret_in_the_state_dir(host: AgentHost, launch: Launch) -> None:
+    plugin = launch()
+    task = host.task(plugin, host.program("act"), ["out=up", "pause="], env={"PASSWORD": "correct-horse"}).start()
+    task.stdout.wait_for("up")
+    for folder, _, names in os.walk(plugin.state_dir):
+        for path in (Path(folder, name) for name in names):
+            if path.is_file():
+                assert b"correct-horse" not in path.read_bytes()
+    command_lines = [Path(f"/proc/{pid}/cmdline").read_bytes() + Path(f"/proc/{pid}/environ").read_bytes()
+                     for pid in (task.executor_pid, plugin.pid)]
+    assert not any(b"correct-horse" in text for text in command_lines)
+    task.stop()
+
+
+def test_executor_elsewhere(host: AgentHost, launch: Launch, tmp_path: Path) -> None:
+    import shutil
+
+    from agent.plugin import default_binary
+
+    copy = tmp_path / "another-executor"
+    shutil.copy(default_binary().with_name("nomad-driver-exec2-executor"), copy)
+    copy.chmod(0o755)
+    plugin = launch({"executor_path": str(copy)})
+    task = host.task(plugin, host.program("act"), ["out=up", "pause="]).start()
+    assert os.readlink(f"/proc/{task.executor_pid}/exe") == str(copy)
+    assert processes.is_alive(task.pid)
+    task.stop()

@@ -1,0 +1,138 @@
+"""TaskStats: what a task uses, compared with loads that are known."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Callable
+
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from agent import Plugin, Task, messages
+from agent.timing import scaled
+
+Act = Callable[..., Task]
+Driver = messages.driver
+CPU = Driver.CPUUsage
+Memory = Driver.MemoryUsage
+
+
+def stream(plugin: Plugin, task_id: str, seconds: float = 1) -> Any:
+    interval = Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9))
+    return plugin.driver.TaskStats(
+        Driver.TaskStatsRequest(task_id=task_id, collection_interval=interval), timeout=scaled(60))
+
+
+def test_one_busy_core(act: Act, plugin: Plugin) -> None:
+    """Right from the first sample on. What the kernel gave the task in the same time is the measure, so that a
+    loaded host does not matter."""
+    task = act("out=up", "busy=30000").start()
+    task.stdout.wait_for("up")
+
+    def ticks() -> int:
+        with open(f"/proc/{task.pid}/stat") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return int(fields[11]) + int(fields[12])
+
+    began, before = time.monotonic(), ticks()
+    samples = stream(plugin, task.id)
+    for _ in range(3):
+        usage = next(samples).stats.agg_resource_usage.cpu
+        now, after = time.monotonic(), ticks()
+        expected = (after - before) / os.sysconf("SC_CLK_TCK") / (now - began) * 100
+        began, before = now, after
+        assert usage.percent == pytest.approx(expected, abs=10)
+        assert usage.user_mode + usage.system_mode == pytest.approx(usage.percent, abs=1)
+        assert usage.total_ticks == pytest.approx(usage.percent / 100 * 2000, rel=0.01)
+        assert {CPU.SYSTEM_MODE, CPU.USER_MODE, CPU.PERCENT, CPU.TOTAL_TICKS} <= set(usage.measured_fields)
+    samples.cancel()
+    task.stop(timeout=0)
+
+
+def test_idle_task_uses_nothing(act: Act, plugin: Plugin) -> None:
+    task = act("out=up", "pause=").start()
+    task.stdout.wait_for("up")
+    assert next(stream(plugin, task.id)).stats.agg_resource_usage.cpu.percent < 5
+    task.stop()
+
+
+def test_each_process(act: Act, plugin: Plugin) -> None:
+    task = act("out=up", "pause=").start()
+    task.stdout.wait_for("up")
+    by_pid = next(stream(plugin, task.id, 0.2)).stats.resource_usage_by_pid
+    assert list(by_pid) == [str(task.pid)]
+    usage = by_pid[str(task.pid)]
+    with open(f"/proc/{task.pid}/statm") as file:
+        resident = int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+    # The kernel counts in batches for each processor (proc_pid_stat(5): "inaccurate").
+    assert usage.memory.rss == pytest.approx(resident, abs=256 << 10)
+    assert Memory.RSS in usage.memory.measured_fields
+    task.stop()
+
+
+def test_intervals_are_exact(act: Act, plugin: Plugin) -> None:
+    """Five samples at 0.2 s take a second, also where one is late."""
+    task = act("out=up", "pause=").start()
+    task.stdout.wait_for("up")
+    began = time.monotonic()
+    samples = stream(plugin, task.id, 0.2)
+    stamps = [next(samples).stats.timestamp.ToNanoseconds() for _ in range(5)]
+    assert 0.9 <= time.monotonic() - began <= scaled(3)
+    assert stamps == sorted(set(stamps))
+    task.stop()
+
+
+def test_streams_do_not_disturb_each_other(act: Act, plugin: Plugin) -> None:
+    task = act("out=up", "pause=").start()
+    task.stdout.wait_for("up")
+    first, second = stream(plugin, task.id, 0.2), stream(plugin, task.id, 0.3)
+    for _ in range(4):
+        assert next(first).stats.id == next(second).stats.id == task.id
+    task.stop()
+
+
+def test_stream_ends_with_the_task(act: Act, plugin: Plugin) -> None:
+    task = act("out=up", "pause=").start()
+    task.stdout.wait_for("up")
+    samples = stream(plugin, task.id, 30)
+    task.stop()
+    began = time.monotonic()
+    assert list(samples) == []
+    assert time.monotonic() - began < scaled(5)
+
+
+def test_unknown_task(plugin: Plugin) -> None:
+    with pytest.raises(grpc.RpcError) as refusal:
+        next(stream(plugin, "no/such/task"))
+    assert refusal.value.code() == grpc.StatusCode.NOT_FOUND
+    assert refusal.value.details() == "task not found for given id"
+
+
+@pytest.mark.controllers
+def test_memory(act: Act, plugin: Plugin) -> None:
+    """64 MiB touched are 64 MiB of rss, and none of cache."""
+    task = act("out=up", "memory=64", "out=full", "pause=", memory=256).start()
+    task.stdout.wait_for("full")
+    usage = next(stream(plugin, task.id)).stats.agg_resource_usage.memory
+    assert usage.rss == pytest.approx(64 << 20, rel=0.05)
+    assert usage.usage >= usage.rss
+    assert usage.max_usage >= usage.usage
+    assert usage.swap == 0
+    assert {Memory.RSS, Memory.CACHE, Memory.USAGE, Memory.MAX_USAGE, Memory.SWAP} <= set(usage.measured_fields)
+    task.stop()
+
+
+@pytest.mark.controllers
+def test_throttling_is_counted(act: Act, plugin: Plugin) -> None:
+    task = act("out=up", "busy=60000", cpu=200).start()
+    task.stdout.wait_for("up")
+    samples = stream(plugin, task.id)
+    next(samples)
+    usage = next(samples).stats.agg_resource_usage.cpu
+    assert usage.throttled_periods > 0
+    assert usage.throttled_time > 1_000_000
+    assert {CPU.THROTTLED_PERIODS, CPU.THROTTLED_TIME} <= set(usage.measured_fields)
+    assert usage.percent < 30
+    task.stop(timeout=0)

@@ -1,0 +1,231 @@
+"""What earlier drivers left in the state folder: swept where it cannot matter
+any more, left alone where it is nobody's known."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from agent import AgentHost, ExitResult, Plugin, Task, messages, processes
+from agent.restart import Stopped, recover, recover_soon, successor
+from agent.state import boot_id, folder_of, forge_folder, frame, record_bytes
+from agent.timing import scaled, wait_until
+
+Launch = Callable[..., Plugin]
+DAY = 86_400
+
+
+def identity(task_id: str, boot: str, pid: int = 2**22 - 1, start: int = 1) -> Any:
+    return messages.executor.HandleState(
+        version=1, boot_id=boot, executor_pid=pid, executor_start_time=start, task_id=task_id, task_name="web")
+
+
+def forge(state_dir: Path, boot: str, ended: float | None = None) -> Path:
+    """A folder of a task; with `ended`, one that ended so many seconds ago."""
+    task_id = f"{uuid.uuid4()}/web/{uuid.uuid4().hex[:8]}"
+    folder = forge_folder(state_dir, task_id.replace("/", "+"), identity(task_id, boot))
+    if ended is not None:
+        at = time.time_ns() - int(ended * 1e9)
+        (folder / "exit").write_bytes(record_bytes(
+            messages.executor.ExitRecord(task_folder=folder.name, exit_code=3, started_at_ns=at, ended_at_ns=at, pid=77)))
+    return folder
+
+
+def gone(folder: Path, seconds: float = 5) -> None:
+    wait_until(lambda: not folder.exists(), seconds, f"{folder.name} removed")
+
+
+def handle_of(folder: Path, boot: str) -> Any:
+    state = identity(folder.name.replace("+", "/"), boot)
+    state.state_dir, state.folder = str(folder.parent), folder.name
+    return messages.driver.TaskHandle(version=1, driver_state=state.SerializeToString())
+
+
+def test_folder_of_another_boot(launch: Launch, host: AgentHost) -> None:
+    state_dir = host.make_state_dir()
+    old, recorded = forge(state_dir, str(uuid.uuid4())), forge(state_dir, str(uuid.uuid4()), ended=10)
+    ancient = forge(state_dir, str(uuid.uuid4()), ended=2 * DAY)
+    plugin = launch({"state_dir": str(state_dir)})
+    gone(old)
+    gone(ancient)
+    assert any(entry.get("path") == str(old) and "boot" in entry.get("reason", "") for entry in plugin.log)
+    # Its record may still be asked for.
+    time.sleep(scaled(0.3))
+    assert recorded.exists()
+    request = messages.driver.RecoverTaskRequest(task_id="a/b/c", handle=handle_of(recorded, str(uuid.uuid4())))
+    plugin.driver.RecoverTask(request, timeout=scaled(10))
+    result = plugin.driver.WaitTask(messages.driver.WaitTaskRequest(task_id="a/b/c"), timeout=scaled(10))
+    assert (result.result.exit_code, result.err) == (3, "")
+    plugin.driver.DestroyTask(messages.driver.DestroyTaskRequest(task_id="a/b/c"), timeout=scaled(10))
+    assert not recorded.exists()
+
+
+def test_another_boot_and_a_process_with_the_same_pid(launch: Launch, host: AgentHost) -> None:
+    """The pid in such a folder means nothing."""
+    state_dir = host.make_state_dir()
+    first = launch({"state_dir": str(state_dir), "orphan_grace": 0})
+    task = host.task(first, host.program("act"), ["out=up", "pause="]).start()
+    task.stdout.wait_for("up")
+    state = messages.executor.HandleState.FromString(task.handle.driver_state)
+    task_id = f"{uuid.uuid4()}/web/01234567"
+    folder = forge_folder(
+        state_dir, task_id.replace("/", "+"),
+        identity(task_id, str(uuid.uuid4()), state.executor_pid, state.executor_start_time))
+    second = successor(launch, first)
+    gone(folder)
+    assert processes.is_alive(state.task_pid) and processes.is_alive(state.executor_pid)
+    recover(second, task)
+    task.stop(signal="SIGTERM")
+    assert task.wait() == ExitResult(143, 15)
+
+
+def test_record_of_this_boot(launch: Launch, host: AgentHost) -> None:
+    """Kept for a day, if the host ever knew the task; then removed, but not
+    before the host had time to ask for it."""
+    state_dir = host.make_state_dir()
+    fresh, old, asked = (forge(state_dir, boot_id(), ended=age) for age in (DAY - 600, DAY + 600, DAY + 600))
+    for folder in (fresh, old, asked):
+        (folder / "claimed").touch()
+    plugin = launch({"state_dir": str(state_dir), "orphan_grace": 2})
+    plugin.driver.RecoverTask(
+        messages.driver.RecoverTaskRequest(task_id="a/b/c", handle=handle_of(asked, boot_id())), timeout=scaled(10))
+    time.sleep(scaled(0.5))
+    assert old.exists() and fresh.exists()
+    gone(old, 6)
+    time.sleep(scaled(0.3))
+    assert fresh.exists() and asked.exists()
+    result = plugin.driver.WaitTask(messages.driver.WaitTaskRequest(task_id="a/b/c"), timeout=scaled(10))
+    assert (result.result.exit_code, result.err) == (3, "")
+    plugin.driver.DestroyTask(messages.driver.DestroyTaskRequest(task_id="a/b/c"), timeout=scaled(10))
+    assert not asked.exists()
+    for entry in fresh.iterdir():
+        entry.unlink()
+    fresh.rmdir()
+
+
+def test_ended_task_that_the_host_never_knew(launch: Launch, host: AgentHost) -> None:
+    state_dir = host.make_state_dir()
+    folder = forge(state_dir, boot_id(), ended=5)
+    launch({"state_dir": str(state_dir), "orphan_grace": 1})
+    time.sleep(scaled(0.4))
+    assert folder.exists()
+    gone(folder)
+
+
+def test_folder_whose_executor_never_came(launch: Launch, host: AgentHost) -> None:
+    """A Driver died between making it and spawning; with all that it may hold by then."""
+    state_dir = host.make_state_dir()
+    folders = []
+    for number, files in enumerate([[], ["control"], ["control", "events"], ["control", "events", "lock"]]):
+        folder = state_dir / f"{uuid.uuid4()}+web+0123456{number}"
+        folder.mkdir(parents=True, mode=0o700)
+        for file in files:
+            (folder / file).touch() if file == "lock" else os.mkfifo(folder / file)
+        folders.append(folder)
+    launch({"state_dir": str(state_dir), "orphan_grace": 1})
+    for folder in folders:
+        gone(folder)
+
+
+STRANGE: dict[str, Callable[[Path], None]] = {
+    "empty": lambda path: path.mkdir(),
+    "notes": lambda path: (path.mkdir(), (path / "notes.txt").write_text("mine")),
+    "with a folder": lambda path: (path / "control" / "deep").mkdir(parents=True),
+    "almost": lambda path: (path.mkdir(), os.mkfifo(path / "control"), (path / "exit.old").touch()),
+    "a file": lambda path: path.write_text("mine"),
+    "lost+found": lambda path: path.mkdir(mode=0o700),
+    ".hidden": lambda path: (path.mkdir(), (path / "x").touch()),
+}
+
+
+def content(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_folders_that_are_not_recognised(launch: Launch, host: AgentHost) -> None:
+    state_dir = host.make_state_dir()
+    state_dir.mkdir(parents=True, mode=0o700)
+    for name, make in STRANGE.items():
+        make(state_dir / name)
+    before = content(state_dir)
+    plugin = launch({"state_dir": str(state_dir), "orphan_grace": 1})
+    task = host.task(plugin, host.program("act"), ["exit=2"])
+    assert task.run() == ExitResult(2)
+    task.destroy()
+    time.sleep(scaled(2))
+    # "control" is a file of a task's folder by name; what it is keeps it.
+    assert content(state_dir) == before
+    warned = {entry.get("path") for entry in plugin.log if entry["@level"] in ("warn", "error")}
+    assert {str(state_dir / name) for name in STRANGE} <= warned
+    for path in sorted(state_dir.rglob("*"), key=lambda path: -len(path.parts)):
+        path.rmdir() if path.is_dir() else path.unlink()
+
+
+@pytest.mark.parametrize(
+    "bytes_", [b"", b"\xe2\x45", frame(b"\xff\xff\xff"), frame(b""), b"x" * 5000], ids=["empty", "cut", "no message", "nothing", "text"])
+def test_identity_that_is_none(launch: Launch, host: AgentHost, bytes_: bytes) -> None:
+    """As none: removed when nobody came for it, never while an Executor lives."""
+    first = launch({"orphan_grace": 0})
+    task = host.task(first, host.program("act"), ["out=up", "pause="]).start()
+    task.stdout.wait_for("up")
+    folder = folder_of(task)
+    first.kill()
+    (folder / "executor").write_bytes(bytes_)
+    dead = forge_folder(first.state_dir, f"{uuid.uuid4()}+web+01234567")
+    (dead / "executor").write_bytes(bytes_)
+    second = successor(launch, first, orphan_grace=1)
+    gone(dead)
+    assert folder.exists()
+    recover(second, task)
+    task.stop(signal="SIGTERM")
+    assert task.wait() == ExitResult(143, 15)
+
+
+def test_identity_that_is_a_pipe(launch: Launch, host: AgentHost) -> None:
+    """The sweep does not wait at it, nor does a call."""
+    state_dir = host.make_state_dir()
+    task_id = f"{uuid.uuid4()}/web/01234567"
+    folder = forge_folder(state_dir, task_id.replace("/", "+"))
+    os.mkfifo(folder / "executor")
+    plugin = launch({"state_dir": str(state_dir), "orphan_grace": 1})
+    plugin.driver.StopTask(messages.driver.StopTaskRequest(task_id=task_id), timeout=scaled(3))
+    gone(folder)
+
+
+def test_recovery_is_not_in_the_way_of_the_sweep(launch: Launch, host: AgentHost) -> None:
+    """All at once, right after the configuration and when the grace is over."""
+    plugin = launch({"orphan_grace": 1})
+    tasks = [host.task(plugin, host.program("act"), ["out=up", "pause="]).start() for _ in range(12)]
+    for task in tasks:
+        task.stdout.wait_for("up")
+    for round_ in range(4):
+        plugin = successor(launch, plugin)
+        if round_ % 2:
+            time.sleep(0.9)
+        for answer in [recover_soon(plugin, task) for task in tasks]:
+            answer.result()
+        assert {task.inspect().task.state for task in tasks} == {messages.driver.RUNNING}
+        # The next round's grace must not begin with unclaimed tasks.
+        wait_until(lambda: all((folder_of(task) / "claimed").exists() for task in tasks), 5, "claims noted")
+    for task in tasks:
+        task.stop(signal="SIGTERM")
+        assert task.wait() == ExitResult(143, 15)
+
+
+def test_lost_task_whose_executor_is_stopped(launch: Launch, host: AgentHost) -> None:
+    """It is ended all the same."""
+    first = launch({"orphan_grace": 0})
+    task = host.task(first, host.program("act"), ["out=up", "pause="])
+    first.driver.StartTask(task.request, timeout=scaled(30))
+    task.stdout.wait_for("up")
+    executor = processes.look(int(task.inspect().driver.attributes["pid"])).parent
+    folder = folder_of(task)
+    with Stopped(executor):
+        successor(launch, first, orphan_grace=1)
+        gone(folder, 25)
+    assert not processes.is_alive(executor)

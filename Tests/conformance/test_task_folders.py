@@ -1,0 +1,86 @@
+"""The folders that a task has without being given them are the client's choice, not the job's."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Callable, Iterator
+
+import pytest
+
+from agent import AgentHost, Plugin, Task
+from agent.expect import refused
+
+Make = Callable[..., Task]
+FOLDERS = ["local", "secrets", "tmp", "alloc"]
+
+
+@pytest.fixture
+def outside() -> Iterator[Path]:
+    """A folder of the host's, with a file in each of its folders; no default path leads to it."""
+    path = Path(tempfile.mkdtemp(prefix="exec2-outside-", dir="/var/tmp"))
+    path.chmod(0o755)
+    for name in FOLDERS:
+        (path / name).mkdir()
+        (path / name / "file").write_text("of the host")
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Path]:
+    """Where a task, or somebody else, can make symlinks."""
+    path = Path(tempfile.mkdtemp(prefix="exec2-elsewhere-", dir="/var/tmp"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+def reads(make: Make, file: Path, task_dir: str, user: str) -> Task:
+    task = make("cat", [file], user=user)
+    task.request.task.env["NOMAD_TASK_DIR"] = task_dir.format(name=task.folder.name)
+    return task
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_any_folder_of_the_host(make: Make, outside: Path, folder: str) -> None:
+    task = reads(make, outside / folder / "file", str(outside / "local"), "root")
+    assert task.run().exit_code == 1
+    assert "Permission denied" in task.stderr.text
+
+
+def test_any_folder_of_the_host_as_another_user(make: Make, outside: Path) -> None:
+    """The alloc's own folder then counts, which only root may enter here."""
+    task = reads(make, outside / "local" / "file", str(outside / "local"), "nomad-80000")
+    with refused("working folder", str(task.alloc_dir / task.name), "nomad-80000"):
+        task.start()
+
+
+@pytest.mark.parametrize("user", ["nomad-80000", "root"])
+@pytest.mark.parametrize("slashes", ["/", "//", "///"])
+def test_symlink_of_the_clients_name(make: Make, outside: Path, elsewhere: Path, slashes: str, user: str) -> None:
+    task = reads(make, outside / "local" / "file", f"{elsewhere}/{{name}}{slashes}local", user)
+    (elsewhere / task.folder.name).symlink_to(outside)
+    with refused("not a symlink", task.folder.name):
+        task.start()
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_symlink_below_the_clients_name(make: Make, outside: Path, elsewhere: Path, folder: str) -> None:
+    task = reads(make, outside / folder / "file", f"{elsewhere}/{{name}}/local", "root")
+    (elsewhere / task.folder.name).mkdir()
+    for name in FOLDERS:
+        if name != folder:
+            (elsewhere / task.folder.name / name).mkdir()
+    (elsewhere / task.folder.name / folder).symlink_to(outside / folder)
+    with refused("not a symlink", folder):
+        task.start()
+
+
+def test_symlink_above_the_clients_name(host: AgentHost, plugin: Plugin, elsewhere: Path) -> None:
+    """The client's folder may itself be reached through symlinks: alloc_mounts_dir is the operator's."""
+    task = host.task(plugin, host.program("act"), ["exit=7"])
+    (elsewhere / "mounts").symlink_to(host.alloc_mounts)
+    task.request.task.env["NOMAD_TASK_DIR"] = f"{elsewhere}/mounts/{task.folder.name}/local"
+    assert task.run().exit_code == 7

@@ -1,0 +1,162 @@
+"""Who may name which rule, what a rule means, and what no rule opens."""
+
+from __future__ import annotations
+
+import socket
+import uuid
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from agent import AgentHost, Plugin, Task
+from agent.expect import refused
+
+
+Launch = Callable[..., Plugin]
+Make = Callable[..., Task]
+USERS = ["nomad-80000", "nobody", "root"]
+
+
+def cat(host: AgentHost, plugin: Plugin, user: str, **options: object) -> Task:
+    task = host.task(plugin, "cat", ["/etc/passwd"], user=user, **options)
+    task.result = task.run()
+    return task
+
+
+def shows_passwd(task: Task) -> bool:
+    if task.result.exit_code == 0:
+        assert task.stdout.text == Path("/etc/passwd").read_text()
+        return True
+    assert task.result.exit_code == 1
+    assert "Permission denied" in task.stderr.text
+    assert task.stdout.text == ""
+    return False
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_passwd_is_closed_by_default(host: AgentHost, plugin: Plugin, user: str) -> None:
+    assert not shows_passwd(cat(host, plugin, user))
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_passwd_opened_by_the_operator(host: AgentHost, launch: Launch, user: str) -> None:
+    plugin = launch({"unveil_paths": [host.programs_rule, "r:/etc/passwd"]})
+    assert shows_passwd(cat(host, plugin, user))
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_passwd_opened_by_the_job_where_allowed(host: AgentHost, plugin: Plugin, user: str) -> None:
+    assert shows_passwd(cat(host, plugin, user, unveil=["r:/etc/passwd"]))
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_job_may_not_unveil_by_default(host: AgentHost, launch: Launch, user: str) -> None:
+    plugin = launch()
+    task = host.task(plugin, "cat", ["/etc/passwd"], user=user, unveil=["r:/etc/passwd"])
+    with refused("unveil", "unveil_by_task"):
+        task.start()
+
+
+def test_empty_unveil_is_always_allowed(host: AgentHost, launch: Launch) -> None:
+    plugin = launch()
+    assert host.task(plugin, host.program("act"), ["exit=0"], config={"unveil": []}).run().exit_code == 0
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_no_defaults_no_shell(host: AgentHost, launch: Launch, user: str) -> None:
+    plugin = launch({"unveil_defaults": False})
+    assert host.task(plugin, "/bin/sh", ["-c", "exit 0"], user=user).run().exit_code == 126
+
+
+def test_relative_rule_is_below_the_task_folder(host: AgentHost, launch: Launch) -> None:
+    plugin = launch({"unveil_defaults": False, "unveil_by_task": True})
+    task = host.task(plugin, host.program("access"), ["read", "own.txt", "read", "other.txt"], unveil=["r:own.txt"])
+    for folder in (task.folder, task.local):
+        for name in ("own.txt", "other.txt"):
+            (folder / name).write_text("text")
+            (folder / name).chmod(0o644)
+    task.run()
+    assert task.lines() == ["read\town.txt\tok", "read\tother.txt\tEACCES"]
+
+
+def test_first_colon_parts(host: AgentHost, plugin: Plugin) -> None:
+    odd = host.root / "a:b c"
+    odd.write_text("text")
+    task = host.task(plugin, host.program("access"), ["read", odd], unveil=[f"r:{odd}"])
+    task.run()
+    assert task.lines() == [f"read\t{odd}\tok"]
+    odd.unlink()
+
+
+def test_tilde_is_no_home(host: AgentHost, plugin: Plugin) -> None:
+    with refused("unveil", "~/.profile"):
+        host.task(plugin, host.program("act"), ["exit=0"], user="root", unveil=["r:~/.profile"]).start()
+
+
+def test_rule_follows_a_symlink(host: AgentHost, launch: Launch) -> None:
+    plugin = launch({"unveil_defaults": False, "unveil_by_task": True})
+    target, link = host.root / "target.txt", host.root / "link.txt"
+    target.write_text("text")
+    link.symlink_to(target)
+    task = host.task(plugin, host.program("access"), ["read", link, "read", target, "write", target], unveil=[f"r:{link}"], user="root")
+    task.run()
+    assert [line.split("\t")[2] for line in task.lines()] == ["ok", "ok", "EACCES"]
+    link.unlink()
+    target.unlink()
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_log_folder_is_read_only(make: Make, host: AgentHost, user: str) -> None:
+    """Neither by its name in the task nor by a detour can a log pipe be swapped."""
+    task = make(host.program("access"), user=user)
+    logs = task.folder / "alloc" / "logs"
+    fifo = logs / task.stdout_path.name
+    words = ["mkfile", logs / "x", "mkdir", logs / "d", "symlink", logs / "l", "fifo", logs / "p", "unlink", fifo, "rename", fifo,
+             "rename", logs, "rmdir", logs]
+    task.set_config({"command": str(host.program("access")), "args": [str(word) for word in words]})
+    assert task.run().exit_code == 0
+    found = [line.split("\t") for line in task.lines()]
+    assert len(found) == len(words) // 2
+    for operation, path, outcome in found:
+        assert outcome in ("EROFS", "EACCES", "EBUSY", "EXDEV", "EPERM"), (operation, path, outcome)
+    assert found[0][2] == "EROFS"
+    assert sorted(path.name for path in task.logs.iterdir()) == [".web.stderr.fifo", ".web.stdout.fifo"]
+
+
+def test_two_tasks_of_one_allocation_are_apart(make: Make, host: AgentHost) -> None:
+    """Another user's task folder is closed although both are below alloc_mounts."""
+    other = make(host.program("act"), ["out=up", "pause="], user="nomad-80001").start()
+    task = make(host.program("access"), ["readdir", other.local, "readdir", other.folder / "secrets"], user="nomad-80002",
+                unveil=[f"rwxc:{host.alloc_mounts}"])
+    task.run()
+    assert [line.split("\t")[2] for line in task.lines()] == ["EACCES", "EACCES"]
+    other.stop()
+
+
+def listening() -> tuple[socket.socket, str]:
+    name = f"exec2-{uuid.uuid4().hex}"
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(f"\0{name}")
+    listener.listen()
+    return listener, name
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_abstract_sockets_of_the_host_are_closed(make: Make, host: AgentHost, user: str) -> None:
+    listener, name = listening()
+    with listener:
+        task = make(host.program("act"), [f"socket={name}"], user=user)
+        task.run()
+    assert task.lines() == ["socket EPERM"]
+
+
+def test_landlock_holds_for_children(make: Make) -> None:
+    task = make("/bin/sh", ["-c", "sh -c 'sh -c \"cat /etc/passwd\"'"])
+    assert task.run().exit_code != 0
+    assert task.stdout.text == ""
+
+
+def test_missing_default_paths_are_passed_over(make: Make) -> None:
+    """Not every host has each default path: that is no error."""
+    assert make("true").run().exit_code == 0

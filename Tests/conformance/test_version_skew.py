@@ -1,0 +1,173 @@
+"""An Executor of the release before lives on under this Driver, also while both
+files are replaced: programs built from this repository's own history."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Callable, Iterator
+
+import pytest
+
+from agent import AgentHost, ExitResult, Plugin, Task, cgroups, earlier, processes
+from agent.expect import refused
+from agent.restart import LOST, kill_executor, lost_result, recover
+from agent.state import folder_of
+from agent.timing import scaled, wait_until
+
+Launch = Callable[..., Plugin]
+
+
+@pytest.fixture(scope="module")
+def before() -> earlier.Earlier:
+    """The release before; that there is none is a failure."""
+    return earlier.built(earlier.current_protocol() - 1)
+
+
+def install(source: Path, target: Path) -> Path:
+    """Copies both programs, as an operator upgrades: beside, then in their place."""
+    target.mkdir(exist_ok=True)
+    target.chmod(0o755)
+    for name in earlier.PROGRAMS:
+        shutil.copy(source / name, target / f"{name}.new")
+        (target / f"{name}.new").rename(target / name)
+    return target / earlier.PROGRAMS[0]
+
+
+@pytest.fixture
+def programs(host: AgentHost) -> Iterator[Path]:
+    """The folder that the programs are installed in."""
+    folder = host.root / "bin"
+    yield folder
+    shutil.rmtree(folder)
+
+
+def paused(host: AgentHost, plugin: Plugin) -> Task:
+    task = host.task(plugin, host.program("act"), ["out=up", "pause="]).start()
+    task.stdout.wait_for("up")
+    return task
+
+
+def upgrade(launch: Launch, plugin: Plugin, binary: Path, programs: Path, **config: object) -> Plugin:
+    """Both files replaced while tasks run; then the driver dies and the new one comes."""
+    installed = install(binary.parent, programs)
+    plugin.kill()
+    return launch({**plugin.config, **config}, binary=installed)
+
+
+def test_the_release_before_is_another(before: earlier.Earlier, binary: Path) -> None:
+    """Otherwise the rest of this file tries nothing."""
+    assert before.protocol == earlier.current_protocol() - 1
+    for name in earlier.PROGRAMS:
+        assert (before.folder / name).read_bytes() != (binary.parent / name).read_bytes()
+
+
+def test_upgrade_under_running_tasks(
+    launch: Launch, host: AgentHost, before: earlier.Earlier, binary: Path, programs: Path
+) -> None:
+    old = launch(binary=install(before.folder, programs))
+    running, ended, lost = paused(host, old), host.task(old, host.program("act"), ["sleep=300", "exit=31"]).start(), paused(host, old)
+    offspring = host.task(old, host.program("offspring"), ["session", "daemon"]).start()
+    offspring.stdout.wait_for("child daemon")
+    seen, pid, executor = running.inspect(), running.pid, running.executor_pid
+    old_program = (before.folder / earlier.PROGRAMS[1]).read_bytes()
+    assert Path(f"/proc/{executor}/exe").read_bytes() == old_program
+    lost_executor = lost.executor_pid
+    old.kill()
+    kill_executor(lost_executor)
+    wait_until(lambda: (folder_of(ended) / "exit").exists(), 10, "the exit record of the old Executor")
+
+    installed = install(binary.parent, programs)
+    new = launch(dict(old.config), binary=installed)
+    recover(new, running, ended, lost, offspring)
+    # The facts of the running task come from the old Executor's welcome.
+    assert running.inspect().task == seen.task
+    assert running.pid == pid and running.executor_pid == executor
+    assert Path(f"/proc/{executor}/exe").read_bytes() == old_program
+    waiting = running.wait_soon()
+    running.signal("SIGCONT")
+    with refused("SIGNONE"):
+        running.signal("SIGNONE")
+    assert ended.wait() == ExitResult(31)
+    assert lost_result(lost, "supervisor") == LOST
+    running.stop(signal="SIGTERM")
+    assert Task.result_of(waiting.result()) == ExitResult(143, 15)
+    offspring.stop(signal="SIGTERM")
+    assert offspring.wait() == ExitResult(0)
+    fresh = paused(host, new)
+    assert Path(f"/proc/{fresh.executor_pid}/exe").read_bytes() == (binary.parent / earlier.PROGRAMS[1]).read_bytes()
+    fresh.stop(signal="SIGTERM")
+    assert fresh.wait() == ExitResult(143, 15)
+    for task in (running, ended, lost, offspring, fresh):
+        task.destroy(force=False)
+        assert not cgroups.populated(task.scope)
+    assert os.listdir(new.state_dir) == []
+
+
+def test_kill_timeout_and_force(
+    launch: Launch, host: AgentHost, before: earlier.Earlier, binary: Path, programs: Path
+) -> None:
+    old = launch(binary=install(before.folder, programs))
+    stubborn = host.task(old, host.program("act"), ["ignore=15", "out=up", "pause="]).start()
+    stubborn.stdout.wait_for("up")
+    forced = paused(host, old)
+    pid, executor = forced.pid, forced.executor_pid
+    new = upgrade(launch, old, binary, programs)
+    recover(new, stubborn, forced)
+    begun = time.monotonic()
+    stubborn.stop(timeout=0.3, signal="SIGTERM")
+    assert 0.3 <= time.monotonic() - begun < scaled(3)
+    assert stubborn.wait() == ExitResult(137, 9)
+    with refused("running"):
+        forced.destroy(force=False)
+    forced.destroy(force=True)
+    assert not processes.is_alive(pid) and not processes.is_alive(executor)
+
+
+def test_executor_killed_under_the_new_driver(
+    launch: Launch, host: AgentHost, before: earlier.Earlier, binary: Path, programs: Path
+) -> None:
+    old = launch(binary=install(before.folder, programs))
+    task = paused(host, old)
+    new = upgrade(launch, old, binary, programs)
+    recover(new, task)
+    kill_executor(task.executor_pid)
+    assert lost_result(task, "supervisor") == LOST
+
+
+def test_sweep_leaves_an_old_executor_alone(
+    launch: Launch, host: AgentHost, before: earlier.Earlier, binary: Path, programs: Path
+) -> None:
+    """It may have left nothing to be found by; its host may come later than the grace."""
+    old = launch(binary=install(before.folder, programs))
+    task = paused(host, old)
+    task.wait_soon().cancel()
+    # As a host shows that it knows a task, to drivers that note it.
+    (folder_of(task) / "claimed").touch()
+    new = upgrade(launch, old, binary, programs, orphan_grace=1)
+    time.sleep(scaled(2.2))
+    recover(new, task)
+    task.signal("SIGCONT")
+    task.stop(signal="SIGTERM")
+    assert task.wait() == ExitResult(143, 15)
+
+
+def test_upgrade_and_back(
+    launch: Launch, host: AgentHost, before: earlier.Earlier, binary: Path, programs: Path
+) -> None:
+    """A task of the new release waits for the new driver to come back."""
+    new = launch(binary=install(binary.parent, programs))
+    task = paused(host, new)
+    pid = task.pid
+    new.kill()
+    old = launch(dict(new.config), binary=install(before.folder, programs))
+    other = host.task(old, host.program("act"), ["exit=2"])
+    assert other.run() == ExitResult(2)
+    other.destroy()
+    assert processes.is_alive(pid)
+    again = upgrade(launch, old, binary, programs)
+    recover(again, task)
+    task.stop(signal="SIGTERM")
+    assert task.wait() == ExitResult(143, 15)

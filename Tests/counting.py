@@ -1,0 +1,50 @@
+"""How many tests passed and failed, read from what the test programs print."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass
+class Count:
+    """Tests that passed and tests that failed. A skipped test has not passed: it counts as failed."""
+
+    passed: int = 0
+    failed: int = 0
+
+
+def swift_test(output: str) -> Count:
+    """XCTest's and Swift Testing's lines, one for each test."""
+    count = Count()
+    for outcome in re.findall(r"^Test Case '.*' (passed|failed|skipped) \(", output, re.MULTILINE):
+        _add(count, outcome)
+    lines = r"^\S Test (?!run with |case )(?:.* )?(passed|failed) after |^\S Test .* (skipped)(?::|\.|$)"
+    for ended, skipped in re.findall(lines, output, re.MULTILINE):
+        _add(count, ended or skipped)
+    return count
+
+
+def pytest(output: str) -> Count:
+    """The summary that pytest closes with, such as `== 3 passed, 1 failed, 2 deselected in 1.00s ==`."""
+    summaries = re.findall(r"^=* ?(\d+ [a-z]+.*) in \d[\d.]*s", output, re.MULTILINE)
+    count = Count()
+    if summaries:
+        for number, outcome in re.findall(r"(\d+) (passed|failed|errors?|skipped|xfailed|xpassed)", summaries[-1]):
+            _add(count, outcome, int(number))
+    return count
+
+
+def go_test(output: str) -> Count:
+    """The lines of `go test -v`, one for each test; subtests are indented and left out."""
+    count = Count()
+    for outcome in re.findall(r"^--- (PASS|FAIL|SKIP): ", output, re.MULTILINE):
+        _add(count, outcome)
+    return count
+
+
+def _add(count: Count, outcome: str, number: int = 1) -> None:
+    if outcome.lower() in ("passed", "pass"):
+        count.passed += number
+    else:
+        count.failed += number

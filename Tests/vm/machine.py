@@ -1,0 +1,251 @@
+"""The virtual machine: its files from this machine, its command's output and exit status back."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from files import File, FileServer, FilesError, mount_point
+from kernel import Kernel
+
+GUEST = pathlib.Path(__file__).resolve().parent / "guest"
+
+# A guest that dies before its command starts has done nothing yet and is booted again: emulated
+# kernels panic early now and then.
+ATTEMPTS = 3
+
+KERNEL_PARAMETERS = (
+    "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off nokaslr cryptomgr.notests "
+    "systemd.unified_cgroup_hierarchy=1"
+)
+
+
+class MachineError(Exception):
+    """The guest cannot be run; the text says why and what would help."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to run, and in what machine."""
+
+    command: list[str]
+    cwd: str
+    environment: dict[str, str]
+    shares: list[str]
+    memory_mib: int
+    cpus: int
+    timeout: float  # seconds
+    systemd: bool
+    accelerator: str
+    console: pathlib.Path | None
+
+
+def run(kernel: Kernel, settings: Settings) -> int:
+    """Run the command and return its exit status; 124 at the time limit."""
+    _require_programs(settings)
+    deadline = time.monotonic() + settings.timeout
+    for attempt in range(1, ATTEMPTS + 1):
+        with tempfile.TemporaryDirectory(prefix="exec2-vm-") as folder:
+            try:
+                boot = Boot(kernel, settings, pathlib.Path(folder))
+            except FilesError as error:
+                raise MachineError(str(error)) from error
+            try:
+                in_time = boot.wait(deadline)
+            finally:
+                boot.end()
+            if settings.console:
+                shutil.copy(boot.console, settings.console)
+            status = boot.exit_status()
+            if status is not None:
+                return status
+            if not in_time:
+                print(f"vm: the time limit of {settings.timeout:g} s was reached\n"
+                      f"{boot.last_words()}", file=sys.stderr)
+                return 124
+            if boot.command_started():
+                raise MachineError(f"the guest died while the command ran\n{boot.last_words()}")
+            if attempt == ATTEMPTS:
+                raise MachineError(f"{ATTEMPTS} guests died before the command started\n"
+                                   f"{boot.last_words()}")
+        print("vm: the guest died before the command started, trying again", file=sys.stderr)
+    raise AssertionError("unreachable")
+
+
+def _require_programs(settings: Settings) -> None:
+    if platform.machine() != "x86_64":
+        raise MachineError(f"the guest is x86_64 and runs this machine's programs, which are "
+                           f"{platform.machine()}")
+    if os.geteuid() != 0:
+        raise MachineError("sharing the root file system with the guest needs root")
+    packages = {"qemu-system-x86_64": "qemu-system-x86", "busybox": "busybox-static", "cpio": "cpio"}
+    for program, package in packages.items():
+        if shutil.which(program) is None:
+            raise MachineError(f"{program} is missing: apt-get install {package}")
+    if settings.systemd and not os.access("/lib/systemd/systemd", os.X_OK):
+        raise MachineError("/lib/systemd/systemd is missing: apt-get install systemd")
+
+
+class Boot:
+    """One start of the guest."""
+
+    def __init__(self, kernel: Kernel, settings: Settings, folder: pathlib.Path) -> None:
+        self.console = folder / "console"
+        self.console.touch()
+        self._folder = folder
+        self._control = folder / "control"
+        self._copiers: list[threading.Thread] = []
+        self._qemu: subprocess.Popen[bytes] | None = None
+        self._servers: list[FileServer] = []
+        try:
+            self._start(kernel, settings)
+        except BaseException:
+            self.end()
+            raise
+
+    def _start(self, kernel: Kernel, settings: Settings) -> None:
+        views = sorted({"/", mount_point(str(kernel.modules)), mount_point(settings.cwd)})
+        files = [File(f"view{i}", path, writable=False) for i, path in enumerate(views)]
+        files += [File(f"share{i}", path, writable=True) for i, path in enumerate(settings.shares)]
+        self._servers = [FileServer(file, self._folder) for file in files]
+        for server in self._servers:
+            server.wait_until_ready()
+
+        initramfs = self._write_initramfs(kernel, settings, files)
+        outputs = [self._copied_to(sys.stdout.buffer), self._copied_to(sys.stderr.buffer)]
+        try:
+            with open(self._folder / "qemu.log", "wb") as log:
+                self._qemu = subprocess.Popen(
+                    self._qemu_command(kernel, settings, initramfs, outputs),
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=outputs)
+        finally:
+            for output in outputs:
+                os.close(output)
+
+    def _write_initramfs(self, kernel: Kernel, settings: Settings, files: list[File]) -> pathlib.Path:
+        root = self._folder / "initramfs"
+        for name in ("bin", "modules", "proc", "sys", "dev", "vm"):
+            (root / name).mkdir(parents=True)
+        shutil.copy(shutil.which("busybox") or "busybox", root / "bin" / "busybox")
+        for module in kernel.boot_modules:
+            shutil.copy(module, root / "modules")
+        shutil.copytree(GUEST, root / "vm", dirs_exist_ok=True)
+        (root / "vm" / "init").rename(root / "init").chmod(0o755)
+        (root / "vm" / "mounts").write_text("".join(f"{file.line}\n" for file in files))
+        (root / "vm" / "settings").write_text(
+            f"SYSTEMD={'yes' if settings.systemd else ''}\nMODULES={shlex.quote(str(kernel.modules))}\n")
+        (root / "vm" / "command").write_text(_command_script(settings))
+        archive = self._folder / "initramfs.cpio"
+        with open(archive, "wb") as out:
+            subprocess.run("find . | cpio --quiet -o -H newc", shell=True, cwd=root, stdout=out, check=True)
+        return archive
+
+    def _copied_to(self, stream: BinaryIO) -> int:
+        """The write end of a pipe whose bytes are copied to a stream as they come."""
+        reader, writer = os.pipe()
+
+        def copy() -> None:
+            with open(reader, "rb", buffering=0) as source:
+                while data := source.read(65536):
+                    stream.write(data)
+                    stream.flush()
+
+        thread = threading.Thread(target=copy, daemon=True)
+        thread.start()
+        self._copiers.append(thread)
+        return writer
+
+    def _qemu_command(self, kernel: Kernel, settings: Settings, initramfs: pathlib.Path,
+                      outputs: list[int]) -> list[str]:
+        emulated = settings.accelerator == "tcg"
+        command = [
+            # A runner that is killed takes its guest along.
+            "setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64",
+            "-M", "q35",
+            # One thread for all virtual CPUs: with more, an early panic is rare but not unheard of.
+            "-accel", "tcg,thread=single" if emulated else settings.accelerator,
+            # Five-level page tables only make emulation slower.
+            "-cpu", "max,la57=off" if emulated else "host",
+            "-smp", str(settings.cpus),
+            "-m", str(settings.memory_mib),
+            "-object", f"memory-backend-memfd,id=memory,size={settings.memory_mib}M,share=on",
+            "-numa", "node,memdev=memory",
+            "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+            "-kernel", str(kernel.image), "-initrd", str(initramfs), "-append", KERNEL_PARAMETERS,
+            "-chardev", f"file,id=console,path={self.console}", "-serial", "chardev:console",
+            "-device", "virtio-serial-pci,max_ports=8",
+        ]
+        ports = {
+            "out": f"/dev/fd/{outputs[0]}", "err": f"/dev/fd/{outputs[1]}", "control": str(self._control),
+        }
+        for name, path in ports.items():
+            command += ["-chardev", f"file,id={name},path={path}",
+                        "-device", f"virtserialport,chardev={name},name={name}"]
+        for server in self._servers:
+            command += server.qemu_arguments
+        return command
+
+    def wait(self, deadline: float) -> bool:
+        """Wait until the guest has ended; false when the deadline came first."""
+        assert self._qemu is not None
+        try:
+            self._qemu.wait(max(0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def end(self) -> None:
+        """End every process of the machine, and see all output through."""
+        if self._qemu is not None:
+            self._qemu.kill()
+            self._qemu.wait()
+        for server in self._servers:
+            server.end()
+        for copier in self._copiers:
+            copier.join()
+
+    def exit_status(self) -> int | None:
+        """The command's exit status, if it has ended."""
+        for line in self._reports():
+            if line[0] == "ended":
+                return int(line[1])
+        return None
+
+    def command_started(self) -> bool:
+        return any(line[0] == "started" for line in self._reports())
+
+    def _reports(self) -> list[list[str]]:
+        if not self._control.exists():
+            return []
+        return [line.split() for line in self._control.read_text().splitlines() if line.strip()]
+
+    def last_words(self) -> str:
+        """What the parts of the machine said at the end, for an error's text."""
+        text = ""
+        for log in [self._folder / "qemu.log", *sorted(self._folder.glob("*.server.log")), self.console]:
+            lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+            text += "".join(f"  {log.name}: {line}\n" for line in lines[-40:])
+        return text
+
+
+def _command_script(settings: Settings) -> str:
+    environment = {
+        "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
+        "HOME": os.environ.get("HOME", "/root"),
+        "LANG": os.environ.get("LANG", "C.UTF-8"),
+        "TERM": "dumb",
+        **settings.environment,
+    }
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
+    lines += [f"cd {shlex.quote(settings.cwd)} || exit 125", f"exec {shlex.join(settings.command)}"]
+    return "\n".join(lines) + "\n"
