@@ -1,11 +1,12 @@
 #define _GNU_SOURCE
 #include "child.h"
+#include "child_mounts.h"
+#include "raw_calls.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/capability.h>
-#include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/prctl.h>
 #include <sched.h>
@@ -36,20 +37,8 @@ struct landlock_path_rule {
 } __attribute__((packed));
 #define LANDLOCK_RULE_PATH 1
 
-// Raw system calls that return -errno: libc's wrappers write errno, and its setuid family signals
-// the other threads of a process whose memory we only borrow.
+// The switch of stacks around clone3(2): what follows runs on memory that the parent shares.
 #if defined(__x86_64__)
-static long raw(long number, long a, long b, long c, long d, long e) {
-    long result;
-    register long r10 __asm__("r10") = d;
-    register long r8 __asm__("r8") = e;
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
-                     : "rcx", "r11", "memory");
-    return result;
-}
-
 static long clone_on_stack(struct clone_arguments *arguments, void (*run)(void *), void *context) {
     long result;
     register void (*r8)(void *) __asm__("r8") = run;
@@ -68,17 +57,6 @@ static long clone_on_stack(struct clone_arguments *arguments, void (*run)(void *
     return result;
 }
 #elif defined(__aarch64__)
-static long raw(long number, long a, long b, long c, long d, long e) {
-    register long x8 __asm__("x8") = number;
-    register long x0 __asm__("x0") = a;
-    register long x1 __asm__("x1") = b;
-    register long x2 __asm__("x2") = c;
-    register long x3 __asm__("x3") = d;
-    register long x4 __asm__("x4") = e;
-    __asm__ volatile("svc #0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4) : "memory");
-    return x0;
-}
-
 static long clone_on_stack(struct clone_arguments *arguments, void (*run)(void *), void *context) {
     register long x8 __asm__("x8") = SYS_clone3;
     register long x0 __asm__("x0") = (long)arguments;
@@ -101,13 +79,6 @@ static long clone_on_stack(struct clone_arguments *arguments, void (*run)(void *
 #error "the executor is written for x86_64 and aarch64"
 #endif
 
-#define CALL0(n) raw(n, 0, 0, 0, 0, 0)
-#define CALL1(n, a) raw(n, (long)(a), 0, 0, 0, 0)
-#define CALL2(n, a, b) raw(n, (long)(a), (long)(b), 0, 0, 0)
-#define CALL3(n, a, b, c) raw(n, (long)(a), (long)(b), (long)(c), 0, 0)
-#define CALL4(n, a, b, c, d) raw(n, (long)(a), (long)(b), (long)(c), (long)(d), 0)
-#define CALL5(n, a, b, c, d, e) raw(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e))
-
 static long write_oom_score_adj(const char *text) {
     size_t length = 0;
     while (text[length]) length++;
@@ -116,32 +87,6 @@ static long write_oom_score_adj(const char *text) {
     long written = CALL3(SYS_write, fd, text, length);
     CALL1(SYS_close, fd);
     return written < 0 ? written : 0;
-}
-
-// Makes the folder `inside` below `root` read-only in this mount namespace. `root` is the agent's and
-// may be reached through symlinks; below it tasks can write, so no symlink is followed there, and all
-// goes by descriptor: a folder swapped in between is not followed either.
-static long bind_read_only(const char *root, const char *inside) {
-    long base = CALL4(SYS_openat, AT_FDCWD, root, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-    if (base < 0) return base;
-    struct open_how how = {
-        .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
-    };
-    long target = CALL4(SYS_openat2, base, inside, &how, sizeof how);
-    CALL1(SYS_close, base);
-    if (target < 0) return target;
-    long tree = CALL3(SYS_open_tree, target, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-    long result = tree;
-    if (tree >= 0) {
-        struct mount_attr attributes = {.attr_set = MOUNT_ATTR_RDONLY};
-        result = CALL5(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes);
-        if (result == 0)
-            result = CALL5(SYS_move_mount, tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
-        CALL1(SYS_close, tree);
-    }
-    CALL1(SYS_close, target);
-    return result;
 }
 
 // Drops from the bounding set every capability that the mask lacks, up to the last the kernel knows
@@ -235,7 +180,7 @@ static long perform(const struct exec2_step *step) {
     case EXEC2_STEP_MOUNTS_SLAVE: return CALL5(SYS_mount, 0, "/", 0, MS_REC | MS_SLAVE, 0);
     case EXEC2_STEP_PROC: return CALL5(SYS_mount, "proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, 0);
     case EXEC2_STEP_READ_ONLY: {
-        long result = bind_read_only(step->path, step->text);
+        long result = exec2_child_read_only(step->path, step->text);
         return result == -ENOENT && step->optional ? 0 : result;
     }
     case EXEC2_STEP_OOM_SCORE_ADJ: {
