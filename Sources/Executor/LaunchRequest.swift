@@ -29,13 +29,13 @@ struct LaunchFailure: Error {
 struct LaunchRequest {
     typealias Message = Exec2__Executor__LaunchRequest
 
-    /// Descriptors that the Driver leaves to a new Executor, beside /dev/null on 0, 1 and 2.
+    /// Left by the Driver to a new Executor, beside /dev/null on 0, 1 and 2 and the memory.
     static let goPipe: Int32 = 3
-    static let memory: Int32 = 4
 
     let message: UnsafeMutablePointer<Message>
 
-    /// Waits for a request; nil where none comes.
+    /// Waits for a request; nil where none comes. Its memory stays open: the request outlives the Driver
+    /// there, and is nowhere on disk.
     static func receive() -> LaunchRequest? {
         var length: UInt64 = 0
         let count = retrying { read(goPipe, &length, 8) }
@@ -43,13 +43,10 @@ struct LaunchRequest {
         guard count == 8, length > 0, length < UInt64(Int32.max) else { return nil }
         let size = Int(length)
         // MAP_FAILED is a cast, which Swift does not import.
-        guard let bytes = mmap(nil, size, PROT_READ, MAP_PRIVATE, memory, 0), Int(bitPattern: bytes) != -1 else {
-            return nil
-        }
-        defer {
-            _ = munmap(bytes, size)
-            _ = close(memory)
-        }
+        guard let bytes = mmap(nil, size, PROT_READ, MAP_PRIVATE, LaunchMemory.descriptor, 0),
+            Int(bitPattern: bytes) != -1
+        else { return nil }
+        defer { _ = munmap(bytes, size) }
         guard
             let message = exec2__executor__launch_request__unpack(
                 nil, size, bytes.assumingMemoryBound(to: UInt8.self))

@@ -70,7 +70,7 @@ def settled(task: Task) -> int:
 def kind_of(target: str, task: Task) -> str:
     folder, logs = folder_of(task), (task.stdout_path, task.stderr_path)
     known = {
-        "/dev/null": "null", str(folder): "folder", str(folder / "control"): "control", str(folder / "events"): "events",
+        "/dev/null": "null", "/memfd:exec2-launch-request (deleted)": "memory", str(folder): "folder", str(folder / "control"): "control", str(folder / "events"): "events",
         str(folder / "exit.reserved"): "record", str(task.scope): "cgroup", **{str(path): "log" for path in logs}}
     if target in known:
         return known[target]
@@ -86,7 +86,7 @@ def test_descriptors(launch: Launch, host: AgentHost) -> None:
     held = processes.descriptors(settled(task))
     kinds = sorted(kind_of(target, task) for target in held.values())
     assert kinds == sorted(
-        ["null"] * 3 + ["folder", "control", "events", "record", "cgroup", "log", "log", "signalfd", "timerfd"]), held
+        ["null"] * 3 + ["memory", "folder", "control", "events", "record", "cgroup", "log", "log", "signalfd", "timerfd"]), held
     assert {held[number] for number in range(3)} == {"/dev/null"}
     # Neither the agent's pipes nor its socket, by inode.
     theirs = {target for target in processes.descriptors(plugin.pid).values() if target.startswith(("pipe:", "socket:"))}

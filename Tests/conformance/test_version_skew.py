@@ -1,5 +1,5 @@
 """An Executor of the release before lives on under this Driver, also while both
-files are replaced: programs built from this repository's own history."""
+files are replaced: programs built from the sources of an earlier commit."""
 
 from __future__ import annotations
 

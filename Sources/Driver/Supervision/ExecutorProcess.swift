@@ -122,7 +122,8 @@ extension ExecutorProcess {
             step(EXEC2_STEP_SESSION), adjustment, workDir, descriptorLimit,
             step(EXEC2_STEP_DESCRIPTOR, null, 0), step(EXEC2_STEP_DESCRIPTOR, null, 1),
             step(EXEC2_STEP_DESCRIPTOR, null, 2), step(EXEC2_STEP_DESCRIPTOR, descriptors.goPipe.number, 3),
-            step(EXEC2_STEP_DESCRIPTOR, descriptors.memory.number, 4), step(EXEC2_STEP_CLOSE, -1, 5),
+            step(EXEC2_STEP_DESCRIPTOR, descriptors.memory.number, UInt64(LaunchMemory.descriptor)),
+            step(EXEC2_STEP_CLOSE, -1, UInt64(LaunchMemory.descriptor) + 1),
             step(EXEC2_STEP_UMASK, -1, 0o077), step(EXEC2_STEP_SIGNALS),
         ]
     }

@@ -1,20 +1,30 @@
 /// Versions of the pipe protocol that this build speaks. A new Driver must speak with Executors of
 /// every released version, since they live as long as their tasks.
 ///
-/// - 1: the first.
+/// - 1: never released, and not spoken any more.
 /// - 2: the Executor leaves its identity in the state folder (`StateFile.identity`), so that a Driver
 ///   without a handle finds it.
+/// - 3: the Executor keeps the memory of its launch request open as `LaunchMemory.descriptor` for the
+///   task's life: what is to run beside the task is launched as the task was.
 public enum PipeProtocol {
     /// The oldest version that this build speaks.
-    public static let least: UInt32 = 1
+    public static let least: UInt32 = 2
     /// The newest version that this build speaks.
-    public static let greatest: UInt32 = 2
+    public static let greatest: UInt32 = 3
 
     /// The version that both sides speak, or nil where the ranges do not meet.
     public static func common(least: UInt32, greatest: UInt32) -> UInt32? {
         let version = min(greatest, Self.greatest)
         return version >= max(least, Self.least) ? version : nil
     }
+}
+
+/// Where an Executor has its launch request.
+public enum LaunchMemory {
+    /// The descriptor of the memory (memfd_create(2)) that holds the packed request, in the Executor.
+    public static let descriptor: Int32 = 4
+    /// The first version of the protocol whose Executors keep it open while their task runs.
+    public static let leastProtocol: UInt32 = 3
 }
 
 /// What the Driver asks of a running Executor.

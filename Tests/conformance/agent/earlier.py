@@ -1,5 +1,9 @@
-"""The release before: both programs, built from the last commit of this
-repository's history whose pipe protocol had a lower version."""
+"""The release before: both programs, built from the sources of the last commit whose pipe protocol had a
+lower version.
+
+The sources are in Tests/earlier, an archive for each such version (.ci/keep-earlier made it of the
+commit): a shallow clone has them too.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,6 @@ PROGRAMS = ("nomad-driver-exec2", "nomad-driver-exec2-executor")
 class Earlier:
     """Where the two programs are, and the greatest protocol version that they speak."""
 
-    commit: str
     protocol: int
     folder: Path
 
@@ -38,47 +41,35 @@ def current_protocol() -> int:
     return greatest((REPOSITORY / _PROTOCOL).read_text())
 
 
-def _git(*arguments: str) -> str:
-    run = subprocess.run(
-        ["git", "-c", f"safe.directory={REPOSITORY}", "-C", str(REPOSITORY), *arguments], text=True, capture_output=True)
-    if run.returncode != 0:
-        raise AssertionError(f"git {' '.join(arguments)} failed: {run.stderr.strip()}")
-    return run.stdout.strip()
-
-
-def _last_commit(protocol: int) -> str:
-    """The parent of the commit that raised the version above `protocol`."""
-    raised = ""
-    for commit in _git("rev-list", "HEAD", "--", _PROTOCOL).split():
-        if greatest(_git("show", f"{commit}:{_PROTOCOL}")) <= protocol:
-            return _git("rev-parse", f"{raised}^") if raised else commit
-        raised = commit
-    shallow = _git("rev-parse", "--is-shallow-repository") == "true"
-    raise AssertionError(
-        f"no commit of this repository's history has the pipe protocol's version {protocol}"
-        + (": this is a shallow clone; fetch the whole history (git fetch --unshallow)" if shallow else "")
-        + ". Whether an Executor of an earlier release works with this driver cannot be tested")
+def archive_of(protocol: int) -> Path:
+    """The sources of that version."""
+    archive = REPOSITORY / "Tests" / "earlier" / f"protocol-{protocol}.tar.xz"
+    if not archive.exists():
+        raise AssertionError(
+            f"{archive.relative_to(REPOSITORY)} is missing: who raises the pipe protocol's version keeps the sources of "
+            "the version before, with '.ci/keep-earlier'. Whether an Executor of an earlier release works with this "
+            "driver cannot be tested")
+    return archive
 
 
 def built(protocol: int) -> Earlier:
-    """Both programs of that version; built once for each commit."""
-    commit = _last_commit(protocol)
-    folder = REPOSITORY / ".build" / "earlier-executor" / commit
-    if all((folder / name).exists() for name in PROGRAMS):
-        return Earlier(commit, protocol, folder)
+    """Both programs of that version; built once for each archive."""
+    archive = archive_of(protocol)
+    folder = REPOSITORY / ".build" / "earlier" / f"protocol-{protocol}"
+    if all((folder / name).exists() and (folder / name).stat().st_mtime > archive.stat().st_mtime for name in PROGRAMS):
+        return Earlier(protocol, folder)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="source-", dir=folder.parent) as source:
-        archive = Path(source) / "source.tar"
-        _git("archive", "--output", str(archive), commit)
-        subprocess.run(["tar", "-x", "-f", str(archive), "-C", source], check=True)
+        subprocess.run(["tar", "-x", "-J", "-f", str(archive), "-C", source], check=True)
+        assert greatest((Path(source) / _PROTOCOL).read_text()) == protocol, f"{archive} has another version's sources"
         for name in PROGRAMS:
             build = subprocess.run(
                 ["swift", "build", "-c", "release", "--product", name], cwd=source, text=True,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             if build.returncode != 0:
-                raise AssertionError(f"cannot build {name} of commit {commit}:\n{build.stdout[-4000:]}")
+                raise AssertionError(f"cannot build {name} of {archive.name}:\n{build.stdout[-4000:]}")
         for name in PROGRAMS:
             fresh = folder / f"{name}.{os.getpid()}"
             shutil.copy(Path(source) / ".build" / "release" / name, fresh)
             fresh.rename(folder / name)
-    return Earlier(commit, protocol, folder)
+    return Earlier(protocol, folder)
