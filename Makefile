@@ -3,7 +3,7 @@
 
 PYTHON = PYTHONDONTWRITEBYTECODE=1 .build/venv/bin/python
 
-.PHONY: build run test chaos bench-recovery protos lint format clean deps run-deps test-deps
+.PHONY: build run test chaos bench-recovery bench-stats protos lint format clean deps run-deps test-deps
 
 build:
 	@.ci/install-dependencies --check build
@@ -23,6 +23,10 @@ chaos: test-deps build
 # As root: how long a fresh Driver takes to recover 1000 running tasks.
 bench-recovery: test-deps build
 	$(PYTHON) Tests/bench/recovery.py
+
+# As root: what a thousand TaskStats streams at one second cost the Driver.
+bench-stats: test-deps build
+	$(PYTHON) Tests/bench/stats.py
 
 # The messages of Protos/ as C, committed in Sources/CMessages.
 protos:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import Any, Callable
 
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from agent import Plugin, Task, messages
-from agent.timing import scaled
+from agent import AgentHost, Plugin, Task, cgroups, messages, processes
+from agent.timing import scaled, wait_until
 
 Act = Callable[..., Task]
 Driver = messages.driver
@@ -72,6 +73,36 @@ def test_each_process(act: Act, plugin: Plugin) -> None:
     task.stop()
 
 
+def test_every_process_of_many(act: Act, plugin: Plugin) -> None:
+    """Two thousand processes are all told, and each for itself."""
+    task = act("tree=10", "out=up", "pause=").start()
+    task.stdout.wait_for("up", 60)
+    wait_until(lambda: len(cgroups.processes(task.scope)) == 2047, 60, "2047 processes")
+    by_pid = next(stream(plugin, task.id, 1)).stats.resource_usage_by_pid
+    assert {int(pid) for pid in by_pid} == set(cgroups.processes(task.scope))
+    # The kernel counts small processes in batches of their own: 0 may be all it says of one.
+    assert all(Memory.RSS in usage.memory.measured_fields for usage in by_pid.values())
+    task.stop(timeout=0)
+
+
+def test_a_process_that_comes_and_goes(make: Callable[..., Task], plugin: Plugin) -> None:
+    """A process counts from its beginning, and is gone from the list when it has ended."""
+    script = "echo up; read line < /dev/null; sleep 0.7; (while :; do :; done) & sleep 1; kill $!; wait; sleep 30"
+    task = make("sh", ["-c", script]).start()
+    task.stdout.wait_for("up")
+    seen: list[dict[str, float]] = []
+    for answer in stream(plugin, task.id, 0.2):
+        seen.append({pid: usage.cpu.percent for pid, usage in answer.stats.resource_usage_by_pid.items()})
+        if len(seen) >= 20 * scaled(1):
+            break
+    main = str(task.pid)
+    assert all(main in sample for sample in seen)
+    busy = {pid for sample in seen for pid, percent in sample.items() if percent > 15}
+    assert len(busy) == 1 and main not in busy
+    assert busy.isdisjoint(seen[-1])
+    task.stop(timeout=0)
+
+
 def test_intervals_are_exact(act: Act, plugin: Plugin) -> None:
     """Five samples at 0.2 s take a second, also where one is late."""
     task = act("out=up", "pause=").start()
@@ -101,6 +132,39 @@ def test_stream_ends_with_the_task(act: Act, plugin: Plugin) -> None:
     began = time.monotonic()
     assert list(samples) == []
     assert time.monotonic() - began < scaled(5)
+
+
+def test_cancelled_streams_leave_nothing(act: Act, plugin: Plugin) -> None:
+    """A stream that the client gives up is let go at once, descriptors included."""
+    task = act("out=up", "pause=").start()
+    task.stdout.wait_for("up")
+    before = len(processes.descriptors(plugin.pid))
+    samples = [stream(plugin, task.id, 0.1) for _ in range(20)]
+    for sample in samples:
+        next(sample)
+    assert len(processes.descriptors(plugin.pid)) > before
+    for sample in samples:
+        sample.cancel()
+    plugin.settle(before)
+    task.stop()
+
+
+def test_descriptors_are_left_for_tasks(host: AgentHost, binary: Path, launch: Callable[..., Plugin]) -> None:
+    """Streams keep at most a quarter of what the Driver may have open; those beyond tell no less."""
+    limited = host.root / "few-descriptors"
+    limited.write_text(f"#!/bin/sh\nulimit -n 256\nexec {binary}\n")
+    limited.chmod(0o755)
+    plugin = launch({"executor_path": f"{binary}-executor"}, binary=limited)
+    task = host.task(plugin, host.program("act"), ["out=up", "pause="]).start()
+    task.stdout.wait_for("up")
+    samples = [stream(plugin, task.id, 0.2) for _ in range(100)]
+    for sample in samples:
+        assert list(next(sample).stats.resource_usage_by_pid) == [str(task.pid)]
+    assert len(processes.descriptors(plugin.pid)) < 128
+    host.task(plugin, host.program("act"), ["exit=0"]).run()
+    for sample in samples:
+        sample.cancel()
+    task.stop()
 
 
 def test_unknown_task(plugin: Plugin) -> None:

@@ -8,7 +8,12 @@ import Glibc
 ///         (message.n_plugin_api_versions, message.plugin_api_versions) = arena.strings(["0.1.0"])
 ///     }
 final class MessageArena {
+    /// Most messages fit in one block.
+    private static let blockSize = 2048
+
     private var blocks: [UnsafeMutableRawPointer] = []
+    /// What is left of the last block, zeroed.
+    private var rest = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     private var borrowed: [AnyObject] = []
 
     deinit {
@@ -18,11 +23,27 @@ final class MessageArena {
     /// Zeroed memory for `count` elements, aligned for any C type; nil for none.
     private func allocate<Element>(_ type: Element.Type, _ count: Int) -> UnsafeMutablePointer<Element>? {
         guard count > 0 else { return nil }
-        guard let block = calloc(count, MemoryLayout<Element>.stride) else {
-            preconditionFailure("out of memory: \(count) × \(Element.self)")
+        return allocate(count, MemoryLayout<Element>.stride).bindMemory(to: Element.self, capacity: count)
+    }
+
+    private func allocate(_ count: Int, _ stride: Int) -> UnsafeMutableRawPointer {
+        let (size, overflow) = count.multipliedReportingOverflow(by: stride)
+        // What malloc(3) aligns to suits every type, so a part that is a multiple of it does too.
+        if !overflow, size <= Self.blockSize / 4, case let rounded = (size + 15) & ~15 {
+            if rounded > rest.count {
+                rest = UnsafeMutableRawBufferPointer(start: block(1, Self.blockSize), count: Self.blockSize)
+            }
+            guard let start = rest.baseAddress else { preconditionFailure("a block is empty") }
+            rest = UnsafeMutableRawBufferPointer(rebasing: rest[rounded...])
+            return start
         }
+        return block(count, stride)
+    }
+
+    private func block(_ count: Int, _ stride: Int) -> UnsafeMutableRawPointer {
+        guard let block = calloc(count, stride) else { preconditionFailure("out of memory: \(count) × \(stride)") }
         blocks.append(block)
-        return block.bindMemory(to: Element.self, capacity: count)
+        return block
     }
 
     /// Text for a string field. A NUL, which would end the text there, becomes U+FFFD.

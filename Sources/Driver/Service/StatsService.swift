@@ -38,13 +38,13 @@ struct StatsService: Sendable {
                     total.memory = arena.memory(sample.usage)
                 }
                 (stats.n_resource_usage_by_pid, stats.resource_usage_by_pid) = arena.messages(
-                    Wire.TaskStatsResourceUsageByPidEntry.self, sample.processes.sorted { $0.key < $1.key }
+                    Wire.TaskStatsResourceUsageByPidEntry.self, sample.processes
                 ) { entry, process in
-                    entry.key = arena.string(String(process.key))
+                    entry.key = arena.string(String(process.pid))
                     entry.value = arena.message(Wire.TaskResourceUsage.self) { usage in
-                        usage.cpu = arena.processor(process.value.share, megahertzPerCore)
+                        usage.cpu = arena.processor(process.share, megahertzPerCore)
                         usage.memory = arena.message(Wire.MemoryUsage.self) { memory in
-                            memory.rss = process.value.residentSet
+                            memory.rss = process.residentSet
                             (memory.n_measured_fields, memory.measured_fields) = arena.values([
                                 HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__MEMORY_USAGE__FIELDS__RSS
                             ])
@@ -57,13 +57,20 @@ struct StatsService: Sendable {
 }
 
 /// Points in time at a fixed distance: a late sample does not put off the next.
-private struct Deadline {
-    private let interval: UInt64
-    private var next: UInt64
+///
+/// The first is put off a little, at most by a twentieth of the interval, to a point that streams of the
+/// same interval have in common: a thousand streams then wake the Driver twenty times a second.
+struct Deadline: Sendable {
+    private static let coarsest: UInt64 = 50_000_000
 
-    init(interval: UInt64) {
+    private let interval: UInt64
+    private(set) var next: UInt64
+
+    /// - Parameter interval: Nanoseconds; not 0.
+    init(interval: UInt64, now: UInt64 = exec2_monotonic()) {
         self.interval = interval
-        next = exec2_monotonic() + interval
+        let grid = max(1, min(interval / 20, Self.coarsest))
+        next = (now + interval + grid - 1) / grid * grid
     }
 
     func remaining() -> UInt64 {
@@ -72,9 +79,9 @@ private struct Deadline {
     }
 
     /// To the next point that has not passed.
-    mutating func advance() {
-        let now = exec2_monotonic()
-        repeat { next += interval } while next <= now
+    mutating func advance(now: UInt64 = exec2_monotonic()) {
+        next += interval
+        if next <= now { next += ((now - next) / interval + 1) * interval }
     }
 }
 

@@ -1,4 +1,3 @@
-import Glibc
 import Shared
 
 /// What a cgroup has used, as its files say (the kernel's cgroup-v2 documentation). A value that the
@@ -20,46 +19,74 @@ struct CgroupUsage: Equatable, Sendable {
     var kernel: UInt64?
     var swap: UInt64?
 
-    /// Reads the files of the cgroup at `path`.
-    static func read(_ path: String) -> CgroupUsage {
+    mutating func readCPU(_ content: UnsafeRawBufferPointer) {
+        cpuTotal = flatKeyedValue("usage_usec", in: content)
+        cpuUser = flatKeyedValue("user_usec", in: content)
+        cpuSystem = flatKeyedValue("system_usec", in: content)
+        throttledPeriods = flatKeyedValue("nr_throttled", in: content)
+        throttledTime = flatKeyedValue("throttled_usec", in: content)
+    }
+
+    mutating func readMemory(_ content: UnsafeRawBufferPointer) {
+        anonymous = flatKeyedValue("anon", in: content)
+        file = flatKeyedValue("file", in: content)
+        kernel = flatKeyedValue("kernel", in: content)
+    }
+
+    /// The number of a file that holds one and nothing else; nil for anything else, such as `max`.
+    static func number(in content: UnsafeRawBufferPointer) -> UInt64? {
+        var index = 0
+        guard let value = KernelText.number(in: content, at: &index) else { return nil }
+        return index == content.count || content[index] == UInt8(ascii: "\n") ? value : nil
+    }
+
+    /// memory.max, nil where there is no limit, and memory.peak (Linux 5.19), both in bytes.
+    static func memoryLimitAndPeak(of path: String) -> (limit: UInt64?, peak: UInt64?) {
+        func value(_ file: String) -> UInt64? {
+            (try? HostFile.read(path + "/" + file))?.withUnsafeBytes { number(in: $0) }
+        }
+        return (value("memory.max"), value("memory.peak"))
+    }
+}
+
+/// The files of a cgroup that statistics come from.
+struct CgroupFiles: ~Copyable, Sendable {
+    private let cpu: SampledFile
+    private let memoryDetails: SampledFile
+    private let memory: SampledFile
+    private let memoryPeak: SampledFile
+    private let swap: SampledFile
+    private let processes: SampledFile
+
+    init(_ path: String) {
+        cpu = SampledFile(path + "/cpu.stat")
+        memoryDetails = SampledFile(path + "/memory.stat")
+        memory = SampledFile(path + "/memory.current")
+        memoryPeak = SampledFile(path + "/memory.peak")
+        swap = SampledFile(path + "/memory.swap.current")
+        processes = SampledFile(path + "/cgroup.procs")
+    }
+
+    /// - Parameter buffer: Room for the longest of the files, memory.stat, which has some 2 KiB.
+    func usage(_ buffer: UnsafeMutableRawBufferPointer) -> CgroupUsage {
         var usage = CgroupUsage()
-        usage.readCPU(content(of: path + "/cpu.stat"))
-        usage.readMemory(content(of: path + "/memory.stat"))
-        usage.memory = number(in: content(of: path + "/memory.current"))
-        usage.memoryPeak = number(in: content(of: path + "/memory.peak"))
-        usage.swap = number(in: content(of: path + "/memory.swap.current"))
+        usage.readCPU(cpu.read(into: buffer))
+        usage.readMemory(memoryDetails.read(into: buffer))
+        usage.memory = CgroupUsage.number(in: memory.read(into: buffer))
+        usage.memoryPeak = CgroupUsage.number(in: memoryPeak.read(into: buffer))
+        usage.swap = CgroupUsage.number(in: swap.read(into: buffer))
         return usage
     }
 
-    mutating func readCPU(_ content: [UInt8]) {
-        content.withUnsafeBytes { bytes in
-            cpuTotal = flatKeyedValue("usage_usec", in: bytes)
-            cpuUser = flatKeyedValue("user_usec", in: bytes)
-            cpuSystem = flatKeyedValue("system_usec", in: bytes)
-            throttledPeriods = flatKeyedValue("nr_throttled", in: bytes)
-            throttledTime = flatKeyedValue("throttled_usec", in: bytes)
+    /// Calls `visit` for each process, for no more than `buffer` takes.
+    func forEachProcess(_ buffer: UnsafeMutableRawBufferPointer, _ visit: (Int32) -> Void) {
+        let content = processes.read(into: buffer, atOnce: false)
+        var index = 0
+        while let pid = KernelText.number(in: content, at: &index), index < content.count {
+            visit(Int32(clamping: pid))
+            index += 1
         }
     }
-
-    mutating func readMemory(_ content: [UInt8]) {
-        content.withUnsafeBytes { bytes in
-            anonymous = flatKeyedValue("anon", in: bytes)
-            file = flatKeyedValue("file", in: bytes)
-            kernel = flatKeyedValue("kernel", in: bytes)
-        }
-    }
-
-    /// The number of a file that holds one; nil for anything else.
-    static func number(in content: [UInt8]) -> UInt64? {
-        UInt64(String(decoding: content.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self))
-    }
-
-    /// memory.max, nil where there is no limit, and memory.peak.
-    static func memoryLimitAndPeak(of path: String) -> (limit: UInt64?, peak: UInt64?) {
-        (number(in: content(of: path + "/memory.max")), number(in: content(of: path + "/memory.peak")))
-    }
-
-    private static func content(of path: String) -> [UInt8] { (try? HostFile.read(path)) ?? [] }
 }
 
 /// Processor use between two readings of a counter.
@@ -78,10 +105,8 @@ struct ProcessorShare: Equatable, Sendable {
 
     /// - Parameter earlier: Nil for a process that is new: all its time is of this interval.
     init(from earlier: ProcessUsage?, to later: ProcessUsage, nanoseconds: UInt64) {
-        let tick = UInt64(1_000_000 / max(1, sysconf(Int32(_SC_CLK_TCK))))
-        let before = earlier ?? ProcessUsage(userTicks: 0, systemTicks: 0, residentSet: 0)
-        user = Self.percent(before.userTicks * tick, later.userTicks * tick, nanoseconds)
-        system = Self.percent(before.systemTicks * tick, later.systemTicks * tick, nanoseconds)
+        user = Self.percent(earlier?.userTime ?? 0, later.userTime, nanoseconds)
+        system = Self.percent(earlier?.systemTime ?? 0, later.systemTime, nanoseconds)
         total = user + system
     }
 

@@ -3,44 +3,52 @@ import Shared
 
 /// What one process of a task has used, from /proc/<pid>/stat (proc_pid_stat(5)).
 struct ProcessUsage: Equatable, Sendable {
-    /// Clock ticks since the process began.
-    var userTicks: UInt64
-    var systemTicks: UInt64
+    /// Microseconds since the process began.
+    var userTime: UInt64
+    var systemTime: UInt64
+    /// In clock ticks since boot: with the pid, what tells one process from another.
+    var startedAt: UInt64
     /// Bytes.
     var residentSet: UInt64
 
-    init(userTicks: UInt64, systemTicks: UInt64, residentSet: UInt64) {
-        self.userTicks = userTicks
-        self.systemTicks = systemTicks
-        self.residentSet = residentSet
+    /// Microseconds of one clock tick.
+    private static let tick = UInt64(1_000_000 / max(1, sysconf(Int32(_SC_CLK_TCK))))
+    private static let pageSize = UInt64(max(1, sysconf(Int32(_SC_PAGESIZE))))
+
+    /// Nil where the text is not that of a process.
+    init?(stat: UnsafeRawBufferPointer) {
+        // The name in parentheses may hold anything: what counts begins behind the last one.
+        guard var index = stat.lastIndex(of: UInt8(ascii: ")")) else { return nil }
+        index += 2
+        var values: [4 of UInt64] = [0, 0, 0, 0]
+        // Behind the name comes field 3.
+        var field = 3
+        for (position, wanted) in [14, 15, 22, 24].enumerated() {
+            while field < wanted {
+                while index < stat.count, stat[index] != UInt8(ascii: " ") { index += 1 }
+                index += 1
+                field += 1
+            }
+            guard index < stat.count, let value = KernelText.number(in: stat, at: &index) else { return nil }
+            values[position] = value
+        }
+        // A process cannot have been so busy or so large; its text could say so.
+        userTime = values[0].multipliedReportingOverflow(by: Self.tick).partialValue
+        systemTime = values[1].multipliedReportingOverflow(by: Self.tick).partialValue
+        startedAt = values[2]
+        residentSet = values[3].multipliedReportingOverflow(by: Self.pageSize).partialValue
     }
+}
+
+/// /proc/<pid>/stat of a process that lasts: a descriptor of it stays this process's own, also when
+/// another gets its pid.
+final class ProcessFile: Sendable {
+    private let file: SampledFile
+
+    init(_ pid: Int32) { file = SampledFile("/proc/\(pid)/stat") }
 
     /// Nil where the process is gone.
-    static func read(_ pid: Int32) -> ProcessUsage? {
-        guard let stat = try? HostFile.read("/proc/\(pid)/stat") else { return nil }
-        return ProcessUsage(stat: stat, pageSize: UInt64(sysconf(Int32(_SC_PAGESIZE))))
-    }
-
-    init?(stat: [UInt8], pageSize: UInt64) {
-        // The name in parentheses may hold anything: what counts begins behind the last one.
-        guard let end = stat.lastIndex(of: UInt8(ascii: ")")) else { return nil }
-        let fields = stat[(end + 1)...].split(separator: UInt8(ascii: " "))
-        // Behind the name come field 3 and those after it: 14 utime, 15 stime, 24 rss in pages.
-        guard fields.count > 21, let user = Self.number(fields[11]), let system = Self.number(fields[12]),
-            let pages = Self.number(fields[21])
-        else { return nil }
-        userTicks = user
-        systemTicks = system
-        residentSet = pages * pageSize
-    }
-
-    private static func number(_ field: ArraySlice<UInt8>) -> UInt64? {
-        UInt64(String(decoding: field, as: UTF8.self))
-    }
-
-    /// The processes of a cgroup.
-    static func processes(inCgroup path: String) -> [Int32] {
-        let list = (try? HostFile.read(path + "/cgroup.procs")) ?? []
-        return list.split(separator: UInt8(ascii: "\n")).compactMap { Int32(String(decoding: $0, as: UTF8.self)) }
+    func read(_ buffer: UnsafeMutableRawBufferPointer) -> ProcessUsage? {
+        ProcessUsage(stat: file.read(into: buffer))
     }
 }

@@ -4,9 +4,10 @@ import Shared
 
 /// One stream's view of a task's use of processor and memory: each sample is about the time since the
 /// last, never about a time that another stream asked for.
-struct UsageSampler: Sendable {
+struct UsageSampler: ~Copyable, Sendable {
     struct Sample: Equatable, Sendable {
         struct Process: Equatable, Sendable {
+            var pid: Int32
             var share: ProcessorShare
             /// Bytes.
             var residentSet: UInt64
@@ -16,42 +17,74 @@ struct UsageSampler: Sendable {
         var takenAt: Int64
         var usage: CgroupUsage
         var share: ProcessorShare
-        var processes: [Int32: Process]
+        var processes: [Process]
     }
 
-    private let cgroup: String
-    private var time: UInt64
-    private var usage: CgroupUsage
-    private var processes: [Int32: ProcessUsage]
+    /// A process at its last reading.
+    private struct Known {
+        var usage: ProcessUsage
+        /// Of the first few; the rest are opened for each reading.
+        var file: ProcessFile?
+    }
+
+    /// Processes whose files stay open: most tasks have no more.
+    private static let heldProcesses = 4
+    /// A pid and its newline are 11 bytes at most: room for 4 000 processes and more. Of a task that has
+    /// more, these count for themselves, and all of them in the sum.
+    private static let bufferSize = 48 << 10
+
+    private let files: CgroupFiles
+    private var usage = CgroupUsage()
+    private var usageTime: UInt64 = 0
+    private var processes: [Int32: Known] = [:]
+    private var processesTime: UInt64 = 0
 
     /// Takes the readings that the first sample is compared with.
     init(cgroup: String) {
-        self.cgroup = cgroup
-        time = exec2_monotonic()
-        usage = CgroupUsage.read(cgroup)
-        processes = Self.readProcesses(cgroup)
+        files = CgroupFiles(cgroup)
+        _ = sample()
     }
 
     mutating func sample() -> Sample {
-        let now = exec2_monotonic()
-        let elapsed = now - time
-        let usageNow = CgroupUsage.read(cgroup)
-        let processesNow = Self.readProcesses(cgroup)
-        let sample = Sample(
-            takenAt: Int64(bitPattern: exec2_realtime()), usage: usageNow,
-            share: ProcessorShare(from: usage, to: usageNow, nanoseconds: elapsed),
-            processes: Dictionary(
-                uniqueKeysWithValues: processesNow.map { pid, later in
-                    let share = ProcessorShare(from: processes[pid], to: later, nanoseconds: elapsed)
-                    return (pid, Sample.Process(share: share, residentSet: later.residentSet))
-                }))
-        (time, usage, processes) = (now, usageNow, processesNow)
-        return sample
+        withUnsafeTemporaryAllocation(byteCount: Self.bufferSize, alignment: 16) { buffer in
+            let takenAt = Int64(bitPattern: exec2_realtime())
+            let now = exec2_monotonic()
+            let usageNow = files.usage(buffer)
+            let share = ProcessorShare(from: usage, to: usageNow, nanoseconds: now - usageTime)
+            (usage, usageTime) = (usageNow, now)
+            return Sample(takenAt: takenAt, usage: usageNow, share: share, processes: sampleProcesses(buffer))
+        }
     }
 
-    private static func readProcesses(_ cgroup: String) -> [Int32: ProcessUsage] {
-        var result: [Int32: ProcessUsage] = [:]
-        for pid in ProcessUsage.processes(inCgroup: cgroup) { result[pid] = ProcessUsage.read(pid) }
-        return result
+    private mutating func sampleProcesses(_ buffer: UnsafeMutableRawBufferPointer) -> [Sample.Process] {
+        let now = exec2_monotonic()
+        let elapsed = now - processesTime
+        var samples: [Sample.Process] = []
+        var later: [Int32: Known] = [:]
+        withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 16) { text in
+            files.forEachProcess(buffer) { pid in
+                let earlier = processes[pid]
+                guard let known = read(pid, earlier, mayHold: later.count < Self.heldProcesses, text) else { return }
+                let isSame = earlier?.usage.startedAt == known.usage.startedAt
+                samples.append(
+                    Sample.Process(
+                        pid: pid,
+                        share: ProcessorShare(
+                            from: isSame ? earlier?.usage : nil, to: known.usage, nanoseconds: elapsed),
+                        residentSet: known.usage.residentSet))
+                later[pid] = known
+            }
+        }
+        (processes, processesTime) = (later, now)
+        return samples
+    }
+
+    private func read(
+        _ pid: Int32, _ earlier: Known?, mayHold: Bool, _ text: UnsafeMutableRawBufferPointer
+    ) -> Known? {
+        if let file = earlier?.file, let usage = file.read(text) { return Known(usage: usage, file: file) }
+        let file = ProcessFile(pid)
+        guard let usage = file.read(text) else { return nil }
+        return Known(usage: usage, file: mayHold ? file : nil)
     }
 }

@@ -13,6 +13,13 @@ enum DescriptorLimit {
         return limit
     }()
 
+    /// How many descriptors this process may have.
+    static var most: Int {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 0 }
+        return Int(clamping: limit.rlim_cur)
+    }
+
     /// Raises the soft limit to the hard one. A refusal leaves it as it is.
     static func raise() {
         var limit = inherited

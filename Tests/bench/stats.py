@@ -1,0 +1,136 @@
+#!/usr/bin/python3
+"""What it costs the Driver to tell the use of many tasks once a second; as root.
+
+Every task has a TaskStats stream of its own, as with the agent. Measured is the Driver's processor
+time, which does not depend on what else the host does, and that every sample has come.
+
+  stats.py [TASKS [SECONDS]]     1000 and 15 without them
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pathlib
+import sys
+import time
+from typing import Any
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "conformance"))
+
+import grpc.aio  # noqa: E402
+
+from agent import AgentHost, Plugin, Task, messages  # noqa: E402
+
+AT_ONCE = 16  # StartTasks
+GOAL_PERCENT = 5.0  # of one core, for a thousand tasks
+SETTLE_SECONDS = 3
+METHOD = "/hashicorp.nomad.plugins.drivers.proto.Driver/TaskStats"
+
+
+def main() -> int:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 15
+    host = AgentHost()
+    try:
+        figures = measure(host, count, seconds)
+    finally:
+        faults = host.close()
+    show(figures)
+    for fault in faults:
+        print(f"left over: {fault}", file=sys.stderr)
+    return 1 if faults else 0
+
+
+def measure(host: AgentHost, count: int = 1000, seconds: float = 15) -> dict[str, Any]:
+    """The figures of `count` tasks with a stream each, over `seconds`."""
+    plugin = host.launch({"orphan_grace": 0})
+    tasks = [quiet_task(host, plugin) for _ in range(count)]
+    for group in (tasks[at:at + AT_ONCE] for at in range(0, count, AT_ONCE)):
+        for task, call in [(task, task.start_soon()) for task in group]:
+            task.took(call.result())
+    try:
+        return asyncio.run(sample(plugin, [task.id for task in tasks], seconds))
+    finally:
+        for call in [destruction(plugin, task) for task in tasks]:
+            call.result()
+        plugin.end()
+
+
+def quiet_task(host: AgentHost, plugin: Plugin) -> Task:
+    """A task without limits and logs."""
+    task = host.task(plugin, "/bin/sleep", ["100000"], bind_mounts=False)
+    task.request.task.stdout_path = task.request.task.stderr_path = "/dev/null"
+    task.stdout.leave()
+    task.stderr.leave()
+    return task
+
+
+def destruction(plugin: Plugin, task: Task) -> Any:
+    task._destroyed = True
+    request = messages.driver.DestroyTaskRequest(task_id=task.id, force=True)
+    return plugin.driver.DestroyTask.future(request, timeout=120)
+
+
+async def sample(plugin: Plugin, ids: list[str], seconds: float) -> dict[str, Any]:
+    """Reads all streams; the first seconds, in which they begin, do not count."""
+    received, size = [0] * len(ids), [0]
+
+    async def read(channel: grpc.aio.Channel, index: int, task_id: str) -> None:
+        request = messages.driver.TaskStatsRequest(task_id=task_id)
+        request.collection_interval.FromSeconds(1)
+        # Spread over the interval: the agent's streams do not begin at one moment either.
+        await asyncio.sleep(index / len(ids))
+        async for message in channel.unary_stream(METHOD)(request.SerializeToString()):
+            received[index] += 1
+            size[0] = max(size[0], len(message))
+
+    async with grpc.aio.insecure_channel(f"unix:{plugin.address}") as channel:
+        streams = [asyncio.create_task(read(channel, index, id)) for index, id in enumerate(ids)]
+        await asyncio.sleep(SETTLE_SECONDS)
+        before, used, began = sum(received), processor_seconds(plugin.pid), time.monotonic()
+        await asyncio.sleep(seconds)
+        samples, used, took = (
+            sum(received) - before, processor_seconds(plugin.pid) - used, time.monotonic() - began)
+        for stream in streams:
+            stream.cancel()
+        await asyncio.gather(*streams, return_exceptions=True)
+    expected = len(ids) * took
+    return {
+        "tasks": len(ids),
+        "interval_seconds": 1,
+        "seconds": round(took, 2),
+        "samples": samples,
+        "samples_expected": round(expected),
+        "bytes_each": size[0],
+        "driver_cpu_percent": round(used / took * 100, 2),
+        "driver_microseconds_each": round(used / max(1, samples) * 1e6, 1),
+        "goal_cpu_percent": GOAL_PERCENT * len(ids) / 1000,
+        # A sample that did not come would be a cheap one.
+        "goal_met": used / took * 100 <= GOAL_PERCENT * len(ids) / 1000 and samples >= expected * 0.98,
+    }
+
+
+def processor_seconds(pid: int) -> float:
+    """Of all threads of the process, user and system (schedstat counts in nanoseconds)."""
+    total = 0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        try:
+            with open(f"/proc/{pid}/task/{thread}/schedstat") as file:
+                total += int(file.read().split()[0])
+        except FileNotFoundError:  # it has ended
+            continue
+    return total / 1e9
+
+
+def show(figures: dict[str, Any]) -> None:
+    print(
+        f"TaskStats of {figures['tasks']} tasks every {figures['interval_seconds']} s, over {figures['seconds']} s: "
+        f"{figures['samples']} samples of {figures['samples_expected']}, {figures['bytes_each']} bytes each at most")
+    print(
+        f"Driver: {figures['driver_cpu_percent']} % of a core, {figures['driver_microseconds_each']} µs a sample "
+        f"(goal {figures['goal_cpu_percent']:g} %: {'met' if figures['goal_met'] else 'MISSED'})")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
