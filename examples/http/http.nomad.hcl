@@ -1,5 +1,11 @@
 # A web server in the sandbox: what run.sh shows without Nomad.
 # The client needs unveil_by_task = true in the plugin's configuration (../exec2.hcl).
+#
+# It prints:
+#   Serving HTTP on 127.0.0.1 port * (http://127.0.0.1:*/) ...
+#
+#   Keyboard interrupt received, exiting.
+# It exits with 0.
 
 job "http" {
   group "web" {
@@ -21,6 +27,11 @@ job "http" {
 
         # Python's server reads the types of files there, and nothing of it is unveiled by default.
         unveil = ["r:/etc/mime.types"]
+      }
+
+      # Otherwise Python keeps its lines back when stdout is a pipe, as it is here.
+      env {
+        PYTHONUNBUFFERED = "1"
       }
 
       template {

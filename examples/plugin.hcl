@@ -1,0 +1,24 @@
+# The plugin's block alone, with every option at its default: for a client whose plugin_dir is Nomad's own
+# (data_dir/plugins), as with the Debian package. What is not set here has no default.
+
+plugin "nomad-driver-exec2" {
+  config {
+    # Tasks reach the paths that programs usually need, and their own folders.
+    unveil_defaults = true
+
+    # Rules for every task of this client: modes (r, w, x, c), a colon, an absolute path.
+    unveil_paths = []
+
+    # Whether jobs may unveil paths of their own choice.
+    unveil_by_task = false
+
+    # Where the Executor is, if it is in none of the usual places.
+    # executor_path = "/usr/libexec/nomad-driver-exec2/nomad-driver-exec2-executor"
+
+    # Seconds until a running task that no agent has ever claimed is ended; 0 never ends one.
+    orphan_grace = 30
+
+    # Pipes and exit records of the tasks. It should not outlive a reboot.
+    state_dir = "/run/nomad-driver-exec2"
+  }
+}
