@@ -1,15 +1,23 @@
 import Glibc
 import Shared
 
-/// Adds the services of the plugin proper; go-plugin's own are there already.
-func registerServices(on server: RPCServer) throws(PluginError) {
+/// Adds the services of the plugin proper; go-plugin's own are there already. What is returned is to be
+/// called when the server has ended.
+func registerServices(on server: RPCServer) throws(PluginError) -> @Sendable () -> Void {
     let log = Logger(name: "exec2")
     let settings = DriverSettings()
     do throws(SystemError) {
         let table = TaskTable(reactor: try Reactor(), log: log)
         let sweep = StateSweep(settings: settings, table: table, log: log)
-        BasePluginService(settings: settings, configured: sweep.begin, log: log).register(on: server)
+        let configured: @Sendable () -> Void = {
+            // What it was made by may be another now.
+            table.dismissStandby()
+            sweep.begin()
+        }
+        BasePluginService(settings: settings, configured: configured, log: log).register(on: server)
         DriverService(settings: settings, table: table, log: log).register(on: server)
+        // With it goes the cgroup of the Executors, where no task needs that any more.
+        return table.dismissStandby
     } catch {
         throw PluginError(error.text)
     }

@@ -13,15 +13,16 @@ enum ExecutorExit {
 }
 
 func runExecutor() -> Int32 {
+    // Tells the two programs apart in ps, whose column holds 15 characters.
+    _ = exec2_set_process_name("exec2-standby")
+    for number in Int32(1)...Int32(64) where number != SIGKILL && number != SIGSTOP && number != SIGCHLD {
+        _ = exec2_ignore_signal(number)
+    }
     guard let request = LaunchRequest.receive() else {
         say("this program is started by nomad-driver-exec2, one for each task; see nomad-driver-exec2 --help\n")
         return ExecutorExit.noRequest
     }
-    // Tells the two programs apart in ps, whose column holds 15 characters.
     _ = exec2_set_process_name("exec2-executor")
-    for number in Int32(1)...Int32(64) where number != SIGKILL && number != SIGSTOP && number != SIGCHLD {
-        _ = exec2_ignore_signal(number)
-    }
     guard let channel = EventChannel.open(for: request) else { return ExecutorExit.launchFailed }
     do throws(LaunchFailure) {
         let supervision = try Supervision.launch(request, channel: channel)

@@ -189,6 +189,8 @@ class Chaos:
     def _check_nothing_left(self) -> None:
         assert self.driver is not None
         plugin = self.driver.plugin
+        # The Executor that stands by goes, and with it the Executors' cgroup.
+        plugin.set_config({**plugin.config, "standby_executor": False})
         fresh = self.host.launch({"orphan_grace": GRACE}, environment={"TMPDIR": str(self.sockets)})
         try:
             plugin.settle(len(processes.descriptors(fresh.pid)))

@@ -131,7 +131,7 @@ def test_start_afresh(launch: Launch, host: AgentHost, attempt: int) -> None:
     """The lost one ends before the new one begins, and not the new one with it."""
     state_dir = str(host.make_state_dir())
     first, lost = lose(launch, host, state_dir)
-    assert len(first.executors()) == 2
+    wait_until(lambda: len(first.executors()) == 2, 5, "the lost task and its Executor, and nothing that stands by")
     second = launch({"state_dir": state_dir, "orphan_grace": 2})
     task = afresh(host, second, lost, "out=afresh", "pause=").start()
     task.stdout.wait_for("afresh")
@@ -181,7 +181,7 @@ def test_orphan_grace_of_0_ends_nothing(launch: Launch, host: AgentHost) -> None
     first, lost = lose(launch, host, state_dir)
     second = launch({"state_dir": state_dir, "orphan_grace": 0})
     time.sleep(scaled(2))
-    assert len(first.executors()) == 2
+    assert len(first.executors()) == 2, "nothing that stands by outlives its Driver"
     lost.plugin = second
     lost.destroy(force=True)
     assert first.executors() == []

@@ -15,6 +15,8 @@ struct PluginConfiguration: Equatable, Sendable {
     /// Seconds after the plugin's configuration until a running task that no host has ever claimed is
     /// ended; 0: never.
     var orphanGrace: UInt64 = 30
+    /// Whether an Executor is kept ready for the next task, once a task has been started.
+    var standbyExecutor = true
 
     /// Every option at its default.
     init() {}
@@ -33,6 +35,7 @@ struct PluginConfiguration: Equatable, Sendable {
         }
         executorPath = try Self.path("executor_path", in: options, of: "a file")
         if let seconds = try options.wholeNumber("orphan_grace", in: 0...86_400) { orphanGrace = UInt64(seconds) }
+        standbyExecutor = try options.bool("standby_executor") ?? standbyExecutor
         stateFolder = try Self.path("state_dir", in: options, of: "a folder") ?? stateFolder
     }
 
@@ -42,6 +45,7 @@ struct PluginConfiguration: Equatable, Sendable {
         OptionSchema("unveil_by_task", "bool", defaultLiteral: "false"),
         OptionSchema("executor_path", "string"),
         OptionSchema("orphan_grace", "number", defaultLiteral: "30"),
+        OptionSchema("standby_executor", "bool", defaultLiteral: "true"),
         OptionSchema("state_dir", "string", defaultLiteral: "\"/run/nomad-driver-exec2\""),
     ]
 

@@ -3,8 +3,9 @@ import Glibc
 /// The life of the process as a plugin: from the handshake to the end of the server.
 struct PluginProcess: Sendable {
     let log: Logger
-    /// Adds the plugin's own services to the server, before it listens.
-    let registerServices: @Sendable (RPCServer) throws(PluginError) -> Void
+    /// Adds the plugin's own services to the server, before it listens; returns what is to be called when
+    /// that has ended.
+    let registerServices: @Sendable (RPCServer) throws(PluginError) -> @Sendable () -> Void
 
     /// Serves until the agent or SIGTERM ends it. The first thread must call this, before others exist.
     func serve(socketDirectory: String, announcesMultiplexing: Bool) throws(PluginError) {
@@ -16,7 +17,7 @@ struct PluginProcess: Sendable {
         defer { folder.remove() }
         let server = RPCServer(log: log.named("rpc"))
         PluginServices(log: log).register(on: server)
-        try registerServices(server)
+        let ended = try registerServices(server)
         do throws(RPCServerError) {
             try server.listen(unixSocket: folder.socket)
         } catch {
@@ -28,5 +29,6 @@ struct PluginProcess: Sendable {
         }
         try output.announce(PluginHandshake.line(socket: folder.socket, announcesMultiplexing: announcesMultiplexing))
         server.run()
+        ended()
     }
 }

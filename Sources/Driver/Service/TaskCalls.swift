@@ -52,7 +52,7 @@ extension DriverService {
                 configured: settings.configuration.executorPath, driver: ExecutorSearch.driverPath()))
         return try await table.start(
             id: request.id, name: request.name, specification, stateFolder: settings.configuration.stateFolder,
-            executor: search)
+            executor: search, standby: settings.configuration.standbyExecutor)
     }
 
     // MARK: Recover

@@ -15,6 +15,22 @@ struct ExecutorProcess: ~Copyable, Sendable {
 
     /// Gives the pidfd away.
     consuming func takePidfd() -> OwnedDescriptor { pidfd }
+
+    /// The pidfd, to be watched as long as this is kept.
+    var pidfdNumber: Int32 { pidfd.number }
+
+    /// Whether it has not ended (pidfd_open(2): a pidfd is readable from the end on).
+    var isRunning: Bool {
+        var wait = pollfd(fd: pidfd.number, events: Int16(POLLIN), revents: 0)
+        return retrying { poll(&wait, 1, 0) } == 0
+    }
+
+    /// Ends one that has no task: it is gone at once.
+    consuming func killAndReap() {
+        _ = exec2_pidfd_send_signal(pidfd.number, SIGKILL)
+        let pid = pid
+        _ = retrying { waitpid(pid, nil, 0) }
+    }
 }
 
 /// Why an Executor could not be spawned.
@@ -55,43 +71,77 @@ extension ExecutorProcess {
     ) throws(SpawnError) -> ExecutorProcess {
         let descriptors: Handover
         do throws(SystemError) {
-            descriptors = Handover(
-                memory: try requestMemory(request), goPipe: try goPipe(length: request.count),
-                null: try aboveStandard(OwnedDescriptor.open("/dev/null", O_RDWR)))
+            descriptors = try Handover(request)
         } catch {
             throw .system(error)
         }
         return try spawn(path: path, descriptors, cgroup: cgroup)
     }
 
+    /// Spawns an Executor in the same way, but without a request: it waits in read(2) for one. It ends
+    /// when the pipe's other end is closed, and so with the Driver at the latest.
+    static func spawnAhead(path: String, cgroup: Int32) throws(SpawnError) -> WaitingExecutor {
+        let descriptors: Handover
+        do throws(SystemError) {
+            descriptors = try Handover()
+        } catch {
+            throw .system(error)
+        }
+        let process = try spawn(path: path, descriptors, cgroup: cgroup)
+        return WaitingExecutor(process: process, memory: descriptors.memory, goPipe: descriptors.goPipe)
+    }
+
+    /// An Executor that was spawned ahead, and the Driver's ends of what its request goes through.
+    struct WaitingExecutor: ~Copyable, Sendable {
+        let process: ExecutorProcess
+        fileprivate let memory: OwnedDescriptor
+        fileprivate let goPipe: OwnedDescriptor
+
+        /// Hands it the packed launch request. Fails with EPIPE where it is gone.
+        func begin(_ request: [UInt8]) throws(SystemError) {
+            try ExecutorProcess.handOver(request, memory, goPipe)
+        }
+    }
+
     /// What an Executor finds open: /dev/null at 0 to 2, the pipe at 3, the memory at 4.
     private struct Handover: ~Copyable {
         let memory: OwnedDescriptor
+        let pipe: OwnedDescriptor
+        /// The Driver's end of the pipe.
         let goPipe: OwnedDescriptor
         let null: OwnedDescriptor
+
+        /// - Parameter request: What is handed over at once; nil: nothing yet.
+        init(_ request: [UInt8]? = nil) throws(SystemError) {
+            let number = exec2_memfd("exec2-launch-request")
+            guard number >= 0 else { throw SystemError("make memory for", "the launch request") }
+            let memory = OwnedDescriptor(owning: number)
+            var ends: [Int32] = [-1, -1]
+            guard exec2_pipe2(&ends, O_CLOEXEC) == 0 else { throw SystemError("make", "a pipe") }
+            let reading = OwnedDescriptor(owning: ends[0])
+            let writing = OwnedDescriptor(owning: ends[1])
+            if let request { try ExecutorProcess.handOver(request, memory, writing) }
+            let highMemory = try aboveStandard(memory)
+            let highReading = try aboveStandard(reading)
+            let highNull = try aboveStandard(OwnedDescriptor.open("/dev/null", O_RDWR))
+            self.memory = highMemory
+            pipe = highReading
+            goPipe = writing
+            null = highNull
+        }
     }
 
-    private static func requestMemory(_ request: [UInt8]) throws(SystemError) -> OwnedDescriptor {
-        let number = exec2_memfd("exec2-launch-request")
-        guard number >= 0 else { throw SystemError("make memory for", "the launch request") }
-        let memory = OwnedDescriptor(owning: number)
+    /// The request goes to the memory, then its length to the pipe: the Executor reads that first.
+    private static func handOver(
+        _ request: [UInt8], _ memory: borrowing OwnedDescriptor, _ goPipe: borrowing OwnedDescriptor
+    ) throws(SystemError) {
         do throws(SystemError) {
             try request.span.bytes.withUnsafeBytes { (bytes) throws(SystemError) in try memory.writeAll(bytes) }
         } catch {
             throw SystemError("write to memory", "the launch request of \(request.count) bytes", error.errno)
         }
-        return try aboveStandard(memory)
-    }
-
-    /// A pipe with the request's length in it: the Executor reads that first, then the memory.
-    private static func goPipe(length: Int) throws(SystemError) -> OwnedDescriptor {
-        var ends: [Int32] = [-1, -1]
-        guard exec2_pipe2(&ends, O_CLOEXEC) == 0 else { throw SystemError("make", "a pipe") }
-        let reading = OwnedDescriptor(owning: ends[0])
-        let writing = OwnedDescriptor(owning: ends[1])
-        var length = UInt64(length)
-        try withUnsafeBytes(of: &length) { (bytes) throws(SystemError) in try writing.writeAll(bytes) }
-        return try aboveStandard(reading)
+        var length = UInt64(request.count)
+        try withUnsafeBytes(of: &length) { (bytes) throws(SystemError) in try goPipe.writeAll(bytes) }
     }
 
     /// The child puts its descriptors at 0 to 4; what it takes them from must not stand there.
@@ -121,7 +171,7 @@ extension ExecutorProcess {
         return [
             step(EXEC2_STEP_SESSION), adjustment, workDir, descriptorLimit,
             step(EXEC2_STEP_DESCRIPTOR, null, 0), step(EXEC2_STEP_DESCRIPTOR, null, 1),
-            step(EXEC2_STEP_DESCRIPTOR, null, 2), step(EXEC2_STEP_DESCRIPTOR, descriptors.goPipe.number, 3),
+            step(EXEC2_STEP_DESCRIPTOR, null, 2), step(EXEC2_STEP_DESCRIPTOR, descriptors.pipe.number, 3),
             step(EXEC2_STEP_DESCRIPTOR, descriptors.memory.number, UInt64(LaunchMemory.descriptor)),
             step(EXEC2_STEP_CLOSE, -1, UInt64(LaunchMemory.descriptor) + 1),
             step(EXEC2_STEP_UMASK, -1, 0o077), step(EXEC2_STEP_SIGNALS),

@@ -20,6 +20,8 @@ final class SupervisedTask: Sendable {
     let folder: TaskFolder
     /// The Executor, as the Driver's own PID namespace numbers it.
     let executorPid: Int32
+    /// Whether the Executor was there before the task.
+    let stoodBy: Bool
     /// Nil where the task had ended before this Driver came.
     private let supervisor: Supervisor?
     /// What the handle says of a task that an earlier Driver started; nil for one of this Driver's.
@@ -38,13 +40,15 @@ final class SupervisedTask: Sendable {
     let executorGone = OneShot<Void>()
 
     init(
-        id: String, name: String, folder: TaskFolder, executor: consuming ExecutorProcess, link: ExecutorLink,
-        recovered: StartedTask? = nil, cgroup: String, reactor: Reactor, events: TaskEventQueue, log: Logger
+        id: String, name: String, folder: TaskFolder, executor: consuming ExecutorProcess, stoodBy: Bool = false,
+        link: ExecutorLink, recovered: StartedTask? = nil, cgroup: String, reactor: Reactor, events: TaskEventQueue,
+        log: Logger
     ) {
         self.id = id
         self.name = name
         self.folder = folder
         self.executorPid = executor.pid
+        self.stoodBy = stoodBy
         self.supervisor = Supervisor(link: link, pidfd: executor.takePidfd())
         self.recovered = recovered
         self.cgroup = cgroup
@@ -62,6 +66,7 @@ final class SupervisedTask: Sendable {
         self.name = name
         self.folder = state.taskFolder
         self.executorPid = state.executorPid
+        self.stoodBy = false
         self.supervisor = nil
         self.recovered = nil
         self.cgroup = state.cgroup
@@ -82,6 +87,9 @@ final class SupervisedTask: Sendable {
             self.pidfd = pidfd
         }
     }
+
+    /// Whether the Executor has begun with the task: its first act is to say in the folder who it is.
+    var wasTakenUp: Bool { access(folder.path + "/" + StateFile.identity, F_OK) == 0 }
 
     /// Begins to listen to the Executor.
     func watch() throws(SystemError) {

@@ -19,12 +19,14 @@ final class TaskTable: Sendable {
     let entries = Mutex<[String: Entry]>([:])
     let predecessors = Predecessors()
     let executorCgroup = ExecutorCgroup()
+    private let standby: StandbyExecutor
     let events = TaskEventQueue()
     let log: Logger
 
     init(reactor: Reactor, log: Logger) {
         self.reactor = reactor
         self.log = log
+        standby = StandbyExecutor(reactor: reactor, log: log)
     }
 
     /// The task of an id.
@@ -54,19 +56,30 @@ final class TaskTable: Sendable {
     // MARK: Start
 
     /// Launches a task under an Executor of its own and waits until its program runs.
+    ///
+    /// - Parameter standby: Whether an Executor may be kept ready for the next task, and this task take the
+    ///   one that is.
     func start(
         id: String, name taskName: String, _ specification: LaunchSpecification, stateFolder: String,
-        executor: ExecutorSearch
+        executor: ExecutorSearch, standby keepsStandby: Bool = false
     ) async throws(StartError) -> SupervisedTask {
         let folderName = try folderName(id)
         try reserve(id)
         do throws(StartError) {
             try await endPredecessors(in: specification.cgroup, stateFolder: stateFolder)
             let folder = TaskFolder(stateFolder: stateFolder, name: folderName)
-            let pipes = try makeFolder(folder)
-            let task = try spawn(id: id, name: taskName, in: folder, pipes, specification, executor: executor)
-            try await launch(task, specification)
+            if !keepsStandby { standby.dismiss() }
+            var task = try spawn(
+                id: id, name: taskName, in: folder, try makeFolder(folder), specification, executor,
+                standby: keepsStandby)
+            if try await !launch(task, specification) {
+                task = try spawn(
+                    id: id, name: taskName, in: folder, try makeFolder(folder), specification, executor,
+                    standby: false)
+                _ = try await launch(task, specification)
+            }
             entries.withLock { $0[id] = .known(task) }
+            if keepsStandby { prepareStandby(specification, executor) }
             return task
         } catch {
             _ = entries.withLock { $0.removeValue(forKey: id) }
@@ -130,13 +143,21 @@ final class TaskTable: Sendable {
 
     private func spawn(
         id: String, name: String, in folder: TaskFolder, _ pipes: consuming SessionPipes,
-        _ specification: LaunchSpecification, executor: ExecutorSearch
+        _ specification: LaunchSpecification, _ executor: ExecutorSearch, standby mayStandBy: Bool
     ) throws(StartError) -> SupervisedTask {
         let session = UInt64.random(in: 1...UInt64.max)
         let process: ExecutorProcess
+        let stoodBy: Bool
         do throws(StartError) {
             let request = specification.encoded(session: session, folder: folder)
-            process = try spawnExecutor(request, specification, executor)
+            let origin = mayStandBy ? origin(specification, executor) : nil
+            if mayStandBy, let standing = standby.take(origin, request: request) {
+                process = standing
+                stoodBy = true
+            } else {
+                process = try spawnExecutor(request, specification, executor)
+                stoodBy = false
+            }
         } catch {
             _ = folder.remove()
             throw error
@@ -144,8 +165,8 @@ final class TaskTable: Sendable {
         let link = ExecutorLink(
             pipes, session: session, isOpen: true, executor: process.pid, reactor: reactor, log: log)
         let task = SupervisedTask(
-            id: id, name: name, folder: folder, executor: process, link: link, cgroup: specification.cgroup,
-            reactor: reactor, events: events, log: log)
+            id: id, name: name, folder: folder, executor: process, stoodBy: stoodBy, link: link,
+            cgroup: specification.cgroup, reactor: reactor, events: events, log: log)
         do throws(SystemError) {
             try task.watch()
         } catch {
@@ -172,13 +193,35 @@ final class TaskTable: Sendable {
         }
     }
 
-    private func launch(_ task: SupervisedTask, _ specification: LaunchSpecification) async throws(StartError) {
+    /// Where the Executor of this start would be spawned from.
+    private func origin(_ specification: LaunchSpecification, _ executor: ExecutorSearch) -> ExecutorOrigin? {
+        guard let program = executor.found else { return nil }
+        return ExecutorOrigin(program: program, cgroup: ExecutorCgroup.path(forTaskIn: specification.cgroup))
+    }
+
+    /// Has the next start's Executor spawned, while this one's answer is on its way.
+    private func prepareStandby(_ specification: LaunchSpecification, _ executor: ExecutorSearch) {
+        guard let origin = origin(specification, executor) else { return }
+        Task { standby.prepare(origin, in: executorCgroup.open(forTaskIn: specification.cgroup)) }
+    }
+
+    /// Waits until the task runs. False where the Executor had stood by and was gone before it took the
+    /// task up: nothing of the task has happened then, and another may start it.
+    private func launch(
+        _ task: SupervisedTask, _ specification: LaunchSpecification
+    ) async throws(StartError) -> Bool {
         let outcome = await task.launched.wait(atMost: Self.launchNanoseconds, on: reactor)
         switch outcome {
-        case .started: return
+        case .started: return true
         case .failed(let stage, let errno, let subject):
             await task.remove()
             throw StartError(stage: stage, errno, subject: subject, specification: specification)
+        case .executorGone where task.stoodBy && !task.wasTakenUp:
+            log.warn(
+                "an Executor that stood by ended before it took its task up, another is started",
+                ["task_id": task.id, "executor_pid": task.executorPid])
+            await task.remove()
+            return false
         case .executorGone:
             await task.remove()
             throw StartError(
@@ -237,7 +280,13 @@ final class TaskTable: Sendable {
         _ = consume lock
     }
 
-    /// Once no task is left, the Executors' cgroup goes too.
+    /// Ends the Executor that stands by, if one does.
+    func dismissStandby() {
+        standby.dismiss()
+        removeCgroupWhenIdle()
+    }
+
+    /// Once no task is left, the Executors' cgroup goes too, unless one stands by in it.
     func removeCgroupWhenIdle() {
         if entries.withLock({ $0.isEmpty }) { executorCgroup.removeEmpty() }
     }

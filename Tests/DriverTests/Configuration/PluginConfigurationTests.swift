@@ -21,13 +21,15 @@ import Testing
         #expect(!configuration.unveilByTask)
         #expect(configuration.executorPath == nil)
         #expect(configuration.stateFolder == "/run/nomad-driver-exec2")
+        #expect(configuration.standbyExecutor)
     }
 
     @Test func everyOptionIsRead() throws {
         let value: MessagePackValue = [
             "unveil_defaults": false, "unveil_by_task": true,
             "unveil_paths": ["r:/etc/mime.types", .binary(Array("rwc:/srv".utf8))],
-            "executor_path": "/opt/executor", .binary(Array("state_dir".utf8)): "/var/lib/exec2",
+            "standby_executor": false, "executor_path": "/opt/executor",
+            .binary(Array("state_dir".utf8)): "/var/lib/exec2",
         ]
         let configuration = try PluginConfiguration(messagePack: value.encoded)
         #expect(!configuration.unveilDefaults)
@@ -35,12 +37,14 @@ import Testing
         #expect(configuration.unveilPaths.map(\.text) == ["r:/etc/mime.types", "rwc:/srv"])
         #expect(configuration.executorPath == "/opt/executor")
         #expect(configuration.stateFolder == "/var/lib/exec2")
+        #expect(!configuration.standbyExecutor)
     }
 
     static let absoluteFile = "must be the absolute path of a file"
     static let absoluteFolder = "must be the absolute path of a folder"
     static let wrong: [(MessagePackValue, String)] = [
         (["unveil_defaults": "true"], #"option "unveil_defaults" is "true": must be true or false"#),
+        (["standby_executor": 1], #"option "standby_executor" is 1: must be true or false"#),
         (["unveil_by_task": 1], #"option "unveil_by_task" is 1: must be true or false"#),
         (["unveil_paths": "r:/etc"], #"option "unveil_paths" is "r:/etc": must be a list of texts"#),
         (["unveil_paths": ["r:/a", 7]], #"option "unveil_paths", item 2, is 7: must be text"#),

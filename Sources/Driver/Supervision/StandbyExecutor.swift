@@ -1,0 +1,161 @@
+import CLinux
+import Glibc
+import Shared
+import Synchronization
+
+/// What an Executor that stands by was spawned from: it is good only for a task whose own Executor would
+/// be spawned from the same.
+struct ExecutorOrigin: Equatable, Sendable {
+    let program: String
+    /// Which file that was: an upgrade puts another in its place.
+    private let file: File
+    /// Of the Executors; nil: the Driver's own.
+    let cgroup: String?
+
+    private struct File: Equatable {
+        let device: UInt
+        let inode: UInt
+        let size: Int
+        let modified: [Int]
+    }
+
+    /// Nil where there is no such file now.
+    init?(program: String, cgroup: String?) {
+        var facts = stat()
+        guard stat(program, &facts) == 0 else { return nil }
+        self.program = program
+        self.cgroup = cgroup
+        file = File(
+            device: UInt(facts.st_dev), inode: UInt(facts.st_ino), size: Int(facts.st_size),
+            modified: [facts.st_mtim.tv_sec, facts.st_mtim.tv_nsec, facts.st_ctim.tv_sec, facts.st_ctim.tv_nsec])
+    }
+}
+
+/// One Executor, spawned ahead of its task: the next start hands it the launch request and saves the time
+/// of a spawn.
+///
+/// It is made after a start that has succeeded, never before the first: a plugin that only answers
+/// questions has none, and only a task tells where Executors live. It waits in read(2), has no timer, and
+/// ends with the Driver, whose end closes the pipe that it reads.
+///
+/// | state  | prepare  | take, same origin | take, another origin | it dies        | dismiss                  |
+/// |--------|----------|-------------------|----------------------|----------------|--------------------------|
+/// | none   | → making | –                 | –                    | –              | –                        |
+/// | making | –        | –                 | –                    | → none, reaped | → none, killed once made |
+/// | ready  | –        | → none, handed on | → none, killed       | → none, reaped | → none, killed           |
+final class StandbyExecutor: Sendable {
+    private struct Ready: ~Copyable {
+        let executor: ExecutorProcess.WaitingExecutor
+        let origin: ExecutorOrigin
+        let watch: Reactor.Watch
+    }
+
+    private struct State: ~Copyable {
+        var ready: Ready?
+        var isMaking = false
+        /// Grows with each dismissal: what was being made meanwhile is not wanted any more.
+        var dismissals = 0
+    }
+
+    private let state = Mutex(State())
+    private let reactor: Reactor
+    private let log: Logger
+
+    init(reactor: Reactor, log: Logger) {
+        self.reactor = reactor
+        self.log = log
+    }
+
+    /// Hands the packed launch request to the Executor that stands by; nil where none of this origin lives.
+    func take(_ origin: ExecutorOrigin?, request: [UInt8]) -> ExecutorProcess? {
+        guard let ready = takeReady() else { return nil }
+        // A dead one that the reactor has not yet heard of, too, is never handed a task.
+        guard let origin, ready.origin == origin, ready.executor.process.isRunning else {
+            ready.executor.process.killAndReap()
+            return nil
+        }
+        do throws(SystemError) {
+            try ready.executor.begin(request)
+            return ready.executor.process
+        } catch {
+            log.warn("an Executor that stood by did not take its task, another is started", ["error": error.text])
+            ready.executor.process.killAndReap()
+            return nil
+        }
+    }
+
+    /// Spawns one where none stands by or is being made. It may block its thread for a moment.
+    func prepare(_ origin: ExecutorOrigin, in cgroup: borrowing OwnedDescriptor?) {
+        let number: Int32
+        switch cgroup {
+        case .none: number = -1
+        case .some(let folder): number = folder.number
+        }
+        let dismissals = state.withLock { state -> Int? in
+            guard state.ready == nil, !state.isMaking else { return nil }
+            state.isMaking = true
+            return state.dismissals
+        }
+        guard let dismissals else { return }
+        do throws(SpawnError) {
+            let executor = try ExecutorProcess.spawnAhead(path: origin.program, cgroup: number)
+            keep(executor, origin, dismissals)
+        } catch {
+            log.warn("cannot start an Executor ahead of the next task", ["error": error.text])
+            state.withLock { $0.isMaking = false }
+        }
+    }
+
+    private func keep(
+        _ executor: consuming ExecutorProcess.WaitingExecutor, _ origin: ExecutorOrigin, _ dismissals: Int
+    ) {
+        let pid = executor.process.pid
+        let watch: Reactor.Watch
+        do throws(SystemError) {
+            watch = try reactor.watch(executor.process.pidfdNumber) { [self] in died(pid) }
+        } catch {
+            log.warn("cannot start an Executor ahead of the next task", ["error": error.text])
+            state.withLock { $0.isMaking = false }
+            executor.process.killAndReap()
+            return
+        }
+        var made: Ready? = Ready(executor: executor, origin: origin, watch: watch)
+        state.withLock { state in
+            state.isMaking = false
+            if state.dismissals == dismissals { state.ready = made.take() }
+        }
+        if let unwanted = made.take() { discard(unwanted) }
+    }
+
+    /// On the reactor's thread. One that has died while it was being made is found here as well: its watch
+    /// tells as long as it is not unwatched.
+    private func died(_ pid: Int32) {
+        let dead = state.withLock { state -> Ready? in
+            guard state.ready?.executor.process.pid == pid else { return nil }
+            return state.ready.take()
+        }
+        guard let dead else { return }
+        log.warn("the Executor that stood by for the next task has ended", ["executor_pid": pid])
+        discard(dead)
+    }
+
+    /// Ends the one that stands by, and the one that is being made.
+    func dismiss() {
+        let ready = state.withLock { state in
+            state.dismissals += 1
+            return state.ready.take()
+        }
+        if let ready { discard(ready) }
+    }
+
+    private func takeReady() -> Ready? {
+        guard let ready = state.withLock({ $0.ready.take() }) else { return nil }
+        reactor.unwatch(ready.watch, ready.executor.process.pidfdNumber)
+        return ready
+    }
+
+    private func discard(_ ready: consuming Ready) {
+        reactor.unwatch(ready.watch, ready.executor.process.pidfdNumber)
+        ready.executor.process.killAndReap()
+    }
+}

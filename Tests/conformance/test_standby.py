@@ -1,0 +1,319 @@
+"""The Executor that is spawned ahead and stands by for the next task."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Callable, Iterator
+
+import pytest
+
+from agent import AgentHost, ExitResult, Plugin, Task, cgroups, processes
+from agent.plugin import default_binary
+from agent.restart import Stopped, recover, successor
+from agent.state import folder_of
+from agent.timing import scaled, wait_until
+
+Launch = Callable[..., Plugin]
+EXECUTOR = "nomad-driver-exec2-executor"
+EXECUTORS_SCOPE = "exec2-executors.scope"
+
+
+def standing_by(plugin: Plugin) -> list[int]:
+    """The Executors that stand by, told by their name."""
+    return [process.pid for process in plugin.executors() if process.name == "exec2-standby"]
+
+
+def standby(plugin: Plugin) -> int:
+    """The one that stands by, once it does so: in read(2), for its length."""
+    wait_until(lambda: len(standing_by(plugin)) == 1, 5, "one Executor stands by")
+    return standing_by(plugin)[0]
+
+
+def none_stands_by(plugin: Plugin) -> None:
+    wait_until(lambda: standing_by(plugin) == [], 5, "no Executor stands by")
+
+
+def paused(host: AgentHost, plugin: Plugin) -> Task:
+    task = host.task(plugin, host.program("act"), ["out=up", "pause="]).start()
+    task.stdout.wait_for("up")
+    return task
+
+
+def ran(host: AgentHost, plugin: Plugin) -> None:
+    """A task that does what it should."""
+    task = host.task(plugin, host.program("act"), ["out=ran", "exit=3"])
+    assert task.run() == ExitResult(3)
+    assert task.stdout.text == "ran\n"
+    task.destroy()
+
+
+@pytest.fixture
+def copy(host: AgentHost) -> Iterator[Path]:
+    """An Executor of this test's own, to be replaced."""
+    folder = host.root / "executor"
+    folder.mkdir()
+    yield Path(shutil.copy(default_binary().parent / EXECUTOR, folder))
+    shutil.rmtree(folder)
+
+
+def test_none_before_the_first_task(launch: Launch, host: AgentHost) -> None:
+    """A plugin that only answers questions has none: Nomad starts several of these."""
+    plugin = launch()
+    plugin.set_config(plugin.config)
+    plugin.fingerprint()
+    time.sleep(scaled(0.1))
+    assert plugin.executors() == []
+
+
+def test_it_becomes_the_next_tasks(launch: Launch, host: AgentHost) -> None:
+    plugin = launch()
+    first = paused(host, plugin)
+    ahead = standby(plugin)
+    second = paused(host, plugin)
+    assert second.executor_pid == ahead != first.executor_pid
+    wait_until(lambda: standing_by(plugin) not in ([], [ahead]), 5, "another stands by")
+    for task in (first, second):
+        task.stop(signal="SIGTERM")
+        assert task.wait() == ExitResult(143, 15)
+
+
+def test_ten_in_a_row_and_ten_at_once(launch: Launch, host: AgentHost) -> None:
+    """Never more than one stands by, whatever is started."""
+    plugin = launch()
+    for _ in range(10):
+        ran(host, plugin)
+    tasks = [host.task(plugin, host.program("act"), ["out=up", f"exit={number}"]) for number in range(10)]
+    for task, call in [(task, task.start_soon()) for task in tasks]:
+        task.took(call.result())
+    assert [task.wait().exit_code for task in tasks] == list(range(10))
+    for task in tasks:
+        task.destroy()
+    standby(plugin)
+    assert len(plugin.executors()) == 1
+
+
+def test_what_it_is_while_it_waits(launch: Launch, host: AgentHost) -> None:
+    """Asleep in read(2), as every Executor is: in the Executors' cgroup, in a session of its own, with
+    nothing of the agent's. It has no timer, so that it is never woken."""
+    plugin = launch()
+    ran(host, plugin)
+    ahead = standby(plugin)
+    wait_until(lambda: processes.look(ahead).state == "S", 5, "the Executor that stands by asleep")
+    assert cgroups.processes(host.slice.root / EXECUTORS_SCOPE) == [ahead]
+    assert os.getsid(ahead) == ahead
+    assert sorted(processes.descriptors(ahead)) == [0, 1, 2, 3, 4]
+    assert [processes.descriptors(ahead)[number] for number in range(3)] == ["/dev/null"] * 3
+    assert Path(f"/proc/{ahead}/environ").read_bytes() == b""
+    assert Path(f"/proc/{ahead}/timers").read_text() == ""
+    before = processes.status(ahead, "voluntary_ctxt_switches")
+    time.sleep(scaled(0.5))
+    assert processes.status(ahead, "voluntary_ctxt_switches") == before
+
+
+@pytest.mark.parametrize("number", [
+    signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGPIPE, signal.SIGALRM], ids=lambda n: n.name)
+def test_signals_do_not_end_it(launch: Launch, host: AgentHost, number: signal.Signals) -> None:
+    plugin = launch()
+    ran(host, plugin)
+    ahead = standby(plugin)
+    os.kill(ahead, number)
+    task = paused(host, plugin)
+    assert task.executor_pid == ahead
+    task.stop()
+
+
+@pytest.mark.parametrize("delay", [0, 0.0005, 0.001, 0.002, 0.005, 0.05])
+def test_one_that_dies_is_no_tasks(launch: Launch, host: AgentHost, delay: float) -> None:
+    """Whether the Driver has heard of the death or not: the task starts under another, and the dead one
+    is reaped."""
+    plugin = launch()
+    ran(host, plugin)
+    for _ in range(5):
+        ahead = standby(plugin)
+        os.kill(ahead, signal.SIGKILL)
+        time.sleep(delay)
+        ran(host, plugin)
+        wait_until(lambda: processes.look(ahead) is None, 5, f"Executor {ahead} reaped")
+    assert all(not process.is_zombie for process in processes.everything() if process.parent == plugin.pid)
+
+
+@pytest.mark.parametrize("delay", [step * 0.0002 for step in range(10)])
+def test_one_that_dies_with_the_request(launch: Launch, host: AgentHost, delay: float) -> None:
+    """At whatever moment: either the task runs under another, or its start fails with a reason, or it has
+    run and its end says what happened. It never runs twice."""
+    plugin = launch()
+    ran(host, plugin)
+    ahead = standby(plugin)
+    task = host.task(plugin, host.program("act"), user="root")
+    log = task.local / "ran"
+    task.set_config({"command": str(host.program("act")), "args": [f"append={log}", "pause="]})
+    begun = threading.Event()
+
+    def strike() -> None:
+        begun.wait()
+        time.sleep(delay)
+        try:
+            os.kill(ahead, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    killer = threading.Thread(target=strike)
+    killer.start()
+    call = task.start_soon()
+    begun.set()
+    error = call.exception()
+    killer.join()
+    if error is None:
+        task.took(call.result())
+        task.stop()
+        task.destroy()
+    else:
+        assert "ended before it had started the task" in error.details(), error.details()
+    assert not log.exists() or len(log.read_text().splitlines()) == 1
+    assert os.listdir(plugin.state_dir) == []
+    assert cgroups.processes(task.scope) == []
+
+
+def test_one_that_is_stopped_when_it_dies(launch: Launch, host: AgentHost) -> None:
+    """It lives when it is handed the task, and dies before it has read of it: another starts the task."""
+    plugin = launch()
+    ran(host, plugin)
+    ahead = standby(plugin)
+    task = host.task(plugin, host.program("act"), ["out=up", "pause="])
+    with Stopped(ahead):
+        start = task.start_soon()
+        wait_until(lambda: standing_by(plugin) == [ahead] and folder_of(task).exists(), 5, "the request handed over")
+        time.sleep(scaled(0.1))
+        assert not start.done()
+        os.kill(ahead, signal.SIGKILL)
+        task.took(start.result())
+    task.stdout.wait_for("up")
+    assert task.executor_pid != ahead
+    assert any(entry["@level"] == "warn" and entry.get("executor_pid") == ahead for entry in plugin.log)
+    task.stop(signal="SIGTERM")
+    assert task.wait() == ExitResult(143, 15)
+
+
+def test_upgrade(launch: Launch, host: AgentHost, copy: Path) -> None:
+    """The file is replaced while one stands by: the next task runs under the new one."""
+    plugin = launch({"executor_path": str(copy)})
+    ran(host, plugin)
+    ahead = standby(plugin)
+    fresh = copy.with_suffix(".new")
+    shutil.copy(copy, fresh)
+    fresh.rename(copy)
+    task = paused(host, plugin)
+    assert task.executor_pid != ahead
+    assert os.stat(f"/proc/{task.executor_pid}/exe").st_ino == copy.stat().st_ino
+    assert processes.look(ahead) is None
+    task.stop()
+
+
+def test_configuration_ends_it(launch: Launch, host: AgentHost, copy: Path) -> None:
+    plugin = launch()
+    ran(host, plugin)
+    ahead = standby(plugin)
+    scope = host.slice.root / EXECUTORS_SCOPE
+    assert scope.exists()
+    plugin.set_config({**plugin.config, "executor_path": str(copy)})
+    assert processes.look(ahead) is None
+    assert not scope.exists()
+    task = paused(host, plugin)
+    assert os.readlink(f"/proc/{task.executor_pid}/exe") == str(copy)
+    assert os.readlink(f"/proc/{standby(plugin)}/exe") == str(copy)
+    task.stop()
+
+
+def test_configuration_that_is_only_checked_does_not(launch: Launch, host: AgentHost) -> None:
+    plugin = launch()
+    ran(host, plugin)
+    ahead = standby(plugin)
+    plugin.set_config(plugin.config, with_driver=False)
+    assert standing_by(plugin) == [ahead]
+
+
+def test_off(launch: Launch, host: AgentHost) -> None:
+    """standby_executor = false: nothing is spawned ahead, and what was is ended."""
+    plugin = launch()
+    ran(host, plugin)
+    standby(plugin)
+    plugin.set_config({**plugin.config, "standby_executor": False})
+    none_stands_by(plugin)
+    for _ in range(3):
+        ran(host, plugin)
+    time.sleep(scaled(0.1))
+    assert plugin.executors() == []
+    assert not (host.slice.root / EXECUTORS_SCOPE).exists()
+
+
+def test_another_cgroup(launch: Launch, host: AgentHost) -> None:
+    """One that lives where this task's Executor would not is not used."""
+    plugin = launch()
+    ran(host, plugin)
+    ahead = standby(plugin)
+    deeper = host.slice.share / "deeper.slice"
+    deeper.mkdir()
+    task = host.task(plugin, host.program("act"), ["out=up", "pause="])
+    spare, task.scope = task.scope, deeper / "x.scope"
+    task.scope.mkdir()
+    task.request.task.resources.linux_resources.cpuset_cgroup = str(task.scope)
+    try:
+        task.start()
+        task.stdout.wait_for("up")
+        assert task.executor_pid in cgroups.processes(host.slice.share / EXECUTORS_SCOPE)
+        assert processes.look(ahead) is None
+        task.stop()
+        task.destroy()
+    finally:
+        plugin.end()
+        cgroups.remove(task.scope)
+        cgroups.remove(deeper)
+        task.scope = spare
+    assert not (host.slice.share / EXECUTORS_SCOPE).exists()
+
+
+def test_driver_that_is_killed_while_one_stands_by(launch: Launch, host: AgentHost) -> None:
+    """It ends with the Driver, the task's Executor does not; the next Driver has one of its own."""
+    plugin = launch()
+    task = paused(host, plugin)
+    ahead, executor = standby(plugin), task.executor_pid
+    second = successor(launch, plugin)
+    wait_until(lambda: not processes.is_alive(ahead), 5, "the end of what stood by for a dead Driver")
+    assert processes.is_alive(executor)
+    recover(second, task)
+    assert standing_by(second) == []
+    ran(host, second)
+    standby(second)
+    task.stop(signal="SIGTERM")
+    assert task.wait() == ExitResult(143, 15)
+
+
+def test_start_that_fails_in_it(launch: Launch, host: AgentHost) -> None:
+    """The error is the launch's own, as without one, and the next start works."""
+    plugin = launch()
+    ran(host, plugin)
+    standby(plugin)
+    task = host.task(plugin, host.program("act"), ["exit=0"])
+    task.stdout_path.unlink()
+    error = task.start_soon().exception()
+    assert error is not None and str(task.stdout_path) in error.details()
+    ran(host, plugin)
+    standby(plugin)
+
+
+def test_request_larger_than_a_pipe(launch: Launch, host: AgentHost) -> None:
+    plugin = launch()
+    ran(host, plugin)
+    ahead = standby(plugin)
+    value = "x" * 100_000
+    task = host.task(plugin, host.program("act"), ["pause="],
+                     env={"LARGE": value, **{f"MORE_{number}": value for number in range(10)}}).start()
+    assert task.executor_pid == ahead
+    environment = Path(f"/proc/{task.pid}/environ").read_bytes()
+    assert f"LARGE={value}".encode() in environment and f"MORE_9={value}".encode() in environment
+    task.stop()
