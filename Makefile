@@ -3,7 +3,7 @@
 
 PYTHON = PYTHONDONTWRITEBYTECODE=1 .build/venv/bin/python
 
-.PHONY: build run test chaos bench-recovery bench-stats protos lint format clean deps run-deps test-deps
+.PHONY: build run test chaos bench-recovery bench-stats release package protos lint format clean deps run-deps test-deps release-deps
 
 build:
 	@.ci/install-dependencies --check build
@@ -28,6 +28,13 @@ bench-recovery: test-deps build
 bench-stats: test-deps build
 	$(PYTHON) Tests/bench/stats.py
 
+# What is published: archives and a Debian package with their checksums, in .build/release-files.
+release: release-deps
+	.ci/release
+
+package: release
+	.ci/package
+
 # The messages of Protos/ as C, committed in Sources/CMessages.
 protos:
 	.ci/generate-messages
@@ -44,6 +51,9 @@ deps: test-deps
 
 run-deps:
 	@.ci/install-dependencies build run
+
+release-deps:
+	@.ci/install-dependencies build release
 
 # A test run that cannot even begin ends like any other that fails.
 test-deps:

@@ -49,7 +49,10 @@ var targets: [Target] = [
         swiftSettings: strict,
         linkerSettings: [
             .unsafeFlags(grpcArchives),
-            .unsafeFlags(["-static-stdlib", "-Xlinker", "--gc-sections"], .when(configuration: .release)),
+            // Addresses of shared libraries' functions are filled in at start and read-only from then on.
+            .unsafeFlags(
+                ["-static-stdlib", "-Xlinker", "--gc-sections", "-Xlinker", "-z", "-Xlinker", "now"],
+                .when(configuration: .release)),
             .linkedLibrary("stdc++"), .linkedLibrary("m"),
         ]),
     .testTarget(

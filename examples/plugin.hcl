@@ -18,6 +18,9 @@ plugin "nomad-driver-exec2" {
     # Seconds until a running task that no agent has ever claimed is ended; 0 never ends one.
     orphan_grace = 30
 
+    # One Executor is started ahead of the next task, which then starts sooner.
+    standby_executor = true
+
     # Pipes and exit records of the tasks. It should not outlive a reboot.
     state_dir = "/run/nomad-driver-exec2"
   }
