@@ -1931,7 +1931,7 @@ const ProtobufCMessageDescriptor exec2__executor__exited__descriptor =
   (ProtobufCMessageInit) exec2__executor__exited__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor exec2__executor__exit_record__field_descriptors[13] =
+static const ProtobufCFieldDescriptor exec2__executor__exit_record__field_descriptors[15] =
 {
   {
     "task_folder",
@@ -2089,6 +2089,30 @@ static const ProtobufCFieldDescriptor exec2__executor__exit_record__field_descri
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "memory_limit",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__ExitRecord, memory_limit),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "memory_peak",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__ExitRecord, memory_peak),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned exec2__executor__exit_record__field_indices_by_name[] = {
   5,   /* field[5] = ended_at_ns */
@@ -2096,6 +2120,8 @@ static const unsigned exec2__executor__exit_record__field_indices_by_name[] = {
   11,   /* field[11] = exec_program */
   1,   /* field[1] = exit_code */
   9,   /* field[9] = max_rss_kib */
+  13,   /* field[13] = memory_limit */
+  14,   /* field[14] = memory_peak */
   3,   /* field[3] = oom_killed */
   6,   /* field[6] = pid */
   2,   /* field[2] = signal */
@@ -2108,7 +2134,7 @@ static const unsigned exec2__executor__exit_record__field_indices_by_name[] = {
 static const ProtobufCIntRange exec2__executor__exit_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 13 }
+  { 0, 15 }
 };
 const ProtobufCMessageDescriptor exec2__executor__exit_record__descriptor =
 {
@@ -2118,7 +2144,7 @@ const ProtobufCMessageDescriptor exec2__executor__exit_record__descriptor =
   "Exec2__Executor__ExitRecord",
   "exec2.executor",
   sizeof(Exec2__Executor__ExitRecord),
-  13,
+  15,
   exec2__executor__exit_record__field_descriptors,
   exec2__executor__exit_record__field_indices_by_name,
   1,  exec2__executor__exit_record__number_ranges,

@@ -48,6 +48,12 @@ struct CgroupFolder {
     /// How many processes the kernel's OOM killer has ended here, or 0 where no one counts.
     func oomKills() -> UInt64 { value(of: "oom_kill", in: "memory.events") ?? 0 }
 
+    /// The limit of memory in bytes; nil for none.
+    func memoryLimit() -> UInt64? { read("memory.max") { singleNumber(in: $0) } }
+
+    /// The most memory that was used, in bytes; nil before Linux 5.19.
+    func memoryPeak() -> UInt64? { read("memory.peak") { singleNumber(in: $0) } }
+
     /// Whether any process is left in the cgroup or below.
     func isPopulated() -> Bool { value(of: "populated", in: "cgroup.events") == 1 }
 
@@ -55,13 +61,17 @@ struct CgroupFolder {
     func openEvents() -> Int32 { exec2_openat(folder, "cgroup.events", O_RDONLY | O_CLOEXEC, 0) }
 
     private func value(of key: StaticString, in file: UnsafePointer<CChar>) -> UInt64? {
+        read(file) { flatKeyedValue(key, in: $0) }
+    }
+
+    private func read(_ file: UnsafePointer<CChar>, _ value: (UnsafeRawBufferPointer) -> UInt64?) -> UInt64? {
         let number = exec2_openat(folder, file, O_RDONLY | O_CLOEXEC, 0)
         guard number >= 0 else { return nil }
         defer { _ = close(number) }
         return withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 8) { buffer -> UInt64? in
-            let count = retrying { read(number, buffer.baseAddress, buffer.count) }
+            let count = retrying { CLinux.read(number, buffer.baseAddress, buffer.count) }
             guard count > 0 else { return nil }
-            return flatKeyedValue(key, in: UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+            return value(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
         }
     }
 }

@@ -242,7 +242,11 @@ final class Supervision {
 
     /// Records the end, then rings the bell.
     private func finish(survivors: Bool) {
-        if let cgroup { result.oomKilled = cgroup.oomKills() > oomKillsBefore }
+        if let cgroup, cgroup.oomKills() > oomKillsBefore {
+            result.oomKilled = true
+            result.memoryLimit = cgroup.memoryLimit()
+            result.memoryPeak = cgroup.memoryPeak()
+        }
         result.survivors = survivors
         phase = .overdue
         if record.write(result) { channel.send(.exited) }

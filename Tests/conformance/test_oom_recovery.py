@@ -63,6 +63,42 @@ def test_killed_before_the_driver(greedy: Greedy) -> None:
     assert task.wait() == KILLED
 
 
+def test_event_after_recovery_names_limit_and_peak(greedy: Greedy) -> None:
+    """The Executor noted them at the end: the cgroup may be gone when the next Driver tells."""
+    task, recover = greedy("memory=160", "pause=")
+    assert task.wait() == KILLED
+    task.plugin.kill()
+    task.scope.rmdir()
+    plugin = recover()
+    events = plugin.driver.TaskEvents(messages.driver.TaskEventsRequest(), timeout=scaled(30))
+    message = next(event.message for event in events if event.task_id == task.id)
+    assert "limit is 32 MB" in message and "used is 32 MB" in message
+
+
+@pytest.mark.parametrize("recovered", [False, True])
+def test_sigkill_is_no_want_of_memory(greedy: Greedy, recovered: bool) -> None:
+    task, recover = greedy("memory=16", "pause=")
+    if recovered:
+        task.plugin.kill()
+        recover()
+    task.signal("SIGKILL")
+    assert task.wait() == ExitResult(137, 9, oom_killed=False)
+
+
+def test_earlier_kill_in_the_same_cgroup_does_not_count(host: AgentHost, launch: Callable[..., Plugin]) -> None:
+    """The client uses a task's cgroup again when it restarts the task."""
+    plugin = launch({})
+    first = host.task(plugin, host.program("act"), ["memory=160", "exit=0"], memory=32)
+    assert first.run() == KILLED
+    first.destroy()
+    second = host.task(plugin, host.program("act"), ["out=up", "pause="], memory=32)
+    second.request.task.resources.linux_resources.cpuset_cgroup = str(first.scope)
+    second.start()
+    second.stdout.wait_for("up")
+    second.signal("SIGKILL")
+    assert second.wait() == ExitResult(137, 9, oom_killed=False)
+
+
 def test_memory_limit_alone_is_no_kill(greedy: Greedy) -> None:
     task, recover = greedy("block=10", "await=10", "exit=3")
     task.plugin.kill()

@@ -394,10 +394,16 @@ struct  Exec2__Executor__ExitRecord
    * Processes were left that even SIGKILL had not ended when this was written.
    */
   protobuf_c_boolean survivors;
+  /*
+   * Where the kernel has killed for memory: memory.max and memory.peak of the cgroup in bytes; 0 where
+   * there is no limit, or the kernel does not tell.
+   */
+  uint64_t memory_limit;
+  uint64_t memory_peak;
 };
 #define EXEC2__EXECUTOR__EXIT_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__exit_record__descriptor) \
-    , (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (char *)protobuf_c_empty_string, 0 }
+    , (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0 }
 
 
 /*

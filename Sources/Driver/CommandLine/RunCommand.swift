@@ -116,6 +116,7 @@ struct RunCommand: Sendable {
             var specification = try planning.specification(for: request, options: command, user: user)
             specification.unveil += options.unveil.map { .init(rule: $0, origin: "option --unveil") }
             if let folder = options.workDir { specification.workDir = folder }
+            specification.cgroupWrites.compactMap { TaskEvent.message(raised: $0) }.forEach(Console.complain)
             return specification
         } catch {
             throw Failure(error.text)

@@ -15,13 +15,16 @@ struct TaskEvent: Equatable, Sendable {
 
 extension TaskEvent {
     /// What is worth telling of a task's end; nil for an ordinary one.
-    /// - Parameter memory: The limit and the greatest use of its cgroup in bytes, as far as known.
+    /// - Parameter memory: The limit and the greatest use of its cgroup in bytes, as far as known; for a
+    ///   record of an Executor that did not note them.
     static func message(about end: TaskEnd, memory: (limit: UInt64?, peak: UInt64?)) -> String? {
         switch end {
         case .lost(let reason, _): return reason
         case .recorded(let record):
             if let error = record.execError { return execution(error, record.execProgram, record.exitCode) }
-            if record.oomKilled { return outOfMemory(memory.limit, memory.peak) }
+            if record.oomKilled {
+                return outOfMemory(record.memoryLimit ?? memory.limit, record.memoryPeak ?? memory.peak)
+            }
             return end.error
         }
     }
@@ -37,6 +40,14 @@ extension TaskEvent {
         if let limit { text += "; the limit is \(megabytes(limit)) MB (memory.max)" }
         if let peak { text += ", the most that was used is \(megabytes(peak)) MB" }
         return text
+    }
+
+    /// A limit that was raised to the least that the kernel takes.
+    static func message(raised limit: CgroupWrite) -> String? {
+        guard let asked = limit.raisedFrom else { return nil }
+        return
+            "the limit \(limit.file) was raised to the least that the kernel takes: asked for was \(asked), given is "
+            + limit.value
     }
 
     private static func megabytes(_ bytes: UInt64) -> UInt64 { (bytes + (1 << 19)) >> 20 }

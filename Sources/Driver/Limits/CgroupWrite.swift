@@ -5,4 +5,6 @@ struct CgroupWrite: Equatable, Sendable {
     let value: String
     /// Whether the file may be missing, and the write is then left out. An error of any other kind counts.
     var mayBeMissing = false
+    /// What was asked for, in the form of `value`, where the kernel takes no limit that low.
+    var raisedFrom: String?
 }

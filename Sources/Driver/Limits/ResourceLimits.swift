@@ -1,3 +1,5 @@
+import Glibc
+
 /// The limits of a task as the values of its cgroup's files (the kernel's cgroup-v2 documentation).
 enum ResourceLimits {
     /// The writes for `requested`, in the order in which they are to be made.
@@ -38,7 +40,7 @@ enum ResourceLimits {
             if overflow || quota > quotas.upperBound {
                 throw .tooLarge(resource: "cpu", value: Int64(clamping: megahertz), unit: "MHz")
             }
-            writes.append(CgroupWrite(file: "cpu.max", value: "\(quota) \(cpuPeriod)"))
+            writes.append(cpuMax(quota, cpuPeriod, asked: product / megahertzPerCore))
         } else if givenQuota != 0 {
             let period = givenPeriod != 0 ? givenPeriod : cpuPeriod
             guard periods.contains(period) else {
@@ -52,24 +54,34 @@ enum ResourceLimits {
                     resource: "linux_resources.cpu_quota", value: Int64(clamping: givenQuota),
                     unit: "microseconds")
             }
-            writes.append(CgroupWrite(file: "cpu.max", value: "\(quota) \(period)"))
+            writes.append(cpuMax(quota, period, asked: givenQuota))
         } else if megahertz != 0 {
             throw .unknownCoreSpeed(megahertz: Int64(clamping: megahertz))
         }
         return writes
     }
 
+    private static func cpuMax(_ quota: UInt64, _ period: UInt64, asked: UInt64) -> CgroupWrite {
+        CgroupWrite(
+            file: "cpu.max", value: "\(quota) \(period)", raisedFrom: asked < quota ? "\(asked) \(period)" : nil)
+    }
+
+    /// The kernel counts memory in pages, and rounds a limit down to whole ones.
+    private static let pageSize = UInt64(max(1, sysconf(Int32(_SC_PAGESIZE))))
+
     private static func memory(_ requested: RequestedResources) throws(ResourceLimitError) -> [CgroupWrite] {
         let direct = try bytes(ofMB: notNegative(requested.memoryMB, "memory"), "memory")
         let fallback = try notNegative(requested.linux.memoryLimitBytes, "linux_resources.memory_limit_bytes")
-        let memory = direct != 0 ? direct : fallback
+        let asked = direct != 0 ? direct : fallback
+        let memory = asked == 0 ? 0 : max(asked, pageSize)
+        let raisedFrom = asked < memory ? "\(asked)" : nil
 
         let noSwap = CgroupWrite(file: "memory.swap.max", value: "0", mayBeMissing: true)
         switch requested.memoryMaxMB {
         case 0 where memory == 0, -1 where memory == 0:
             return []
         case 0:
-            return [noSwap, CgroupWrite(file: "memory.max", value: "\(memory)")]
+            return [noSwap, CgroupWrite(file: "memory.max", value: "\(memory)", raisedFrom: raisedFrom)]
         case -1:
             return [
                 noSwap, CgroupWrite(file: "memory.low", value: "\(memory)"),

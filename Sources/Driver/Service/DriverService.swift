@@ -123,7 +123,8 @@ struct DriverService: Sendable {
     }
 
     private func sendEvents(to responses: RPCResponseStream) async throws(RPCStatus) {
-        try await table.events.stream { (event) throws(RPCStatus) in
+        try await table.events.stream { (event, dropped) throws(RPCStatus) in
+            if dropped > 0 { log.warn("dropped task events that no agent has taken", ["count": dropped]) }
             try await responses.send(
                 Wire.DriverTaskEvent.encoded { message, arena in
                     message.task_id = arena.string(event.taskID)
@@ -131,6 +132,10 @@ struct DriverService: Sendable {
                     message.task_name = arena.string(event.taskName)
                     message.timestamp = arena.timestamp(event.time)
                     message.message = arena.string(event.message)
+                    if dropped > 0 {
+                        (message.n_annotations, message.annotations) = arena.stringMap(
+                            Wire.DriverTaskEventAnnotationsEntry.self, ["events_dropped_before": String(dropped)])
+                    }
                 })
         }
     }

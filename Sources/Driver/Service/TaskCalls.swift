@@ -50,9 +50,15 @@ extension DriverService {
         let search = ExecutorSearch(
             ExecutorSearch.candidates(
                 configured: settings.configuration.executorPath, driver: ExecutorSearch.driverPath()))
-        return try await table.start(
+        let task = try await table.start(
             id: request.id, name: request.name, specification, stateFolder: settings.configuration.stateFolder,
             executor: search, standby: settings.configuration.standbyExecutor)
+        for message in specification.cgroupWrites.compactMap({ TaskEvent.message(raised: $0) }) {
+            log.warn("raised a limit of a task", ["task_id": task.id, "reason": message])
+            task.tell(message)
+        }
+        table.watchLogs(of: task, recovered: false)
+        return task
     }
 
     // MARK: Recover

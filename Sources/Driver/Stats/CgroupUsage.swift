@@ -33,17 +33,10 @@ struct CgroupUsage: Equatable, Sendable {
         kernel = flatKeyedValue("kernel", in: content)
     }
 
-    /// The number of a file that holds one and nothing else; nil for anything else, such as `max`.
-    static func number(in content: UnsafeRawBufferPointer) -> UInt64? {
-        var index = 0
-        guard let value = KernelText.number(in: content, at: &index) else { return nil }
-        return index == content.count || content[index] == UInt8(ascii: "\n") ? value : nil
-    }
-
     /// memory.max, nil where there is no limit, and memory.peak (Linux 5.19), both in bytes.
     static func memoryLimitAndPeak(of path: String) -> (limit: UInt64?, peak: UInt64?) {
         func value(_ file: String) -> UInt64? {
-            (try? HostFile.read(path + "/" + file))?.withUnsafeBytes { number(in: $0) }
+            (try? HostFile.read(path + "/" + file))?.withUnsafeBytes { singleNumber(in: $0) }
         }
         return (value("memory.max"), value("memory.peak"))
     }
@@ -72,9 +65,9 @@ struct CgroupFiles: ~Copyable, Sendable {
         var usage = CgroupUsage()
         usage.readCPU(cpu.read(into: buffer))
         usage.readMemory(memoryDetails.read(into: buffer))
-        usage.memory = CgroupUsage.number(in: memory.read(into: buffer))
-        usage.memoryPeak = CgroupUsage.number(in: memoryPeak.read(into: buffer))
-        usage.swap = CgroupUsage.number(in: swap.read(into: buffer))
+        usage.memory = singleNumber(in: memory.read(into: buffer))
+        usage.memoryPeak = singleNumber(in: memoryPeak.read(into: buffer))
+        usage.swap = singleNumber(in: swap.read(into: buffer))
         return usage
     }
 
@@ -82,7 +75,7 @@ struct CgroupFiles: ~Copyable, Sendable {
     func forEachProcess(_ buffer: UnsafeMutableRawBufferPointer, _ visit: (Int32) -> Void) {
         let content = processes.read(into: buffer, atOnce: false)
         var index = 0
-        while let pid = KernelText.number(in: content, at: &index), index < content.count {
+        while let pid = decimalNumber(in: content, at: &index), index < content.count {
             visit(Int32(clamping: pid))
             index += 1
         }

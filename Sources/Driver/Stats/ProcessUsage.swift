@@ -29,7 +29,7 @@ struct ProcessUsage: Equatable, Sendable {
                 index += 1
                 field += 1
             }
-            guard index < stat.count, let value = KernelText.number(in: stat, at: &index) else { return nil }
+            guard index < stat.count, let value = decimalNumber(in: stat, at: &index) else { return nil }
             values[position] = value
         }
         // A process cannot have been so busy or so large; its text could say so.

@@ -63,19 +63,3 @@ struct SampledFile: ~Copyable, Sendable {
         return UnsafeRawBufferPointer(rebasing: buffer[..<length])
     }
 }
-
-/// Decimal numbers in the kernel's text.
-enum KernelText {
-    /// The number that begins at `index`, which then stands behind it; nil where none does.
-    static func number(in content: UnsafeRawBufferPointer, at index: inout Int) -> UInt64? {
-        var value: UInt64?
-        while index < content.count, case let digit = content[index] &- UInt8(ascii: "0"), digit <= 9 {
-            let (product, overflow) = (value ?? 0).multipliedReportingOverflow(by: 10)
-            let (sum, carry) = product.addingReportingOverflow(UInt64(digit))
-            if overflow || carry { return nil }
-            value = sum
-            index += 1
-        }
-        return value
-    }
-}

@@ -158,6 +158,12 @@ final class SupervisedTask: Sendable {
         return true
     }
 
+    /// Tells the host something about the task that is out of the ordinary.
+    func tell(_ message: String) {
+        events.publish(
+            TaskEvent(taskID: id, taskName: name, time: Int64(bitPattern: exec2_realtime()), message: message))
+    }
+
     /// Takes the end from the exit record, if it is there.
     func readRecord() {
         do throws(RecordError) {

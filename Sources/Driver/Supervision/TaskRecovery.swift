@@ -139,6 +139,7 @@ extension TaskTable {
         // It may have ended before the watch began, its bell unheard. A damaged record says nothing as
         // long as the Executor lives: the task may still run.
         if task.executorGone.current == nil { task.takeRecord() }
+        watchLogs(of: task, recovered: true)
         log.info("recovered a running task", ["task_id": id, "executor_pid": pid])
         return task
     }

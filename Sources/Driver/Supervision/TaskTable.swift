@@ -21,12 +21,14 @@ final class TaskTable: Sendable {
     let executorCgroup = ExecutorCgroup()
     private let standby: StandbyExecutor
     let events = TaskEventQueue()
+    private let logReaders: LogReaders
     let log: Logger
 
     init(reactor: Reactor, log: Logger) {
         self.reactor = reactor
         self.log = log
         standby = StandbyExecutor(reactor: reactor, log: log)
+        logReaders = LogReaders(reactor: reactor, log: log)
     }
 
     /// The task of an id.
@@ -50,6 +52,23 @@ final class TaskTable: Sendable {
                 guard case .known(let task) = entry else { return nil }
                 return task
             }
+        }
+    }
+
+    /// Tells the host, as long as the task runs, when its logs have lost their reader.
+    /// - Parameter recovered: An earlier Driver started the task: the reader may have left before.
+    func watchLogs(of task: SupervisedTask, recovered: Bool) {
+        guard task.ended.current == nil else { return }
+        Task {
+            let watches = logReaders.watch(
+                executor: task.executorPid, stateFolder: task.folder.path, mayBeGone: recovered
+            ) { [weak task, log] message in
+                guard let task, task.ended.current == nil else { return }
+                log.warn("a task's logs are not read", ["task_id": task.id, "reason": message])
+                task.tell(message)
+            }
+            _ = await task.ended.wait()
+            logReaders.forget(watches)
         }
     }
 

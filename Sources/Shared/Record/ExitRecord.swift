@@ -29,12 +29,16 @@ public struct ExitRecord: Sendable {
     public var execProgram: String
     /// Processes were left that SIGKILL had not ended when the record was written.
     public var survivors: Bool
+    /// Where the kernel has killed for memory: the limit of the task's cgroup in bytes, as far as known.
+    public var memoryLimit: UInt64?
+    /// As `memoryLimit`: the most that was used.
+    public var memoryPeak: UInt64?
 
     /// Every fact of a task's end; what is not given did not happen.
     public init(
         taskFolder: String, exitCode: Int32, signal: Int32, oomKilled: Bool, startedAt: Int64, endedAt: Int64,
         pid: Int32, userTime: Int64 = 0, systemTime: Int64 = 0, maxRSS: Int64 = 0, execError: Errno? = nil,
-        execProgram: String = "", survivors: Bool = false
+        execProgram: String = "", survivors: Bool = false, memoryLimit: UInt64? = nil, memoryPeak: UInt64? = nil
     ) {
         self.taskFolder = taskFolder
         self.exitCode = exitCode
@@ -49,6 +53,8 @@ public struct ExitRecord: Sendable {
         self.execError = execError
         self.execProgram = execProgram
         self.survivors = survivors
+        self.memoryLimit = memoryLimit
+        self.memoryPeak = memoryPeak
     }
 }
 
@@ -105,6 +111,8 @@ extension ExitRecord {
         message.max_rss_kib = maxRSS
         message.exec_error = execError?.rawValue ?? 0
         message.survivors = survivors ? 1 : 0
+        message.memory_limit = memoryLimit ?? 0
+        message.memory_peak = memoryPeak ?? 0
         return withCopiedCString(of: taskFolder, limit: Self.greatestText) { folder in
             withCopiedCString(of: execProgram, limit: Self.greatestText) { program in
                 message.task_folder = folder
@@ -161,6 +169,8 @@ extension ExitRecord {
             maxRSS: message.pointee.max_rss_kib,
             execError: error == 0 ? nil : Errno(rawValue: error),
             execProgram: String(cString: message.pointee.exec_program),
-            survivors: message.pointee.survivors != 0)
+            survivors: message.pointee.survivors != 0,
+            memoryLimit: message.pointee.memory_limit == 0 ? nil : message.pointee.memory_limit,
+            memoryPeak: message.pointee.memory_peak == 0 ? nil : message.pointee.memory_peak)
     }
 }

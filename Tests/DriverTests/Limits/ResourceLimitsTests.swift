@@ -17,6 +17,20 @@ import Testing
         (500, 2400, "20833 100000"), (1, UInt64.max, "1000 100000"),
     ]
 
+    /// What was asked for is kept, to be told.
+    @Test func whatIsRaisedSaysSo() throws {
+        func raised(_ resources: RequestedResources, speed: UInt64? = 2000) throws -> [String: String] {
+            let writes = try ResourceLimits.writes(for: resources, megahertzPerCore: speed)
+            return Dictionary(
+                uniqueKeysWithValues: writes.compactMap { limit in limit.raisedFrom.map { (limit.file, $0) } })
+        }
+        #expect(try raised(.init(cpuShares: 5)) == ["cpu.max": "250 100000"])
+        #expect(try raised(.init(cpuShares: 20, memoryMB: 1)) == [:])
+        #expect(try raised(.init(linux: .init(cpuPeriod: 5000, cpuQuota: 999)), speed: nil) == ["cpu.max": "999 5000"])
+        #expect(try raised(.init(linux: .init(memoryLimitBytes: 100))) == ["memory.max": "100"])
+        #expect(try raised(.init(linux: .init(memoryLimitBytes: 1 << 20))) == [:])
+    }
+
     @Test(arguments: cpu)
     func quotaIsTheTasksPartOfACore(cpu: Int64, speed: UInt64, expected: String) throws {
         let writes = try ResourceLimits.writes(for: .init(cpuShares: cpu), megahertzPerCore: speed)

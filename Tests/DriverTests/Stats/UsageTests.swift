@@ -1,3 +1,4 @@
+import Shared
 import Testing
 
 @testable import Driver
@@ -8,7 +9,7 @@ import Testing
     }
 
     private static func number(_ text: String) -> UInt64? {
-        Array(text.utf8).withUnsafeBytes { CgroupUsage.number(in: $0) }
+        Array(text.utf8).withUnsafeBytes { singleNumber(in: $0) }
     }
 
     private static func usage(cpu: String = "", memory: String = "") -> CgroupUsage {
