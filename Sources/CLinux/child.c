@@ -193,7 +193,8 @@ static long perform(const struct exec2_step *step) {
     case EXEC2_STEP_USER_ID: return CALL3(SYS_setresuid, step->number, step->number, step->number);
     case EXEC2_STEP_CAPABILITIES: return set_capabilities(step->number);
     case EXEC2_STEP_NO_NEW_PRIVS: return CALL5(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    case EXEC2_STEP_WORK_DIR: return CALL1(SYS_chdir, step->path);
+    case EXEC2_STEP_WORK_DIR:
+        return step->text ? exec2_child_enter_beneath(step->path, step->text) : CALL1(SYS_chdir, step->path);
     case EXEC2_STEP_DESCRIPTOR: {
         long result = CALL3(SYS_dup3, step->fd, step->number, 0);
         return result < 0 ? result : 0;
@@ -206,6 +207,8 @@ static long perform(const struct exec2_step *step) {
         uint64_t limit[2] = {step->soft, step->hard};
         return CALL4(SYS_prlimit64, 0, step->number, limit, 0);
     }
+    case EXEC2_STEP_GENERATED_FILE: return exec2_child_generated_file(step->fd, step->path);
+    case EXEC2_STEP_MOUNT: return exec2_child_mount(step);
     case EXEC2_STEP_UMASK:
         CALL1(SYS_umask, step->number);
         return 0;

@@ -1,22 +1,39 @@
 #define _GNU_SOURCE
 #include "child_mounts.h"
+#include "mounts.h"
 #include "raw_calls.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 
-// Makes the folder `inside` below `root` read-only in this mount namespace. `root` is the agent's and
-// may be reached through symlinks; below it tasks can write, so no symlink is followed there, and all
-// goes by descriptor: a folder swapped in between is not followed either.
-long exec2_child_read_only(const char *root, const char *inside) {
-    long base = CALL4(SYS_openat, AT_FDCWD, root, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-    if (base < 0) return base;
+static long open_folder(const char *path) {
+    return CALL4(SYS_openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+}
+
+// Below `folder` and through no symlink: where tasks can write, one could lead anywhere.
+static long open_below(long folder, const char *path, int flags) {
     struct open_how how = {
-        .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+        .flags = (uint64_t)(unsigned)(O_PATH | O_CLOEXEC | flags),
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
     };
-    long target = CALL4(SYS_openat2, base, inside, &how, sizeof how);
+    return CALL4(SYS_openat2, folder, path, &how, sizeof how);
+}
+
+static long attach(long tree, long target) {
+    return CALL5(SYS_move_mount, tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+// `root` is the agent's and may be reached through symlinks; below it tasks can write, so no symlink is
+// followed there, and all goes by descriptor: a folder swapped in between is not followed either.
+long exec2_child_read_only(const char *root, const char *inside) {
+    long base = open_folder(root);
+    if (base < 0) return base;
+    long target = open_below(base, inside, O_DIRECTORY);
     CALL1(SYS_close, base);
     if (target < 0) return target;
     long tree = CALL3(SYS_open_tree, target, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
@@ -24,10 +41,106 @@ long exec2_child_read_only(const char *root, const char *inside) {
     if (tree >= 0) {
         struct mount_attr attributes = {.attr_set = MOUNT_ATTR_RDONLY};
         result = CALL5(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes);
-        if (result == 0)
-            result = CALL5(SYS_move_mount, tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+        if (result == 0) result = attach(tree, target);
         CALL1(SYS_close, tree);
     }
     CALL1(SYS_close, target);
+    return result;
+}
+
+// A file can be cloned out of an attached file system only (before Linux 6.15). So the file system stands in
+// the place of /proc for a moment, where nobody but this process can see it.
+static long clone_file(int file_system) {
+    long result =
+        CALL5(SYS_move_mount, file_system, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS);
+    if (result < 0) return result;
+    long tree = CALL3(SYS_open_tree, file_system, EXEC2_MEMORY_FILE, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    result = CALL2(SYS_umount2, "/proc", MNT_DETACH);
+    if (result == 0 || tree < 0) return tree;
+    CALL1(SYS_close, tree);
+    return result;
+}
+
+long exec2_child_generated_file(int file_system, const char *path) {
+    long tree = clone_file(file_system);
+    if (tree < 0) return tree;
+    struct mount_attr attributes = {
+        .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+    };
+    long result = CALL5(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes);
+    if (result == 0)
+        result = CALL5(SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS);
+    CALL1(SYS_close, tree);
+    return result;
+}
+
+// Makes one part of a path as the task's user: what root would make wherever it was led, he may not.
+static long make_part(const struct exec2_step *step, long folder, const char *name, int is_folder) {
+    CALL1(SYS_setfsgid, step->group);
+    CALL1(SYS_setfsuid, step->user);
+    long result = is_folder ? CALL3(SYS_mkdirat, folder, name, 0755)
+                            : CALL4(SYS_mknodat, folder, name, S_IFREG | 0644, 0);
+    CALL1(SYS_setfsuid, 0);
+    CALL1(SYS_setfsgid, 0);
+    return result == -EEXIST ? 0 : result;
+}
+
+// Opens the destination part by part, making what is missing. Whatever happens to the names meanwhile, each
+// part is opened below the one before and is no symlink.
+static long open_or_make(const struct exec2_step *step, long folder) {
+    const char *rest = step->text;
+    char name[NAME_MAX + 1];
+    for (;;) {
+        size_t length = 0;
+        for (; rest[length] && rest[length] != '/'; length++) {
+            if (length == NAME_MAX) return -ENAMETOOLONG;
+            name[length] = rest[length];
+        }
+        name[length] = 0;
+        int is_last = rest[length] == 0;
+        int is_folder = !is_last || step->number & EXEC2_MOUNT_FOLDER;
+        long part = open_below(folder, name, is_folder ? O_DIRECTORY : 0);
+        if (part == -ENOENT) {
+            part = make_part(step, folder, name, is_folder);
+            if (part == 0) part = open_below(folder, name, is_folder ? O_DIRECTORY : 0);
+        }
+        CALL1(SYS_close, folder);
+        if (part < 0 || is_last) return part;
+        folder = part;
+        rest += length + 1;
+    }
+}
+
+long exec2_child_mount(const struct exec2_step *step) {
+    long base = open_folder(step->path);
+    if (base < 0) return base;
+    long target;
+    if (step->number & EXEC2_MOUNT_MAKE) {
+        target = open_or_make(step, base);
+    } else {
+        target = open_below(base, step->text, step->number & EXEC2_MOUNT_FOLDER ? O_DIRECTORY : 0);
+        CALL1(SYS_close, base);
+    }
+    if (target < 0) return target;
+    struct stat facts;
+    long result = CALL2(SYS_fstat, target, &facts);
+    if (result == 0 && S_ISDIR(facts.st_mode) && !(step->number & EXEC2_MOUNT_FOLDER)) result = -EISDIR;
+    if (result == 0) result = attach(step->fd, target);
+    CALL1(SYS_close, target);
+    return result;
+}
+
+long exec2_child_enter_beneath(const char *root, const char *inside) {
+    long base = open_folder(root);
+    if (base < 0) return base;
+    struct open_how how = {
+        .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+    };
+    long folder = CALL4(SYS_openat2, base, inside, &how, sizeof how);
+    CALL1(SYS_close, base);
+    if (folder < 0) return folder;
+    long result = CALL1(SYS_fchdir, folder);
+    CALL1(SYS_close, folder);
     return result;
 }

@@ -142,6 +142,96 @@ void   exec2__executor__read_only_folder__free_unpacked
   assert(message->base.descriptor == &exec2__executor__read_only_folder__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   exec2__executor__generated_file__init
+                     (Exec2__Executor__GeneratedFile         *message)
+{
+  static const Exec2__Executor__GeneratedFile init_value = EXEC2__EXECUTOR__GENERATED_FILE__INIT;
+  *message = init_value;
+}
+size_t exec2__executor__generated_file__get_packed_size
+                     (const Exec2__Executor__GeneratedFile *message)
+{
+  assert(message->base.descriptor == &exec2__executor__generated_file__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t exec2__executor__generated_file__pack
+                     (const Exec2__Executor__GeneratedFile *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &exec2__executor__generated_file__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t exec2__executor__generated_file__pack_to_buffer
+                     (const Exec2__Executor__GeneratedFile *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &exec2__executor__generated_file__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Exec2__Executor__GeneratedFile *
+       exec2__executor__generated_file__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Exec2__Executor__GeneratedFile *)
+     protobuf_c_message_unpack (&exec2__executor__generated_file__descriptor,
+                                allocator, len, data);
+}
+void   exec2__executor__generated_file__free_unpacked
+                     (Exec2__Executor__GeneratedFile *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &exec2__executor__generated_file__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   exec2__executor__mount__init
+                     (Exec2__Executor__Mount         *message)
+{
+  static const Exec2__Executor__Mount init_value = EXEC2__EXECUTOR__MOUNT__INIT;
+  *message = init_value;
+}
+size_t exec2__executor__mount__get_packed_size
+                     (const Exec2__Executor__Mount *message)
+{
+  assert(message->base.descriptor == &exec2__executor__mount__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t exec2__executor__mount__pack
+                     (const Exec2__Executor__Mount *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &exec2__executor__mount__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t exec2__executor__mount__pack_to_buffer
+                     (const Exec2__Executor__Mount *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &exec2__executor__mount__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Exec2__Executor__Mount *
+       exec2__executor__mount__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Exec2__Executor__Mount *)
+     protobuf_c_message_unpack (&exec2__executor__mount__descriptor,
+                                allocator, len, data);
+}
+void   exec2__executor__mount__free_unpacked
+                     (Exec2__Executor__Mount *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &exec2__executor__mount__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   exec2__executor__cgroup_write__init
                      (Exec2__Executor__CgroupWrite         *message)
 {
@@ -772,7 +862,7 @@ void   exec2__executor__handle_state__free_unpacked
   assert(message->base.descriptor == &exec2__executor__handle_state__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_descriptors[25] =
+static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_descriptors[28] =
 {
   {
     "protocol",
@@ -901,6 +991,18 @@ static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_des
     PROTOBUF_C_TYPE_STRING,
     0,   /* quantifier_offset */
     offsetof(Exec2__Executor__LaunchRequest, work_dir),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "work_dir_root",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__LaunchRequest, work_dir_root),
     NULL,
     &protobuf_c_empty_string,
     0,             /* flags */
@@ -1074,43 +1176,71 @@ static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_des
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "generated_files",
+    60,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Exec2__Executor__LaunchRequest, n_generated_files),
+    offsetof(Exec2__Executor__LaunchRequest, generated_files),
+    &exec2__executor__generated_file__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "mounts",
+    61,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Exec2__Executor__LaunchRequest, n_mounts),
+    offsetof(Exec2__Executor__LaunchRequest, mounts),
+    &exec2__executor__mount__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned exec2__executor__launch_request__field_indices_by_name[] = {
   8,   /* field[8] = arguments */
   5,   /* field[5] = boot_id */
-  17,   /* field[17] = capabilities */
-  23,   /* field[23] = cgroup */
-  24,   /* field[24] = cgroup_writes */
+  18,   /* field[18] = capabilities */
+  24,   /* field[24] = cgroup */
+  25,   /* field[25] = cgroup_writes */
   9,   /* field[9] = environment */
-  15,   /* field[15] = group_id */
-  16,   /* field[16] = groups */
-  13,   /* field[13] = log_root */
-  21,   /* field[21] = network_namespace */
-  18,   /* field[18] = oom_score_adj */
+  26,   /* field[26] = generated_files */
+  16,   /* field[16] = group_id */
+  17,   /* field[17] = groups */
+  14,   /* field[14] = log_root */
+  27,   /* field[27] = mounts */
+  22,   /* field[22] = network_namespace */
+  19,   /* field[19] = oom_score_adj */
   7,   /* field[7] = programs */
   0,   /* field[0] = protocol */
-  20,   /* field[20] = read_only */
-  22,   /* field[22] = scope_abstract_sockets */
+  21,   /* field[21] = read_only */
+  23,   /* field[23] = scope_abstract_sockets */
   1,   /* field[1] = session */
   6,   /* field[6] = state_dir */
   2,   /* field[2] = state_folder */
-  12,   /* field[12] = stderr_path */
-  11,   /* field[11] = stdout_path */
+  13,   /* field[13] = stderr_path */
+  12,   /* field[12] = stdout_path */
   3,   /* field[3] = task_id */
   4,   /* field[4] = task_name */
-  19,   /* field[19] = unveil */
-  14,   /* field[14] = user_id */
+  20,   /* field[20] = unveil */
+  15,   /* field[15] = user_id */
   10,   /* field[10] = work_dir */
+  11,   /* field[11] = work_dir_root */
 };
-static const ProtobufCIntRange exec2__executor__launch_request__number_ranges[6 + 1] =
+static const ProtobufCIntRange exec2__executor__launch_request__number_ranges[7 + 1] =
 {
   { 1, 0 },
   { 10, 7 },
-  { 20, 11 },
-  { 30, 14 },
-  { 40, 19 },
-  { 50, 23 },
-  { 0, 25 }
+  { 20, 12 },
+  { 30, 15 },
+  { 40, 20 },
+  { 50, 24 },
+  { 60, 26 },
+  { 0, 28 }
 };
 const ProtobufCMessageDescriptor exec2__executor__launch_request__descriptor =
 {
@@ -1120,14 +1250,14 @@ const ProtobufCMessageDescriptor exec2__executor__launch_request__descriptor =
   "Exec2__Executor__LaunchRequest",
   "exec2.executor",
   sizeof(Exec2__Executor__LaunchRequest),
-  25,
+  28,
   exec2__executor__launch_request__field_descriptors,
   exec2__executor__launch_request__field_indices_by_name,
-  6,  exec2__executor__launch_request__number_ranges,
+  7,  exec2__executor__launch_request__number_ranges,
   (ProtobufCMessageInit) exec2__executor__launch_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor exec2__executor__unveil_path__field_descriptors[4] =
+static const ProtobufCFieldDescriptor exec2__executor__unveil_path__field_descriptors[5] =
 {
   {
     "path",
@@ -1177,8 +1307,21 @@ static const ProtobufCFieldDescriptor exec2__executor__unveil_path__field_descri
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "after_mounts",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__UnveilPath, after_mounts),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned exec2__executor__unveil_path__field_indices_by_name[] = {
+  4,   /* field[4] = after_mounts */
   1,   /* field[1] = modes */
   3,   /* field[3] = no_symlink */
   2,   /* field[2] = optional */
@@ -1187,7 +1330,7 @@ static const unsigned exec2__executor__unveil_path__field_indices_by_name[] = {
 static const ProtobufCIntRange exec2__executor__unveil_path__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor exec2__executor__unveil_path__descriptor =
 {
@@ -1197,7 +1340,7 @@ const ProtobufCMessageDescriptor exec2__executor__unveil_path__descriptor =
   "Exec2__Executor__UnveilPath",
   "exec2.executor",
   sizeof(Exec2__Executor__UnveilPath),
-  4,
+  5,
   exec2__executor__unveil_path__field_descriptors,
   exec2__executor__unveil_path__field_indices_by_name,
   1,  exec2__executor__unveil_path__number_ranges,
@@ -1253,6 +1396,199 @@ const ProtobufCMessageDescriptor exec2__executor__read_only_folder__descriptor =
   exec2__executor__read_only_folder__field_indices_by_name,
   1,  exec2__executor__read_only_folder__number_ranges,
   (ProtobufCMessageInit) exec2__executor__read_only_folder__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor exec2__executor__generated_file__field_descriptors[2] =
+{
+  {
+    "path",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__GeneratedFile, path),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "content",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__GeneratedFile, content),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned exec2__executor__generated_file__field_indices_by_name[] = {
+  1,   /* field[1] = content */
+  0,   /* field[0] = path */
+};
+static const ProtobufCIntRange exec2__executor__generated_file__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor exec2__executor__generated_file__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "exec2.executor.GeneratedFile",
+  "GeneratedFile",
+  "Exec2__Executor__GeneratedFile",
+  "exec2.executor",
+  sizeof(Exec2__Executor__GeneratedFile),
+  2,
+  exec2__executor__generated_file__field_descriptors,
+  exec2__executor__generated_file__field_indices_by_name,
+  1,  exec2__executor__generated_file__number_ranges,
+  (ProtobufCMessageInit) exec2__executor__generated_file__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor exec2__executor__mount__field_descriptors[9] =
+{
+  {
+    "source",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__Mount, source),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "root",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__Mount, root),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "inside",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__Mount, inside),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "make",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__Mount, make),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "read_only",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__Mount, read_only),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "no_exec",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__Mount, no_exec),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "follow_host",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__Mount, follow_host),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "modes",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__Mount, modes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "device",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__Mount, device),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned exec2__executor__mount__field_indices_by_name[] = {
+  8,   /* field[8] = device */
+  6,   /* field[6] = follow_host */
+  2,   /* field[2] = inside */
+  3,   /* field[3] = make */
+  7,   /* field[7] = modes */
+  5,   /* field[5] = no_exec */
+  4,   /* field[4] = read_only */
+  1,   /* field[1] = root */
+  0,   /* field[0] = source */
+};
+static const ProtobufCIntRange exec2__executor__mount__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 9 }
+};
+const ProtobufCMessageDescriptor exec2__executor__mount__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "exec2.executor.Mount",
+  "Mount",
+  "Exec2__Executor__Mount",
+  "exec2.executor",
+  sizeof(Exec2__Executor__Mount),
+  9,
+  exec2__executor__mount__field_descriptors,
+  exec2__executor__mount__field_indices_by_name,
+  1,  exec2__executor__mount__number_ranges,
+  (ProtobufCMessageInit) exec2__executor__mount__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor exec2__executor__cgroup_write__field_descriptors[3] =

@@ -7,17 +7,22 @@ struct LaunchPlan {
     private var steps: [exec2_step] = []
     private let request: LaunchRequest.Message
 
-    init(_ request: LaunchRequest.Message, ruleset: Ruleset, network: Int32, stdout: LogStream, stderr: LogStream) {
+    init(
+        _ request: LaunchRequest.Message, ruleset: Ruleset, mounts: TaskMounts, network: Int32, stdout: LogStream,
+        stderr: LogStream
+    ) {
         self.request = request
         add(EXEC2_STEP_SESSION)
         if network >= 0 { add(EXEC2_STEP_NETWORK, descriptor: network, path: request.network_namespace) }
-        addMounts()
+        addMounts(mounts)
         add(EXEC2_STEP_DESCRIPTOR, descriptor: stdout.forTask, number: UInt64(STDOUT_FILENO))
         add(EXEC2_STEP_DESCRIPTOR, descriptor: stderr.forTask, number: UInt64(STDERR_FILENO))
         // Only now do /dev/stdout, /proc/self and whatever leads there mean the task's.
-        addRules(ruleset)
+        addRules(ruleset, afterMounts: false)
+        addVolumes(mounts)
+        addRules(ruleset, afterMounts: true)
         addIdentity()
-        add(EXEC2_STEP_WORK_DIR, path: request.work_dir)
+        addWorkDir()
         add(EXEC2_STEP_NO_NEW_PRIVS)
         add(EXEC2_STEP_RESTRICT, descriptor: ruleset.number)
         add(EXEC2_STEP_SIGNALS)
@@ -36,8 +41,9 @@ struct LaunchPlan {
         steps.append(step)
     }
 
-    private mutating func addMounts() {
+    private mutating func addMounts(_ mounts: TaskMounts) {
         add(EXEC2_STEP_MOUNTS_SLAVE)
+        for file in mounts.files { add(EXEC2_STEP_GENERATED_FILE, descriptor: file.descriptor, path: file.path) }
         add(EXEC2_STEP_PROC)
         for index in 0..<request.n_read_only {
             guard let folder = request.read_only[index]?.pointee else { continue }
@@ -47,9 +53,34 @@ struct LaunchPlan {
         }
     }
 
-    private mutating func addRules(_ ruleset: Ruleset) {
+    private mutating func addVolumes(_ mounts: TaskMounts) {
+        for volume in mounts.volumes {
+            add(
+                EXEC2_STEP_MOUNT, descriptor: volume.descriptor,
+                number: UInt64((volume.isFolder ? EXEC2_MOUNT_FOLDER : 0) | (volume.isMade ? EXEC2_MOUNT_MAKE : 0)),
+                path: volume.root)
+            steps[steps.count - 1].text = volume.inside
+            steps[steps.count - 1].user = request.user_id
+            steps[steps.count - 1].group = request.group_id
+        }
+    }
+
+    /// Where it is below the task's own folder, it must not lead out of that.
+    private mutating func addWorkDir() {
+        if request.work_dir_root.isEmpty {
+            add(EXEC2_STEP_WORK_DIR, path: request.work_dir)
+        } else {
+            add(EXEC2_STEP_WORK_DIR, path: request.work_dir_root)
+            steps[steps.count - 1].text = UnsafePointer(request.work_dir)
+        }
+    }
+
+    /// - Parameter afterMounts: Which rules: those of the job are opened when its volumes are there. The others
+    ///   would let a symlink in a volume choose what they mean.
+    private mutating func addRules(_ ruleset: Ruleset, afterMounts: Bool) {
         for index in 0..<request.n_unveil {
             guard let unveil = request.unveil[index]?.pointee else { continue }
+            guard (unveil.after_mounts != 0) == afterMounts else { continue }
             add(
                 EXEC2_STEP_UNVEIL, descriptor: ruleset.number,
                 number: unveil.no_symlink != 0 ? UInt64(EXEC2_UNVEIL_NO_SYMLINK) : 0, path: unveil.path)
@@ -135,11 +166,16 @@ struct LaunchPlan {
         case .userID, .groups: subject = String(request.user_id)
         case .groupID: subject = String(request.group_id)
         case .oomScoreAdj: subject = String(request.oom_score_adj)
-        case .readOnlyFolder:
-            subject = String(cString: step.path) + "/" + String(cString: step.text)
+        case .readOnlyFolder, .mount: subject = Self.path(step.path, step.text)
+        case .workDir where step.text != nil: subject = Self.path(step.path, step.text)
         default: subject = step.path.map { String(cString: $0) } ?? ""
         }
         return LaunchFailure(stage, errno, subject)
+    }
+
+    private static func path(_ folder: UnsafePointer<CChar>, _ inside: UnsafePointer<CChar>) -> String {
+        let isRoot = folder[0] == CChar(bitPattern: UInt8(ascii: "/")) && folder[1] == 0
+        return (isRoot ? "" : String(cString: folder)) + "/" + String(cString: inside)
     }
 }
 

@@ -18,6 +18,12 @@ struct Ruleset {
         return Ruleset(number: number, abi: abi)
     }
 
+    /// Adds what `modes` grant on an open file or folder. False with errno set where the kernel refuses.
+    func add(_ modes: UInt32, on kind: LandlockRights.PathKind, of descriptor: Int32) -> Bool {
+        let rights = rights(modes, on: kind)
+        return rights == 0 || exec2_landlock_add_path(number, descriptor, rights) == 0
+    }
+
     func rights(_ modes: UInt32, on kind: LandlockRights.PathKind) -> UInt64 {
         LandlockRights.granted(by: AccessModes(rawValue: UInt8(truncatingIfNeeded: modes)), on: kind, abi: abi).rawValue
     }

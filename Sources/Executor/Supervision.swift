@@ -69,10 +69,12 @@ final class Supervision {
         let cgroup = try CgroupFolder.open(message.cgroup)
         try cgroup?.write(message.cgroup_writes, count: message.n_cgroup_writes)
         let ruleset = try Ruleset.create(scopeAbstractSockets: message.scope_abstract_sockets != 0)
+        let mounts = try TaskMounts.open(message, ruleset: ruleset)
         let network = try openNetwork(message.network_namespace)
         let oomKills = cgroup?.oomKills() ?? 0
 
-        var plan = LaunchPlan(message, ruleset: ruleset, network: network, stdout: stdout, stderr: stderr)
+        var plan = LaunchPlan(
+            message, ruleset: ruleset, mounts: mounts, network: network, stdout: stdout, stderr: stderr)
         let main = try plan.run(cgroup: cgroup?.folder ?? -1)
         let task = StartedTask(pid: hostPid(ofPidfd: main.pidfd), startedAt: main.startedAt)
         channel.send(.started(task))
@@ -84,6 +86,7 @@ final class Supervision {
         for number in [stdout.forTask, stderr.forTask, ruleset.number, network, main.pidfd] where number >= 0 {
             _ = close(number)
         }
+        mounts.close()
         return Supervision(
             channel: channel, record: record, cgroup: cgroup, main: main, task: task,
             taskFolder: lastComponent(of: message.state_folder), childSignals: childSignals, timer: timer,

@@ -105,7 +105,7 @@ def test_help_of_run_names_every_option() -> None:
     result = tool("run", "--help")
     assert (result.returncode, result.stderr) == (0, "")
     for option in ("unveil", "no-defaults", "user", "memory", "memory-max", "cpu", "network-namespace", "env",
-                   "work-dir", "oom-score-adj", "kill-timeout", "executor", "state-dir"):
+                   "volume", "work-dir", "oom-score-adj", "kill-timeout", "executor", "state-dir"):
         assert f" --{option}" in result.stdout
     assert tool("check", "--help").stdout.startswith("Usage: nomad-driver-exec2 check")
 
@@ -297,6 +297,23 @@ def test_relative_paths_begin_here() -> None:
         site.rmdir()
 
 
+def test_volumes() -> None:
+    site = Path(f"/var/tmp/exec2-cli-{os.getpid()}")
+    site.mkdir(mode=0o755)
+    site.chmod(0o777)
+    try:
+        (site / "file").write_text("of the host\n", encoding="utf-8")
+        assert run("cat", "file", cwd=site).returncode == 1
+        assert run("--volume", ".:data:ro", "cat", "data/file", cwd=site).stdout == "of the host\n"
+        assert "Read-only" in run("--volume", ".:data:ro", "touch", "data/new", cwd=site).stderr
+        assert run("--volume", f"{site}:/srv", "touch", "/srv/new").returncode == 0
+        assert sorted(path.name for path in site.iterdir()) == ["file", "new"]
+    finally:
+        for path in site.iterdir():
+            path.unlink()
+        site.rmdir()
+
+
 def test_no_defaults_leaves_nothing() -> None:
     assert run("--no-defaults", "true").returncode == 126
     needed = [word for path in ("/bin", "/usr/bin", "/lib", "/lib64", "/usr/lib") if Path(path).exists()
@@ -429,6 +446,8 @@ def test_many_at_once() -> None:
     (["--user", "", "true"], ["--user is empty"]),
     (["--network-namespace", "no-such", "true"], ["/run/netns/no-such", "No such file"]),
     (["--network-namespace", "/etc/hosts", "true"], ["/etc/hosts", "no network namespace"]),
+    (["--volume", "/nonexistent:data", "true"], ["/nonexistent", "No such file"]),
+    (["--volume", "/etc:/nonexistent", "true"], ["/nonexistent", "make it on this host"]),
     (["--work-dir", "/nonexistent", "true"], ["/nonexistent", "No such file"]),
     (["--work-dir", "/root", "true"], ["/root", "Permission denied"]),
     (["--executor", "/nonexistent", "true"], ["/nonexistent", "--executor"]),

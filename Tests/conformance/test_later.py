@@ -34,4 +34,3 @@ def test_unimplemented(plugin: Plugin, method: str, request_: Any) -> None:
 def test_exec_is_not_advertised(plugin: Plugin) -> None:
     given = plugin.driver.Capabilities(Driver.CapabilitiesRequest(), timeout=scaled(10)).capabilities
     assert not given.exec
-    assert given.mount_configs == Driver.DriverCapabilities.NO_MOUNTS

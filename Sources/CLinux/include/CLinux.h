@@ -28,6 +28,7 @@
 
 #include "child.h"
 #include "landlock_abi.h"
+#include "mounts.h"
 #include "options.h"
 #include "system_calls.h"
 

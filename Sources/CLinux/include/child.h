@@ -25,7 +25,7 @@ enum exec2_step_kind {
     EXEC2_STEP_USER_ID = 10,       // setresuid(number)
     EXEC2_STEP_CAPABILITIES = 11,  // capset: permitted = effective = mask `number`
     EXEC2_STEP_NO_NEW_PRIVS = 12,  // prctl(PR_SET_NO_NEW_PRIVS)
-    EXEC2_STEP_WORK_DIR = 13,      // chdir(path)
+    EXEC2_STEP_WORK_DIR = 13,      // chdir(path), or fchdir(`text` below `path`, not leading out of it)
     EXEC2_STEP_DESCRIPTOR = 14,    // dup3(fd, number): the copy survives execve
     EXEC2_STEP_UNVEIL = 15,        // open `path` here and add it to ruleset fd
     EXEC2_STEP_RESTRICT = 16,      // landlock_restrict_self(fd)
@@ -33,10 +33,17 @@ enum exec2_step_kind {
     EXEC2_STEP_CLOSE = 18,         // close every descriptor from `number` on
     EXEC2_STEP_UMASK = 19,         // umask(number)
     EXEC2_STEP_RESOURCE_LIMIT = 20, // setrlimit(number, soft and hard)
+    EXEC2_STEP_GENERATED_FILE = 30, // the one file of the memory file system fd takes the place of `path`
+    EXEC2_STEP_MOUNT = 31,          // attach the detached mount fd at `text` below `path`
 };
 
 /// In `number` of EXEC2_STEP_UNVEIL: neither of the path's last two parts may be a symlink.
 #define EXEC2_UNVEIL_NO_SYMLINK 1
+
+/// In `number` of EXEC2_STEP_MOUNT: what is mounted is a folder; what is missing on the way to where it is
+/// mounted, and that itself, is made as the user and group of the step.
+#define EXEC2_MOUNT_FOLDER 1
+#define EXEC2_MOUNT_MAKE 2
 
 struct exec2_step {
     uint32_t kind;
@@ -48,6 +55,7 @@ struct exec2_step {
     uint64_t folder_rights; // EXEC2_STEP_UNVEIL: rights where path is a folder …
     uint64_t file_rights;   // … and where it is anything else
     uint64_t soft, hard;    // EXEC2_STEP_RESOURCE_LIMIT
+    uint32_t user, group;   // EXEC2_STEP_MOUNT
     uint32_t optional;      // a path that does not exist, or a right that is lacking, is passed over
 };
 

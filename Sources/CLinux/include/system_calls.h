@@ -56,7 +56,14 @@ extern const uint32_t EXEC2_EPOLLIN;
 int exec2_eventfd(void);
 
 /// The type of an open file (S_ISFIFO and the like are macros).
-enum exec2_file_type { EXEC2_FILE_REGULAR, EXEC2_FILE_FOLDER, EXEC2_FILE_FIFO, EXEC2_FILE_CHARACTER, EXEC2_FILE_OTHER };
+enum exec2_file_type {
+    EXEC2_FILE_REGULAR,
+    EXEC2_FILE_FOLDER,
+    EXEC2_FILE_FIFO,
+    EXEC2_FILE_CHARACTER,
+    EXEC2_FILE_BLOCK,
+    EXEC2_FILE_OTHER,
+};
 struct exec2_file_facts {
     enum exec2_file_type type;
     uint64_t device, inode, size;

@@ -18,6 +18,8 @@ PROTOBUF_C__BEGIN_DECLS
 typedef struct Exec2__Executor__LaunchRequest Exec2__Executor__LaunchRequest;
 typedef struct Exec2__Executor__UnveilPath Exec2__Executor__UnveilPath;
 typedef struct Exec2__Executor__ReadOnlyFolder Exec2__Executor__ReadOnlyFolder;
+typedef struct Exec2__Executor__GeneratedFile Exec2__Executor__GeneratedFile;
+typedef struct Exec2__Executor__Mount Exec2__Executor__Mount;
 typedef struct Exec2__Executor__CgroupWrite Exec2__Executor__CgroupWrite;
 typedef struct Exec2__Executor__Request Exec2__Executor__Request;
 typedef struct Exec2__Executor__Hello Exec2__Executor__Hello;
@@ -89,6 +91,11 @@ struct  Exec2__Executor__LaunchRequest
   char **environment;
   char *work_dir;
   /*
+   * The task's own folder, below which work_dir then is, and which it must not lead out of. Empty: work_dir
+   * is the whole path.
+   */
+  char *work_dir_root;
+  /*
    * Log FIFOs or /dev/null. Below log_root no symlink is followed.
    */
   char *stdout_path;
@@ -121,10 +128,17 @@ struct  Exec2__Executor__LaunchRequest
   char *cgroup;
   size_t n_cgroup_writes;
   Exec2__Executor__CgroupWrite **cgroup_writes;
+  size_t n_generated_files;
+  Exec2__Executor__GeneratedFile **generated_files;
+  /*
+   * Volumes and devices, parents before what is below them.
+   */
+  size_t n_mounts;
+  Exec2__Executor__Mount **mounts;
 };
 #define EXEC2__EXECUTOR__LAUNCH_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__launch_request__descriptor) \
-    , 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, 0, 0, 0,NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL }
+    , 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, 0, 0, 0,NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL }
 
 
 /*
@@ -147,10 +161,15 @@ struct  Exec2__Executor__UnveilPath
    * vouch for.
    */
   protobuf_c_boolean no_symlink;
+  /*
+   * Opened when the volumes are there; the others are opened before, so that nothing in a volume can
+   * choose what they mean.
+   */
+  protobuf_c_boolean after_mounts;
 };
 #define EXEC2__EXECUTOR__UNVEIL_PATH__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__unveil_path__descriptor) \
-    , (char *)protobuf_c_empty_string, 0, 0, 0 }
+    , (char *)protobuf_c_empty_string, 0, 0, 0, 0 }
 
 
 /*
@@ -165,6 +184,62 @@ struct  Exec2__Executor__ReadOnlyFolder
 #define EXEC2__EXECUTOR__READ_ONLY_FOLDER__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__read_only_folder__descriptor) \
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+
+
+/*
+ * A file of the task's own in the place of the host's, read-only.
+ */
+struct  Exec2__Executor__GeneratedFile
+{
+  ProtobufCMessage base;
+  /*
+   * Absolute; symlinks are followed to what is replaced.
+   */
+  char *path;
+  ProtobufCBinaryData content;
+};
+#define EXEC2__EXECUTOR__GENERATED_FILE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__generated_file__descriptor) \
+    , (char *)protobuf_c_empty_string, {0,NULL} }
+
+
+/*
+ * A volume or a device. Its source is opened by the Executor, and is what the ruleset names.
+ */
+struct  Exec2__Executor__Mount
+{
+  ProtobufCMessage base;
+  char *source;
+  /*
+   * Where it is mounted: below a folder that may be reached through symlinks, and without any from there on.
+   */
+  char *root;
+  /*
+   * Empty: nowhere, the task finds the source in its own place.
+   */
+  char *inside;
+  /*
+   * Made as the task's user where it is missing.
+   */
+  protobuf_c_boolean make;
+  protobuf_c_boolean read_only;
+  protobuf_c_boolean no_exec;
+  /*
+   * What the host mounts below the source later shows up (rslave, mount_namespaces(7)).
+   */
+  protobuf_c_boolean follow_host;
+  /*
+   * As in UnveilPath.
+   */
+  uint32_t modes;
+  /*
+   * Must be a device node; anything else must be none.
+   */
+  protobuf_c_boolean device;
+};
+#define EXEC2__EXECUTOR__MOUNT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__mount__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Exec2__Executor__CgroupWrite
@@ -493,6 +568,44 @@ Exec2__Executor__ReadOnlyFolder *
 void   exec2__executor__read_only_folder__free_unpacked
                      (Exec2__Executor__ReadOnlyFolder *message,
                       ProtobufCAllocator *allocator);
+/* Exec2__Executor__GeneratedFile methods */
+void   exec2__executor__generated_file__init
+                     (Exec2__Executor__GeneratedFile         *message);
+size_t exec2__executor__generated_file__get_packed_size
+                     (const Exec2__Executor__GeneratedFile   *message);
+size_t exec2__executor__generated_file__pack
+                     (const Exec2__Executor__GeneratedFile   *message,
+                      uint8_t             *out);
+size_t exec2__executor__generated_file__pack_to_buffer
+                     (const Exec2__Executor__GeneratedFile   *message,
+                      ProtobufCBuffer     *buffer);
+Exec2__Executor__GeneratedFile *
+       exec2__executor__generated_file__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   exec2__executor__generated_file__free_unpacked
+                     (Exec2__Executor__GeneratedFile *message,
+                      ProtobufCAllocator *allocator);
+/* Exec2__Executor__Mount methods */
+void   exec2__executor__mount__init
+                     (Exec2__Executor__Mount         *message);
+size_t exec2__executor__mount__get_packed_size
+                     (const Exec2__Executor__Mount   *message);
+size_t exec2__executor__mount__pack
+                     (const Exec2__Executor__Mount   *message,
+                      uint8_t             *out);
+size_t exec2__executor__mount__pack_to_buffer
+                     (const Exec2__Executor__Mount   *message,
+                      ProtobufCBuffer     *buffer);
+Exec2__Executor__Mount *
+       exec2__executor__mount__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   exec2__executor__mount__free_unpacked
+                     (Exec2__Executor__Mount *message,
+                      ProtobufCAllocator *allocator);
 /* Exec2__Executor__CgroupWrite methods */
 void   exec2__executor__cgroup_write__init
                      (Exec2__Executor__CgroupWrite         *message);
@@ -770,6 +883,12 @@ typedef void (*Exec2__Executor__UnveilPath_Closure)
 typedef void (*Exec2__Executor__ReadOnlyFolder_Closure)
                  (const Exec2__Executor__ReadOnlyFolder *message,
                   void *closure_data);
+typedef void (*Exec2__Executor__GeneratedFile_Closure)
+                 (const Exec2__Executor__GeneratedFile *message,
+                  void *closure_data);
+typedef void (*Exec2__Executor__Mount_Closure)
+                 (const Exec2__Executor__Mount *message,
+                  void *closure_data);
 typedef void (*Exec2__Executor__CgroupWrite_Closure)
                  (const Exec2__Executor__CgroupWrite *message,
                   void *closure_data);
@@ -822,6 +941,8 @@ extern const ProtobufCEnumDescriptor    exec2__executor__executor_state__descrip
 extern const ProtobufCMessageDescriptor exec2__executor__launch_request__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__unveil_path__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__read_only_folder__descriptor;
+extern const ProtobufCMessageDescriptor exec2__executor__generated_file__descriptor;
+extern const ProtobufCMessageDescriptor exec2__executor__mount__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__cgroup_write__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__request__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__hello__descriptor;

@@ -103,6 +103,7 @@ struct RunCommand: Sendable {
         request.stdoutPath = folders.stdoutPipe
         request.stderrPath = folders.stderrPipe
         request.resources = limits.resources
+        request.volumes = options.volumes
         request.cgroup = cgroup.path
         if let path = options.networkNamespace { request.network = .group(path: path) }
 
@@ -111,11 +112,12 @@ struct RunCommand: Sendable {
         let planning = LaunchPlanning(configuration: configuration, megahertzPerCore: megahertz)
         let command = TaskOptions(
             command: options.command, arguments: options.arguments, unveil: [],
-            oomScoreAdjustment: options.oomScoreAdjustment)
+            oomScoreAdjustment: options.oomScoreAdjustment, workDir: options.workDir)
         do throws(StartError) {
             var specification = try planning.specification(for: request, options: command, user: user)
-            specification.unveil += options.unveil.map { .init(rule: $0, origin: "option --unveil") }
-            if let folder = options.workDir { specification.workDir = folder }
+            specification.unveil += options.unveil.map {
+                .init(rule: $0, afterMounts: true, origin: "option --unveil")
+            }
             specification.cgroupWrites.compactMap { TaskEvent.message(raised: $0) }.forEach(Console.complain)
             return specification
         } catch {

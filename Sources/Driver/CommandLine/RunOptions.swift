@@ -14,6 +14,7 @@ struct RunOptions: Equatable, Sendable {
     /// The path of a network namespace; nil for the host's.
     var networkNamespace: String?
     var environment: [String: String] = [:]
+    var volumes: [VolumeRequest] = []
     /// Absolute; nil for the task's own folder.
     var workDir: String?
     var oomScoreAdjustment: Int32 = 0
@@ -57,6 +58,11 @@ extension RunOptions {
             help:
                 "set a variable; NAME alone takes over the value that it has here. The command gets no others "
                 + "but PATH and those that run sets itself: \(ownVariables.joined(separator: ", "))"),
+        CommandOption(
+            name: "volume", value: "SOURCE:PATH[:ro]",
+            help:
+                "mount a file or folder of this host at PATH, read-only with :ro; a PATH without a / in front is in "
+                + "the command's own folder and made there; may be given often"),
         CommandOption(
             name: "work-dir", value: "FOLDER",
             help:
@@ -120,6 +126,7 @@ extension RunOptions {
             networkNamespace =
                 name.utf8.contains(UInt8(ascii: "/")) ? Self.absolute(name, in: folder) : "/run/netns/" + name
         case "env": try set(value, environment)
+        case "volume": volumes.append(try volume(value, folder))
         case "work-dir": workDir = Self.absolute(try text(option, value), in: folder)
         case "oom-score-adj": oomScoreAdjustment = Int32(try number(option, value, 0...1000))
         case "kill-timeout": killTimeoutSeconds = try number(option, value, 0...31_536_000)
@@ -128,6 +135,15 @@ extension RunOptions {
         case "verbose": isVerbose = true
         default: throw UsageError("unknown option \(quoted("--" + option))")
         }
+    }
+
+    private func volume(_ text: String, _ folder: String) throws(UsageError) -> VolumeRequest {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+        guard parts.count == 2 || parts.count == 3 && parts[2] == "ro", !parts[0].isEmpty, !parts[1].isEmpty else {
+            throw UsageError("--volume \(quoted(text)): must be SOURCE:PATH or SOURCE:PATH:ro")
+        }
+        return VolumeRequest(
+            taskPath: parts[1], hostPath: Self.absolute(parts[0], in: folder), readOnly: parts.count == 3)
     }
 
     private mutating func set(_ assignment: String, _ environment: [String: String]) throws(UsageError) {

@@ -17,6 +17,8 @@ struct TaskOptions: Equatable, Sendable {
     let unveil: [UnveilRule]
     /// For /proc/<pid>/oom_score_adj, 0 to 1000; nil where the job says nothing.
     let oomScoreAdjustment: Int32?
+    /// Absolute, or relative to the task's folder; nil for that itself.
+    var workDir: String?
 }
 
 extension TaskOptions {
@@ -31,6 +33,8 @@ extension TaskOptions {
         command = try Self.command(in: options)
         arguments = try options.texts("args") ?? []
         oomScoreAdjustment = try options.wholeNumber("oom_score_adj", in: 0...1000).map { Int32($0) }
+
+        workDir = try Self.workDir(in: options)
 
         let texts = try options.texts("unveil") ?? []
         if let first = texts.first, !plugin.unveilByTask {
@@ -55,7 +59,18 @@ extension TaskOptions {
         OptionSchema("args", "list(string)"),
         OptionSchema("unveil", "list(string)"),
         OptionSchema("oom_score_adj", "number"),
+        OptionSchema("work_dir", "string"),
     ]
+
+    private static func workDir(in options: OptionReader) throws(ConfigurationError) -> String? {
+        let requirement =
+            "must be the path of a folder: absolute, or relative to the task's folder, for example local/site"
+        let text = try options.text("work_dir", requirement: requirement)
+        if let text, text.isEmpty || text.utf8.count > MountDestination.greatestLength {
+            throw options.invalid("work_dir", quoted(text), requirement)
+        }
+        return text
+    }
 
     private static func command(in options: OptionReader) throws(ConfigurationError) -> Command {
         let requirement =

@@ -5,6 +5,8 @@ struct LaunchPlanning: Sendable {
     let configuration: PluginConfiguration
     /// What one core counts for, in MHz; nil where nobody knows.
     let megahertzPerCore: UInt64?
+    /// How the host resolves names: for what a task's dns block leaves open.
+    var hostResolver = ResolverConfiguration()
 
     /// Searched for a bare command where the task's environment has no PATH.
     static let defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -28,7 +30,7 @@ struct LaunchPlanning: Sendable {
         result.programs = programs(options.command, path: request.environment["PATH"])
         result.arguments = [options.command.text] + options.arguments
         result.environment = environment(request, user: user, folders)
-        result.workDir = folders.task
+        result.workDir = workDir(options.workDir, folders)
         result.stdoutPath = request.stdoutPath
         result.stderrPath = request.stderrPath
         result.logRoot = request.allocDir
@@ -36,10 +38,13 @@ struct LaunchPlanning: Sendable {
         result.oomScoreAdj = options.oomScoreAdjustment ?? 0
         result.unveil = unveil(options, folders)
         result.readOnly = readOnlyFolders(request, folders)
+        result.generatedFiles = try GeneratedFile.all(dns: request.dns, hosts: request.hosts, host: hostResolver)
+        result.mounts = try MountPlanning(
+            folders: folders, allocDir: request.allocDir, namedRules: configuration.unveilPaths + options.unveil
+        ).mounts(volumes: request.volumes, devices: request.devices)
         result.networkNamespace = try networkNamespace(request.network)
         result.cgroup = request.cgroup
         result.cgroupWrites = try cgroupWrites(request)
-        try refuseWhatIsNotSupported(request)
         return result
     }
 
@@ -102,6 +107,14 @@ struct LaunchPlanning: Sendable {
         return variables.sorted { $0.key < $1.key }.map { $0.key + "=" + $0.value }
     }
 
+    private func workDir(_ path: String?, _ folders: TaskFolders) -> LaunchSpecification.WorkDir {
+        guard let path else { return .init(root: "", path: folders.task) }
+        if path.utf8.first != UInt8(ascii: "/") { return .init(root: folders.task, path: path) }
+        let inside = folders.task + "/"
+        return path.hasPrefix(inside)
+            ? .init(root: folders.task, path: String(path.dropFirst(inside.count))) : .init(root: "", path: path)
+    }
+
     private func unveil(_ options: TaskOptions, _ folders: TaskFolders) -> [LaunchSpecification.Unveil] {
         var result: [LaunchSpecification.Unveil] = []
         if configuration.unveilDefaults {
@@ -111,7 +124,7 @@ struct LaunchPlanning: Sendable {
             }
         }
         result += configuration.unveilPaths.map { .init(rule: $0, origin: "plugin option unveil_paths") }
-        result += options.unveil.map { .init(rule: $0, origin: "task option unveil") }
+        result += options.unveil.map { .init(rule: $0, afterMounts: true, origin: "task option unveil") }
         return result
     }
 
@@ -156,16 +169,6 @@ struct LaunchPlanning: Sendable {
             return try ResourceLimits.writes(for: request.resources, megahertzPerCore: megahertzPerCore)
         } catch {
             throw StartError(.permanent, error.description)
-        }
-    }
-
-    /// Left out silently, these would be missing at three in the morning.
-    private func refuseWhatIsNotSupported(_ request: TaskRequest) throws(StartError) {
-        if request.mountCount > 0 {
-            throw StartError(.permanent, "the task has \(request.mountCount) mounts; this driver supports none yet")
-        }
-        if request.deviceCount > 0 {
-            throw StartError(.permanent, "the task has \(request.deviceCount) devices; this driver supports none yet")
         }
     }
 }

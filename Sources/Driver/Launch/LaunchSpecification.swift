@@ -9,8 +9,17 @@ struct LaunchSpecification: Equatable, Sendable {
         var optional = false
         /// Refused where one of the path's last two parts is a symlink.
         var noSymlink = false
+        /// Opened when the volumes are there.
+        var afterMounts = false
         /// Where the rule comes from, for errors: "plugin option unveil_paths"; nil for defaults.
         var origin: String?
+    }
+
+    /// Where the task starts.
+    struct WorkDir: Equatable, Sendable {
+        /// The task's own folder, which `path` is below and must not lead out of; empty where `path` is absolute.
+        let root: String
+        let path: String
     }
 
     struct ReadOnlyFolder: Equatable, Sendable {
@@ -24,7 +33,7 @@ struct LaunchSpecification: Equatable, Sendable {
     var arguments: [String] = []
     /// KEY=value.
     var environment: [String] = []
-    var workDir = ""
+    var workDir = WorkDir(root: "", path: "")
     var stdoutPath = ""
     var stderrPath = ""
     var logRoot = ""
@@ -35,6 +44,9 @@ struct LaunchSpecification: Equatable, Sendable {
     var unveil: [Unveil] = []
     var scopeAbstractSockets = true
     var readOnly: [ReadOnlyFolder] = []
+    var generatedFiles: [GeneratedFile] = []
+    /// Parents before what is below them.
+    var mounts: [TaskMount] = []
     var networkNamespace = ""
     var cgroup = ""
     var cgroupWrites: [CgroupWrite] = []
@@ -52,7 +64,8 @@ struct LaunchSpecification: Equatable, Sendable {
             (message.n_programs, message.programs) = arena.strings(programs)
             (message.n_arguments, message.arguments) = arena.strings(arguments)
             (message.n_environment, message.environment) = arena.strings(environment)
-            message.work_dir = arena.string(workDir)
+            message.work_dir = arena.string(workDir.path)
+            message.work_dir_root = arena.string(workDir.root)
             message.stdout_path = arena.string(stdoutPath)
             message.stderr_path = arena.string(stderrPath)
             message.log_root = arena.string(logRoot)
@@ -67,12 +80,30 @@ struct LaunchSpecification: Equatable, Sendable {
                 $0.modes = UInt32($1.rule.modes.rawValue)
                 $0.optional = $1.optional.wire
                 $0.no_symlink = $1.noSymlink.wire
+                $0.after_mounts = $1.afterMounts.wire
             }
             (message.n_read_only, message.read_only) = arena.messages(
                 Exec2__Executor__ReadOnlyFolder.self, readOnly
             ) {
                 $0.root = arena.string($1.root)
                 $0.inside = arena.string($1.inside)
+            }
+            (message.n_generated_files, message.generated_files) = arena.messages(
+                Exec2__Executor__GeneratedFile.self, generatedFiles
+            ) {
+                $0.path = arena.string($1.path)
+                $0.content = arena.bytes(Array($1.text.utf8))
+            }
+            (message.n_mounts, message.mounts) = arena.messages(Exec2__Executor__Mount.self, mounts) {
+                $0.source = arena.string($1.source)
+                $0.root = arena.string($1.destination?.root ?? "")
+                $0.inside = arena.string($1.destination?.inside ?? "")
+                $0.make = ($1.destination?.isMade ?? false).wire
+                $0.read_only = $1.readOnly.wire
+                $0.no_exec = $1.noExec.wire
+                $0.follow_host = $1.followsHost.wire
+                $0.modes = UInt32($1.modes.rawValue)
+                $0.device = ($1.kind == .device).wire
             }
             message.network_namespace = arena.string(networkNamespace)
             message.cgroup = arena.string(cgroup)
@@ -97,6 +128,14 @@ extension Exec2__Executor__UnveilPath: WireMessage {
 
 extension Exec2__Executor__ReadOnlyFolder: WireMessage {
     static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__read_only_folder__init(message) }
+}
+
+extension Exec2__Executor__GeneratedFile: WireMessage {
+    static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__generated_file__init(message) }
+}
+
+extension Exec2__Executor__Mount: WireMessage {
+    static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__mount__init(message) }
 }
 
 extension Exec2__Executor__CgroupWrite: WireMessage {

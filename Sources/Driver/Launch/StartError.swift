@@ -78,10 +78,51 @@ extension StartError {
             return "a symlink in the path of a log is not followed, since a task could have put it there"
         case .ruleset where errno.rawValue == ENOSYS || errno.rawValue == EOPNOTSUPP:
             return "this kernel has no Landlock, or it is not among the lsm= of its command line"
+        case .workDir where errno == .crossDeviceLink:
+            return "a symlink or .. in it leads out of the task's folder"
+        case .workDir where errno == .noSuchFile || errno == .notAFolder:
+            return "it must be a folder that exists when the task starts"
+        case .generatedFile where errno == .noSuchFile:
+            return "it takes the place of the host's file, which must exist: make an empty one"
+        case .mount: return mountHint(errno, subject, specification)
+        case .mountSource, .deviceSource: return specification.mounts.hint(ofSource: subject)
+        case .deviceIsNone: return "it is no device node"
+        case .volumeIsDevice: return "it is a device node, and those have to come from a device plugin"
         case .workDir where errno == .permissionDenied:
             return "user \(quoted(specification.user.name)) must be able to enter it"
         case .enterNetwork where errno == .invalidArgument: return "it is no network namespace"
         default: return nil
         }
+    }
+
+    private static func mountHint(
+        _ errno: Errno, _ subject: String, _ specification: LaunchSpecification
+    ) -> String? {
+        guard let mount = specification.mounts.first(where: { $0.destination?.path == subject }),
+            let destination = mount.destination
+        else { return nil }
+        switch errno {
+        case .noSuchFile where !destination.isMade:
+            return "outside the task's folder nothing is made: make it on this host, or let the destination be in "
+                + "the task's folder, as in ${NOMAD_TASK_DIR}/data"
+        case .tooManySymlinks, .crossDeviceLink:
+            return "no symlink is followed in a destination: it must be the path that it leads to"
+        case .notAFolder:
+            return "a folder can only be mounted on a folder, below folders"
+        case .isAFolder:
+            return "a file can only be mounted on a file, and \(mount.source) is no folder"
+        case .permissionDenied, .readOnlyFileSystem:
+            return "it does not exist, and user \(quoted(specification.user.name)) may not make it there"
+        default: return nil
+        }
+    }
+}
+
+extension [TaskMount] {
+    /// What the source of a volume or device was wanted for.
+    fileprivate func hint(ofSource source: String) -> String? {
+        guard let mount = first(where: { $0.source == source }) else { return nil }
+        let path = mount.destination?.path ?? source
+        return "it is to be the task's \(mount.kind == .device ? "device" : "volume") \(quoted(path))"
     }
 }

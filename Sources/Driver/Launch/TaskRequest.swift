@@ -22,9 +22,11 @@ struct TaskRequest: Sendable {
     var resources = RequestedResources()
     var cgroup = ""
     var network = Network.host
-    var mountCount = 0
-    var deviceCount = 0
-    var hasDNS = false
+    var volumes: [VolumeRequest] = []
+    var devices: [DeviceRequest] = []
+    /// Nil where there is no such message.
+    var dns: DNSRequest?
+    var hosts: HostsRequest?
 }
 
 extension TaskRequest {
@@ -39,9 +41,10 @@ extension TaskRequest {
         allocDir = config.alloc_dir
         stdoutPath = config.stdout_path
         stderrPath = config.stderr_path
-        mountCount = config.messages(\.n_mounts, \.mounts).count
-        deviceCount = config.messages(\.n_devices, \.devices).count
-        hasDNS = config.dns != nil
+        volumes = config.messages(\.n_mounts, \.mounts).map(VolumeRequest.init)
+        devices = config.messages(\.n_devices, \.devices).map(DeviceRequest.init)
+        dns = config.dns.map(DNSRequest.init)
+        hosts = config.network_isolation_spec?.hostsconfig.map(HostsRequest.init)
         if let given = config.resources {
             resources.cpuShares = given.allocated_resources?.cpu?.cpu_shares ?? 0
             resources.memoryMB = given.allocated_resources?.memory?.memory_mb ?? 0

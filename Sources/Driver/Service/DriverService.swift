@@ -116,7 +116,7 @@ struct DriverService: Sendable {
                     HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__NETWORK_ISOLATION_SPEC__NETWORK_ISOLATION_MODE__GROUP,
                 ])
                 capabilities.mount_configs =
-                    HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__DRIVER_CAPABILITIES__MOUNT_CONFIGS__NO_MOUNTS
+                    HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__DRIVER_CAPABILITIES__MOUNT_CONFIGS__ANY_MOUNTS
                 capabilities.dynamic_workload_users = true.wire
             }
         }

@@ -40,13 +40,17 @@ extension DriverService {
         } catch {
             throw StartError(.permanent, error.description)
         }
-        let planning = LaunchPlanning(
+        var planning = LaunchPlanning(
             configuration: settings.configuration,
             megahertzPerCore: settings.topology.megahertzPerCore ?? ClientTopology.ofThisHost().megahertzPerCore)
-        let specification = try planning.specification(for: request, user: user)
-        if request.hasDNS {
-            log.warn("the task's dns block has no effect: this driver does not support it yet", ["task_id": request.id])
+        if request.dns != nil {
+            do throws(SystemError) {
+                planning.hostResolver = try HostResolver.configuration(isolated: request.network != .host)
+            } catch {
+                throw StartError(error)
+            }
         }
+        let specification = try planning.specification(for: request, user: user)
         let search = ExecutorSearch(
             ExecutorSearch.candidates(
                 configured: settings.configuration.executorPath, driver: ExecutorSearch.driverPath()))

@@ -22,6 +22,8 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
     case closeDescriptors = 18
     case umask = 19
     case resourceLimit = 20
+    case generatedFile = 30
+    case mount = 31
 
     // The Executor, before the clone.
     case request = 100
@@ -41,6 +43,13 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
     case clone = 114
     case supervision = 115
     case identity = 116
+    case fileContent = 130
+    case mountSource = 131
+    case deviceSource = 132
+    case deviceIsNone = 133
+    case volumeIsDevice = 134
+    case mountAttributes = 135
+    case mountRule = 136
 
     /// What was attempted, to stand between "cannot " and the subject.
     public var attempt: String {
@@ -65,6 +74,8 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
         case .closeDescriptors: "close inherited descriptors"
         case .umask: "set the umask"
         case .resourceLimit: "set a resource limit"
+        case .generatedFile: "give the task its own"
+        case .mount: "mount at"
         case .request: "decode the launch request"
         case .stateFolder: "open the task's state folder"
         case .controlPipe: "open the control pipe"
@@ -82,6 +93,13 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
         case .clone: "clone the task's process"
         case .identity: "write the Executor's identity to"
         case .supervision: "prepare the supervision of"
+        case .fileContent: "write to memory what is to be the task's own"
+        case .mountSource: "open the volume's source"
+        case .deviceSource: "open the device"
+        case .deviceIsNone: "use as a device"
+        case .volumeIsDevice: "use as a volume's source"
+        case .mountAttributes: "set the mount options for the task of"
+        case .mountRule: "unveil the mount of"
         }
     }
 }

@@ -38,6 +38,10 @@ public struct Errno: RawRepresentable, Equatable, Sendable {
     public static let textFileBusy = Errno(rawValue: ETXTBSY)
     /// EBUSY
     public static let busy = Errno(rawValue: EBUSY)
+    /// EROFS
+    public static let readOnlyFileSystem = Errno(rawValue: EROFS)
+    /// EXDEV
+    public static let crossDeviceLink = Errno(rawValue: EXDEV)
     /// ENOSPC
     public static let noSpace = Errno(rawValue: ENOSPC)
 

@@ -29,7 +29,8 @@ import Testing
             "64",
             "--memory-max", "-1", "--cpu", "500", "--network-namespace", "blue", "-e", "A=b=c", "--env",
             "HERE",
-            "--env", "EMPTY", "--work-dir", "/srv", "--oom-score-adj", "1000", "--kill-timeout", "0",
+            "--env", "EMPTY", "--volume", "data:/data:ro", "--volume=/srv/x:own/x", "--work-dir", "/srv",
+            "--oom-score-adj", "1000", "--kill-timeout", "0",
             "--executor",
             "bin/executor", "--state-dir", "state", "--verbose", "--", "-x", "--help", "")
         var expected = RunOptions()
@@ -44,6 +45,10 @@ import Testing
         expected.cpuMHz = 500
         expected.networkNamespace = "/run/netns/blue"
         expected.environment = ["A": "b=c", "HERE": "a value", "EMPTY": ""]
+        expected.volumes = [
+            VolumeRequest(taskPath: "/data", hostPath: "/home/somebody/data", readOnly: true),
+            VolumeRequest(taskPath: "own/x", hostPath: "/srv/x"),
+        ]
         expected.workDir = "/srv"
         expected.oomScoreAdjustment = 1000
         expected.killTimeoutSeconds = 0
@@ -57,7 +62,7 @@ import Testing
 
     @Test func everyOptionOfTheTableIsKnown() throws {
         for option in RunOptions.table where option.name != "help" {
-            let value = option.name == "unveil" ? "r:/" : option.name == "env" ? "A=1" : "100"
+            let value = ["unveil": "r:/", "env": "A=1", "volume": "/a:/b"][option.name] ?? "100"
             #expect(throws: Never.self) {
                 try options("--" + option.name + (option.value == nil ? "" : "=" + value), "true")
             }
@@ -105,6 +110,11 @@ import Testing
             #expect(
                 mistake("--env", name + "=x", "x")?.contains("\(name) is one of those that run sets itself")
                     == true)
+        }
+        for text in ["/srv", "/srv:", ":/data", "/srv:/data:rw", "/srv:/data:ro:x", ""] {
+            #expect(
+                mistake("--volume=" + text, "x")
+                    == "--volume \"\(text)\": must be SOURCE:PATH or SOURCE:PATH:ro")
         }
         for option in ["user", "network-namespace", "work-dir", "executor", "state-dir"] {
             #expect(mistake("--\(option)=", "x") == "--\(option) is empty")

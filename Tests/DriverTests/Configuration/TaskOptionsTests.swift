@@ -88,6 +88,18 @@ import Testing
         #expect(error?.description == "task config: " + message)
     }
 
+    @Test func workDirIsAbsoluteOrRelative() throws {
+        #expect(try Self.decode(["command": "sh"]).workDir == nil)
+        for path in ["local", "/srv", "./a b/.."] {
+            #expect(try Self.decode(["command": "sh", "work_dir": .string(Array(path.utf8))]).workDir == path)
+        }
+        for path in ["", String(repeating: "x", count: 4096)] {
+            #expect(throws: ConfigurationError.self) {
+                try Self.decode(["command": "sh", "work_dir": .string(Array(path.utf8))])
+            }
+        }
+    }
+
     @Test func noBytesMeanNoCommand() {
         #expect(
             throws: ConfigurationError(
@@ -109,8 +121,8 @@ import Testing
     }
 
     @Test func theSchemaNamesEveryOption() {
-        #expect(TaskOptions.schema.map(\.name) == ["command", "args", "unveil", "oom_score_adj"])
-        #expect(TaskOptions.schema.map(\.type) == ["string", "list(string)", "list(string)", "number"])
+        #expect(TaskOptions.schema.map(\.name) == ["command", "args", "unveil", "oom_score_adj", "work_dir"])
+        #expect(TaskOptions.schema.map(\.type) == ["string", "list(string)", "list(string)", "number", "string"])
         #expect(TaskOptions.schema.filter(\.required).map(\.name) == ["command"])
     }
 }

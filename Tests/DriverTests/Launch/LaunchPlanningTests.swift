@@ -70,7 +70,37 @@ import Testing
         let result = try plan(request(["command": "/opt/server"]))
         #expect(result.programs == ["/opt/server"])
         #expect(result.arguments == ["/opt/server"])
-        #expect(result.workDir == Self.folder)
+        #expect(result.workDir == .init(root: "", path: Self.folder))
+    }
+
+    @Test(arguments: [
+        ("local", folder, "local"), (folder + "/local/../tmp", folder, "local/../tmp"), ("/srv", "", "/srv"),
+        (folder, "", folder), (folder + "-other", "", folder + "-other"), ("../x", folder, "../x"),
+    ])
+    func aWorkDirInTheTasksFolderMustStayThere(option: String, root: String, path: String) throws {
+        let result = try plan(request(["command": "env", "work_dir": .string(Array(option.utf8))]))
+        #expect(result.workDir == .init(root: root, path: path))
+    }
+
+    @Test func onlyTheJobsRulesAreOpenedWhenTheVolumesAreThere() throws {
+        var configuration = PluginConfiguration()
+        configuration.unveilByTask = true
+        configuration.unveilPaths = [UnveilRule(modes: .read, path: "/srv")]
+        let rules = try plan(request(["command": "env", "unveil": ["r:/data"]]), configuration).unveil
+        #expect(rules.filter(\.afterMounts).map(\.rule.text) == ["r:/data"])
+    }
+
+    // MARK: Mounts
+
+    @Test func volumesDevicesAndFilesAreInThePlan() throws {
+        var request = request()
+        request.volumes = [VolumeRequest(taskPath: "local/data", hostPath: "/srv/data", readOnly: true)]
+        request.devices = [DeviceRequest(taskPath: "/dev/kvm", hostPath: "/dev/kvm")]
+        request.dns = DNSRequest(servers: ["10.0.0.53"])
+        request.hosts = HostsRequest(hostname: "web", address: "10.0.0.2")
+        let result = try plan(request)
+        #expect(result.mounts.map(\.source) == ["/dev/kvm", "/srv/data"])
+        #expect(result.generatedFiles.map(\.path) == ["/etc/resolv.conf", "/etc/hosts"])
     }
 
     // MARK: Environment
@@ -131,7 +161,7 @@ import Testing
         request.environment["NOMAD_TASK_DIR"] = "/etc/local"
         let result = try plan(request)
         #expect(result.unveil.suffix(4).allSatisfy { $0.rule.path.hasPrefix("/alloc/\(Self.alloc)/") })
-        #expect(result.workDir == "/alloc/\(Self.alloc)/web")
+        #expect(result.workDir.path == "/alloc/\(Self.alloc)/web")
         #expect(result.environment.contains("TMPDIR=/alloc/\(Self.alloc)/web/tmp"))
     }
 
@@ -224,15 +254,6 @@ import Testing
         var request = request()
         request.cgroup = ""
         #expect(refusal(request).contains("linux_resources.cpuset_cgroup is missing"))
-    }
-
-    @Test func whatIsNotSupportedIsRefusedAndNotLeftOut() {
-        var mounts = request()
-        mounts.mountCount = 2
-        #expect(refusal(mounts) == "the task has 2 mounts; this driver supports none yet")
-        var devices = request()
-        devices.deviceCount = 1
-        #expect(refusal(devices) == "the task has 1 devices; this driver supports none yet")
     }
 
     @Test func mistakesInTheOptionsKeepTheirSentence() {

@@ -13,7 +13,7 @@ import Testing
         result.programs = ["/usr/bin/env", "/bin/env"]
         result.arguments = ["env", "", "a b"]
         result.environment = ["A=1", "B="]
-        result.workDir = "/mnt/a-web"
+        result.workDir = .init(root: "/mnt/a-web", path: "local")
         result.stdoutPath = "/l/out"
         result.stderrPath = "/l/err"
         result.logRoot = "/l"
@@ -21,9 +21,18 @@ import Testing
         result.oomScoreAdj = 500
         result.unveil = [
             .init(rule: UnveilRule(modes: [.read, .execute], path: "/usr/bin"), optional: true),
-            .init(rule: UnveilRule(modes: .all, path: "/mnt/a-web/tmp"), noSymlink: true, origin: "x"),
+            .init(
+                rule: UnveilRule(modes: .all, path: "/mnt/a-web/tmp"), noSymlink: true, afterMounts: true, origin: "x"),
         ]
         result.readOnly = [.init(root: "/l", inside: "alloc/logs")]
+        result.generatedFiles = [GeneratedFile(path: "/etc/hosts", text: "127.0.0.1 localhost\n")]
+        result.mounts = [
+            TaskMount(kind: .device, source: "/dev/kvm", destination: nil, modes: [.read, .write]),
+            TaskMount(
+                kind: .volume, source: "/srv/data", destination: destination, modes: .read, readOnly: true,
+                noExec: true,
+                followsHost: true),
+        ]
         result.networkNamespace = "/run/netns/x"
         result.cgroup = "/sys/fs/cgroup/x.scope"
         result.cgroupWrites = [
@@ -32,6 +41,12 @@ import Testing
         ]
         return result
     }()
+
+    private static let destination = try? MountDestination(
+        "local/data", of: "x",
+        folders: TaskFolders(
+            environment: ["NOMAD_TASK_DIR": "/mnt/a-web/local"], allocDir: "/l", allocID: "a", taskName: "web"),
+        allocDir: "/l", isDevice: false)
 
     private func decoded(_ specification: LaunchSpecification) throws -> MessageView<
         Exec2__Executor__LaunchRequest
@@ -52,7 +67,7 @@ import Testing
         #expect(request.strings(\.n_programs, \.programs) == ["/usr/bin/env", "/bin/env"])
         #expect(request.strings(\.n_arguments, \.arguments) == ["env", "", "a b"])
         #expect(request.strings(\.n_environment, \.environment) == ["A=1", "B="])
-        #expect(request.work_dir == "/mnt/a-web")
+        #expect([request.work_dir_root, request.work_dir] == ["/mnt/a-web", "local"])
         #expect([request.stdout_path, request.stderr_path, request.log_root] == ["/l/out", "/l/err", "/l"])
         #expect([request.user_id, request.group_id] == [1001, 1002])
         #expect(request.values(\.n_groups, \.groups) == [1002, 44])
@@ -70,6 +85,7 @@ import Testing
         #expect(unveil.map(\.modes) == [0b0101, 0b1111])
         #expect(unveil.map { $0.isSet(\.optional) } == [true, false])
         #expect(unveil.map { $0.isSet(\.no_symlink) } == [false, true])
+        #expect(unveil.map { $0.isSet(\.after_mounts) } == [false, true])
         let readOnly = request.messages(\.n_read_only, \.read_only)
         #expect(readOnly.map(\.root) == ["/l"])
         #expect(readOnly.map(\.inside) == ["alloc/logs"])
@@ -77,5 +93,21 @@ import Testing
         #expect(writes.map(\.file) == ["memory.max", "memory.swap.max"])
         #expect(writes.map(\.value) == ["1", "0"])
         #expect(writes.map { $0.isSet(\.optional) } == [false, true])
+    }
+
+    @Test func mountsAndFilesAreInTheRequest() throws {
+        let request = try decoded(Self.full)
+        let files = request.messages(\.n_generated_files, \.generated_files)
+        #expect(files.map(\.path) == ["/etc/hosts"])
+        #expect(files.map(\.content) == [Array("127.0.0.1 localhost\n".utf8)])
+        let mounts = request.messages(\.n_mounts, \.mounts)
+        #expect(mounts.map(\.source) == ["/dev/kvm", "/srv/data"])
+        #expect(mounts.map(\.root) == ["", "/mnt"])
+        #expect(mounts.map(\.inside) == ["", "a-web/local/data"])
+        #expect(mounts.map(\.modes) == [0b0011, 0b0001])
+        #expect(mounts.map { $0.isSet(\.device) } == [true, false])
+        for flag in [\Exec2__Executor__Mount.make, \.read_only, \.no_exec, \.follow_host] {
+            #expect(mounts.map { $0.isSet(flag) } == [false, true])
+        }
     }
 }

@@ -16,6 +16,14 @@ import Testing
                 rule: UnveilRule(modes: [.read, .execute], path: "/srv/x"),
                 origin: "plugin option unveil_paths"),
         ]
+        let folders = TaskFolders(
+            environment: ["NOMAD_TASK_DIR": "/mnt/a-web/local"], allocDir: "/alloc", allocID: "a", taskName: "web")
+        let volumes = ["/data", "local/data"].map {
+            VolumeRequest(taskPath: $0, hostPath: "/srv\($0.first == "/" ? 1 : 2)")
+        }
+        result.mounts =
+            (try? MountPlanning(folders: folders, allocDir: "/alloc", namedRules: []).mounts(
+                volumes: volumes, devices: [DeviceRequest(taskPath: "/dev/kvm", hostPath: "/dev/kvm")])) ?? []
         return result
     }()
 
@@ -32,6 +40,45 @@ import Testing
                 .unveil, ENOENT, "/srv/x",
                 "cannot unveil /srv/x: No such file or directory; it is named by the plugin option unveil_paths: "
                     + "\"rx:/srv/x\""
+            ),
+            (
+                .mount, ENOENT, "/data",
+                "cannot mount at /data: No such file or directory; outside the task's folder nothing is made: make it "
+                    + "on this host, or let the destination be in the task's folder, as in ${NOMAD_TASK_DIR}/data"
+            ),
+            (
+                .mount, ELOOP, "/mnt/a-web/local/data",
+                "cannot mount at /mnt/a-web/local/data: Too many levels of symbolic links; no symlink is followed in "
+                    + "a destination: it must be the path that it leads to"
+            ),
+            (
+                .mount, EACCES, "/mnt/a-web/local/data",
+                "cannot mount at /mnt/a-web/local/data: Permission denied; it does not exist, and user \"nobody\" may "
+                    + "not make it there"
+            ),
+            (
+                .mount, ENOTDIR, "/data",
+                "cannot mount at /data: Not a directory; a folder can only be mounted on a folder, below folders"
+            ),
+            (
+                .mountSource, ENOENT, "/srv1",
+                "cannot open the volume's source /srv1: No such file or directory; it is to be the task's volume "
+                    + "\"/data\""
+            ),
+            (
+                .deviceSource, ENOENT, "/dev/kvm",
+                "cannot open the device /dev/kvm: No such file or directory; it is to be the task's device "
+                    + "\"/dev/kvm\""
+            ),
+            (
+                .generatedFile, ENOENT, "/etc/hosts",
+                "cannot give the task its own /etc/hosts: No such file or directory; it takes the place of the "
+                    + "host's file, which must exist: make an empty one"
+            ),
+            (
+                .workDir, EXDEV, "/mnt/a-web/local/x",
+                "cannot change to the working folder /mnt/a-web/local/x: Invalid cross-device link; a symlink or .. "
+                    + "in it leads out of the task's folder"
             ),
             (.unveil, EACCES, "/default", "cannot unveil /default: Permission denied"),
             (.unveil, ENOENT, "/elsewhere", "cannot unveil /elsewhere: No such file or directory"),

@@ -16,6 +16,7 @@ import Testing
         (.descriptors, EXEC2_STEP_DESCRIPTOR), (.unveil, EXEC2_STEP_UNVEIL), (.restrict, EXEC2_STEP_RESTRICT),
         (.signals, EXEC2_STEP_SIGNALS), (.closeDescriptors, EXEC2_STEP_CLOSE), (.umask, EXEC2_STEP_UMASK),
         (.resourceLimit, EXEC2_STEP_RESOURCE_LIMIT),
+        (.generatedFile, EXEC2_STEP_GENERATED_FILE), (.mount, EXEC2_STEP_MOUNT),
     ]
 
     @Test func theChildsStagesAreItsSteps() {

@@ -1,0 +1,61 @@
+#define _GNU_SOURCE
+#include "mounts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static void close_keeping_errno(int descriptor) {
+    int error = errno;
+    close(descriptor);
+    errno = error;
+}
+
+static int mount_memory(void) {
+    int context = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+    if (context < 0) return -1;
+    int mount = -1;
+    if (syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
+        mount = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+    close_keeping_errno(context);
+    return mount;
+}
+
+static int write_file(int folder, const char *bytes, size_t count) {
+    int file = openat(folder, EXEC2_MEMORY_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (file < 0) return -1;
+    int result = fchmod(file, 0644); // the umask is the agent's
+    for (size_t done = 0; result == 0 && done < count;) {
+        ssize_t written = write(file, bytes + done, count - done);
+        if (written < 0 && errno != EINTR) result = -1;
+        if (written > 0) done += (size_t)written;
+    }
+    close_keeping_errno(file);
+    return result;
+}
+
+int exec2_memory_file(const void *bytes, size_t count) {
+    int mount = mount_memory();
+    if (mount < 0 || write_file(mount, bytes, count) == 0) return mount;
+    close_keeping_errno(mount);
+    return -1;
+}
+
+int exec2_open_tree(const char *path) {
+    return (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+}
+
+int exec2_tree_attributes(int tree, int options) {
+    struct mount_attr attributes = {
+        .attr_set = MOUNT_ATTR_NOSUID | (options & EXEC2_TREE_READ_ONLY ? MOUNT_ATTR_RDONLY : 0)
+                    | (options & EXEC2_TREE_NO_DEVICES ? MOUNT_ATTR_NODEV : 0)
+                    | (options & EXEC2_TREE_NO_EXEC ? MOUNT_ATTR_NOEXEC : 0),
+        .propagation = options & EXEC2_TREE_SLAVE ? MS_SLAVE : MS_PRIVATE,
+    };
+    return (int)syscall(
+        SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof attributes);
+}

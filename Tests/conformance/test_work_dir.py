@@ -1,0 +1,118 @@
+"""Where a task starts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import pytest
+
+from agent import AgentHost, Task
+from agent.expect import refused
+from agent.volumes import add_volume
+
+Make = Callable[..., Task]
+USERS = ["nomad-80000", "nobody", "root"]
+
+
+@pytest.fixture
+def site(host: AgentHost) -> Iterator[Path]:
+    """A folder of the host's that no rule opens."""
+    folder = host.root / "site"
+    folder.mkdir()
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def started_in(act: Make, work_dir: str | None, **options: Any) -> Task:
+    return act("cwd=", "exit=0", config={} if work_dir is None else {"work_dir": work_dir}, **options)
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_the_default_is_the_task_folder(act: Make, user: str) -> None:
+    task = started_in(act, None, user=user)
+    task.run()
+    assert task.line("cwd") == str(task.folder)
+
+
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("work_dir, found", [("local", "local"), ("local/", "local"), (".", ""), ("alloc/data", "alloc/data"), ("./local/../tmp", "tmp")])
+def test_relative_to_the_task_folder(act: Make, user: str, work_dir: str, found: str) -> None:
+    task = started_in(act, work_dir, user=user)
+    task.run()
+    assert task.line("cwd") == os.path.normpath(task.folder / found)
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_absolute(act: Make, site: Path, user: str) -> None:
+    task = started_in(act, str(site), user=user)
+    task.run()
+    assert task.line("cwd") == str(site)
+
+
+def test_absolute_in_the_task_folder(make: Make, host: AgentHost) -> None:
+    task = make(None)
+    task.set_config({"command": str(host.program("act")), "args": ["cwd="], "work_dir": f"{task.local}"})
+    task.run()
+    assert task.line("cwd") == str(task.local)
+
+
+def test_it_is_not_unveiled_by_that(make: Make, host: AgentHost, site: Path) -> None:
+    (site / "file").write_text("x")
+    task = make(host.program("access"), ["read", "file", "readdir", "."], config={"work_dir": str(site)})
+    task.run()
+    assert [line.split("\t")[2] for line in task.lines()] == ["EACCES", "EACCES"]
+
+
+def test_in_a_volume(make: Make, host: AgentHost, site: Path) -> None:
+    (site / "inner").mkdir()
+    (site / "inner/file").write_text("x")
+    task = make(host.program("access"), ["read", "file"], config={"work_dir": "local/data/inner"})
+    add_volume(task, site, "local/data").run()
+    assert [line.split("\t")[2] for line in task.lines()] == ["ok"]
+
+
+def test_symlinks_that_stay_inside_are_followed(make: Make, host: AgentHost) -> None:
+    """As a release that is unpacked beside others: current -> releases/1."""
+    task = make(host.program("act"), ["cwd="], config={"work_dir": "local/current"})
+    (task.local / "releases/1").mkdir(parents=True)
+    (task.local / "releases/1").chmod(0o755)
+    (task.local / "releases").chmod(0o755)
+    (task.local / "current").symlink_to("releases/1")
+    task.run()
+    assert task.line("cwd") == str(task.local / "releases/1")
+
+
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("target", ["/etc", "../../..", "{site}", "/proc/self/root/etc"])
+def test_symlinks_that_lead_out_are_not(make: Make, host: AgentHost, site: Path, user: str, target: str) -> None:
+    """A build that changes to the folder by its path ends up in /etc."""
+    task = make(host.program("act"), ["cwd=", "out=ran"], config={"work_dir": "local/way"}, user=user)
+    (task.local / "way").symlink_to(target.format(site=site))
+    with refused("working folder", "local/way", "leads out of the task's folder"):
+        task.start()
+    assert task.stdout.text == ""
+
+
+@pytest.mark.parametrize("work_dir, reason", [
+    ("", '""'), (5, "5"), (["local"], "local"), (True, "true"), ("local/none", "must be a folder that exists"),
+    ("/srv/exec2-none", "/srv/exec2-none"), ("/etc/hosts", "must be a folder"), ("../other", "leads out of the task's folder"),
+    ("local/../../x", "leads out of the task's folder"), ("x" * 5000, "must be the path of a folder"), ("local/\0x", "NUL"),
+])
+def test_wrong_values(act: Make, work_dir: Any, reason: str) -> None:
+    task = act("out=ran", config={"work_dir": work_dir})
+    with refused(reason, "work_dir" if work_dir in ("", 5, True) else ""):
+        task.start()
+    assert task.stdout.text == ""
+
+
+def test_the_user_must_be_able_to_enter(act: Make, site: Path) -> None:
+    site.chmod(0o700)
+    with refused("working folder", str(site), "nomad-80000"):
+        started_in(act, str(site)).start()
+    task = started_in(act, str(site), user="root")
+    task.run()
+    assert task.line("cwd") == str(site)
