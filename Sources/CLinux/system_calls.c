@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
@@ -21,6 +22,9 @@
 #include <unistd.h>
 
 #define CGROUP2_MAGIC 0x63677270
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
 #ifndef P_PIDFD
 #define P_PIDFD 3
 #endif
@@ -150,6 +154,23 @@ int exec2_landlock_add_path(int ruleset, int path, uint64_t rights) {
 void exec2_wait_status(int status, int *exit_code, int *signal) {
     *signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     *exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+int exec2_accept(int socket) { return accept4(socket, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+
+int exec2_socket_peer(int socket, uid_t *user) {
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0) return -1;
+    *user = peer.uid;
+    int pidfd;
+    length = sizeof pidfd;
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length) == 0) return pidfd;
+    return errno == ENOPROTOOPT ? exec2_pidfd_open(peer.pid) : -1;
+}
+
+int exec2_shut_process(gid_t strange_group) {
+    return prctl(PR_SET_DUMPABLE, 0) < 0 || setresgid((gid_t)-1, (gid_t)-1, strange_group) < 0 ? -1 : 0;
 }
 
 int exec2_set_process_name(const char *name) { return prctl(PR_SET_NAME, name); }

@@ -3,24 +3,20 @@ import Shared
 
 /// Adds the services of the plugin proper; go-plugin's own are there already. What is returned is to be
 /// called when the server has ended.
-func registerServices(on server: RPCServer) throws(PluginError) -> @Sendable () -> Void {
+func registerServices(on server: RPCServer, reactor: Reactor) -> @Sendable () -> Void {
     let log = Logger(name: "exec2")
     let settings = DriverSettings()
-    do throws(SystemError) {
-        let table = TaskTable(reactor: try Reactor(), log: log)
-        let sweep = StateSweep(settings: settings, table: table, log: log)
-        let configured: @Sendable () -> Void = {
-            // What it was made by may be another now.
-            table.dismissStandby()
-            sweep.begin()
-        }
-        BasePluginService(settings: settings, configured: configured, log: log).register(on: server)
-        DriverService(settings: settings, table: table, log: log).register(on: server)
-        // With it goes the cgroup of the Executors, where no task needs that any more.
-        return table.dismissStandby
-    } catch {
-        throw PluginError(error.text)
+    let table = TaskTable(reactor: reactor, log: log)
+    let sweep = StateSweep(settings: settings, table: table, log: log)
+    let configured: @Sendable () -> Void = {
+        // What it was made by may be another now.
+        table.dismissStandby()
+        sweep.begin()
     }
+    BasePluginService(settings: settings, configured: configured, log: log).register(on: server)
+    DriverService(settings: settings, table: table, log: log).register(on: server)
+    // With it goes the cgroup of the Executors, where no task needs that any more.
+    return table.dismissStandby
 }
 
 /// The environment; a variable given twice counts once, as for getenv(3).
@@ -44,7 +40,7 @@ case .refuse(let reason):
 case .serve(let socketDirectory, let announcesMultiplexing):
     let log = Logger(name: "exec2")
     do throws(PluginError) {
-        try PluginProcess(log: log, registerServices: registerServices(on:))
+        try PluginProcess(log: log, registerServices: registerServices(on:reactor:))
             .serve(socketDirectory: socketDirectory, announcesMultiplexing: announcesMultiplexing)
     } catch {
         log.error("cannot serve as a plugin", ["error": error.description])

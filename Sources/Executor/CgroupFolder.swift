@@ -40,6 +40,13 @@ struct CgroupFolder {
         return count < 0 ? .last : nil
     }
 
+    /// Lets what is in the cgroup run (cgroup.freeze, Linux 5.2). The client uses a task's cgroup again when it
+    /// restarts the task: left frozen by whoever froze the last one, the new main process would never come to
+    /// execve, and the start would hang in vfork.
+    func thaw() {
+        _ = write("0", to: "cgroup.freeze")
+    }
+
     /// Kills every process in the cgroup and below (cgroup.kill, Linux 5.14).
     func kill() {
         _ = write("1", to: "cgroup.kill")

@@ -13,6 +13,9 @@ struct LaunchPlan {
     ) {
         self.request = request
         add(EXEC2_STEP_SESSION)
+        // Lowered from the Executor's own −1000 while there is still the right to do so, and through the Executor's
+        // /proc: the task's own may be read-only.
+        add(EXEC2_STEP_OOM_SCORE_ADJ, number: UInt64(bitPattern: Int64(request.oom_score_adj)))
         if network >= 0 { add(EXEC2_STEP_NETWORK, descriptor: network, path: request.network_namespace) }
         addMounts(mounts)
         add(EXEC2_STEP_DESCRIPTOR, descriptor: stdout.forTask, number: UInt64(STDOUT_FILENO))
@@ -91,8 +94,6 @@ struct LaunchPlan {
     }
 
     private mutating func addIdentity() {
-        // Lowered from the Executor's own −1000 while there is still the right to do so.
-        add(EXEC2_STEP_OOM_SCORE_ADJ, number: UInt64(bitPattern: Int64(request.oom_score_adj)))
         add(EXEC2_STEP_GROUPS, number: UInt64(request.n_groups))
         steps[steps.count - 1].values = UnsafePointer(request.groups)
         add(EXEC2_STEP_GROUP_ID, number: UInt64(request.group_id))

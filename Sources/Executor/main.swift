@@ -25,6 +25,7 @@ func runExecutor() -> Int32 {
     _ = exec2_set_process_name("exec2-executor")
     guard let channel = EventChannel.open(for: request) else { return ExecutorExit.launchFailed }
     do throws(LaunchFailure) {
+        try shutFromTask(request.message.pointee)
         let supervision = try Supervision.launch(request, channel: channel)
         request.release()
         supervision.run()

@@ -85,4 +85,32 @@ import Testing
         #expect(reason(long)?.contains("sticky") == true)
         rmdir(long)
     }
+
+    /// Who may rename a folder above the socket's can put another in its place.
+    @Test func foldersAboveCount() throws {
+        let base = try SocketFolder(below: "/tmp")
+        defer { base.remove() }
+        let (above, below) = (base.path + "/a", base.path + "/a/b")
+        try #require(mkdir(above, 0o700) == 0 && mkdir(below, 0o700) == 0)
+        defer {
+            rmdir(below)
+            rmdir(above)
+        }
+        func refusal() -> String? {
+            do throws(PluginError) {
+                try SocketFolder(below: below).remove()
+                return nil
+            } catch {
+                return error.description
+            }
+        }
+        #expect(refusal() == nil)
+        try #require(chmod(above, 0o757) == 0)
+        #expect(refusal()?.contains("others may write to \(above)") == true)
+        try #require(chmod(above, 0o1757) == 0)
+        #expect(refusal() == nil)
+        guard geteuid() == 0 else { return }
+        try #require(chown(above, 4711, 0) == 0)
+        #expect(refusal()?.contains("\(above) belongs to user 4711") == true)
+    }
 }

@@ -17,7 +17,7 @@ struct RunningServer: Sendable {
         for (method, handler) in methods { server.register(method, handler) }
         register(server)
         folder = try SocketFolder(below: "/tmp")
-        try server.listen(unixSocket: folder.socket)
+        try server.listen(unixSocket: folder.socket, on: Reactor(), admission: SocketPeer.refusal(of:))
         let (ended, end) = AsyncStream<Void>.makeStream()
         self.ended = ended
         self.server = server

@@ -92,6 +92,17 @@ void exec2_wait_status(int status, int *exit_code, int *signal);
 /// prctl(2), PR_SET_NAME: variadic.
 int exec2_set_process_name(const char *name);
 
+/// accept4(2), close-on-exec and not blocking: a GNU extension.
+int exec2_accept(int socket);
+
+/// Who connected to a unix socket's other end (unix(7)): a pidfd, and the user. SO_PEERPIDFD (Linux 6.5), which
+/// Debian 12's headers lack, or else SO_PEERCRED and pidfd_open(2): ucred is a GNU extension.
+int exec2_socket_peer(int socket, uid_t *user);
+
+/// Shuts this process to others of its user: prctl(2), PR_SET_DUMPABLE (variadic), and a saved group of
+/// `strange_group` (setresgid(2) is a GNU extension).
+int exec2_shut_process(gid_t strange_group);
+
 /// Sets a signal's disposition to "ignore" (sigaction's handler is a union).
 int exec2_ignore_signal(int signal);
 

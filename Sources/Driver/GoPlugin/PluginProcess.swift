@@ -1,11 +1,12 @@
 import Glibc
+import Shared
 
 /// The life of the process as a plugin: from the handshake to the end of the server.
 struct PluginProcess: Sendable {
     let log: Logger
     /// Adds the plugin's own services to the server, before it listens; returns what is to be called when
     /// that has ended.
-    let registerServices: @Sendable (RPCServer) throws(PluginError) -> @Sendable () -> Void
+    let registerServices: @Sendable (RPCServer, Reactor) -> @Sendable () -> Void
 
     /// Serves until the agent or SIGTERM ends it. The first thread must call this, before others exist.
     func serve(socketDirectory: String, announcesMultiplexing: Bool) throws(PluginError) {
@@ -15,11 +16,13 @@ struct PluginProcess: Sendable {
         CoreLog.redirect()
         let folder = try SocketFolder(below: socketDirectory)
         defer { folder.remove() }
+        let reactor: Reactor
+        do throws(SystemError) { reactor = try Reactor() } catch { throw PluginError(error.text) }
         let server = RPCServer(log: log.named("rpc"))
         PluginServices(log: log).register(on: server)
-        let ended = try registerServices(server)
+        let ended = registerServices(server, reactor)
         do throws(RPCServerError) {
-            try server.listen(unixSocket: folder.socket)
+            try server.listen(unixSocket: folder.socket, on: reactor, admission: SocketPeer.refusal(of:))
         } catch {
             throw PluginError(error.description)
         }

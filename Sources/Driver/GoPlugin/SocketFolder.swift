@@ -11,7 +11,7 @@ struct SocketFolder: Sendable {
 
     /// Makes the folder below `parent`.
     init(below parent: String) throws(PluginError) {
-        try Self.check(parent)
+        let parent = try Self.trusted(parent)
         let template = (parent == "/" ? "" : parent) + "/nomad-exec2-XXXXXX"
         let length = template.utf8.count + "/driver.sock".utf8.count
         guard length <= Self.longestSocketPath else {
@@ -40,20 +40,38 @@ struct SocketFolder: Sendable {
         rmdir(path)
     }
 
-    /// In a folder where others may rename, someone could put a folder and a socket of his own in
-    /// the place of ours and receive what the agent sends, secrets included.
-    private static func check(_ parent: String) throws(PluginError) {
-        var status = stat()
-        guard stat(parent, &status) == 0 else {
+    /// The real path of `parent`, in which and above which nobody else can rename what is there. Where someone
+    /// could, he could put a folder and a socket of his own in the place of ours and receive what the agent
+    /// sends, secrets included.
+    private static func trusted(_ parent: String) throws(PluginError) -> String {
+        func fault(_ reason: String) -> PluginError {
+            PluginError("cannot use \(parent) for the plugin's socket: \(reason)")
+        }
+        guard let resolved = realpath(parent, nil) else {
             throw PluginError("cannot use \(parent) for the plugin's socket", errno)
         }
-        guard status.st_mode & S_IFMT == S_IFDIR else {
-            throw PluginError("cannot use \(parent) for the plugin's socket: it is not a folder")
-        }
-        guard status.st_mode & (S_IWGRP | S_IWOTH) == 0 || status.st_mode & S_ISVTX != 0 else {
-            throw PluginError(
-                "cannot use \(parent) for the plugin's socket: others may write there, so they could replace the "
-                    + "socket; set its sticky bit (chmod +t) or point PLUGIN_UNIX_SOCKET_DIR to another folder")
+        defer { free(resolved) }
+        let real = String(cString: resolved)
+        var folder = real
+        while true {
+            var status = stat()
+            guard stat(folder, &status) == 0 else {
+                throw PluginError("cannot use \(parent) for the plugin's socket", errno)
+            }
+            guard status.st_mode & S_IFMT == S_IFDIR else { throw fault("it is not a folder") }
+            guard status.st_mode & (S_IWGRP | S_IWOTH) == 0 || status.st_mode & S_ISVTX != 0 else {
+                throw fault(
+                    "others may write to \(folder), so they could replace the socket; set its sticky bit (chmod +t) or "
+                        + "point PLUGIN_UNIX_SOCKET_DIR to another folder")
+            }
+            // The sticky bit does not bind a folder's owner.
+            guard status.st_uid == 0 || status.st_uid == geteuid() else {
+                throw fault(
+                    "\(folder) belongs to user \(status.st_uid), who could replace the socket; point "
+                        + "PLUGIN_UNIX_SOCKET_DIR to a folder of root's")
+            }
+            guard let slash = folder.lastIndex(of: "/"), folder != "/" else { return real }
+            folder = slash == folder.startIndex ? "/" : String(folder[..<slash])
         }
     }
 }

@@ -38,6 +38,9 @@ struct LaunchPlanning: Sendable {
         result.oomScoreAdj = options.oomScoreAdjustment ?? 0
         result.unveil = unveil(options, folders)
         result.readOnly = readOnlyFolders(request, folders)
+        if user.uid == 0 && !opensProc(result.unveil) {
+            result.readOnly.append(LaunchSpecification.ReadOnlyFolder(root: "/", inside: "proc"))
+        }
         result.generatedFiles = try GeneratedFile.all(dns: request.dns, hosts: request.hosts, host: hostResolver)
         result.mounts = try MountPlanning(
             folders: folders, allocDir: request.allocDir, namedRules: configuration.unveilPaths + options.unveil
@@ -146,6 +149,17 @@ struct LaunchPlanning: Sendable {
         }
         add(folders.alloc, "logs")
         return result
+    }
+
+    /// Whether a rule that names something below /proc lets the task write there. One of / or of /proc itself does not
+    /// count: much below /proc is the host's, and the kernel lets user 0 write to it (core_pattern), as to what
+    /// belongs to the task's Executor (oom_score_adj).
+    private func opensProc(_ rules: [LaunchSpecification.Unveil]) -> Bool {
+        rules.contains { unveil in
+            let parts = unveil.rule.path.split(separator: "/").filter { $0 != "." }
+            return unveil.origin != nil && unveil.rule.modes.contains(.write) && parts.count > 1
+                && parts[0] == "proc" && !parts.contains("..")
+        }
     }
 
     private func networkNamespace(_ network: TaskRequest.Network) throws(StartError) -> String {

@@ -1,4 +1,5 @@
 import CGRPC
+import Shared
 import Synchronization
 
 /// Why the server cannot listen.
@@ -18,7 +19,7 @@ final class RPCServer: Sendable {
     private struct State {
         var handlers: [String: RPCHandler] = [:]
         var calls: [ObjectIdentifier: RPCCall] = [:]
-        var listening = false
+        var listener: RPCListener?
         var stopping = false
         var connectionsClosed = false
     }
@@ -64,40 +65,26 @@ final class RPCServer: Sendable {
     /// Answers `method` ("/package.Service/Method") with `handler`. Before `listen`.
     func register(_ method: String, _ handler: RPCHandler) {
         state.withLock { state in
-            precondition(!state.listening, "register(\(method)) after listen")
+            precondition(state.listener == nil, "register(\(method)) after listen")
             precondition(state.handlers.updateValue(handler, forKey: method) == nil, "\(method) registered twice")
         }
     }
 
     /// Binds the socket and accepts connections; calls are answered once `run` runs.
-    func listen(unixSocket path: String) throws(RPCServerError) {
-        let credentials = grpc_insecure_server_credentials_create()
-        defer { grpc_server_credentials_release(credentials) }
-        let bound = grpc_server_add_http2_port(core.pointer, "unix:" + Self.percentEncoded(path), credentials)
-        guard bound != 0 else {
-            throw RPCServerError(
-                description: "cannot listen on the unix socket \(path): the folder must exist and be writable, "
-                    + "and the path at most 107 bytes long (gRPC's reason is logged above)")
+    ///
+    /// - Parameter admission: Says which connections are not served, and why.
+    func listen(
+        unixSocket path: String, on reactor: Reactor, admission: @escaping RPCListener.Admission
+    ) throws(RPCServerError) {
+        do throws(SystemError) {
+            let listener = try RPCListener(
+                unixSocket: path, server: core, reactor: reactor, admission: admission, log: log)
+            grpc_server_start(core.pointer)
+            try listener.begin()
+            state.withLock { $0.listener = listener }
+        } catch {
+            throw RPCServerError(description: error.text)
         }
-        grpc_server_start(core.pointer)
-        state.withLock { $0.listening = true }
-    }
-
-    /// gRPC reads its listening address as a URI.
-    private static func percentEncoded(_ path: String) -> String {
-        let digits = Array("0123456789ABCDEF".utf8)
-        var encoded: [UInt8] = []
-        for byte in path.utf8 {
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "/"), UInt8(ascii: "-"), UInt8(ascii: "."),
-                UInt8(ascii: "_"):
-                encoded.append(byte)
-            default:
-                encoded += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
-            }
-        }
-        return String(decoding: encoded, as: UTF8.self)
     }
 
     // MARK: - Serving
@@ -121,7 +108,7 @@ final class RPCServer: Sendable {
 
     /// Serves calls on this thread until `shutdown` is called and the calls have ended. After `listen`.
     func run() {
-        precondition(state.withLock { $0.listening }, "run before listen")
+        precondition(state.withLock { $0.listener != nil }, "run before listen")
         for _ in 0..<Self.outstandingRequests { requestCall() }
         var stage = Stage.serving
         while true {
@@ -216,8 +203,9 @@ final class RPCServer: Sendable {
     /// and the abandon period.
     func shutdown() {
         let calls: [RPCCall] = state.withLock { state in
-            guard state.listening, !state.stopping else { return [] }
+            guard let listener = state.listener, !state.stopping else { return [] }
             state.stopping = true
+            listener.close()
             // Under the lock, so that no thread can see `stopping` before gRPC has been told.
             let tag = CompletionTag { [self] _ in connectionsAreClosed() }.handOver()
             grpc_server_shutdown_and_notify(core.pointer, queue.pointer, tag)

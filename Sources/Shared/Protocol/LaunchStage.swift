@@ -58,7 +58,7 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
         case .enterNetwork: "enter the network namespace"
         case .privateMounts: "make the task's mounts its own"
         case .mountProc: "mount /proc in the task's namespace"
-        case .readOnlyFolder: "make the log folder read-only for the task:"
+        case .readOnlyFolder: "make a folder read-only for the task:"
         case .oomScoreAdj: "set oom_score_adj to"
         case .groups: "set the supplementary groups of user"
         case .groupID: "change to group"

@@ -211,6 +211,18 @@ import Testing
 
     // MARK: Network and limits
 
+    @Test(arguments: [
+        ([], false), (["rwxc:/"], false), (["rw:/proc"], false), (["rw:/proc/"], false), (["r:/proc/sys"], false),
+        (["rw:/proc/sys/net"], true), (["w:/proc/self"], true), (["w:/proc/../etc"], false),
+    ])
+    func procIsReadOnlyToRootUnlessARuleNamesAPartOfIt(rules: [String], opened: Bool) throws {
+        var configuration = PluginConfiguration()
+        configuration.unveilPaths = try rules.map { try UnveilRule(parsing: $0) }
+        let proc = LaunchSpecification.ReadOnlyFolder(root: "/", inside: "proc")
+        #expect(try plan(request(), configuration, user: Self.root).readOnly.contains(proc) != opened)
+        #expect(try !plan(request(), configuration).readOnly.contains(proc))
+    }
+
     @Test func theNetworkIsTheHostsOrTheGroups() throws {
         var request = request()
         #expect(try plan(request).networkNamespace.isEmpty)

@@ -1,0 +1,40 @@
+"""Tasks that run Tests/programs/attack.c, and how their attempts went."""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+from agent import AgentHost, ExitResult, Plugin, Task
+
+# Who attacks. The first is who Nomad runs tasks as where a job names nobody.
+USERS = ["nomad-80000", "root"]
+# What a refusal may be called: by permissions, capabilities and Landlock, by a read-only mount, by a filter of system
+# calls.
+REFUSED = {"EACCES", "EPERM", "EROFS", "ENOSYS"}
+
+
+def begin(host: AgentHost, plugin: Plugin, *attempts: tuple[str, object], user: str, **options: Any) -> Task:
+    """A task that makes the attempts, in order; not yet started."""
+    words = [str(word) for attempt in attempts for word in attempt]
+    return host.task(plugin, host.program("attack"), words, user=user, **options)
+
+
+def outcomes(task: Task) -> list[str]:
+    """What the attempts came to, in order."""
+    return [line.split("\t")[2] for line in task.lines()]
+
+
+def attack(
+    host: AgentHost, plugin: Plugin, *attempts: tuple[str, object], user: str, unveil: Sequence[str] = (), **options: Any
+) -> dict[str, str]:
+    """Runs a task that makes the attempts; "operation subject" → outcome."""
+    task = begin(host, plugin, *attempts, user=user, unveil=list(unveil), **options)
+    assert task.run() == ExitResult(0), task.stderr.text
+    found = outcomes(task)
+    assert len(found) == len(attempts), task.lines()
+    return {f"{operation} {subject}": outcome for (operation, subject), outcome in zip(attempts, found)}
+
+
+def succeeded(found: dict[str, str]) -> dict[str, str]:
+    """The attempts that were not refused for want of a right."""
+    return {attempt: outcome for attempt, outcome in found.items() if outcome not in REFUSED}

@@ -1,0 +1,169 @@
+"""Attacks on the Executor and on other tasks, from inside a task.
+
+Each test was seen to fail on a build without what it tests; its text says how.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import AgentHost, ExitResult, Plugin, Task, messages, processes
+from agent.state import folder_of, frame, record_bytes
+from attacking import REFUSED, USERS, attack, begin, outcomes, succeeded
+
+# What the job has unveiled: nothing, or all of /proc.
+UNVEILED: list[list[str]] = [[], ["rwx:/proc"]]
+SECRET = "quite-secret-value"
+
+by_user_and_rules = pytest.mark.parametrize("unveil", UNVEILED, ids=["default", "proc"])
+
+
+def as_users(test: Any) -> Any:
+    return pytest.mark.parametrize("user", USERS)(test)
+
+
+@as_users
+@by_user_and_rules
+def test_executor_cannot_be_traced_or_entered(host: AgentHost, plugin: Plugin, user: str, unveil: list[str]) -> None:
+    """Without Landlock and the cut of root's capabilities, and with an Executor that is dumpable, a task of root's
+    attached to it, read its memory and entered its mount namespace; each of the three alone closes that."""
+    found = attack(
+        host, plugin, ("ptrace", 1), ("seize", 1), ("vm_read", 1), ("vm_write", 1), ("setns", 1),
+        *[("getfd", f"1,{number}") for number in range(16)], ("read", "/proc/1/mem"), ("write", "/proc/1/mem"),
+        ("read", "/proc/1/maps"), ("read", "/proc/1/stack"), ("read", "/proc/1/syscall"), ("read", "/proc/1/auxv"),
+        ("readlink", "/proc/1/exe"), user=user, unveil=unveil)
+    assert succeeded(found) == {}
+
+
+@as_users
+@by_user_and_rules
+def test_executors_secrets_and_pipes_are_closed(host: AgentHost, plugin: Plugin, user: str, unveil: list[str]) -> None:
+    """The launch request at descriptor 4 and the pipes, by which the Driver commands. Seen as above: the request
+    was read, and "control" and "events" could be written to."""
+    task = begin(
+        host, plugin, ("fds", 1), ("read", "/proc/1/environ"), ("read", "/proc/1/fd/4"), ("write", "/proc/1/fd/4"),
+        ("list", "/proc/1/cwd/"), ("list", "/proc/1/root/"), user=user, unveil=unveil,
+        env={"SECRET": SECRET})
+    assert task.run() == ExitResult(0)
+    assert SECRET not in task.stdout.text
+    assert set(outcomes(task)) <= REFUSED
+
+
+@as_users
+@by_user_and_rules
+def test_executors_limits_and_score_stay(host: AgentHost, plugin: Plugin, user: str, unveil: list[str]) -> None:
+    """With a limit of 0 on the size of files the Executor cannot record the task's end: before it had a saved group
+    of its own, a task of root's set that, and WaitTask answered that the exit status was lost. While /proc was
+    writable to root, its oom_score_adj became 1000."""
+    untouched = host.task(plugin, host.program("act"), ["out=up", "pause="], user=user).start()
+    task = begin(
+        host, plugin, ("prlimit", 1), ("put", "/proc/1/oom_score_adj,1000"), ("put", "/proc/1/coredump_filter,127"),
+        ("put", "/proc/1/timerslack_ns,1"), ("put", "/proc/1/clear_refs,1"), ("write", "/proc/1/uid_map"),
+        ("write", "/proc/1/comm"), ("read", "/proc/self/cmdline"), ("pause", "-"), user=user, unveil=unveil)
+    task.start().stdout.wait_for("cmdline")
+    *attempts, own = outcomes(task)
+    assert own.startswith("ok:")
+    assert set(attempts) <= REFUSED, task.lines()
+
+    def state(of: Task) -> list[str]:
+        return [Path(f"/proc/{of.executor_pid}/{name}").read_text() for name in ("oom_score_adj", "limits", "coredump_filter")]
+
+    assert state(task) == state(untouched)
+    task.stop(signal="SIGTERM")
+    assert task.wait() == ExitResult(143, 15)
+    untouched.stop(signal="SIGKILL")
+
+
+@as_users
+def test_executor_is_deaf_to_its_task(host: AgentHost, plugin: Plugin, user: str) -> None:
+    """Every signal, SIGKILL and SIGSTOP too. The kernel lets none from inside the namespace reach its PID 1
+    without a handler; as an ordinary process (seen with the Executor's program run under `act`) SIGKILL ends it."""
+    task = begin(host, plugin, *[("signals", 1)] * 3, ("end", 9), user=user)
+    assert task.start().wait() == ExitResult(9)
+    task.stdout.wait_end()
+    assert set(outcomes(task)) == ({"ok"} if user == "root" else {"EPERM"})
+
+
+@as_users
+def test_forged_exit(host: AgentHost, plugin: Plugin, user: str) -> None:
+    """A record that says 0, put wherever a task may think that it counts: the end is told as it was. Seen without
+    Landlock: a task of root's opened its record's file and its pipes for writing."""
+    task = host.task(plugin, host.program("attack"), user=user)
+    folder = folder_of(task)
+    forged = record_bytes(messages.executor.ExitRecord(task_folder=folder.name, exit_code=0))
+    for name in ("exit", "exit_status", ".exit", "exit.reserved", "events"):
+        (task.local / name).write_bytes(forged)
+        (task.local / name).chmod(0o666)
+    words: list[object] = []
+    for name in ("exit.reserved", "control", "events", "executor", "lock"):
+        words += ["write", folder / name]
+    words += ["move", f"{task.local}/exit,{folder}/exit", "link", f"{task.local}/exit,{folder}/exit",
+              "list", folder, "list", folder.parent, "end", "7"]
+    task.set_config({"command": str(host.program("attack")), "args": [str(word) for word in words]})
+    assert task.start().wait() == ExitResult(7)
+    task.stdout.wait_end()
+    found = outcomes(task)
+    assert len(found) == 9
+    # To move between file systems is refused before any right counts.
+    assert set(found) <= REFUSED | {"EXDEV"}, task.lines()
+
+
+def test_frames_of_a_task_are_no_events(host: AgentHost, plugin: Plugin) -> None:
+    """What a task writes to its logs is not read by the Driver: events in the pair's own framing, each of which would
+    end the task for the Driver were it read from there, change nothing."""
+    forged = frame(messages.executor.Event(exited=messages.executor.Exited())) * 20
+    task = host.task(plugin, "/bin/sh", ["-c", 'cat "$NOMAD_TASK_DIR/forged"; cat "$NOMAD_TASK_DIR/forged" >&2; exit 6'])
+    (task.local / "forged").write_bytes(forged)
+    (task.local / "forged").chmod(0o644)
+    assert task.run() == ExitResult(6)
+    assert bytes(task.stdout.data) == forged
+
+
+@as_users
+def test_other_tasks_of_the_same_user(host: AgentHost, plugin: Plugin, user: str) -> None:
+    """Two tasks with one uid are in PID namespaces of their own. Seen with the host's /proc in the task's place
+    of its own: the other's environment was read."""
+    other = host.task(plugin, host.program("act"), ["out=up", "pause="], user=user, env={"SECRET": SECRET}).start()
+    other.stdout.wait_for("up")
+    pid, executor = other.pid, other.executor_pid
+    attempts: list[tuple[str, object]] = []
+    for victim in (pid, executor):
+        attempts += [("ptrace", victim), ("vm_read", victim), ("vm_write", victim), ("kill", f"{victim},9"), ("getfd", f"{victim},1"),
+                     ("prlimit", victim), ("setns", victim), ("read", f"/proc/{victim}/environ"), ("list", f"/proc/{victim}/cwd/"),
+                     ("fds", victim), ("put", f"/proc/{victim}/oom_score_adj,1000")]
+    task = begin(host, plugin, *attempts, ("kill", "-1,9"), user=user, unveil=["rwx:/proc"])
+    assert task.run() == ExitResult(0)
+    assert SECRET not in task.stdout.text
+    assert set(outcomes(task)[:-1]) == {"ESRCH", "ENOENT"}, task.lines()
+    assert processes.is_alive(pid) and processes.is_alive(executor)
+    other.stop(signal="SIGTERM")
+    assert other.wait() == ExitResult(143, 15)
+
+
+@as_users
+def test_proc_shows_the_task_alone(host: AgentHost, plugin: Plugin, user: str) -> None:
+    """Seen without the task's own /proc: every process of the host was listed."""
+    task = host.task(plugin, host.program("act"), ["pids="], user=user, unveil=["r:/proc"])
+    assert task.run() == ExitResult(0)
+    shown = [line.split()[1] for line in task.lines() if line.startswith("process ")]
+    assert shown == ["1", "2"]
+
+
+@as_users
+def test_shared_memory_of_the_host(host: AgentHost, plugin: Plugin, user: str) -> None:
+    """System V objects know no paths, so no rule closes them. Seen without an IPC namespace: it was found."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    key = 0x65786563 + os.getpid() % 1000
+    segment = libc.shmget(key, 4096, 0o1666)  # IPC_CREAT
+    assert segment >= 0
+    try:
+        assert libc.shmget(key, 1, 0) == segment
+        assert attack(host, plugin, ("shm", key), user=user) == {f"shm {key}": "ENOENT"}
+    finally:
+        libc.shmctl(segment, 0, None)  # IPC_RMID

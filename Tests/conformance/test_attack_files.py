@@ -1,0 +1,217 @@
+"""Paths that change under the Driver's and the Executor's hands.
+
+Each test was seen to fail on a build without what it tests; its text says how. Log paths that are wrong from the
+start: test_logs.py; folders that are none of the client's: test_task_folders.py.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Callable, Iterator
+
+import grpc
+import pytest
+
+from agent import AgentHost, ExitResult, Plugin, Task
+from agent.expect import refused
+from agent.state import folder_of
+from attacking import USERS, outcomes
+
+Launch = Callable[..., Plugin]
+ROUNDS = 40
+SECRET = "quite-secret-value"
+_libc = ctypes.CDLL(None, use_errno=True)
+_EXCHANGE = 2
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Swaps two names at once (renameat2(2))."""
+    if _libc.renameat2(-100, os.fsencode(one), -100, os.fsencode(other), _EXCHANGE) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+
+
+@contextmanager
+def swapping(one: Path, other: Path) -> Iterator[list[int]]:
+    """Swaps two names again and again, at every moment of a start sooner or later; how often is answered. An even
+    number of times: afterwards each is where it was."""
+    count = [0]
+    over = threading.Event()
+
+    def swap() -> None:
+        while not over.is_set():
+            for _ in range(2):
+                exchange(one, other)
+                count[0] += 1
+                time.sleep(0.00005)
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        yield count
+    finally:
+        over.set()
+        thread.join()
+
+
+def start_in_turn(make: Callable[[], Task], swap: Callable[[Task], tuple[Path, Path]]) -> tuple[list[Task], int]:
+    """Starts task after task while two of its paths are swapped; those that started, after their end, and how many were
+    refused."""
+    started, refusals = [], 0
+    for _ in range(ROUNDS):
+        task = make()
+        one, other = swap(task)
+        with swapping(one, other):
+            try:
+                task.start()
+            except grpc.RpcError as error:
+                assert error.code() not in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE), error.details()
+                refusals += 1
+                continue
+        task.wait()
+        started.append(task)
+    return started, refusals
+
+
+@pytest.fixture
+def trap(host: AgentHost) -> Iterator[tuple[Path, int]]:
+    """A pipe of root's, named like a log, in a folder that tasks cannot enter; and what is read from it."""
+    folder = host.root / "trap"
+    folder.mkdir(mode=0o700)
+    path = folder / ".web.stdout.fifo"
+    os.mkfifo(path, 0o600)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    yield path, reader
+    os.close(reader)
+    path.unlink()
+    folder.rmdir()
+
+
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("what", ["the pipe", "its folder"])
+def test_log_swapped_for_a_symlink_while_tasks_start(
+    host: AgentHost, plugin: Plugin, trap: tuple[Path, int], user: str, what: str
+) -> None:
+    """CVE-2026-8052, CVE-2026-6959: what root opens must be what stands there, not what a symlink leads to. Seen without
+    RESOLVE_NO_SYMLINKS: within a few starts a task's output came out of the trap."""
+    pipe, reader = trap
+
+    def swap(task: Task) -> tuple[Path, Path]:
+        if what == "the pipe":
+            decoy = task.logs / "decoy"
+            decoy.symlink_to(pipe)
+            return task.stdout_path, decoy
+        decoy = task.logs.with_name("decoy")
+        decoy.symlink_to(pipe.parent)
+        return task.logs, decoy
+
+    started, refusals = start_in_turn(lambda: host.task(plugin, host.program("act"), ["out=mine", "exit=0"], user=user), swap)
+    try:
+        assert os.read(reader, 1000) == b""
+    except BlockingIOError:
+        pass
+    # Both happened, or nothing was tried.
+    assert started and refusals, (len(started), refusals)
+    for task in started:
+        task.stdout.wait_end()
+        assert task.stdout.text == "mine\n"
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_folder_swapped_for_a_symlink_while_tasks_start(host: AgentHost, plugin: Plugin, user: str) -> None:
+    """The task's own folders are opened to it by name. Seen with that name followed through symlinks: within a
+    few starts a task read the secret."""
+    secret = host.root / "secrets-of-another"
+    secret.mkdir()
+    secret.chmod(0o755)
+    (secret / "file").write_text(SECRET)
+
+    def swap(task: Task) -> tuple[Path, Path]:
+        decoy = task.folder / "decoy"
+        decoy.symlink_to(secret)
+        return task.local, decoy
+
+    def make() -> Task:
+        return host.task(plugin, host.program("attack"), ["read", secret / "file"], user=user, bind_mounts=False)
+
+    try:
+        started, _ = start_in_turn(make, swap)
+        assert started
+        for task in started:
+            task.stdout.wait_end()
+            assert outcomes(task) == ["EACCES"]
+    finally:
+        (secret / "file").unlink()
+        secret.rmdir()
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_pipe_replaced_while_the_task_runs(host: AgentHost, plugin: Plugin, user: str) -> None:
+    """A running task's output goes where it went, whatever its path has become: the descriptors count. Seen with a log
+    that is opened by its path at each line, as the tests' own: nothing more arrived. A task started then is refused."""
+    task = host.task(plugin, host.program("act"), ["out=before", "block=10", "await=10", "out=after", "exit=0"], user=user).start()
+    task.stdout.wait_for("before")
+    task.stdout_path.rename(task.logs / "moved")
+    task.stdout_path.symlink_to("/etc/passwd")
+    before = Path("/etc/passwd").read_bytes()
+    task.signal("SIGUSR1")
+    assert task.wait() == ExitResult(0)
+    task.stdout.wait_for("after")
+    task.request.task.id += "x"
+    with refused(str(task.stdout_path)):
+        task.start()
+    assert Path("/etc/passwd").read_bytes() == before
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_task_cannot_replace_its_logs(host: AgentHost, plugin: Plugin, user: str) -> None:
+    """Nor add to them, by any path to their folder. Seen without the read-only mount: pipes were renamed, linked and
+    removed, by the path below alloc_dir, which is root's to enter, and by the client's mount."""
+    task = host.task(plugin, host.program("attack"), user=user)
+    words: list[object] = []
+    for logs in (task.logs, task.folder / "alloc" / "logs"):
+        pipe = logs / task.stdout_path.name
+        words += ["move", f"{pipe},{logs}/x", "move", f"{pipe},{task.local}/x", "link", f"{pipe},{logs}/x",
+                  "move", f"{logs},{logs}.moved", "move", f"{task.folder}/alloc/data,{logs}/data"]
+    task.set_config({"command": str(host.program("attack")), "args": [str(word) for word in words]})
+    assert task.run() == ExitResult(0)
+    assert set(outcomes(task)) <= {"EROFS", "EBUSY", "EACCES", "EXDEV"}, task.lines()
+    assert "EROFS" in outcomes(task)
+
+
+@pytest.mark.parametrize("kind", ["symlink", "symlink to a folder of root's", "folder of another user", "file"])
+def test_state_folder_taken_beforehand(launch: Launch, host: AgentHost, kind: str) -> None:
+    """Whoever owns it could command Executors and forge exit records. Seen without the check of its kind and owner: the
+    task was started, with its pipes in the other's folder."""
+    state_dir = host.make_state_dir()
+    state_dir.parent.mkdir(parents=True, exist_ok=True)
+    other = state_dir.with_name("other")
+    other.mkdir()
+    if kind == "symlink":
+        os.chown(other, 65534, 65534)
+    if kind.startswith("symlink"):
+        state_dir.symlink_to(other)
+    elif kind == "file":
+        state_dir.touch()
+    else:
+        state_dir.mkdir()
+        os.chown(state_dir, 65534, 65534)
+    plugin = launch({"state_dir": str(state_dir)})
+    task = host.task(plugin, host.program("act"), ["exit=0"])
+    with refused("state_dir", str(state_dir)):
+        task.start()
+    assert list(other.iterdir()) == []
+    if kind == "folder of another user":
+        assert list(state_dir.iterdir()) == []
+        state_dir.rmdir()
+    else:
+        state_dir.unlink()
+    other.rmdir()
+    # Nothing is lost: with the intruder gone, the same request succeeds.
+    assert task.start().wait() == ExitResult(0)
+    assert folder_of(task).stat().st_uid == 0

@@ -1,0 +1,248 @@
+"""Attempts to leave the sandbox, from inside a task.
+
+Each test was seen to fail on a build without what it tests; its text says how.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+from typing import Any, Iterator
+
+import pytest
+
+from agent import AgentHost, ExitResult, Plugin, cgroups, processes
+from agent.landlock import abi
+from attacking import REFUSED, USERS, attack, begin, outcomes, succeeded
+
+SECRET = "quite-secret-value"
+# CAP_SYS_ADMIN, permitted and effective: security.capability of version 2 (capability.h).
+ADMINISTRATORS_FILE = struct.pack("<IIIII", 0x02000001, 1 << 21, 0, 0, 0)
+
+
+def as_users(test: Any) -> Any:
+    return pytest.mark.parametrize("user", USERS)(test)
+
+
+@pytest.fixture
+def outside(host: AgentHost) -> Iterator[Path]:
+    """A folder that no rule opens, with a file that every user may read and replace."""
+    folder = host.root / "outside"
+    folder.mkdir()
+    folder.chmod(0o777)
+    secret = folder / "secret"
+    secret.write_text(SECRET)
+    secret.chmod(0o666)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def mount_attempts(outside: Path, inside: Path) -> list[tuple[str, object]]:
+    return [
+        ("mount", inside), ("umount", "/proc"), ("remount", "/"), ("bind", f"{outside},{inside}"), ("pivot", inside),
+        ("move_mount", f"{outside},{inside}"), ("tree", f"{outside},secret"), ("fsmount", "tmpfs"), ("fsmount", "proc"),
+        ("fsmount", "cgroup2"), ("setns", 1), ("call", "open_by_handle_at"),
+    ]
+
+
+@as_users
+@pytest.mark.parametrize("first", [[], [("userns", "-")], [("unshare", "user+mnt+pid+net+cgroup+ipc+uts")]],
+                         ids=["as it is", "user namespace", "every namespace"])
+def test_mounts(host: AgentHost, plugin: Plugin, outside: Path, user: str, first: list[tuple[str, object]]) -> None:
+    """In a user namespace of its own a task has every capability over that, and mounting is refused all the same.
+    Seen without Landlock: in a user namespace tmpfs was mounted, `outside` bound and read through a detached tree; with
+    all of root's capabilities also without one."""
+    task = begin(host, plugin, *first, ("list", "/tmp"), user=user)
+    attempts = mount_attempts(outside, task.local)
+    task.set_config({"command": str(host.program("attack")),
+                     "args": [str(word) for attempt in [*first, *attempts, ("read", outside / "secret")] for word in attempt]})
+    assert task.run() == ExitResult(0)
+    found = outcomes(task)[len(first):]
+    assert len(found) == len(attempts) + 1
+    # EINVAL: mounts that a namespace has inherited are locked together (mount_namespaces(7)).
+    assert set(found) <= REFUSED | {"EINVAL"}, task.lines()
+    assert list(task.local.iterdir()) == []
+
+
+@as_users
+def test_administrators_calls(host: AgentHost, plugin: Plugin, user: str) -> None:
+    """What needs a capability that no task has. Seen with root's capabilities not cut: sethostname, swapon, acct,
+    open_by_handle_at and reboot went on to look at their arguments or did what they do."""
+    names = ["sethostname", "reboot", "swapon", "acct", "init_module", "delete_module", "open_by_handle_at", "vhangup", "nice"]
+    found = attack(host, plugin, *[("call", name) for name in names], *[("unshare", kind) for kind in ("mnt", "uts", "ipc", "pid")],
+                   user=user)
+    assert succeeded(found) == {}
+
+
+@pytest.fixture
+def privileged(host: AgentHost) -> Iterator[tuple[Path, Path]]:
+    """Programs that change who runs them: set-user-id of root's (for root: of nobody's), and one with CAP_SYS_ADMIN."""
+    folder = host.root / "privileged"
+    folder.mkdir()
+    folder.chmod(0o755)
+    for name in ("setuid", "setuid-nobody", "capable"):
+        shutil.copy(host.program("attack"), folder / name)
+        (folder / name).chmod(0o755)
+    (folder / "setuid").chmod(0o4755)
+    os.chown(folder / "setuid-nobody", 65534, 65534)
+    (folder / "setuid-nobody").chmod(0o4755)
+    os.setxattr(folder / "capable", "security.capability", ADMINISTRATORS_FILE)
+    # They work where nothing keeps them from it.
+    shown = [subprocess.run([folder / name, "ids", "-"], user="nobody", check=True, capture_output=True, text=True).stdout.split("\t")[2]
+             for name in ("setuid", "capable")]
+    assert shown[0].startswith("ok:65534 0 0 ") and int(shown[1].split()[-1], 16) == 1 << 21, shown
+    yield folder
+    shutil.rmtree(folder)
+
+
+@as_users
+def test_programs_that_give_privileges(host: AgentHost, plugin: Plugin, privileged: Path, user: str) -> None:
+    """Set-user-id programs and file capabilities. Seen without no_new_privs (and Landlock, which needs it): the
+    dynamic user's effective user became 0, root's 65534."""
+    task = begin(host, plugin, ("ids", "-"), *[("run", privileged / name) for name in ("setuid", "setuid-nobody", "capable")],
+                 user=user, unveil=[f"rx:{privileged}", "r:/proc"])
+    assert task.run() == ExitResult(0)
+    shown = [line.split("\t")[2] for line in task.lines() if line.startswith("ids\t")]
+    # The kernel refuses to run a program that wants a capability beyond the bounding set.
+    assert outcomes(task)[-1] == "EPERM" or len(shown) == 4
+    assert len(shown) >= 3 and len(set(shown)) == 1, task.lines()
+
+
+@as_users
+def test_links_and_moves_out_of_the_rules(host: AgentHost, plugin: Plugin, outside: Path, user: str) -> None:
+    """A file beyond the rules, linked or moved into them, would be opened by them. Seen without Landlock: linked,
+    moved and read."""
+    task = begin(host, plugin, ("list", "/tmp"), user=user)
+    # On the same file system as `outside`, which the task's own folders may not be.
+    own = host.root / "own"
+    own.mkdir()
+    own.chmod(0o777)
+    words = [("link", f"{outside}/secret,{own}/linked"), ("move", f"{outside}/secret,{own}/moved"), ("move", f"{outside},{own}/folder"),
+             ("read", own / "linked"), ("read", own / "moved"), ("read", own / "folder/secret"), ("read", outside / "secret")]
+    task.set_config({"command": str(host.program("attack")), "args": [str(word) for pair in words for word in pair], "unveil": [f"rwxc:{own}"]})
+    try:
+        assert task.run() == ExitResult(0)
+        assert SECRET not in task.stdout.text
+        assert set(outcomes(task)) <= {"EACCES", "EXDEV", "ENOENT", "EPERM"}, task.lines()
+        assert (outside / "secret").read_text() == SECRET
+        assert list(own.iterdir()) == []
+    finally:
+        shutil.rmtree(own)
+
+
+@as_users
+def test_moves_to_wider_rules(host: AgentHost, plugin: Plugin, user: str) -> None:
+    """What one rule lets a task only read and remove, another would let it write or run, were it moved there: the
+    right to move between folders (REFER) must not widen rights. Seen without Landlock: moved and written to."""
+    narrow, wide = host.root / "narrow", host.root / "wide"
+    for folder in (narrow, wide):
+        folder.mkdir()
+        folder.chmod(0o777)
+    (narrow / "file").write_text("kept")
+    (narrow / "file").chmod(0o777)
+    try:
+        found = attack(host, plugin, ("write", narrow / "file"), ("move", f"{narrow}/file,{wide}/file"),
+                       ("link", f"{narrow}/file,{wide}/link"), ("write", wide / "file"), user=user, unveil=[f"rc:{narrow}", f"rwxc:{wide}"])
+        assert set(found.values()) <= {"EACCES", "EXDEV", "ENOENT", "EPERM"}, found
+        assert list(wide.iterdir()) == []
+    finally:
+        shutil.rmtree(narrow)
+        shutil.rmtree(wide)
+
+
+@as_users
+def test_ways_around_a_path(host: AgentHost, plugin: Plugin, outside: Path, user: str) -> None:
+    """Rules hold for files, whatever path leads there. Seen without Landlock: read by each but those through the
+    Executor, which other layers close (test_attack_executor)."""
+    secret = str(outside / "secret")
+    ways = [f"/proc/self/root{secret}", f"/proc/self/cwd/../../outside/secret", f"/proc/self/task/2/root{secret}", f"/proc/1/root{secret}",
+            f"/proc/1/cwd{secret}", f"/proc/thread-self/root{secret}", secret, f"/tmp/..{secret}"]
+    found = attack(host, plugin, *[("read", way) for way in ways], user=user, unveil=["rx:/proc"])
+    assert set(found.values()) == {"EACCES"}
+
+
+@as_users
+@pytest.mark.parametrize("unveil", [[], ["rw:/proc"]], ids=["default", "proc"])
+def test_host_settings_below_proc(host: AgentHost, plugin: Plugin, user: str, unveil: list[str]) -> None:
+    """The kernel lets user 0 write to them whatever its capabilities are, and core_pattern names a program that the
+    kernel runs as the host's root. Seen with a /proc that is writable to root, and all of it unveiled: written."""
+    pattern = Path("/proc/sys/kernel/core_pattern").read_text().strip()
+    found = attack(
+        host, plugin, ("put", f"/proc/sys/kernel/core_pattern,{pattern}"), ("write", "/proc/sys/kernel/modprobe"),
+        ("write", "/proc/sys/kernel/sysrq"), ("write", "/proc/sysrq-trigger"), ("write", "/proc/sys/vm/drop_caches"),
+        ("write", "/proc/sys/fs/binfmt_misc/register"), ("write", "/proc/sys/fs/suid_dumpable"), ("write", "/proc/irq/default_smp_affinity"),
+        ("write", "/proc/sys/net/ipv4/ip_forward"), ("write", "/sys/kernel/uevent_helper"), ("write", "/sys/power/state"),
+        user=user, unveil=unveil)
+    # ENOENT: not every kernel has each of them.
+    assert set(found.values()) <= REFUSED | {"EROFS", "ENOENT"}, found
+    assert found[f"put /proc/sys/kernel/core_pattern,{pattern}"] != "ENOENT"
+    assert Path("/proc/sys/kernel/core_pattern").read_text().strip() == pattern
+
+
+def test_setting_that_is_unveiled_by_name(host: AgentHost, plugin: Plugin) -> None:
+    """What an operator opens by its own name is open: the protection is of what nobody meant."""
+    found = attack(host, plugin, ("write", "/proc/sys/vm/overcommit_ratio"), ("write", "/proc/sys/kernel/core_pattern"),
+                   user="root", unveil=["rw:/proc/sys/vm/overcommit_ratio"])
+    assert list(found.values()) == ["ok", "EACCES"]
+
+
+@as_users
+def test_own_entries_of_proc(host: AgentHost, plugin: Plugin, user: str) -> None:
+    """A dynamic user's own entries can be written where a rule opens them; root's under a rule of theirs."""
+    unveil = ["rw:/proc"] if user != "root" else ["rw:/proc/self"]
+    found = attack(host, plugin, ("put", "/proc/self/coredump_filter,33"), ("put", "/proc/self/oom_score_adj,900"), user=user, unveil=unveil)
+    assert set(found.values()) == {"ok"}
+
+
+@as_users
+def test_cgroups(host: AgentHost, plugin: Plugin, user: str) -> None:
+    """Seen without Landlock: a task of root's moved itself to the root cgroup, out of its limits."""
+    top = cgroups.mount_point()
+    task = begin(host, plugin, ("list", "/tmp"), user=user)
+    words = [("put", f"{folder}/{file},{text}") for folder in (top, host.slice.share, task.scope)
+             for file, text in (("cgroup.procs", "0"), ("cgroup.subtree_control", ""), ("cgroup.freeze", "0"), ("cgroup.kill", ""))]
+    words += [("list", top), ("list", task.scope)]
+    task.set_config({"command": str(host.program("attack")), "args": [str(word) for pair in words for word in pair]})
+    assert task.run() == ExitResult(0)
+    # ENOENT: the root cgroup has not every file.
+    assert set(outcomes(task)) <= {"EACCES", "ENOENT"}, task.lines()
+    assert outcomes(task).count("EACCES") >= len(words) - 3
+
+
+@as_users
+def test_terminals(host: AgentHost, plugin: Plugin, user: str) -> None:
+    """There is none to type into (TIOCSTI): the task leads a session without one. Seen with /dev/tty unveiled in a
+    build that made no session: it was still none, for the agent has none; the descriptors are what counts."""
+    found = attack(host, plugin, ("sti", 0), ("sti", 1), ("sti", 2), ("tty", "/dev/tty"), user=user, unveil=["rw:/dev/tty"])
+    assert list(found.values()) == ["ENOTTY", "ENOTTY", "ENOTTY", "ENXIO"]
+
+
+@as_users
+def test_descriptors_of_a_fresh_task(host: AgentHost, plugin: Plugin, user: str) -> None:
+    """0 is /dev/null, 1 and 2 are the logs, for writing only; nothing else is open. Seen without close_range: the
+    ruleset, the cgroup's folder, the pipes and the launch request were open in the task."""
+    task = host.task(plugin, host.program("act"), ["out=up", "pause="], user=user).start()
+    task.stdout.wait_for("up")
+    pid = task.pid
+    assert processes.descriptors(pid) == {0: "/dev/null", 1: str(task.stdout_path), 2: str(task.stderr_path)}
+    for number in (1, 2):
+        flags = next(line for line in Path(f"/proc/{pid}/fdinfo/{number}").read_text().splitlines() if line.startswith("flags:"))
+        assert int(flags.split()[1], 8) & os.O_ACCMODE == os.O_WRONLY
+    task.stop(signal="SIGKILL")
+
+
+@as_users
+def test_sockets_of_the_host_without_a_name(host: AgentHost, plugin: Plugin, user: str) -> None:
+    """Abstract sockets, also from a network namespace that is the task's own (they belong to it). Seen without
+    Landlock's scope: connected."""
+    import socket
+
+    name = f"exec2-attack-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"\0{name}")
+        listener.listen()
+        found = attack(host, plugin, ("abstract", name), user=user)
+    assert found[f"abstract {name}"] == ("EPERM" if abi() >= 6 else "ok")

@@ -1,0 +1,206 @@
+"""Who may connect to the plugin's socket, through which root's work is ordered.
+
+Each test was seen to fail on a build without what it tests; its text says how.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from agent import AgentHost, ExitResult, HandshakeError, Plugin
+from agent.timing import wait_until
+from attacking import REFUSED, USERS, attack
+
+Launch = Callable[..., Plugin]
+# A client that the server does not want finds its connection closed.
+CLOSED = REFUSED | {"EPIPE", "ECONNRESET"}
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_task_cannot_command_the_driver(host: AgentHost, launch: Launch, user: str) -> None:
+    """The socket is below /tmp, which every task may list, and no rule governs connecting to a path: permissions alone
+    keep users out, but not user 0. Seen before the Driver looked at who connects: a task of root's was served."""
+    plugin = launch({"unveil_by_task": True})
+    found = attack(host, plugin, ("rpc", plugin.address), user=user, unveil=[f"rw:{Path(plugin.address).parent}"])
+    assert set(found.values()) <= CLOSED
+    if user == "root":
+        def told() -> bool:
+            return any(entry["@level"] == "warn" and "PID namespace below" in str(entry.get("reason")) for entry in plugin.log)
+
+        wait_until(told, 5, "a warning of the driver's")
+    plugin.ping()
+
+
+def test_descendants_of_a_task_are_no_better(host: AgentHost, launch: Launch) -> None:
+    """A process in namespaces that the task has made itself. Seen as above."""
+    plugin = launch()
+    found = attack(host, plugin, ("unshare", "user+mnt+net"), ("rpc", plugin.address), user="root")
+    assert found[f"rpc {plugin.address}"] in CLOSED
+
+
+def test_many_refusals_fill_no_log(host: AgentHost, launch: Launch) -> None:
+    """And keep nobody else from being served. Seen with a line for each: 200 lines."""
+    plugin = launch()
+    before = len(plugin.log)
+    # A dictionary of outcomes has one entry; each attempt is made.
+    task = host.task(plugin, host.program("attack"), ["rpc", plugin.address] * 200, user="root")
+    assert task.run() == ExitResult(0)
+    assert {line.split("\t")[2] for line in task.lines()} <= CLOSED
+    plugin.ping()
+    assert len([entry for entry in plugin.log[before:] if "refused a connection" in entry["@message"]]) <= 2
+
+
+# Connects, greets and waits for the server's first frame.
+CLIENT = """
+import socket, sys
+client = socket.socket(socket.AF_UNIX)
+client.settimeout(20)
+try:
+    client.connect(sys.argv[1])
+    client.sendall(b"PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+    print("served" if client.recv(100) else "closed")
+except (ConnectionResetError, BrokenPipeError):
+    print("closed")
+except PermissionError:
+    print("refused")
+"""
+
+
+def client(path: str, user: str) -> str:
+    return subprocess.run([sys.executable, "-c", CLIENT, path], user=user, group="nogroup", extra_groups=[], cwd="/",
+                          capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_another_user_cannot_connect(launch: Launch) -> None:
+    """Seen with a folder of mode 0755 and a socket of 0666, as bind(2) makes it where the umask is 0: connected."""
+    plugin = launch()
+    folder, path = Path(plugin.address).parent, Path(plugin.address)
+    for place, mode in ((folder, 0o700), (path, 0o600)):
+        facts = place.stat()
+        assert (facts.st_uid, stat.S_IMODE(facts.st_mode)) == (0, mode), place
+    assert client(plugin.address, "nobody") == "refused"
+    assert client(plugin.address, "root") == "served"
+
+
+def test_another_user_is_not_served_through_open_doors(launch: Launch) -> None:
+    """Where somebody has opened folder and socket, the driver still looks at who has connected. Seen without that:
+    served."""
+    plugin = launch()
+    Path(plugin.address).parent.chmod(0o755)
+    Path(plugin.address).chmod(0o666)
+    assert client(plugin.address, "nobody") == "closed"
+    plugin.ping()
+    assert any("user is 65534" in str(entry.get("reason")) for entry in plugin.log)
+
+
+def squat(folder: Path, over: threading.Event, seen: set[str], done: list[str]) -> None:
+    """As another user, in a process of its own: tries to take each folder that appears."""
+    script = """
+import os, sys, time
+folder = sys.argv[1]
+os.chdir(folder)
+while True:
+    for name in os.listdir("."):
+        if not name.startswith("nomad-exec2-"):
+            continue
+        print("seen", name, flush=True)
+        for what, attempt in (("rename", lambda: os.rename(name, "mine")), ("rmdir", lambda: os.rmdir(name)),
+                              ("open", lambda: os.listdir(name)), ("bind", lambda: os.mkdir(name + "/driver.sock")),
+                              ("link", lambda: os.symlink("/tmp", name + "/x"))):
+            try:
+                attempt()
+                print("done", what, flush=True)
+            except OSError:
+                pass
+    time.sleep(0.0005)
+"""
+    process = subprocess.Popen([sys.executable, "-c", script, str(folder)], user="nobody", group="nogroup", extra_groups=[], stdout=subprocess.PIPE, text=True)
+
+    def read() -> None:
+        for line in process.stdout:
+            word, name = line.split()
+            (seen.add if word == "seen" else done.append)(name)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    over.wait()
+    process.kill()
+    process.wait()
+    reader.join()
+
+
+def test_socket_cannot_be_taken_beforehand(launch: Launch, host: AgentHost) -> None:
+    """In a folder that everybody may write to, such as /tmp, each start makes a folder with a name that nobody can
+    guess, which nobody else can rename or remove. Seen with a fixed name that another user had made before: the
+    handshake named his folder; without the sticky bit (next test) he renamed ours."""
+    shared = host.root / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    over, seen, done = threading.Event(), set(), []
+    squatter = threading.Thread(target=squat, args=(shared, over, seen, done))
+    squatter.start()
+    try:
+        names = set()
+        for _ in range(3):
+            plugin = launch(environment={"PLUGIN_UNIX_SOCKET_DIR": str(shared)})
+            folder = Path(plugin.address).parent
+            assert folder.parent == shared and len(folder.name) >= len("nomad-exec2-") + 6
+            names.add(folder.name)
+            wait_until(lambda: folder.name in seen, 10, "the squatter has seen the folder")
+            time.sleep(0.02)
+            facts = folder.lstat()
+            assert stat.S_ISDIR(facts.st_mode) and (facts.st_uid, stat.S_IMODE(facts.st_mode)) == (0, 0o700)
+            plugin.ping()
+            plugin.end()
+        assert len(names) == 3
+        assert done == []
+    finally:
+        over.set()
+        squatter.join()
+    shared.rmdir()
+
+
+@pytest.mark.parametrize("where", ["itself", "above"])
+@pytest.mark.parametrize("how", ["writable", "another's"])
+def test_folder_in_which_it_could_be_replaced(launch: Launch, host: AgentHost, where: str, how: str) -> None:
+    """Seen without the check: the plugin served there, and its folder could be renamed and replaced."""
+    above = host.root / "above"
+    folder = above / "folder"
+    folder.mkdir(parents=True)
+    spoilt = folder if where == "itself" else above
+    if how == "writable":
+        spoilt.chmod(0o777)
+    else:
+        os.chown(spoilt, 65534, 65534)
+    try:
+        with pytest.raises(HandshakeError) as refusal:
+            host.launch(environment={"PLUGIN_UNIX_SOCKET_DIR": str(folder)})
+        assert str(spoilt) in str(refusal.value) and "replace the socket" in str(refusal.value)
+        assert list(folder.iterdir()) == []
+    finally:
+        host.plugins = [plugin for plugin in host.plugins if plugin.channel is not None]
+        folder.rmdir()
+        above.rmdir()
+
+
+def test_symlink_as_the_folder(launch: Launch, host: AgentHost) -> None:
+    """A link that leads to a folder of root's is the operator's choice; the address is the folder's real one, so that a
+    link that changes later leads nobody elsewhere."""
+    real = host.root / "real"
+    real.mkdir()
+    link = host.root / "link"
+    link.symlink_to(real)
+    plugin = launch(environment={"PLUGIN_UNIX_SOCKET_DIR": str(link)})
+    assert Path(plugin.address).parent.parent == real
+    plugin.end()
+    link.unlink()
+    real.rmdir()
