@@ -3,7 +3,7 @@
 
 PYTHON = PYTHONDONTWRITEBYTECODE=1 .build/venv/bin/python
 
-.PHONY: build run test chaos bench-recovery bench-stats release package protos lint format clean deps run-deps test-deps release-deps
+.PHONY: build run test chaos bench bench-recovery bench-stats release package protos lint format clean deps run-deps test-deps release-deps
 
 build:
 	@.ci/install-dependencies --check build
@@ -19,6 +19,12 @@ test: test-deps
 # repeats the choices of a run, EXEC2_CHAOS_TASKS changes the number of tasks.
 chaos: test-deps build
 	$(PYTHON) Tests/conformance/chaos.py
+
+# As root, on a machine that does nothing else, about ten minutes: everything that is fast or small about the
+# driver, beside other ways to do it; one table, bench/results.json and the plots in bench/.
+bench: test-deps build
+	@.ci/install-dependencies bench
+	$(PYTHON) Tests/bench/bench.py
 
 # As root: how long a fresh Driver takes to recover 1000 running tasks.
 bench-recovery: test-deps build

@@ -29,15 +29,17 @@ def main() -> int:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     host = AgentHost(with_controllers=False)
     try:
-        measure(host, count)
+        figures = measure(host, count)
     finally:
         faults = host.close()
+    show(figures)
     for fault in faults:
         print(f"left over: {fault}", file=sys.stderr)
     return 1 if faults else 0
 
 
-def measure(host: AgentHost, count: int) -> None:
+def measure(host: AgentHost, count: int = 1000) -> dict[str, Any]:
+    """The figures of `count` tasks: times in seconds, memory in KiB."""
     state_dir = host.make_state_dir()
     config = {"state_dir": str(state_dir), "orphan_grace": 600}
     first = host.launch(config)
@@ -47,26 +49,40 @@ def measure(host: AgentHost, count: int) -> None:
     for group in (tasks[at:at + AT_ONCE] for at in range(0, count, AT_ONCE)):
         for task, call in [(task, task.start_soon()) for task in group]:
             task.took(call.result())
-    took = time.monotonic() - began
-    print(f"{count} tasks started, {AT_ONCE} at a time: {took:.2f} s, {took / count * 1000:.2f} ms each")
-    print_driver("that started them", idle, memory(first.pid)["Rss"], count)
-    print_executors([process.pid for process in first.executors() if process.name == "exec2-executor"])
+    figures: dict[str, Any] = {"tasks": count, "started": time.monotonic() - began}
+    figures["driver_that_started"] = [idle, memory(first.pid)["Rss"]]
+    executors = [process.pid for process in first.executors() if process.name == "exec2-executor"]
+    found = [memory(pid) for pid in executors if processes.is_alive(pid)]
+    figures["executors"] = {
+        "count": len(found), **{name: statistics.mean(facts[name] for facts in found) for name in ("Rss", "Pss")}}
 
     first.kill()
     second = host.launch(config)
     idle = memory(second.pid)["Rss"]
     inspect = [messages.driver.InspectTaskRequest(task_id=f"none{number}") for number in range(count)]
-    print_calls("no task found", all_at_once(second.driver.InspectTask, inspect, expected=grpc.StatusCode.NOT_FOUND))
+    figures["no_task_found"] = all_at_once(second.driver.InspectTask, inspect, expected=grpc.StatusCode.NOT_FOUND)
     recover = [messages.driver.RecoverTaskRequest(task_id=task.id, handle=task.handle) for task in tasks]
-    total = print_calls("RecoverTask", all_at_once(second.driver.RecoverTask, recover))
-    print(f"all recovered {total:.3f} s after the first call (goal for 1000: 1 s)")
-    print_driver("that recovered them", idle, memory(second.pid)["Rss"], count)
+    figures["recovered"] = all_at_once(second.driver.RecoverTask, recover)
+    figures["driver_that_recovered"] = [idle, memory(second.pid)["Rss"]]
     for task in tasks:
         task.plugin = second
     for call in [destruction(second, task) for task in tasks]:
         call.result()
     second.end()
     first.end()
+    return figures
+
+
+def show(figures: dict[str, Any]) -> None:
+    count, took = figures["tasks"], figures["started"]
+    print(f"{count} tasks started, {AT_ONCE} at a time: {took:.2f} s, {took / count * 1000:.2f} ms each")
+    print_driver("that started them", *figures["driver_that_started"], count)
+    executors = figures["executors"]
+    print(f"Executor, mean of {executors['count']}: {executors['Rss']:.0f} KiB RSS, {executors['Pss']:.1f} KiB PSS")
+    print_calls("no task found", figures["no_task_found"])
+    print_calls("RecoverTask", figures["recovered"])
+    print(f"all recovered {figures['recovered'][0]:.3f} s after the first call (goal for 1000: 1 s)")
+    print_driver("that recovered them", *figures["driver_that_recovered"], count)
 
 
 def make(host: AgentHost, plugin: Plugin) -> Task:
@@ -117,21 +133,14 @@ def memory(pid: int) -> dict[str, int]:
     return {line.split(":")[0]: int(line.split()[1]) for line in lines}
 
 
-def print_calls(name: str, times: tuple[float, list[float]]) -> float:
+def print_calls(name: str, times: tuple[float, list[float]]) -> None:
     total, each = times
     cuts = statistics.quantiles(each, n=100)
     print(f"{len(each)} × {name}, all at once: {total:.3f} s, per call p50 {cuts[49] * 1000:.1f} ms, p99 {cuts[98] * 1000:.1f} ms")
-    return total
 
 
 def print_driver(which: str, before: int, after: int, count: int) -> None:
     print(f"Driver {which}: {before} KiB RSS before, {after} KiB with them, {(after - before) / count:.1f} KiB a task")
-
-
-def print_executors(pids: Sequence[int]) -> None:
-    found = [memory(pid) for pid in pids if processes.is_alive(pid)]
-    rss, pss = (statistics.mean(facts[name] for facts in found) for name in ("Rss", "Pss"))
-    print(f"Executor, mean of {len(found)}: {rss:.0f} KiB RSS, {pss:.1f} KiB PSS")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,362 @@
+#!/usr/bin/python3
+"""The benchmark: what a start, a stop, a supervisor and the Driver cost, beside other ways to do it.
+
+  bench.py [--short] [--folder FOLDER]
+
+Runs as root on a machine that does nothing else, prints one table and writes results.json and the plots
+to FOLDER (bench/ without it). What is compared takes turns, so that whatever else the machine does meets
+all alike. --short measures a tenth of it and writes nothing without --folder: to see that it runs.
+
+docs/performance.md says what each contender does and does not do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from typing import Any, Callable
+
+sys.dont_write_bytecode = True
+
+import peers  # noqa: E402
+import plots  # noqa: E402
+import recovery  # noqa: E402
+import stats  # noqa: E402
+import table  # noqa: E402
+from subject import Subject, Tasks  # noqa: E402
+from tools import Client, Results, Spawner, built, memory  # noqa: E402
+
+from agent import AgentHost, cgroups, processes  # noqa: E402
+from agent.plugin import agent_environment, default_binary  # noqa: E402
+
+PROJECT = pathlib.Path(__file__).resolve().parents[2]
+SHIM = "containerd-shim-runc-v2"
+CGROUP = "exec2-bench"
+THIS = "this driver"
+# More is not started of what takes this much memory, in MiB.
+PEERS_MEMORY = 2048
+
+
+class Bench:
+    def __init__(self, short: bool):
+        self.scale = 10 if short else 1
+        self.results = Results()
+        self.host = AgentHost()
+        self.folder = self.host.root / "bench"
+        self.folder.mkdir()
+        self.program = self.host.programs / "moment"
+        shutil.copy(built("moment"), self.program)
+        self.program.chmod(0o755)
+        # Where a host has it, below /run: in memory.
+        self.state = self.host.root / "state"
+        self.state.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", str(self.state)], check=True)
+        self.cgroup2 = cgroups.mount_point()
+        self.had_containerd = pathlib.Path("/run/containerd").exists()
+        self.spawner = Spawner(self.cgroup2, agent_environment())
+        self.seconds: dict[str, float] = {}
+
+    def close(self) -> list[str]:
+        self.spawner.close()
+        for plugin in self.host.plugins:
+            plugin.end()
+        subprocess.run(["umount", str(self.state)], check=True)
+        for folder, _, _ in sorted(os.walk(self.cgroup2 / CGROUP), key=lambda entry: -len(entry[0])):
+            os.rmdir(folder)
+        if not self.had_containerd:
+            shutil.rmtree("/run/containerd", ignore_errors=True)
+        return self.host.close()
+
+    def few(self, count: int) -> int:
+        return max(3, count // self.scale)
+
+    def run(self) -> None:
+        for phase in (self.starts, self.handshake, self.crowd, self.throughput, self.memory_of_peers, self.statistics,
+                      self.recovery):
+            began = time.monotonic()
+            print(f"bench: {phase.__doc__.split(chr(10))[0].rstrip('.')} …", file=sys.stderr, flush=True)
+            phase()
+            self.seconds[phase.__name__] = round(time.monotonic() - began, 1)
+
+    # Starts
+
+    def starts(self) -> None:
+        """Starts, contenders in turn."""
+        bundles = {}
+        for name in ("crun", "runc"):
+            bundles[name] = peers.Bundle(self._folder(name), [str(self.program)], self.host.programs, f"/{CGROUP}/{name}")
+        spawned: dict[str, tuple[str, list[Any]]] = {
+            "posix_spawn, no confinement": ("true", [self.program]),
+            "unshare + setpriv": ("unshare", peers.chain([str(self.program)])),
+            "bubblewrap": ("bwrap", peers.bubblewrap([str(self.program)], self.host.programs)),
+            **{name: (name, bundles[name].run(name, self.folder, f"run-{name}")) for name in bundles},
+        }
+        contenders: dict[str, Callable[[], tuple[float, float]]] = {}
+        subjects = {
+            f"{THIS}, standby": Subject(self, standby=True), f"{THIS}, no standby": Subject(self, standby=False)}
+        for name, subject in subjects.items():
+            contenders[name] = subject.start_and_end
+        for name, (program, command) in spawned.items():
+            reason = peers.missing(program) or self._unable(command)
+            if reason:
+                self.results.lacks("start", "request → first instruction", name, reason)
+            else:
+                contenders[name] = lambda command=command: self._spawn(command)
+        begun: dict[str, list[float]] = {name: [] for name in contenders}
+        ended: dict[str, list[float]] = {name: [] for name in contenders}
+        order = list(contenders)
+        for number in range(self.few(200) + 3):
+            for name in order:
+                first, last = contenders[name]()
+                # The first rounds warm caches.
+                if number >= 3:
+                    begun[name].append(first)
+                    ended[name].append(last)
+            order.append(order.pop(0))
+        for subject in subjects.values():
+            subject.close()
+        goals = {f"{THIS}, standby": 1.0, f"{THIS}, no standby": 2.0}
+        for what, samples in (("request → first instruction", begun), ("request → end seen", ended)):
+            for name, values in samples.items():
+                goal = goals.get(name) if samples is begun else None
+                self.results.add("start", what, name, "ms", values, goal=goal)
+
+    def _spawn(self, command: list[Any]) -> tuple[float, float]:
+        ran = self.spawner.run(command)
+        if ran.number != 0 or not ran.output:
+            raise RuntimeError(f"{command[0]} has ended with wait status {ran.number}")
+        time.sleep(0.002)
+        return (ran.output - ran.spawned) / 1e6, (ran.ended - ran.spawned) / 1e6
+
+    def _unable(self, command: list[Any]) -> str | None:
+        """Why a peer that is here does not work here: what it says of it."""
+        if self.spawner.run(command).number == 0:
+            return None
+        said = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+        lines = (said.stderr or said.stdout).strip().splitlines()
+        return f"{command[0]} fails on this host: {lines[-1] if lines else 'it does not say why'}"
+
+    def _folder(self, name: str) -> pathlib.Path:
+        folder = self.folder / name
+        folder.mkdir()
+        return folder
+
+    # The Driver
+
+    def handshake(self) -> None:
+        """Driver: start to handshake."""
+        driver = default_binary()
+        values = []
+        for _ in range(self.few(50)):
+            ran = self.spawner.until_line([driver])
+            if not ran.output:
+                raise RuntimeError("the Driver has given no handshake line")
+            values.append((ran.output - ran.spawned) / 1e6)
+        self.results.add("driver", "exec → handshake line", THIS, "ms", values, goal=10)
+        for program in (driver, driver.parent / "nomad-driver-exec2-executor"):
+            stripped = self.folder / "stripped"
+            subprocess.run(["strip", "-o", str(stripped), str(program)], check=True)
+            self.results.add("driver", "size on disk, stripped", program.name, "KiB", [stripped.stat().st_size / 1024])
+
+    def crowd(self) -> None:
+        """1, 100 and 1000 tasks: memory, starts and stops among them."""
+        with Tasks(self) as tasks:
+            idle = memory(tasks.plugin.pid)
+            self.results.add("driver", "RSS, idle", THIS, "KiB", [idle["RSS"]], goal=16 * 1024)
+            for count in self.counts():
+                tasks.grow_to(count)
+                with_them = memory(tasks.plugin.pid)
+                each = [memory(pid) for pid in tasks.executors()]
+                for kind in ("RSS", "PSS", "private"):
+                    goal = {"RSS": 1024 if count == 1 else None, "PSS": 100 if count == 100 else None}.get(kind)
+                    self.results.add(
+                        "memory", f"supervisor, {kind}, {count} tasks", f"{THIS} (Executor)", "KiB",
+                        [facts[kind] for facts in each], goal=goal)
+                if count > 1:
+                    self.results.add(
+                        "driver", f"RSS a task, {count} tasks", THIS, "KiB", [(with_them["RSS"] - idle["RSS"]) / count],
+                        goal=16)
+                starts, stops = tasks.among(self.few(50))
+                self.results.add("growth", f"request → first instruction, {count} tasks run", THIS, "ms", starts, goal=1.0)
+                self.results.add("growth", f"last process gone → StopTask answered, {count} tasks run", THIS, "ms", stops, goal=2)
+
+    def counts(self) -> list[int]:
+        return [1, 100, 1000] if self.scale == 1 else [1, 100]
+
+    def throughput(self) -> None:
+        """Tasks started and ended per second."""
+        each, rounds = self.few(128), self.few(5)
+        subject = Subject(self, standby=True)
+        levels = (1, 2, 4, 8, 16, 32, 64)
+        rates: dict[int, list[float]] = {level: [] for level in levels}
+        for _ in range(rounds):
+            for level in levels:
+                rates[level].append(subject.rate(each, level))
+        subject.close()
+        for level, values in rates.items():
+            self.results.add("throughput", f"tasks started and ended, {level} at a time", THIS, "1/s", values)
+
+    def statistics(self) -> None:
+        """Statistics of 1000 tasks once a second."""
+        count = self.counts()[-1]
+        figures = stats.measure(self.host, count, max(3, 10 / self.scale))
+        note = "" if figures["samples"] >= figures["samples_expected"] * 0.98 else (
+            f"{figures['samples']} of {figures['samples_expected']} samples came")
+        self.results.add(
+            "driver", f"CPU of {count} statistics streams, 1 s", THIS, "% of a core", [figures["driver_cpu_percent"]],
+            goal=figures["goal_cpu_percent"], note=note)
+        if note:
+            self.results.rows[-1]["missed"] = True
+
+    def recovery(self) -> None:
+        """Recovery of 1000 tasks."""
+        count = self.counts()[-1]
+        totals, calls = [], []
+        for _ in range(3 if self.scale == 1 else 1):
+            figures = recovery.measure(self.host, count)
+            self.host.clean_tasks()
+            totals.append(figures["recovered"][0] * 1000)
+            calls += [seconds * 1000 for seconds in figures["recovered"][1]]
+        self.results.add("driver", f"recovery of {count} tasks, all at once", THIS, "ms", totals, goal=count)
+        self.results.add("driver", f"of these, one RecoverTask among {count}", THIS, "ms", calls)
+
+    # Memory of others
+
+    def memory_of_peers(self) -> None:
+        """Memory of other supervisors."""
+        for name, start in (("tini", self._tini), ("bubblewrap", self._bubblewrap), ("conmon (with crun)", self._conmon),
+                            ("containerd's shim (with runc)", self._shim)):
+            program = {"conmon (with crun)": "conmon", "bubblewrap": "bwrap", "tini": "tini"}.get(name)
+            if program and (reason := peers.missing(program)):
+                self.results.lacks("memory", "supervisor", name, reason)
+                continue
+            try:
+                self._grow(name, start)
+            except (RuntimeError, OSError) as error:
+                self.results.lacks("memory", "supervisor", name, str(error))
+
+    def _grow(self, name: str, start: Callable[[Spawner, pathlib.Path, int], Callable[[], None] | None]) -> None:
+        """Starts as many supervised tasks as are asked for, in steps; all that is not `moment` supervises."""
+        spawner = Spawner(self.cgroup2)
+        folder = self._folder(name.split(" ")[0].replace("'", ""))
+        ends: list[Callable[[], None]] = []
+        running = 0
+        try:
+            for count in self.counts():
+                private = 0.0
+                if running:
+                    private = sum(row["median"] for row in self.results.rows[-1:]) * count / 1024
+                if private > PEERS_MEMORY:
+                    self.results.lacks("memory", f"supervisor, {count} tasks", name, f"it would take {private:.0f} MiB")
+                    continue
+                while running < count:
+                    end = start(spawner, folder, running)
+                    ends += [end] if end else []
+                    running += 1
+                time.sleep(0.3)
+                found = [memory(process.pid) for process in processes.descendants(spawner.pid) if process.name != "moment"]
+                if len(found) < count:
+                    raise RuntimeError(f"{len(found)} supervisors of {count} tasks are there")
+                for kind in ("RSS", "PSS", "private"):
+                    # What needs two processes a task has both.
+                    total = sum(facts[kind] for facts in found) / count
+                    note = f"{len(found) // count} processes a task" if len(found) >= 2 * count else ""
+                    self.results.add("memory", f"supervisor, {kind}, {count} tasks", name, "KiB", [total], note=note)
+        finally:
+            for end in ends:
+                end()
+            for _ in range(100):
+                left = processes.descendants(spawner.pid)
+                if not left:
+                    break
+                for process in left:
+                    try:
+                        os.kill(process.pid, 9)
+                    except ProcessLookupError:
+                        pass
+                time.sleep(0.05)
+            spawner.close()
+
+    def _waiting(self) -> list[str]:
+        return [str(self.program), "wait"]
+
+    def _tini(self, spawner: Spawner, _folder: pathlib.Path, _number: int) -> None:
+        spawner.leave(["tini", "--", *self._waiting()])
+
+    def _bubblewrap(self, spawner: Spawner, _folder: pathlib.Path, _number: int) -> None:
+        spawner.leave(peers.bubblewrap(self._waiting(), self.host.programs))
+
+    def _conmon(self, spawner: Spawner, folder: pathlib.Path, number: int) -> Callable[[], None]:
+        name = f"conmon-{number}"
+        (folder / name).mkdir()
+        bundle = peers.Bundle(folder / name, self._waiting(), self.host.programs, f"/{CGROUP}/{name}")
+        spawner.run(bundle.conmon("crun", folder / "state", name))
+        deadline = time.monotonic() + 20
+        while not (bundle.folder / "pid").exists():
+            if time.monotonic() > deadline:
+                raise RuntimeError("conmon has started no container within 20 s")
+            time.sleep(0.002)
+        if spawner.run(peers.runtime("start", "crun", folder / "state", name)).number != 0:
+            raise RuntimeError("crun did not start what conmon had created")
+        delete = ["crun", "--root", str(folder / "state"), "delete", "--force", name]
+        return lambda: None if spawner.run(delete) else None
+
+    def _shim(self, spawner: Spawner, folder: pathlib.Path, number: int) -> Callable[[], None]:
+        program = PROJECT / ".build" / "peers" / "usr" / "bin" / SHIM
+        if not program.exists():
+            raise RuntimeError(f"no {program.name} in .build/peers ('.ci/install-dependencies bench')")
+        if number == 0:
+            self._events = peers.Events(folder)
+        name = f"shim-{number}"
+        (folder / name).mkdir()
+        bundle = peers.Bundle(folder / name, self._waiting(), self.host.programs, f"/{CGROUP}/{name}")
+        return peers.Shim(spawner, program, bundle, name, self._events).end
+
+
+def facts() -> dict[str, Any]:
+    """Of the machine and the peers."""
+    models = [line.partition(":")[2].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+              if line.startswith("model name")]
+    shim = PROJECT / ".build" / "peers" / "usr" / "bin" / SHIM
+    return {
+        "kernel": platform.release(), "machine": platform.machine(), "processor": models[0] if models else "",
+        "processors": os.cpu_count(), "load_before": os.getloadavg()[0],
+        "versions": {name: peers.version(name) for name in ("bwrap", "crun", "runc", "conmon", "tini", "unshare", str(shim))
+                     if shutil.which(name)},
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--folder", type=pathlib.Path)
+    options = parser.parse_args()
+    machine = facts()
+    machine["versions"] = {pathlib.Path(name).name: said for name, said in machine["versions"].items()}
+    bench = Bench(options.short)
+    try:
+        bench.run()
+    finally:
+        faults = bench.close()
+    results = {"machine": machine, "seconds": bench.seconds, "rows": bench.results.rows}
+    print(table.text(results))
+    folder = options.folder or (None if options.short else PROJECT / "bench")
+    if folder:
+        folder.mkdir(exist_ok=True)
+        (folder / "results.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        plots.write(results, folder)
+        print(f"written to {folder}")
+    for fault in faults:
+        print(f"left over: {fault}", file=sys.stderr)
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+#!/usr/bin/python3
+"""The short form of the benchmark: fails where a ratio or a size is beyond limits.py; as root.
+
+No time is compared with the clock: only with a posix_spawn of the same run.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+
+sys.dont_write_bytecode = True
+
+from bench import Bench  # noqa: E402
+from limits import LIMITS  # noqa: E402
+from subject import Subject, Tasks  # noqa: E402
+from table import figure  # noqa: E402
+from tools import memory, quantile  # noqa: E402
+
+from agent.plugin import default_binary  # noqa: E402
+
+ROUNDS = 60
+TASKS = 50
+
+
+def measure(bench: Bench) -> dict[str, float]:
+    subjects = {"start, standby": Subject(bench, standby=True), "start, no standby": Subject(bench, standby=False)}
+    samples: dict[str, list[float]] = {name: [] for name in (*subjects, "spawn")}
+    for _ in range(ROUNDS):
+        for name, subject in subjects.items():
+            samples[name].append(subject.start_and_end()[0])
+        ran = bench.spawner.run([bench.program])
+        samples["spawn"].append((ran.output - ran.spawned) / 1e6)
+    for subject in subjects.values():
+        subject.close()
+    spawn = quantile(samples["spawn"], 0.1)
+    measured = {name: quantile(samples[name], 0.1) / spawn for name in subjects}
+    measured["start, standby, to no standby"] = measured["start, standby"] / measured["start, no standby"]
+
+    driver = default_binary()
+    handshakes = [bench.spawner.until_line([driver]) for _ in range(20)]
+    if not all(ran.output for ran in handshakes):
+        raise RuntimeError("the Driver has given no handshake line")
+    measured["exec until the handshake line"] = (
+        quantile([(ran.output - ran.spawned) / 1e6 for ran in handshakes], 0.1) / spawn)
+    for name, program in (("Driver", driver), ("Executor", driver.parent / "nomad-driver-exec2-executor")):
+        stripped = bench.folder / name
+        subprocess.run(["strip", "-o", str(stripped), str(program)], check=True)
+        measured[f"{name}, file, stripped"] = stripped.stat().st_size / 1024
+
+    with Tasks(bench) as tasks:
+        idle = memory(tasks.plugin.pid)["RSS"]
+        _, stops = tasks.among(20)
+        measured["end of the last process until StopTask is answered"] = quantile(stops, 0.1) / spawn
+        tasks.grow_to(TASKS)
+        each = [memory(pid) for pid in tasks.executors()]
+        measured["Executor, RSS"] = statistics.median(facts["RSS"] for facts in each)
+        for kind in ("private", "PSS"):
+            measured[f"Executor, {kind}, of {TASKS}"] = statistics.median(facts[kind] for facts in each)
+        measured["Driver, RSS, idle"] = idle
+        measured[f"Driver, RSS, a task of {TASKS}"] = (memory(tasks.plugin.pid)["RSS"] - idle) / TASKS
+    return measured
+
+
+def main() -> int:
+    bench = Bench(short=True)
+    try:
+        measured = measure(bench)
+    finally:
+        faults = bench.close()
+    beyond = 0
+    for name, limit in LIMITS.items():
+        is_beyond = measured[name] > limit.most
+        beyond += is_beyond
+        print(f"{name:52} {figure(measured[name]):>7}  {limit.unit:20} at most {limit.most:g}"
+              f"{'  BEYOND: ' + limit.reason if is_beyond else ''}")
+    for fault in faults:
+        print(f"left over: {fault}", file=sys.stderr)
+    return 1 if beyond or faults or set(measured) != set(LIMITS) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
