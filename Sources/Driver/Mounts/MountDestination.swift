@@ -44,8 +44,7 @@ struct MountDestination: Equatable, Sendable {
         if parts.isEmpty { throw refuse("the destination is /, which would hide the whole host") }
 
         let kernel = Self.kernelFolders + (isDevice ? [] : ["/dev"])
-        if let folder = kernel.first(where: { Self.parts($0).starts(with: parts) || parts.starts(with: Self.parts($0)) }
-        ) {
+        if let folder = kernel.first(where: { parts.starts(with: Self.parts($0)) }) {
             throw refuse("nothing can be mounted at or below \(folder), which is the kernel's")
         }
         let own = ([folders.task, allocDir] + folders.all).map(Self.parts)

@@ -88,6 +88,32 @@ import Testing
         #expect(try plan([volume("/processes"), volume("/system"), volume("/devices")]).count == 3)
     }
 
+    /// Whatever is put together of parts that matter: refused, or what the child may rely on.
+    @Test func everyDestinationIsRefusedOrPlain() throws {
+        let pieces = [
+            "..", ".", "", "/", "local", "alloc", "logs", "proc", "dev", "sys", "mnt", "5d8f1c2a-web", "data", "${X}",
+            "a b", "\u{E9}",
+        ]
+        var random = SystemRandomNumberGenerator()
+        var accepted = 0
+        for _ in 0..<5000 {
+            let count = Int.random(in: 0...6, using: &random)
+            let text =
+                (Bool.random(using: &random) ? "/" : "")
+                + (0..<count).map { _ in pieces.randomElement(using: &random) ?? "" }.joined(separator: "/")
+            guard let mount = try? plan([volume(text)]).first, let found = mount.destination else { continue }
+            accepted += 1
+            let parts = found.path.split(separator: "/", omittingEmptySubsequences: false).dropFirst()
+            #expect(found.path == (found.root == "/" ? "" : found.root) + "/" + found.inside, "\(text)")
+            #expect(parts.allSatisfy { !["", ".", "..", "${X}"].contains($0) } && !parts.isEmpty, "\(text)")
+            #expect(!["proc", "sys", "dev"].contains(parts.first ?? ""), "\(text)")
+            #expect(!(Self.task + "/").hasPrefix(found.path + "/"), "\(text)")
+            #expect(!found.path.hasPrefix(Self.task + "/alloc/logs"), "\(text)")
+            #expect(found.isMade == found.path.hasPrefix(Self.task + "/"), "\(text)")
+        }
+        #expect(accepted > 100)
+    }
+
     @Test func aDestinationIsTakenOnce() {
         #expect(
             refusal([volume("local/x"), volume(Self.task + "/local/x/", "/srv/other")])

@@ -1,0 +1,229 @@
+"""Jobs, and what runs already, against the mounts and the working folder of a task that starts.
+
+Each was seen to fail on a build without its protection, named with it: without RESOLVE_NO_SYMLINKS and
+RESOLVE_BENEATH in child_mounts.c, with setfsuid(2) left out there, or with all rules opened after the volumes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Callable, Iterator
+
+import grpc
+import pytest
+
+from agent import AgentHost, Plugin, Task, mounts
+from agent.expect import refused
+from agent.volumes import add_volume
+
+Make = Callable[..., Task]
+Launch = Callable[..., Plugin]
+USERS = ["nomad-80000", "root"]
+TRIES = 400
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
+@pytest.fixture
+def places(host: AgentHost) -> Iterator[Path]:
+    """A folder of the host's that no rule opens."""
+    folder = host.root / "attacked"
+    folder.mkdir()
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def volume(places: Path) -> Path:
+    source = places / "source"
+    source.mkdir()
+    source.chmod(0o777)
+    (source / "file").write_text("of the volume")
+    return source
+
+
+@pytest.fixture
+def outside(places: Path) -> Path:
+    """Where an attack wants to get: everybody may write there, as far as modes go."""
+    folder = places / "outside"
+    folder.mkdir()
+    folder.chmod(0o777)
+    (folder / "secret").write_text("of the host")
+    return folder
+
+
+def outcomes(task: Task) -> list[str]:
+    assert task.run().exit_code == 0, task.stderr.text
+    return [line.split("\t")[2] for line in task.lines()]
+
+
+# What is in a volume must not choose what rules mean
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_a_volume_in_the_place_of_a_default_path(host: AgentHost, make: Make, volume: Path, outside: Path, user: str) -> None:
+    """With the rules opened after the volumes, r:/etc/hosts opens what the symlink leads to."""
+    (volume / "hosts").symlink_to(outside)
+    (volume / "resolv.conf").symlink_to(outside / "secret")
+    task = make(host.program("access"), ["read", outside / "secret", "readdir", outside, "read", "/etc/file"], user=user)
+    assert outcomes(add_volume(task, volume, "/etc")) == ["EACCES", "EACCES", "ok"]
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_a_volume_in_the_place_of_an_operators_path(host: AgentHost, launch: Launch, volume: Path, outside: Path, places: Path, user: str) -> None:
+    """With the rules opened after the volumes, rwc:…/site/data opens what the symlink leads to."""
+    (places / "site/data").mkdir(parents=True)
+    (volume / "data").symlink_to(outside)
+    plugin = launch({"unveil_paths": [host.programs_rule, f"rwc:{places}/site/data"]})
+    task = host.task(plugin, host.program("access"), ["read", outside / "secret", "mkfile", outside / "made"], user=user)
+    assert outcomes(add_volume(task, volume, places / "site")) == ["EACCES", "EACCES"]
+    assert not (outside / "made").exists()
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_a_volume_in_the_place_of_the_kernels(host: AgentHost, make: Make, volume: Path, outside: Path, user: str) -> None:
+    """Root writes to /proc/self/oom_score_adj while the task starts. Without the check of kernel folders, `secret` is overwritten."""
+    (volume / "self").mkdir()
+    (volume / "self/oom_score_adj").symlink_to(outside / "secret")
+    with refused("/proc, which is the kernel's"):
+        add_volume(make(host.program("act"), ["out=ran"], user=user), volume, "/proc").start()
+    assert (outside / "secret").read_text() == "of the host"
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_beside_the_source_nothing_opens(host: AgentHost, make: Make, volume: Path, outside: Path, places: Path, user: str) -> None:
+    (places / "data").mkdir()
+    (volume / "up").symlink_to("../outside")
+    (volume / "away").symlink_to(outside)
+    words = [word for path in ("../outside", "up", "away") for word in ("read", places / "data" / path / "secret")]
+    task = make(host.program("access"), words + ["read", outside / "secret", "readdir", places], user=user)
+    assert set(outcomes(add_volume(task, volume, places / "data"))) <= {"EACCES", "ENOENT"}
+
+
+def test_a_root_task_changes_no_mount(host: AgentHost, make: Make, volume: Path) -> None:
+    """With CAP_SYS_ADMIN in the bounding set, root makes the volume writable."""
+    script = ("mount -o remount,bind,rw local/data; umount local/data; umount /etc/resolv.conf; mount -t tmpfs x local/data;"
+              " mount --bind /etc local/data; mkdir local/data/made")
+    task = make("sh", ["-c", script], user="root", unveil=["rw:/proc", "rw:/sys", "rwc:/run"])
+    task.request.task.dns.servers.append("10.9.8.7")
+    assert add_volume(task, volume, "local/data", readonly=True).run().exit_code != 0
+    assert sorted(path.name for path in volume.iterdir()) == ["file"]
+
+
+# Symlinks in a destination
+
+
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("link, target, destination", [
+    ("local/link", "{outside}", "local/link"), ("local/link", "{outside}", "local/link/made"), ("local/link", "../../../..", "local/link/made"),
+    ("local/link", "/proc/self/root", "local/link/srv"), ("alloc/data/link", "../logs", "alloc/data/link"), ("tmp/link", "made", "tmp/link")])
+def test_a_symlink_in_a_destination(host: AgentHost, make: Make, volume: Path, outside: Path, user: str, link: str, target: str, destination: str) -> None:
+    """With symlinks followed, the folder `made` is made outside and the volume mounted there."""
+    task = add_volume(make(host.program("act"), ["out=ran"], user=user), volume, destination)
+    (task.folder / link).symlink_to(target.format(outside=outside))
+    with refused("no symlink is followed in a destination", destination):
+        task.start()
+    assert task.stdout.text == ""
+    assert sorted(path.name for path in outside.iterdir()) == ["secret"]
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+def test_a_symlink_in_a_volume(host: AgentHost, make: Make, volume: Path, outside: Path, readonly: bool) -> None:
+    """Whoever can write to one volume would choose where another one is mounted."""
+    (volume / "inner").symlink_to(outside)
+    task = make(host.program("act"), ["out=ran"])
+    add_volume(add_volume(task, volume, "local/data", readonly=readonly), volume, "local/data/inner/made")
+    with refused("no symlink is followed in a destination"):
+        task.start()
+    assert sorted(path.name for path in outside.iterdir()) == ["secret"]
+
+
+def test_nothing_is_made_that_the_user_could_not_make(host: AgentHost, make: Make, volume: Path) -> None:
+    """Without setfsuid(2), root makes it."""
+    task = make(host.program("act"), ["out=ran"])
+    shared = task.alloc_dir / "alloc/data"
+    shared.chmod(0o755)
+    with refused("may not make it there", "nomad-80000"):
+        add_volume(task, volume, "alloc/data/made").start()
+    assert list(shared.iterdir()) == []
+
+
+# Races
+
+
+@contextmanager
+def swapping(first: Path, second: Path) -> Iterator[None]:
+    """Exchanges the two names as fast as it goes."""
+    done = threading.Event()
+
+    def swap() -> None:
+        while not done.is_set():
+            _libc.renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE)
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def arena(task: Task, outside: Path) -> tuple[Path, Path]:
+    """A folder of the task's, and a symlink that leads outside, to be exchanged."""
+    folder, link = task.local / "way", task.local / "link"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    link.symlink_to(outside)
+    return folder, link
+
+
+def started(task: Task) -> bool:
+    """Whether the task started; it may be refused for the symlink."""
+    try:
+        task.start()
+        return True
+    except grpc.RpcError as error:
+        text = error.details() or ""
+        assert "no symlink is followed" in text or "leads out of the task's folder" in text, text
+        return False
+
+
+def test_a_folder_of_the_destination_becomes_a_symlink(host: AgentHost, make: Make, volume: Path, outside: Path) -> None:
+    """With the path looked at first and then mounted on by name, `made` is outside in one of a few tries."""
+    seen = set()
+    for _ in range(TRIES):
+        task = add_volume(make(host.program("act"), ["out=up", "pause="]), volume, "local/way/made/deep")
+        with swapping(*arena(task, outside)):
+            was_started = started(task)
+            seen.add(was_started)
+            if was_started:
+                points = [point for point in mounts.below(host.root, task.pid) if point.endswith("/made/deep")]
+                assert len(points) == 1 and points[0].startswith(f"{task.local}/"), points
+                task.stop()
+        assert sorted(path.name for path in outside.iterdir()) == ["secret"]
+        if len(seen) == 2 and task.was_started:
+            return
+    pytest.fail(f"in {TRIES} tries the race had only one outcome: {seen}")
+
+
+def test_the_working_folder_becomes_a_symlink(host: AgentHost, make: Make, outside: Path) -> None:
+    """With the folder entered by its path, the task starts outside in half of the tries."""
+    seen = set()
+    for _ in range(TRIES):
+        task = make(host.program("act"), ["cwd=", "exit=0"], config={"work_dir": "local/way"})
+        with swapping(*arena(task, outside)):
+            was_started = started(task)
+        seen.add(was_started)
+        if was_started:
+            task.stdout.wait_end()
+            assert task.line("cwd").startswith(f"{task.local}/")
+        if len(seen) == 2:
+            return
+    pytest.fail(f"in {TRIES} tries the race had only one outcome: {seen}")
