@@ -1,7 +1,8 @@
 """Jobs, and what runs already, against the mounts and the working folder of a task that starts.
 
-Each was seen to fail on a build without its protection, named with it: without RESOLVE_NO_SYMLINKS and
-RESOLVE_BENEATH in child_mounts.c, with setfsuid(2) left out there, or with all rules opened after the volumes."""
+Each was seen to fail on a build without its protection, but for those that say so themselves: one without
+RESOLVE_NO_SYMLINKS and RESOLVE_BENEATH in child_mounts.c, without setfsuid(2) there, with all rules opened after
+the volumes, and with destinations below /proc."""
 
 from __future__ import annotations
 
@@ -88,7 +89,7 @@ def test_a_volume_in_the_place_of_an_operators_path(host: AgentHost, launch: Lau
 
 @pytest.mark.parametrize("user", USERS)
 def test_a_volume_in_the_place_of_the_kernels(host: AgentHost, make: Make, volume: Path, outside: Path, user: str) -> None:
-    """Root writes to /proc/self/oom_score_adj while the task starts. Without the check of kernel folders, `secret` is overwritten."""
+    """It would stand in for what the kernel says of the task, and root writes below /proc/self while a task starts."""
     (volume / "self").mkdir()
     (volume / "self/oom_score_adj").symlink_to(outside / "secret")
     with refused("/proc, which is the kernel's"):
@@ -98,6 +99,7 @@ def test_a_volume_in_the_place_of_the_kernels(host: AgentHost, make: Make, volum
 
 @pytest.mark.parametrize("user", USERS)
 def test_beside_the_source_nothing_opens(host: AgentHost, make: Make, volume: Path, outside: Path, places: Path, user: str) -> None:
+    """A rule is for the volume alone; the kernel resolves `..` in the task's view. No build was made to fail here."""
     (places / "data").mkdir()
     (volume / "up").symlink_to("../outside")
     (volume / "away").symlink_to(outside)
@@ -107,7 +109,8 @@ def test_beside_the_source_nothing_opens(host: AgentHost, make: Make, volume: Pa
 
 
 def test_a_root_task_changes_no_mount(host: AgentHost, make: Make, volume: Path) -> None:
-    """With CAP_SYS_ADMIN in the bounding set, root makes the volume writable."""
+    """Two layers refuse it, each of them alone as well, so no build without one fails here: Landlock denies every change of
+    mounts, and root has no CAP_SYS_ADMIN."""
     script = ("mount -o remount,bind,rw local/data; umount local/data; umount /etc/resolv.conf; mount -t tmpfs x local/data;"
               " mount --bind /etc local/data; mkdir local/data/made")
     task = make("sh", ["-c", script], user="root", unveil=["rw:/proc", "rw:/sys", "rwc:/run"])
