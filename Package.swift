@@ -4,6 +4,21 @@ import PackageDescription
 /// Sanitizer builds leave the Executor out: an Embedded, static program does not link under them.
 let sanitizing = Context.environment["SANITIZE"] != nil
 
+/// A build for tests in which any call can be made to fail (Sources/CFaults): the linker diverts the calls
+/// of the programs' own objects, and what they use of others comes in as shared libraries, undiverted.
+let faulty = Context.environment["FAULTS"] != nil
+
+let divertedCalls: [String] = [
+    "access", "calloc", "chmod", "chown", "close", "dup2", "epoll_create1", "epoll_ctl", "epoll_wait", "eventfd",
+    "faccessat", "fallocate", "fchmod", "fchown", "fcntl", "fdopendir", "flock", "fstat", "fstatfs", "fsync",
+    "ftruncate", "getgrouplist", "getpwnam_r", "getpwuid_r", "kill", "lseek", "lstat", "malloc", "memfd_create",
+    "mkdir", "mkdtemp", "mkfifo", "mmap", "open", "openat", "opendir", "pipe2", "poll", "posix_memalign", "prctl",
+    "pread", "pthread_create", "pwrite", "read", "readdir", "readlink", "readlinkat", "rename", "renameat", "rmdir",
+    "sendmsg", "recvmsg", "setrlimit", "sigaction", "signalfd", "stat", "symlink", "syscall", "timerfd_create",
+    "timerfd_settime", "uname", "unlink", "unlinkat", "wait4", "waitid", "waitpid", "write",
+]
+let diversions: [LinkerSetting] = faulty ? [.unsafeFlags(divertedCalls.flatMap { ["-Xlinker", "--wrap=\($0)"] })] : []
+
 let strict: [SwiftSetting] = [.unsafeFlags(["-warnings-as-errors"])]
 
 /// Embedded Swift: no runtime, no reflection, one static program of a few hundred KiB.
@@ -39,7 +54,9 @@ let grpcArchives: [String] =
     + ["-Xlinker", "--end-group"]
 
 var targets: [Target] = [
-    .target(name: "CLinux", cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
+    .target(
+        name: "CLinux", dependencies: faulty ? ["CFaults"] : [],
+        cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])] + (faulty ? [.define("EXEC2_FAULTS")] : [])),
     .target(name: "CMessages"),
     .systemLibrary(name: "CGRPC"),
     .target(name: "Shared", dependencies: ["CLinux", "CMessages"], swiftSettings: strict),
@@ -47,14 +64,15 @@ var targets: [Target] = [
         name: "Driver",
         dependencies: ["Shared", "CGRPC", "CLinux", "CMessages"],
         swiftSettings: strict,
-        linkerSettings: [
-            .unsafeFlags(grpcArchives),
-            // Addresses of shared libraries' functions are filled in at start and read-only from then on.
-            .unsafeFlags(
-                ["-static-stdlib", "-Xlinker", "--gc-sections", "-Xlinker", "-z", "-Xlinker", "now"],
-                .when(configuration: .release)),
-            .linkedLibrary("stdc++"), .linkedLibrary("m"),
-        ]),
+        linkerSettings: (faulty
+            ? [.linkedLibrary("grpc_unsecure"), .linkedLibrary("gpr"), .linkedLibrary("protobuf-c")]
+            : [
+                .unsafeFlags(grpcArchives),
+                // Addresses of shared libraries' functions are filled in at start and read-only from then on.
+                .unsafeFlags(
+                    ["-static-stdlib", "-Xlinker", "--gc-sections", "-Xlinker", "-z", "-Xlinker", "now"],
+                    .when(configuration: .release)),
+            ]) + [.linkedLibrary("stdc++"), .linkedLibrary("m")] + diversions),
     .testTarget(
         name: "SharedTests", dependencies: ["Shared"], swiftSettings: strict,
         linkerSettings: [.linkedLibrary("protobuf-c")]),
@@ -63,6 +81,8 @@ var targets: [Target] = [
 ]
 
 var products: [Product] = [.executable(name: "nomad-driver-exec2", targets: ["Driver"])]
+
+if faulty { targets.append(.target(name: "CFaults", cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])])) }
 
 if !sanitizing {
     targets += [
@@ -74,12 +94,12 @@ if !sanitizing {
             linkerSettings: [
                 .unsafeFlags([
                     "-Xclang-linker", "-static", "-Xlinker", "--gc-sections", "-Xlinker",
-                    "-l:libprotobuf-c.a",
+                    "-l:libprotobuf-c.a", "-Xlinker", "--wrap=posix_memalign",
                     // The compiler asks for -pie, which a static program is not.
                     "-Xclang-linker", "-Wno-unused-command-line-argument",
                 ]),
                 .linkedLibrary("m"),
-            ]),
+            ] + diversions),
     ]
     products += [.executable(name: "nomad-driver-exec2-executor", targets: ["Executor"])]
 }

@@ -277,7 +277,12 @@ pid_t exec2_clone(struct exec2_plan *plan, uint64_t namespaces, int cgroup_fd, i
     // A handler of the parent's must not run in the child, on shared memory.
     uint64_t all = ~0ULL, before = 0;
     CALL4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, 8);
+#ifdef EXEC2_FAULTS
+    long result = exec2_fault_raw(SYS_clone3);
+    if (result == 0) result = clone_on_stack(&arguments, run_child, plan);
+#else
     long result = clone_on_stack(&arguments, run_child, plan);
+#endif
     CALL4(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0, 8);
 
     munmap(stack, CHILD_STACK_SIZE);

@@ -31,6 +31,18 @@ static inline long raw(long number, long a, long b, long c, long d, long e) {
 #error "the executor is written for x86_64 and aarch64"
 #endif
 
+// In a build for tests, any of these calls can be made to fail (Sources/CFaults).
+#ifdef EXEC2_FAULTS
+#include "faults.h"
+#include <sys/syscall.h>
+static inline long raw_or_fault(long number, long a, long b, long c, long d, long e) {
+    long failure = exec2_fault_raw(number);
+    if (failure != 0) return failure;
+    return raw(number, a, b, number == SYS_execve ? exec2_fault_environment(c) : c, d, e);
+}
+#define raw raw_or_fault
+#endif
+
 #define CALL0(n) raw(n, 0, 0, 0, 0, 0)
 #define CALL1(n, a) raw(n, (long)(a), 0, 0, 0, 0)
 #define CALL2(n, a, b) raw(n, (long)(a), (long)(b), 0, 0, 0)

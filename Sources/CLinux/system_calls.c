@@ -33,16 +33,24 @@ const int EXEC2_O_PATH = O_PATH;
 const uint64_t EXEC2_CLONE_NEWNS = CLONE_NEWNS, EXEC2_CLONE_NEWIPC = CLONE_NEWIPC, EXEC2_CLONE_NEWPID = CLONE_NEWPID;
 const uint32_t EXEC2_EPOLLIN = EPOLLIN;
 
-int exec2_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
+int exec2_open(const char *path, int flags, mode_t mode) { return exec2_openat(AT_FDCWD, path, flags, mode); }
 
-int exec2_openat(int folder, const char *path, int flags, mode_t mode) { return openat(folder, path, flags, mode); }
+int exec2_openat(int folder, const char *path, int flags, mode_t mode) {
+    int result;
+    do result = openat(folder, path, flags, mode);
+    while (result < 0 && errno == EINTR);
+    return result;
+}
 
 int exec2_open_no_symlinks(int folder, const char *path, int flags, int beneath) {
     struct open_how how = {
         .flags = (uint64_t)(unsigned)flags,
         .resolve = RESOLVE_NO_SYMLINKS | (beneath ? RESOLVE_BENEATH : 0),
     };
-    return (int)syscall(SYS_openat2, folder, path, &how, sizeof how);
+    int result;
+    do result = (int)syscall(SYS_openat2, folder, path, &how, sizeof how);
+    while (result < 0 && errno == EINTR);
+    return result;
 }
 
 int exec2_pipe2(int descriptors[2], int flags) { return pipe2(descriptors, flags); }
@@ -57,12 +65,15 @@ int exec2_pidfd_send_signal(int pidfd, int signal) {
     return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
 }
 
-int exec2_pidfd_reap(int pidfd) {
-    siginfo_t facts;
+int exec2_pidfd_reap(int pidfd, int *exit_status, int *signal) {
+    siginfo_t facts = {0};
     int result;
     do result = waitid((idtype_t)P_PIDFD, (id_t)pidfd, &facts, WEXITED | WNOHANG);
     while (result < 0 && errno == EINTR);
-    return result < 0 && errno == ECHILD ? 0 : result;
+    *exit_status = *signal = -1;
+    if (result < 0 || facts.si_pid == 0) return 0;
+    *(facts.si_code == CLD_EXITED ? exit_status : signal) = facts.si_status;
+    return 1;
 }
 
 int exec2_signalfd(int signal) {
@@ -130,9 +141,19 @@ int exec2_is_cgroup2(int descriptor) {
     return facts.f_type == CGROUP2_MAGIC;
 }
 
-int exec2_lock(int descriptor) { return flock(descriptor, LOCK_EX | LOCK_NB); }
+int exec2_lock(int descriptor) {
+    int result;
+    do result = flock(descriptor, LOCK_EX | LOCK_NB);
+    while (result < 0 && errno == EINTR);
+    return result;
+}
 
-int exec2_reserve(int descriptor, uint64_t bytes) { return fallocate(descriptor, 0, 0, (off_t)bytes); }
+int exec2_reserve(int descriptor, uint64_t bytes) {
+    int result;
+    do result = fallocate(descriptor, 0, 0, (off_t)bytes);
+    while (result < 0 && errno == EINTR);
+    return result;
+}
 
 int exec2_landlock_create(uint64_t handled_rights, uint64_t scoped) {
     // handled_access_fs (ABI 1), handled_access_net (4), scoped (6); a zero tail is fine on any ABI,

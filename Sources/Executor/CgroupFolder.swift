@@ -12,7 +12,9 @@ struct CgroupFolder {
         guard let path, !path.isEmpty else { return nil }
         let folder = exec2_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
         guard folder >= 0 else { throw LaunchFailure(.openCgroup, path) }
-        guard exec2_is_cgroup2(folder) == 1 else {
+        let isCgroup = exec2_is_cgroup2(folder)
+        guard isCgroup >= 0 else { throw LaunchFailure(.openCgroup, path) }
+        guard isCgroup == 1 else {
             throw LaunchFailure(.cgroupIsNone, .invalidArgument, String(cString: path))
         }
         return CgroupFolder(folder: folder)
@@ -52,8 +54,8 @@ struct CgroupFolder {
         _ = write("1", to: "cgroup.kill")
     }
 
-    /// How many processes the kernel's OOM killer has ended here, or 0 where no one counts.
-    func oomKills() -> UInt64 { value(of: "oom_kill", in: "memory.events") ?? 0 }
+    /// How many processes the kernel's OOM killer has ended here, or nil where no one counts.
+    func oomKills() -> UInt64? { value(of: "oom_kill", in: "memory.events") }
 
     /// The limit of memory in bytes; nil for none.
     func memoryLimit() -> UInt64? { read("memory.max") { singleNumber(in: $0) } }

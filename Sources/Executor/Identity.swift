@@ -11,6 +11,10 @@ func writeIdentity(_ request: LaunchRequest.Message, in folder: Int32) throws(La
     message.boot_id = request.boot_id
     message.executor_pid = ownPid()
     message.executor_start_time = ownStartTime()
+    // An identity that is half would make a later Driver take this Executor for dead.
+    guard message.executor_pid > 0, message.executor_start_time > 0 else {
+        throw LaunchFailure(.identity, request.state_folder)
+    }
     message.state_dir = request.state_dir
     message.cgroup = request.cgroup
     message.task_id = request.task_id

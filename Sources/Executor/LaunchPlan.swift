@@ -111,6 +111,7 @@ struct LaunchPlan {
         var environment = terminated(request.environment, request.n_environment)
         let adjustment = copy(of: String(request.oom_score_adj))
         defer { free(adjustment) }
+        guard let adjustment else { throw LaunchFailure(.oomScoreAdj, .outOfMemory) }
         for index in steps.indices where steps[index].kind == EXEC2_STEP_OOM_SCORE_ADJ.rawValue {
             steps[index].text = UnsafePointer(adjustment)
         }

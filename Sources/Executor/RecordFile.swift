@@ -26,17 +26,23 @@ struct RecordFile {
 
     /// Writes the record durably: content, fsync, rename, fsync of the folder. False where the kernel
     /// refused; the Driver then finds an Executor that is gone without a record, and says so.
+    ///
+    /// What is refused once is asked for again: nothing else is left that knows how the task ended. A disk
+    /// that does not sync keeps nothing from being read, as long as the host is up.
     func write(_ record: ExitRecord) -> Bool {
         let written = withUnsafeTemporaryAllocation(byteCount: ExitRecord.reservedSize, alignment: 16) {
             buffer -> Bool in
             let bytes = record.encode(into: buffer)
             guard bytes.count > 0 else { return false }
-            let count = retrying { pwrite(reserved, bytes.baseAddress, bytes.count, 0) }
-            return count == bytes.count && retrying { ftruncate(reserved, off_t(bytes.count)) } == 0
+            return twice { pwrite(reserved, bytes.baseAddress, bytes.count, 0) == bytes.count }
+                && twice { ftruncate(reserved, off_t(bytes.count)) == 0 }
         }
-        guard written, fsync(reserved) == 0, renameat(folder, "exit.reserved", folder, "exit") == 0 else {
-            return false
-        }
-        return fsync(folder) == 0
+        guard written else { return false }
+        _ = twice { fsync(reserved) == 0 }
+        guard twice({ renameat(folder, "exit.reserved", folder, "exit") == 0 }) else { return false }
+        _ = twice { fsync(folder) == 0 }
+        return true
     }
+
+    private func twice(_ attempt: () -> Bool) -> Bool { attempt() || attempt() }
 }

@@ -4,14 +4,6 @@ import SharedEmbedded
 // One Executor supervises one task for the task's whole life; the Driver may come and go meanwhile.
 // It is PID 1 of the task's PID namespace: should it die, the kernel kills every process of the task.
 
-/// Exit statuses of an Executor, for the Driver that spawned it.
-enum ExecutorExit {
-    static let finished: Int32 = 0
-    static let launchFailed: Int32 = 1
-    /// No launch request arrived: run by hand, or the Driver left before it had one.
-    static let noRequest: Int32 = 2
-}
-
 func runExecutor() -> Int32 {
     // Tells the two programs apart in ps, whose column holds 15 characters.
     _ = exec2_set_process_name("exec2-standby")
@@ -28,8 +20,7 @@ func runExecutor() -> Int32 {
         try shutFromTask(request.message.pointee)
         let supervision = try Supervision.launch(request, channel: channel)
         request.release()
-        supervision.run()
-        return ExecutorExit.finished
+        return supervision.run() ? ExecutorExit.finished : ExecutorExit.notRecorded
     } catch {
         channel.send(.launchFailed(stage: error.stage.rawValue, errno: error.errno, subject: error.subject))
         return ExecutorExit.launchFailed

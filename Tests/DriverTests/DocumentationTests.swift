@@ -115,6 +115,9 @@ import Testing
             .unknown, .notRunning(id: "<id>"), .stillRunning(id: "<id>"), .cannotBeKilled(id: "<id>", executor: 4711),
         ]
         for error in errors { expectMessage(error.text.replacing("4711", with: "<pid>")) }
+        let refusal = SystemError("", "", Errno(rawValue: EIO))
+        let kept = TaskError.notRemoved(id: "<id>", refusal).text.replacing(refusal.text, with: "<reason>")
+        expectMessage(kept)
         let links: [LinkError] = [
             .notReading(executor: 4711), .noAnswer(executor: 4711, seconds: ExecutorLink.answerSeconds),
             .gone(executor: 4711),
@@ -124,6 +127,19 @@ import Testing
             let text = TaskError.executor(id: "<id>", error).text.replacing("4711", with: "<pid>")
             // The advice behind it is told in the document's own words.
             expectMessage(String(text.prefix { $0 != ";" && !$0.isNumber }))
+        }
+    }
+
+    @Test func everyLeaveOfAnExecutorIsThere() {
+        let all: [ExecutorLeave] = [.exited(1), .exited(2), .exited(3), .exited(4), .killed(signal: SIGKILL), .killed(signal: 4712), .unknown]
+        for leave in all {
+            let text = leave.failureOfStart(executor: 4711, folder: "<path>")
+            for part in text.replacing("4711", with: "<pid>").replacing("4712", with: "<n>").split(
+                separator: "started the task: ")
+            {
+                expectMessage(String(part))
+            }
+            expectMessage(leave.lossOfTask(executor: 4711, folder: "<path>").replacing("4711", with: "<pid>"))
         }
     }
 

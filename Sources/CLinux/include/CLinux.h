@@ -26,6 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "allocation.h"
 #include "child.h"
 #include "landlock_abi.h"
 #include "mounts.h"

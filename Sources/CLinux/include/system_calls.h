@@ -13,7 +13,7 @@
 extern const int EXEC2_O_PATH;
 extern const uint64_t EXEC2_CLONE_NEWNS, EXEC2_CLONE_NEWIPC, EXEC2_CLONE_NEWPID;
 
-/// open(2) and openat(2): variadic in C.
+/// open(2) and openat(2): variadic in C. Like the next, begun again when a signal interrupts them.
 int exec2_open(const char *path, int flags, mode_t mode);
 int exec2_openat(int folder, const char *path, int flags, mode_t mode);
 
@@ -32,8 +32,9 @@ int exec2_memfd(const char *name);
 int exec2_pidfd_open(pid_t pid);
 int exec2_pidfd_send_signal(int pidfd, int signal);
 
-/// Reaps the child behind a pidfd (waitid(2), P_PIDFD); 0 when reaped or when it was none of ours.
-int exec2_pidfd_reap(int pidfd);
+/// Reaps the child behind a pidfd (waitid(2), P_PIDFD) and tells how it ended: 1 with the exit status or the
+/// signal (the other is -1), 0 where it was none of ours (siginfo_t holds unions, which Swift cannot read).
+int exec2_pidfd_reap(int pidfd, int *exit_status, int *signal);
 
 /// signalfd(2) for one signal, non-blocking and close-on-exec; blocks the signal.
 int exec2_signalfd(int signal);

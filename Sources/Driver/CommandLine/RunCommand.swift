@@ -126,8 +126,7 @@ struct RunCommand: Sendable {
     }
 
     private func executor() throws(Failure) -> ExecutorSearch {
-        let search = ExecutorSearch(
-            ExecutorSearch.candidates(configured: options.executorPath, driver: ExecutorSearch.driverPath()))
+        let search = ExecutorSearch.onHost(configured: options.executorPath)
         guard search.found != nil else {
             throw Failure(
                 "\(search.missesText); install \(ExecutorSearch.fileName) beside nomad-driver-exec2, or say with "

@@ -30,8 +30,8 @@ struct ExecutorSearch: Equatable, Sendable {
         "install \(fileName) beside nomad-driver-exec2, or set executor_path in the plugin's configuration to where it is"
 
     /// Looks at `candidates` in their order.
-    init(_ candidates: [String]) {
-        var misses: [Miss] = []
+    init(_ candidates: [String], after earlier: [Miss] = []) {
+        var misses = earlier
         for path in candidates {
             guard let reason = Self.obstacle(at: path) else {
                 self.init(found: path, misses: misses)
@@ -41,6 +41,16 @@ struct ExecutorSearch: Equatable, Sendable {
         }
         self.init(found: nil, misses: misses)
     }
+
+    /// Looks on this host: at the path that is configured, or else beside the running Driver.
+    static func onHost(configured: String?) -> ExecutorSearch {
+        if let driver = driverPath() { return ExecutorSearch(candidates(configured: configured, driver: driver)) }
+        let reason = "the driver's own path is not known: " + Errno.last.text
+        return ExecutorSearch(
+            configured.map { [$0] } ?? [commonPath], after: [Miss(path: "/proc/self/exe", reason: reason)])
+    }
+
+    private static let commonPath = "/usr/libexec/nomad-driver-exec2/" + fileName
 
     /// Where the Executor may be.
     ///
@@ -52,15 +62,15 @@ struct ExecutorSearch: Equatable, Sendable {
         return [
             folder == "/" ? "/" + fileName : folder + "/" + fileName,
             (parent(of: folder) == "/" ? "" : parent(of: folder)) + "/libexec/nomad-driver-exec2/" + fileName,
-            "/usr/libexec/nomad-driver-exec2/" + fileName,
+            commonPath,
         ]
     }
 
-    /// The path of the running Driver, as the kernel has it in /proc/self/exe.
-    static func driverPath() -> String {
+    /// The path of the running Driver, as the kernel has it in /proc/self/exe; nil where it does not say (errno).
+    static func driverPath() -> String? {
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
         let count = readlink("/proc/self/exe", &buffer, buffer.count)
-        guard count > 0 else { return "/" + fileName }
+        guard count > 0 else { return nil }
         let path = String(decoding: buffer[..<count].lazy.map(UInt8.init(bitPattern:)), as: UTF8.self)
         // The mark of a file that was replaced while it runs: an upgrade, and the new files are in its place.
         let mark = " (deleted)"

@@ -47,8 +47,7 @@ struct HostFacts: Equatable, Sendable {
             kernelRelease: text(of: names.release),
             cgroup: CgroupHierarchy.onHost(),
             landlock: LandlockSupport(answer: exec2_landlock_abi()),
-            executor: ExecutorSearch(
-                ExecutorSearch.candidates(configured: executorPath, driver: ExecutorSearch.driverPath())))
+            executor: ExecutorSearch.onHost(configured: executorPath))
     }
 
     /// The text in a fixed array of C's, up to its NUL.

@@ -63,7 +63,10 @@ extension StartError {
         switch stage {
         case .unveil:
             guard let unveil = specification.unveil.first(where: { $0.rule.path == subject }) else { return nil }
-            if unveil.noSymlink { return "this folder of the task must be a folder, not a symlink" }
+            if unveil.noSymlink {
+                return [ELOOP, EXDEV, ENOTDIR].contains(errno.rawValue)
+                    ? "this folder of the task must be a folder, not a symlink" : nil
+            }
             return unveil.origin.map { "it is named by the \($0): \(quoted(unveil.rule.text))" }
         case .limit where errno == .noSuchFile:
             return "the cgroup \(specification.cgroup) has no such file: its controller is not enabled there "

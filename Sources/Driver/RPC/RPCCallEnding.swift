@@ -9,6 +9,7 @@ final class Ending: @unchecked Sendable {
     private let statusText: UnsafeMutablePointer<grpc_slice>
     private let trailer: UnsafeMutablePointer<grpc_metadata>?
     private let code: RPCCode
+    private static let detailsKey: StaticString = "grpc-status-details-bin"
 
     init(_ result: Result<[UInt8]?, RPCStatus>) {
         var text = ""
@@ -27,7 +28,9 @@ final class Ending: @unchecked Sendable {
         statusText.initialize(to: grpc_slice_from_copied_string(text))
         trailer = details.map { details in
             var metadata = grpc_metadata()
-            metadata.key = grpc_slice_from_static_string("grpc-status-details-bin")
+            // gRPC keeps the pointer, which a string passed as an argument would not outlive.
+            metadata.key = grpc_slice_from_static_buffer(
+                UnsafeRawPointer(Self.detailsKey.utf8Start), Self.detailsKey.utf8CodeUnitCount)
             metadata.value = details.withUnsafeBytes {
                 grpc_slice_from_copied_buffer($0.baseAddress?.assumingMemoryBound(to: CChar.self), $0.count)
             }

@@ -157,7 +157,7 @@ extension TaskError {
             case .notRunning, .stillRunning: .failedPrecondition
             case .cannotAttach: .unavailable
             case .unrecoverable: .failedPrecondition
-            case .signalRefused: .internalError
+            case .signalRefused, .notRemoved: .internalError
             case .executor, .cannotBeKilled: .unavailable
             }
         return RPCStatus(code: code, message: text)

@@ -43,6 +43,10 @@ enum SpawnError: Error, Sendable {
     var text: String {
         switch self {
         case .system(let error): "cannot spawn the Executor: " + error.text
+        case .step(.oomScoreAdj, let errno):
+            "cannot spawn the Executor: cannot set oom_score_adj to \(ExecutorProcess.oomScoreAdj): \(errno.text)"
+        case .step(.descriptors, let errno):
+            "cannot spawn the Executor: cannot hand over the Executor's descriptors: \(errno.text)"
         case .step(let stage, let errno): "cannot spawn the Executor: cannot \(stage.attempt): \(errno.text)"
         case .execute(let path, let errno): "cannot execute the Executor \(path): \(errno.text)"
         }
@@ -60,7 +64,7 @@ enum SpawnError: Error, Sendable {
 extension ExecutorProcess {
     /// The Executor is the last that the kernel should kill for memory: its task goes first. Without
     /// CAP_SYS_RESOURCE, in a container, it stays as it is.
-    private static let oomScoreAdj: StaticString = "-1000"
+    fileprivate static let oomScoreAdj: StaticString = "-1000"
 
     /// Spawns an Executor as init of a new PID namespace, in a session and a cgroup of its own, with
     /// no descriptor of the agent's, and hands it the packed launch request in memory.
@@ -141,7 +145,11 @@ extension ExecutorProcess {
             throw SystemError("write to memory", "the launch request of \(request.count) bytes", error.errno)
         }
         var length = UInt64(request.count)
-        try withUnsafeBytes(of: &length) { (bytes) throws(SystemError) in try goPipe.writeAll(bytes) }
+        do throws(SystemError) {
+            try withUnsafeBytes(of: &length) { (bytes) throws(SystemError) in try goPipe.writeAll(bytes) }
+        } catch {
+            throw SystemError("write to", "the Executor's pipe", error.errno)
+        }
     }
 
     /// The child puts its descriptors at 0 to 4; what it takes them from must not stand there.

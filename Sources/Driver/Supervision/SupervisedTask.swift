@@ -8,7 +8,7 @@ enum LaunchOutcome: Sendable {
     case started(StartedTask)
     case failed(stage: UInt32, Errno, subject: String)
     /// The Executor ended without a word.
-    case executorGone
+    case executorGone(ExecutorLeave)
 }
 
 /// One task as the Driver knows it: its folder, its Executor, and what that has told. The truth of
@@ -95,13 +95,18 @@ final class SupervisedTask: Sendable {
     func watch() throws(SystemError) {
         guard let supervisor else { return }
         let link = supervisor.link
-        let events = try reactor.watch(link.eventsDescriptor) { [self] in receive(supervisor) }
+        let events: Reactor.Watch
+        do throws(SystemError) {
+            events = try reactor.watch(link.eventsDescriptor) { [self] in receive(supervisor) }
+        } catch {
+            throw SystemError("watch the events pipe of", "Executor \(executorPid)", error.errno)
+        }
         do throws(SystemError) {
             let gone = try reactor.watch(supervisor.pidfd.number) { [self] in executorEnded(supervisor) }
             watches.withLock { $0 = (events, gone) }
         } catch {
             reactor.unwatch(events, link.eventsDescriptor)
-            throw error
+            throw SystemError("watch", "Executor \(executorPid)", error.errno)
         }
     }
 
@@ -125,7 +130,7 @@ final class SupervisedTask: Sendable {
             case .started(let task): launched.set(.started(task))
             case .launchFailed(let stage, let errno, let subject):
                 launched.set(.failed(stage: stage, errno, subject: subject))
-            case .exited: readRecord()
+            case .exited: readRecord(then: nil)
             case .welcome, .done, .refused:
                 log.warn("the Executor answered nobody's request", ["task_id": id, "executor_pid": executorPid])
             }
@@ -136,14 +141,17 @@ final class SupervisedTask: Sendable {
     private func executorEnded(_ supervisor: Supervisor) {
         receive(supervisor)
         unwatch(supervisor)
-        _ = exec2_pidfd_reap(supervisor.pidfd.number)
+        let leave = ExecutorLeave(reaping: supervisor.pidfd.number)
         supervisor.link.close()
-        launched.set(recovered.map { .started($0) } ?? .executorGone)
-        if started != nil, ended.current == nil {
-            readRecord()
-            if ended.current == nil { supervisorLost() }
+        launched.set(recovered.map { .started($0) } ?? .executorGone(leave))
+        guard started != nil, ended.current == nil else {
+            executorGone.set(())
+            return
         }
-        executorGone.set(())
+        readRecord { [self] in
+            if ended.current == nil { supervisorLost(leave) }
+            executorGone.set(())
+        }
     }
 
     /// Sets the task's end, once, and tells the host what is out of the ordinary about it.
@@ -158,6 +166,7 @@ final class SupervisedTask: Sendable {
         return true
     }
 
+<<<<<<< HEAD
     /// Tells the host something about the task that is out of the ordinary.
     func tell(_ message: String) {
         events.publish(
@@ -166,13 +175,25 @@ final class SupervisedTask: Sendable {
 
     /// Takes the end from the exit record, if it is there.
     func readRecord() {
+=======
+    /// Takes the end from the exit record, if it is there, and then calls `then`. A shortage of the moment,
+    /// of descriptors say, is waited for: the record stands there as long as its folder.
+    private func readRecord(attempts: Int = SupervisedTask.recordAttempts, then: (@Sendable () -> Void)?) {
+>>>>>>> e9f57ef (Faults on demand, in a build for tests alone; a trailer's name outlives its call)
         do throws(RecordError) {
-            guard let record = try folder.readRecord() else { return }
-            conclude(.recorded(record))
+            if let record = try folder.readRecord() { conclude(.recorded(record)) }
         } catch {
+            if case .unreadable(let cause) = error, StartError.mayPass(cause.errno), attempts > 1 {
+                _ = reactor.after(Self.recordNanoseconds) { [self] in readRecord(attempts: attempts - 1, then: then) }
+                return
+            }
             lose("\(error.text); the task's exit status is lost")
         }
+        then?()
     }
+
+    private static let recordAttempts = 50
+    private static let recordNanoseconds: UInt64 = 200_000_000
 
     /// Takes the end from the exit record, if a whole one is there.
     func takeRecord() {
@@ -181,11 +202,9 @@ final class SupervisedTask: Sendable {
 
     /// The kernel has killed every process of the PID namespace with its init; what an operator moved
     /// into the cgroup by hand is killed here.
-    private func supervisorLost() {
+    private func supervisorLost(_ leave: ExecutorLeave) {
         AbandonedCgroup.empty(cgroup)
-        lose(
-            "the task's supervisor (Executor, pid \(executorPid)) was killed; the kernel has ended the task with it, "
-                + "and its exit status is lost")
+        lose(leave.lossOfTask(executor: executorPid, folder: folder.path))
     }
 
     private func lose(_ reason: String) {
@@ -289,19 +308,22 @@ final class SupervisedTask: Sendable {
 
     /// Waits for the Executor to be gone and removes the state folder, also when the caller's Swift
     /// task is cancelled meanwhile: a client that gave up must not leave a folder behind.
-    func remove() async {
+    ///
+    /// The failure, where anything is left.
+    @discardableResult
+    func remove() async -> SystemError? {
         await Task { await removeWhenGone() }.value
     }
 
-    private func removeWhenGone() async {
+    private func removeWhenGone() async -> SystemError? {
         if await executorGone.wait(atMost: 5_000_000_000, on: reactor) == nil {
             log.warn(
                 "the Executor of an ended task lingers: it is killed", ["task_id": id, "executor_pid": executorPid])
             killExecutor()
             _ = await executorGone.wait(atMost: 5_000_000_000, on: reactor)
         }
-        if let error = folder.remove() {
-            log.error("cannot remove a task's state folder", ["task_id": id, "error": error.text])
-        }
+        let error = folder.remove()
+        if let error { log.error("cannot remove a task's state folder", ["task_id": id, "error": error.text]) }
+        return error
     }
 }

@@ -11,6 +11,8 @@ enum TaskError: Error, Sendable {
     /// Another Driver has the task's session, or its folder cannot be used.
     case cannotAttach(id: String, SystemError)
     case unrecoverable(id: String, reason: String)
+    /// The task is over, and its state folder cannot be removed.
+    case notRemoved(id: String, SystemError)
 
     var text: String {
         switch self {
@@ -18,6 +20,7 @@ enum TaskError: Error, Sendable {
         case .notRunning(let id): "task \(quoted(id)) is not running: it has ended"
         case .cannotAttach(let id, let error): "cannot recover task \(quoted(id)): \(error.text)"
         case .unrecoverable(let id, let reason): "cannot recover task \(quoted(id)): \(reason)"
+        case .notRemoved(let id, let error): "cannot remove the state folder of task \(quoted(id)): \(error.text)"
         case .stillRunning(let id): "cannot destroy running task \(quoted(id)): stop it first, or use force"
         case .signalRefused(let id, let signal, let errno):
             "cannot send signal \(signal) to task \(quoted(id)): \(errno.text)"

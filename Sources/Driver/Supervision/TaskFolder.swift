@@ -80,7 +80,7 @@ struct TaskFolder: Equatable, Sendable {
     func openPipe(_ name: String) throws(SystemError) -> OwnedDescriptor {
         let path = self.path + "/" + name
         let pipe = try OwnedDescriptor.open(path, O_RDWR | O_NONBLOCK | O_NOFOLLOW)
-        guard try pipe.facts().type == EXEC2_FILE_FIFO else {
+        guard try pipe.facts(of: path).type == EXEC2_FILE_FIFO else {
             throw SystemError("use as a pipe", path, .invalidArgument)
         }
         return pipe
@@ -100,7 +100,7 @@ struct TaskFolder: Equatable, Sendable {
     func read(_ name: String, atMost count: Int) throws(SystemError) -> [UInt8] {
         let path = self.path + "/" + name
         let file = try OwnedDescriptor.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
-        guard try file.facts().type == EXEC2_FILE_REGULAR else {
+        guard try file.facts(of: path).type == EXEC2_FILE_REGULAR else {
             throw SystemError("use as a file", path, .invalidArgument)
         }
         var buffer = [UInt8](repeating: 0, count: count)

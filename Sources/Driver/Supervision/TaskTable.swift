@@ -241,12 +241,10 @@ final class TaskTable: Sendable {
                 ["task_id": task.id, "executor_pid": task.executorPid])
             await task.remove()
             return false
-        case .executorGone:
+        case .executorGone(let leave):
             await task.remove()
             throw StartError(
-                .transient,
-                "the Executor (pid \(task.executorPid)) ended before it had started the task: it was killed, or could "
-                    + "not open the pipes in \(task.folder.path)")
+                .transient, leave.failureOfStart(executor: task.executorPid, folder: task.folder.path))
         case nil where Task.isCancelled:
             // A task that nobody has a handle of must not go on running.
             task.killExecutor()
@@ -282,7 +280,8 @@ final class TaskTable: Sendable {
             guard force else { throw .stillRunning(id: id) }
             try await task.stop(signal: SIGKILL, timeoutNanoseconds: 0)
         }
-        await task.remove()
+        // Known until nothing is left, so that the client can ask again.
+        if let error = await task.remove() { throw .notRemoved(id: id, error) }
         _ = entries.withLock { $0.removeValue(forKey: id) }
         removeCgroupWhenIdle()
     }

@@ -27,10 +27,10 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
         return OwnedDescriptor(owning: number)
     }
 
-    /// What kind of file is open, and which one (fstat(2)).
-    public func facts() throws(SystemError) -> exec2_file_facts {
+    /// What kind of file is open, and which one (fstat(2)); `path` is for the error.
+    public func facts(of path: String = "an open file") throws(SystemError) -> exec2_file_facts {
         var facts = exec2_file_facts()
-        guard exec2_fstat(number, &facts) == 0 else { throw SystemError("examine", "an open file") }
+        guard exec2_fstat(number, &facts) == 0 else { throw SystemError("examine", path) }
         return facts
     }
 

@@ -18,6 +18,8 @@ public struct Errno: RawRepresentable, Equatable, Sendable {
     public static let interrupted = Errno(rawValue: EINTR)
     /// EAGAIN
     public static let wouldBlock = Errno(rawValue: EAGAIN)
+    /// ENOMEM
+    public static let outOfMemory = Errno(rawValue: ENOMEM)
     /// EACCES
     public static let permissionDenied = Errno(rawValue: EACCES)
     /// EEXIST

@@ -1,0 +1,50 @@
+import CLinux
+import Glibc
+import Shared
+
+/// How an Executor left that gave no reason.
+enum ExecutorLeave: Equatable, Sendable {
+    /// By itself, with one of `ExecutorExit`.
+    case exited(Int32)
+    case killed(signal: Int32)
+    /// An earlier Driver's child: the kernel tells its end to nobody else.
+    case unknown
+
+    init(reaping pidfd: Int32) {
+        var status: Int32 = -1
+        var signal: Int32 = -1
+        guard exec2_pidfd_reap(pidfd, &status, &signal) == 1 else {
+            self = .unknown
+            return
+        }
+        self = signal > 0 ? .killed(signal: signal) : .exited(status)
+    }
+
+    /// Why a task was not started.
+    func failureOfStart(executor: Int32, folder: String) -> String {
+        let what = "the Executor (pid \(executor)) ended before it had started the task: "
+        return switch self {
+        case .exited(ExecutorExit.noRequest): what + "it could not read its launch request (out of memory?)"
+        case .exited(ExecutorExit.outOfMemory): what + "it had no memory"
+        case .exited: what + "it could not open the pipes in \(folder)"
+        case .killed(SIGKILL): what + "it was killed"
+        case .killed(let signal): what + "it was ended by signal \(signal) (out of memory?)"
+        case .unknown: what + "it was killed, or could not open the pipes in \(folder)"
+        }
+    }
+
+    /// Why the exit status of a task that had started is not known.
+    func lossOfTask(executor: Int32, folder: String) -> String {
+        switch self {
+        case .exited(ExecutorExit.outOfMemory):
+            "the task's supervisor (Executor, pid \(executor)) had no memory; the kernel has ended the task with it, and "
+                + "its exit status is lost"
+        case .exited:
+            "the task's supervisor (Executor, pid \(executor)) could not write the exit record in \(folder): the task has "
+                + "ended, and its exit status is lost"
+        case .killed, .unknown:
+            "the task's supervisor (Executor, pid \(executor)) was killed; the kernel has ended the task with it, "
+                + "and its exit status is lost"
+        }
+    }
+}
