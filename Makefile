@@ -3,7 +3,7 @@
 
 PYTHON = PYTHONDONTWRITEBYTECODE=1 .build/venv/bin/python
 
-.PHONY: build run test chaos bench bench-recovery bench-stats release package protos lint format clean deps run-deps test-deps release-deps
+.PHONY: build run test faults chaos bench bench-recovery bench-stats release package protos lint format clean deps run-deps test-deps release-deps
 
 build:
 	@.ci/install-dependencies --check build
@@ -14,6 +14,12 @@ run: run-deps build
 
 test: test-deps
 	@Tests/run-all
+
+# As root: every call of the Driver's and the Executor's own fails once, with every error that it may have,
+# in a build for that alone. 'make test' has the short form.
+faults: test-deps build
+	FAULTS=1 swift build -c release --scratch-path .build/faults
+	EXEC2_FAULTS_LONG=1 $(PYTHON) -m pytest Tests/conformance/walk_faults.py
 
 # As root: EXEC2_CHAOS_KILLS (1000) kills of the Driver while tasks of every kind run. EXEC2_CHAOS_SEED
 # repeats the choices of a run, EXEC2_CHAOS_TASKS changes the number of tasks.

@@ -40,6 +40,8 @@ case .refuse(let reason):
 case .serve(let socketDirectory, let announcesMultiplexing):
     let log = Logger(name: "exec2")
     do throws(PluginError) {
+        // A host whose boot is not known would take every task for one of an earlier boot.
+        guard !Boot.id.isEmpty else { throw PluginError("cannot read this boot's id from \(Boot.path)") }
         try PluginProcess(log: log, registerServices: registerServices(on:reactor:))
             .serve(socketDirectory: socketDirectory, announcesMultiplexing: announcesMultiplexing)
     } catch {

@@ -248,15 +248,11 @@ final class Supervision {
 
     /// Records the end, then rings the bell.
     private func finish(survivors: Bool) {
-<<<<<<< HEAD
-        if let cgroup, cgroup.oomKills() > oomKillsBefore {
+        if let cgroup, let before = oomKillsBefore, let now = cgroup.oomKills(), now > before {
             result.oomKilled = true
             result.memoryLimit = cgroup.memoryLimit()
             result.memoryPeak = cgroup.memoryPeak()
         }
-=======
-        if let before = oomKillsBefore, let now = cgroup?.oomKills() { result.oomKilled = now > before }
->>>>>>> e9f57ef (Faults on demand, in a build for tests alone; a trailer's name outlives its call)
         result.survivors = survivors
         phase = .overdue
         isRecorded = record.write(result)

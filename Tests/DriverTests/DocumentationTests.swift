@@ -131,7 +131,9 @@ import Testing
     }
 
     @Test func everyLeaveOfAnExecutorIsThere() {
-        let all: [ExecutorLeave] = [.exited(1), .exited(2), .exited(3), .exited(4), .killed(signal: SIGKILL), .killed(signal: 4712), .unknown]
+        let all: [ExecutorLeave] = [
+            .exited(1), .exited(2), .exited(3), .exited(4), .killed(signal: SIGKILL), .killed(signal: 4712), .unknown,
+        ]
         for leave in all {
             let text = leave.failureOfStart(executor: 4711, folder: "<path>")
             for part in text.replacing("4711", with: "<pid>").replacing("4712", with: "<n>").split(

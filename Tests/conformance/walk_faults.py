@@ -118,7 +118,8 @@ class Walk:
 
     def launch(self) -> Plugin:
         return self.host.launch(
-            {"state_dir": self.state_dir}, binary=faulty_binary(), environment=self.faults.environment)
+            # One Executor at a time, so that each call has its number.
+            {"state_dir": self.state_dir, "standby_executor": False}, binary=faulty_binary(), environment=self.faults.environment)
 
     def settle(self) -> None:
         """A first life, so that what is made once is there; what stays open then is the measure."""
@@ -215,7 +216,13 @@ def wrong(fault: Fault, life: Life) -> str | None:
     if function == "execve":
         return None if life.result.exit_code == 126 else "not the exit code of a program that cannot be run"
     if life.error:
-        return None if life.result == ExitResult(137, 9) else "an unknown end has a made-up result"
+        if life.result != ExitResult(137, 9):
+            return "an unknown end has a made-up result"
+        by_executor = fault.role == EXECUTOR and "(Executor, pid" in life.error
+        # The stop could not be asked for, and so the Executor was killed.
+        by_stop = function == "write" and "was killed" in life.error
+        told = os.strerror(fault.error) in life.error or by_executor or by_stop
+        return None if told else "an end is lost, and not for the reason that is given"
     # Killed in the end, since it could not be told to stop.
     stops = function in ("kill", "pidfd_send_signal", "write")
     return None if stops and life.result == ExitResult(137, 9) else "a result that is not the task's"

@@ -50,16 +50,9 @@ extension DriverService {
                 throw StartError(error)
             }
         }
-<<<<<<< HEAD
         let specification = try planning.specification(for: request, user: user)
-        let search = ExecutorSearch(
-            ExecutorSearch.candidates(
-                configured: settings.configuration.executorPath, driver: ExecutorSearch.driverPath()))
-        let task = try await table.start(
-=======
         let search = ExecutorSearch.onHost(configured: settings.configuration.executorPath)
-        return try await table.start(
->>>>>>> e9f57ef (Faults on demand, in a build for tests alone; a trailer's name outlives its call)
+        let task = try await table.start(
             id: request.id, name: request.name, specification, stateFolder: settings.configuration.stateFolder,
             executor: search, standby: settings.configuration.standbyExecutor)
         for message in specification.cgroupWrites.compactMap({ TaskEvent.message(raised: $0) }) {

@@ -42,7 +42,9 @@ extension HandleState {
     init(_ task: SupervisedTask) {
         bootID = Boot.id
         executorPid = task.executorPid
-        executorStartTime = ProcessFacts.startTime(of: task.executorPid) ?? 0
+        // What cannot be read now was read by the Executor itself: a handle without it would find nothing.
+        executorStartTime =
+            ProcessFacts.startTime(of: task.executorPid) ?? HandleState(identityIn: task.folder)?.executorStartTime ?? 0
         stateFolder = task.folder.stateFolder
         folder = task.folder.name
         taskPid = task.started?.pid ?? 0
@@ -72,7 +74,23 @@ extension HandleState {
     /// Reads the identity that the Executor left in a task's folder; nil where there is none, or none
     /// that is whole.
     init?(identityIn folder: TaskFolder) {
-        guard let bytes = try? folder.read(StateFile.identity, atMost: Frame.greatestSize) else { return nil }
+        guard let state = try? Self.identity(in: folder) else { return nil }
+        self = state
+    }
+
+    /// As above, but what cannot be read for a shortage of the moment is an error, and not nothing.
+    static func identity(in folder: TaskFolder) throws(SystemError) -> HandleState? {
+        let bytes: [UInt8]
+        do throws(SystemError) {
+            bytes = try folder.read(StateFile.identity, atMost: Frame.greatestSize)
+        } catch {
+            if StartError.mayPass(error.errno) { throw error }
+            return nil
+        }
+        return HandleState(identity: bytes, in: folder)
+    }
+
+    private init?(identity bytes: [UInt8], in folder: TaskFolder) {
         let payload = bytes.withUnsafeBytes { bytes -> [UInt8]? in
             var scanner = FrameScanner()
             return scanner.next(in: bytes).map { Array($0) }
@@ -84,13 +102,22 @@ extension HandleState {
     }
 
     var taskFolder: TaskFolder { TaskFolder(stateFolder: stateFolder, name: folder) }
+
+    /// Whether the Executor that is meant still runs; fails where the kernel does not tell.
+    var executorLives: Bool {
+        get throws(SystemError) {
+            guard bootID == Boot.id else { return false }
+            return try HeldProcess.open(pid: executorPid, startTime: executorStartTime) != nil
+        }
+    }
 }
 
 /// This boot of the host.
 enum Boot {
+    static let path = "/proc/sys/kernel/random/boot_id"
     /// A random id that the kernel makes at each boot (random(4)).
     static let id: String = {
-        let bytes = (try? HostFile.read("/proc/sys/kernel/random/boot_id")) ?? []
+        let bytes = (try? HostFile.read(path)) ?? []
         return String(decoding: bytes.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
     }()
 }
@@ -99,17 +126,32 @@ enum Boot {
 enum ProcessFacts {
     /// Whether a process has ended and waits to be reaped.
     static func isZombie(_ pid: Int32) -> Bool {
-        guard let stat = try? HostFile.read("/proc/\(pid)/stat"), let end = stat.lastIndex(of: UInt8(ascii: ")")),
-            end + 2 < stat.count
-        else { return false }
+        guard let stat = try? stat(of: pid) else { return false }
+        return isZombie(in: stat)
+    }
+
+    static func isZombie(in stat: [UInt8]) -> Bool {
+        guard let end = stat.lastIndex(of: UInt8(ascii: ")")), end + 2 < stat.count else { return false }
         return stat[end + 2] == UInt8(ascii: "Z") || stat[end + 2] == UInt8(ascii: "X")
+    }
+
+    /// /proc/<pid>/stat; nil where there is no such process.
+    static func stat(of pid: Int32) throws(SystemError) -> [UInt8]? {
+        do throws(SystemError) {
+            return try HostFile.read("/proc/\(pid)/stat")
+        } catch {
+            if error.errno == .noSuchFile || error.errno == .noSuchProcess { return nil }
+            throw error
+        }
     }
 
     /// When a process started, in clock ticks since boot; nil where there is none of that pid.
     static func startTime(of pid: Int32) -> UInt64? {
-        guard let stat = try? HostFile.read("/proc/\(pid)/stat") else { return nil }
-        return stat.withUnsafeBytes { processStartTime(inStat: $0) }
+        guard let stat = try? stat(of: pid) else { return nil }
+        return startTime(in: stat)
     }
+
+    static func startTime(in stat: [UInt8]) -> UInt64? { stat.withUnsafeBytes { processStartTime(inStat: $0) } }
 }
 
 extension Exec2__Executor__HandleState: WireMessage {

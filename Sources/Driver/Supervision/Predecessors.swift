@@ -44,9 +44,12 @@ extension TaskTable {
                 predecessors.drop(name)
                 continue
             }
-            guard state.cgroup == cgroup, state.bootID == Boot.id,
-                HeldProcess.open(pid: state.executorPid, startTime: state.executorStartTime) != nil
-            else { continue }
+            guard state.cgroup == cgroup else { continue }
+            do throws(SystemError) {
+                guard try state.executorLives else { continue }
+            } catch {
+                throw StartError(error)
+            }
             log.warn(
                 "ending a task of an earlier driver: another is started in its cgroup",
                 ["task_id": state.taskID, "cgroup": cgroup])

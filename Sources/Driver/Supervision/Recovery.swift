@@ -48,15 +48,24 @@ struct HeldProcess: ~Copyable, Sendable {
     let pid: Int32
     private let pidfd: OwnedDescriptor
 
-    /// Holds the process of a pid, if it started at `startTime`. The order counts: once the pidfd is
-    /// open the pid cannot come to mean another process unnoticed.
-    static func open(pid: Int32, startTime: UInt64) -> HeldProcess? {
+    /// Holds the process of a pid, if it started at `startTime`; nil where that is gone. The order counts:
+    /// once the pidfd is open the pid cannot come to mean another process unnoticed.
+    ///
+    /// Fails where the kernel does not tell, for want of descriptors say: to take the process for gone then
+    /// would be to lose a task that runs.
+    static func open(pid: Int32, startTime: UInt64) throws(SystemError) -> HeldProcess? {
         guard pid > 0 else { return nil }
         let number = exec2_pidfd_open(pid)
-        guard number >= 0 else { return nil }
+        guard number >= 0 else {
+            let errno = Errno.last
+            if errno == .noSuchProcess || errno == .invalidArgument { return nil }
+            throw SystemError("open the process", String(pid), errno)
+        }
         let pidfd = OwnedDescriptor(owning: number)
         // A zombie still has its times: an Executor nobody has reaped is gone all the same.
-        guard ProcessFacts.startTime(of: pid) == startTime, !ProcessFacts.isZombie(pid) else { return nil }
+        guard let stat = try ProcessFacts.stat(of: pid), ProcessFacts.startTime(in: stat) == startTime,
+            !ProcessFacts.isZombie(in: stat)
+        else { return nil }
         return HeldProcess(pid: pid, pidfd: pidfd)
     }
 

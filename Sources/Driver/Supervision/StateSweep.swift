@@ -174,10 +174,8 @@ struct FolderFacts: Sendable {
 extension FolderFacts {
     init(_ folder: TaskFolder, _ state: HandleState) {
         sameBoot = state.bootID == Boot.id
-        executorAlive = false
-        if sameBoot, HeldProcess.open(pid: state.executorPid, startTime: state.executorStartTime) != nil {
-            executorAlive = true
-        }
+        // Where the kernel does not tell, the task may run, and its folder is kept.
+        do throws(SystemError) { executorAlive = try state.executorLives } catch { executorAlive = true }
         wasClaimed = access(folder.path + "/" + StateFile.claimed, F_OK) == 0
         endedSecondsAgo = nil
         if let record = try? folder.readRecord() {

@@ -166,20 +166,15 @@ final class SupervisedTask: Sendable {
         return true
     }
 
-<<<<<<< HEAD
     /// Tells the host something about the task that is out of the ordinary.
     func tell(_ message: String) {
         events.publish(
             TaskEvent(taskID: id, taskName: name, time: Int64(bitPattern: exec2_realtime()), message: message))
     }
 
-    /// Takes the end from the exit record, if it is there.
-    func readRecord() {
-=======
     /// Takes the end from the exit record, if it is there, and then calls `then`. A shortage of the moment,
     /// of descriptors say, is waited for: the record stands there as long as its folder.
     private func readRecord(attempts: Int = SupervisedTask.recordAttempts, then: (@Sendable () -> Void)?) {
->>>>>>> e9f57ef (Faults on demand, in a build for tests alone; a trailer's name outlives its call)
         do throws(RecordError) {
             if let record = try folder.readRecord() { conclude(.recorded(record)) }
         } catch {

@@ -37,9 +37,14 @@ extension TaskTable {
     /// is nothing.
     func adopt(id: String, stateFolder: String) async throws(TaskError) -> SupervisedTask? {
         if let task = try? task(id) { return task }
-        guard let name = try? stateFolderName(ofTask: id),
-            let state = HandleState(identityIn: TaskFolder(stateFolder: stateFolder, name: name))
-        else { return nil }
+        guard let name = try? stateFolderName(ofTask: id) else { return nil }
+        let identity: HandleState?
+        do throws(SystemError) {
+            identity = try HandleState.identity(in: TaskFolder(stateFolder: stateFolder, name: name))
+        } catch {
+            throw .cannotAttach(id: id, error)
+        }
+        guard let state = identity else { return nil }
         return try await recover(id: id, name: state.taskName, state)
     }
 
@@ -54,7 +59,7 @@ extension TaskTable {
             else { throw error }
             // Where it is gone by now, by itself or by another call or sweep, the task has just ended.
             if let state = HandleState(identityIn: TaskFolder(stateFolder: stateFolder, name: name)),
-                let process = HeldProcess.open(pid: state.executorPid, startTime: state.executorStartTime)
+                let process = try held(state, id: id)
             {
                 log.error(
                     "cannot reach the Executor of a task that is to end: it is killed",
@@ -69,21 +74,34 @@ extension TaskTable {
         executorCgroup.note(forTaskIn: state.cgroup)
         let folder = state.taskFolder
         let sameBoot = state.bootID == Boot.id
-        if sameBoot,
-            let process = HeldProcess.open(pid: state.executorPid, startTime: state.executorStartTime)
-        {
-            let outcome = recoveryOutcome(folder, sameBoot: true, executor: process.pid)
+        if sameBoot, let process = try held(state, id: id) {
+            let outcome = try recoveryOutcome(folder, sameBoot: true, executor: process.pid, id: id)
             if case .running = outcome { return try await attach(process, id: id, name: name, state) }
             return ended(outcome, id: id, name: name, state)
         }
-        return ended(recoveryOutcome(folder, sameBoot: sameBoot, executor: nil), id: id, name: name, state)
+        let outcome = try recoveryOutcome(folder, sameBoot: sameBoot, executor: nil, id: id)
+        return ended(outcome, id: id, name: name, state)
     }
 
-    private func recoveryOutcome(_ folder: TaskFolder, sameBoot: Bool, executor: Int32?) -> Recovery {
+    private func held(_ state: HandleState, id: String) throws(TaskError) -> HeldProcess? {
+        do throws(SystemError) {
+            return try HeldProcess.open(pid: state.executorPid, startTime: state.executorStartTime)
+        } catch {
+            throw .cannotAttach(id: id, error)
+        }
+    }
+
+    /// A record that cannot be read for a shortage of the moment is none that is lost: the client asks again.
+    private func recoveryOutcome(
+        _ folder: TaskFolder, sameBoot: Bool, executor: Int32?, id: String
+    ) throws(TaskError) -> Recovery {
         let record: Result<ExitRecord?, RecordError>
         do throws(RecordError) {
             record = .success(try folder.readRecord())
         } catch {
+            if case .unreadable(let cause) = error, StartError.mayPass(cause.errno) {
+                throw .cannotAttach(id: id, cause)
+            }
             record = .failure(error)
         }
         return Recovery.outcome(

@@ -140,19 +140,21 @@ final class TaskTable: Sendable {
 
     /// A folder of this task's id that an earlier Driver left: removed, unless its task still runs.
     private func clearLeftovers(of folder: TaskFolder) throws(StartError) {
-        if let state = HandleState(identityIn: folder), state.bootID == Boot.id,
-            let process = HeldProcess.open(pid: state.executorPid, startTime: state.executorStartTime)
-        {
-            throw StartError(
-                .alreadyExists,
-                "task \(quoted(state.taskID)) runs already, started by an earlier driver (Executor pid \(process.pid)); it "
-                    + "must be recovered, or stopped and destroyed first")
-        }
         let lock: OwnedDescriptor?
+        let running: HandleState?
         do throws(SystemError) {
-            lock = try folder.lock()
+            running = try HandleState.identity(in: folder).flatMap { (state) throws(SystemError) in
+                try state.executorLives ? state : nil
+            }
+            lock = running == nil ? try folder.lock() : nil
         } catch {
             throw StartError(error)
+        }
+        if let running {
+            throw StartError(
+                .alreadyExists,
+                "task \(quoted(running.taskID)) runs already, started by an earlier driver (Executor pid "
+                    + "\(running.executorPid)); it must be recovered, or stopped and destroyed first")
         }
         guard lock != nil else {
             throw StartError(.transient, "another driver process uses the task's state folder \(folder.path)")

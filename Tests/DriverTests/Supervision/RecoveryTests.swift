@@ -66,13 +66,13 @@ import Testing
 @Suite struct HeldProcessTests {
     @Test func onlyTheProcessThatIsMeantIsHeld() throws {
         let start = try #require(ProcessFacts.startTime(of: getpid()))
-        let own = HeldProcess.open(pid: getpid(), startTime: start)
+        let own = try HeldProcess.open(pid: getpid(), startTime: start)
         let isHeld = own != nil
         #expect(isHeld)
         for (pid, time) in [
             (getpid(), start + 1), (getpid(), 0), (0, start), (-1, start), (Int32.max, start),
         ] {
-            let other = HeldProcess.open(pid: pid, startTime: time)
+            let other = try HeldProcess.open(pid: pid, startTime: time)
             let isHeld = other != nil
             #expect(!isHeld, "pid \(pid), start time \(time)")
         }
@@ -90,7 +90,7 @@ import Testing
         #expect(ProcessFacts.isZombie(pid))
         #expect(!ProcessFacts.isZombie(getpid()))
         let start = try #require(ProcessFacts.startTime(of: pid))
-        let zombie = HeldProcess.open(pid: pid, startTime: start)
+        let zombie = try HeldProcess.open(pid: pid, startTime: start)
         let isHeld = zombie != nil
         #expect(!isHeld)
     }
