@@ -23,5 +23,23 @@ plugin "nomad-driver-exec2" {
 
     # Pipes and exit records of the tasks. It should not outlive a reboot.
     state_dir = "/run/nomad-driver-exec2"
+
+    # Capabilities that jobs may add with cap_add.
+    allow_caps = []
+
+    # The least version of the kernel's Landlock interface: 4 has rules for ports, 6 closes abstract sockets.
+    landlock_min_abi = 1
+
+    # Whether tasks reach the host's abstract unix sockets.
+    abstract_sockets = false
+
+    # Whether tasks with a memory limit may swap as well.
+    memory_swap = false
+
+    # Whether tasks have a filter of system calls.
+    seccomp = true
+
+    # Groups of closed system calls that jobs may open with syscalls, such as io_uring.
+    allow_syscalls = []
   }
 }

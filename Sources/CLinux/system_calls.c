@@ -155,13 +155,21 @@ int exec2_reserve(int descriptor, uint64_t bytes) {
     return result;
 }
 
-int exec2_landlock_create(uint64_t handled_rights, uint64_t scoped) {
+int exec2_landlock_create(uint64_t handled_rights, uint64_t handled_network, uint64_t scoped) {
     // handled_access_fs (ABI 1), handled_access_net (4), scoped (6); a zero tail is fine on any ABI,
     // but older kernels want the shorter size.
     struct {
         uint64_t files, network, scoped;
-    } attributes = {handled_rights, 0, scoped};
-    return (int)syscall(SYS_landlock_create_ruleset, &attributes, scoped ? sizeof attributes : sizeof(uint64_t), 0);
+    } attributes = {handled_rights, handled_network, scoped};
+    size_t fields = scoped ? 3 : handled_network ? 2 : 1;
+    return (int)syscall(SYS_landlock_create_ruleset, &attributes, fields * sizeof(uint64_t), 0);
+}
+
+int exec2_landlock_add_port(int ruleset, uint16_t port, uint64_t rights) {
+    struct {
+        uint64_t rights, port;
+    } rule = {rights, port};
+    return (int)syscall(SYS_landlock_add_rule, ruleset, 2, &rule, 0);
 }
 
 int exec2_landlock_add_path(int ruleset, int path, uint64_t rights) {
@@ -192,6 +200,13 @@ int exec2_socket_peer(int socket, uid_t *user) {
 
 int exec2_shut_process(gid_t strange_group) {
     return prctl(PR_SET_DUMPABLE, 0) < 0 || setresgid((gid_t)-1, (gid_t)-1, strange_group) < 0 ? -1 : 0;
+}
+
+uint64_t exec2_bounding_set(void) {
+    uint64_t set = 0;
+    for (int capability = 0; capability < 64; capability++)
+        if (prctl(PR_CAPBSET_READ, capability, 0, 0, 0) == 1) set |= 1ULL << capability;
+    return set;
 }
 
 int exec2_set_process_name(const char *name) { return prctl(PR_SET_NAME, name); }

@@ -52,6 +52,51 @@ void   exec2__executor__launch_request__free_unpacked
   assert(message->base.descriptor == &exec2__executor__launch_request__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   exec2__executor__resource_limit__init
+                     (Exec2__Executor__ResourceLimit         *message)
+{
+  static const Exec2__Executor__ResourceLimit init_value = EXEC2__EXECUTOR__RESOURCE_LIMIT__INIT;
+  *message = init_value;
+}
+size_t exec2__executor__resource_limit__get_packed_size
+                     (const Exec2__Executor__ResourceLimit *message)
+{
+  assert(message->base.descriptor == &exec2__executor__resource_limit__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t exec2__executor__resource_limit__pack
+                     (const Exec2__Executor__ResourceLimit *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &exec2__executor__resource_limit__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t exec2__executor__resource_limit__pack_to_buffer
+                     (const Exec2__Executor__ResourceLimit *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &exec2__executor__resource_limit__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Exec2__Executor__ResourceLimit *
+       exec2__executor__resource_limit__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Exec2__Executor__ResourceLimit *)
+     protobuf_c_message_unpack (&exec2__executor__resource_limit__descriptor,
+                                allocator, len, data);
+}
+void   exec2__executor__resource_limit__free_unpacked
+                     (Exec2__Executor__ResourceLimit *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &exec2__executor__resource_limit__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   exec2__executor__unveil_path__init
                      (Exec2__Executor__UnveilPath         *message)
 {
@@ -862,7 +907,7 @@ void   exec2__executor__handle_state__free_unpacked
   assert(message->base.descriptor == &exec2__executor__handle_state__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_descriptors[28] =
+static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_descriptors[35] =
 {
   {
     "protocol",
@@ -1200,8 +1245,93 @@ static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_des
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "ambient_capabilities",
+    70,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__LaunchRequest, ambient_capabilities),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "resource_limits",
+    71,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Exec2__Executor__LaunchRequest, n_resource_limits),
+    offsetof(Exec2__Executor__LaunchRequest, resource_limits),
+    &exec2__executor__resource_limit__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "restrict_tcp_bind",
+    72,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__LaunchRequest, restrict_tcp_bind),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tcp_bind",
+    73,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Exec2__Executor__LaunchRequest, n_tcp_bind),
+    offsetof(Exec2__Executor__LaunchRequest, tcp_bind),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "restrict_tcp_connect",
+    74,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__LaunchRequest, restrict_tcp_connect),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tcp_connect",
+    75,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Exec2__Executor__LaunchRequest, n_tcp_connect),
+    offsetof(Exec2__Executor__LaunchRequest, tcp_connect),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "seccomp_filter",
+    76,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__LaunchRequest, seccomp_filter),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned exec2__executor__launch_request__field_indices_by_name[] = {
+  28,   /* field[28] = ambient_capabilities */
   8,   /* field[8] = arguments */
   5,   /* field[5] = boot_id */
   18,   /* field[18] = capabilities */
@@ -1218,7 +1348,11 @@ static const unsigned exec2__executor__launch_request__field_indices_by_name[] =
   7,   /* field[7] = programs */
   0,   /* field[0] = protocol */
   21,   /* field[21] = read_only */
+  29,   /* field[29] = resource_limits */
+  30,   /* field[30] = restrict_tcp_bind */
+  32,   /* field[32] = restrict_tcp_connect */
   23,   /* field[23] = scope_abstract_sockets */
+  34,   /* field[34] = seccomp_filter */
   1,   /* field[1] = session */
   6,   /* field[6] = state_dir */
   2,   /* field[2] = state_folder */
@@ -1226,12 +1360,14 @@ static const unsigned exec2__executor__launch_request__field_indices_by_name[] =
   12,   /* field[12] = stdout_path */
   3,   /* field[3] = task_id */
   4,   /* field[4] = task_name */
+  31,   /* field[31] = tcp_bind */
+  33,   /* field[33] = tcp_connect */
   20,   /* field[20] = unveil */
   15,   /* field[15] = user_id */
   10,   /* field[10] = work_dir */
   11,   /* field[11] = work_dir_root */
 };
-static const ProtobufCIntRange exec2__executor__launch_request__number_ranges[7 + 1] =
+static const ProtobufCIntRange exec2__executor__launch_request__number_ranges[8 + 1] =
 {
   { 1, 0 },
   { 10, 7 },
@@ -1240,7 +1376,8 @@ static const ProtobufCIntRange exec2__executor__launch_request__number_ranges[7 
   { 40, 20 },
   { 50, 24 },
   { 60, 26 },
-  { 0, 28 }
+  { 70, 28 },
+  { 0, 35 }
 };
 const ProtobufCMessageDescriptor exec2__executor__launch_request__descriptor =
 {
@@ -1250,11 +1387,75 @@ const ProtobufCMessageDescriptor exec2__executor__launch_request__descriptor =
   "Exec2__Executor__LaunchRequest",
   "exec2.executor",
   sizeof(Exec2__Executor__LaunchRequest),
-  28,
+  35,
   exec2__executor__launch_request__field_descriptors,
   exec2__executor__launch_request__field_indices_by_name,
-  7,  exec2__executor__launch_request__number_ranges,
+  8,  exec2__executor__launch_request__number_ranges,
   (ProtobufCMessageInit) exec2__executor__launch_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor exec2__executor__resource_limit__field_descriptors[3] =
+{
+  {
+    "resource",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__ResourceLimit, resource),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "soft",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__ResourceLimit, soft),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "hard",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__ResourceLimit, hard),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned exec2__executor__resource_limit__field_indices_by_name[] = {
+  2,   /* field[2] = hard */
+  0,   /* field[0] = resource */
+  1,   /* field[1] = soft */
+};
+static const ProtobufCIntRange exec2__executor__resource_limit__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor exec2__executor__resource_limit__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "exec2.executor.ResourceLimit",
+  "ResourceLimit",
+  "Exec2__Executor__ResourceLimit",
+  "exec2.executor",
+  sizeof(Exec2__Executor__ResourceLimit),
+  3,
+  exec2__executor__resource_limit__field_descriptors,
+  exec2__executor__resource_limit__field_indices_by_name,
+  1,  exec2__executor__resource_limit__number_ranges,
+  (ProtobufCMessageInit) exec2__executor__resource_limit__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor exec2__executor__unveil_path__field_descriptors[5] =

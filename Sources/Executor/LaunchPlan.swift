@@ -4,8 +4,8 @@ import SharedEmbedded
 
 /// The child's steps between clone and execve, in the order in which they are possible.
 struct LaunchPlan {
-    private var steps: [exec2_step] = []
-    private let request: LaunchRequest.Message
+    var steps: [exec2_step] = []
+    let request: LaunchRequest.Message
 
     init(
         _ request: LaunchRequest.Message, ruleset: Ruleset, mounts: TaskMounts, network: Int32, stdout: LogStream,
@@ -26,14 +26,16 @@ struct LaunchPlan {
         addRules(ruleset, afterMounts: true)
         addIdentity()
         addWorkDir()
+        addDescriptorLimit()
         add(EXEC2_STEP_NO_NEW_PRIVS)
         add(EXEC2_STEP_RESTRICT, descriptor: ruleset.number)
         add(EXEC2_STEP_SIGNALS)
         add(EXEC2_STEP_UMASK, number: 0o022)
+        addSeccompFilter()
         add(EXEC2_STEP_CLOSE, number: 3)
     }
 
-    private mutating func add(
+    mutating func add(
         _ kind: exec2_step_kind, descriptor: Int32 = -1, number: UInt64 = 0, path: UnsafePointer<CChar>? = nil
     ) {
         var step = exec2_step()
@@ -94,13 +96,11 @@ struct LaunchPlan {
     }
 
     private mutating func addIdentity() {
+        addResourceLimits()
         add(EXEC2_STEP_GROUPS, number: UInt64(request.n_groups))
         steps[steps.count - 1].values = UnsafePointer(request.groups)
         add(EXEC2_STEP_GROUP_ID, number: UInt64(request.group_id))
-        add(EXEC2_STEP_BOUNDING_SET, number: request.capabilities)
-        add(EXEC2_STEP_USER_ID, number: UInt64(request.user_id))
-        // A change to another user has dropped them all; root keeps what it is allowed.
-        if request.user_id == 0 { add(EXEC2_STEP_CAPABILITIES, number: request.capabilities) }
+        addUserAndCapabilities()
     }
 
     /// Clones the task's main process; returns its pid in the Executor's namespace, its pidfd, and how
@@ -168,6 +168,7 @@ struct LaunchPlan {
         case .userID, .groups: subject = String(request.user_id)
         case .groupID: subject = String(request.group_id)
         case .oomScoreAdj: subject = String(request.oom_score_adj)
+        case .resourceLimit: subject = Self.text(ofLimit: step)
         case .readOnlyFolder, .mount: subject = Self.path(step.path, step.text)
         case .workDir where step.text != nil: subject = Self.path(step.path, step.text)
         default: subject = step.path.map { String(cString: $0) } ?? ""

@@ -70,7 +70,7 @@ final class Supervision {
         let cgroup = try CgroupFolder.open(message.cgroup)
         try cgroup?.write(message.cgroup_writes, count: message.n_cgroup_writes)
         cgroup?.thaw()
-        let ruleset = try Ruleset.create(scopeAbstractSockets: message.scope_abstract_sockets != 0)
+        let ruleset = try Ruleset.create(message)
         let mounts = try TaskMounts.open(message, ruleset: ruleset)
         let network = try openNetwork(message.network_namespace)
         let oomKills = cgroup?.oomKills()

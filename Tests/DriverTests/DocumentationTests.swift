@@ -17,9 +17,9 @@ import Testing
     }
 
     /// The part below a heading, up to the next.
-    private static func section(_ heading: String) -> Substring {
-        guard let start = readme.firstRange(of: "\n## \(heading)\n") else { return "" }
-        let rest = readme[start.upperBound...]
+    private static func section(_ heading: String, of document: String = readme) -> Substring {
+        guard let start = document.firstRange(of: "\n## \(heading)\n") else { return "" }
+        let rest = document[start.upperBound...]
         return rest[..<(rest.firstRange(of: "\n## ")?.lowerBound ?? rest.endIndex)]
     }
 
@@ -76,6 +76,33 @@ import Testing
         }
     }
 
+    @Test func theClosedSystemCallsAreAllThereAndNoOthers() throws {
+        let rows = Self.section("System calls", of: Self.text(of: "docs/security.md"))
+            .split(separator: "\n").filter { $0.hasPrefix("| `") }
+            .map { $0.split(separator: "|").map(\.trimmed) }
+        #expect(Set(rows.map { $0[0] }) == Set(SyscallGroup.allCases.map { "`\($0.rawValue)`" }))
+        for group in SyscallGroup.allCases {
+            let row = try #require(rows.first { $0[0] == "`\(group.rawValue)`" })
+            try #require(row.count == 5)
+            #expect(row[1] == group.rules.map { "`\($0.call.name)`" }.joined(separator: " "))
+            for (error, name) in [(EPERM, "EPERM"), (ENOSYS, "ENOSYS"), (EAFNOSUPPORT, "EAFNOSUPPORT")] {
+                #expect(row[2].contains(name) == group.rules.contains { $0.error == error }, "\(group) \(name)")
+            }
+            let openedBy = group.openedBy.map { "`\($0.name)`" }.joined(separator: " ")
+            #expect(row[3] == (openedBy.isEmpty ? "–" : openedBy))
+            #expect(row[4].count > 10)
+        }
+    }
+
+    @Test func whatRootHasIsTheSame() {
+        let names = Capability.allCases.filter { Capability.forRoot & $0.bit != 0 }.map { "`\($0.name)`" }
+        let security = Self.section("Capabilities", of: Self.text(of: "docs/security.md"))
+        for name in names {
+            #expect(security.contains(name))
+            #expect(Self.section("Limits").contains(name))
+        }
+    }
+
     // MARK: Messages
 
     private func expectMessage(_ message: String) {
@@ -94,10 +121,13 @@ import Testing
         failures += HostCheck.all(facts)
         facts.landlock = .unknown(Errno(rawValue: EPERM))
         failures += HostCheck.all(facts)
+        facts.landlock = .version(4711)
+        failures += HostCheck.all(facts, landlockMinABI: 4712)
         let failed = failures.filter { !$0.ok }
         #expect(Set(failed.map(\.name)).count == HostCheck.all(facts).count)
         for failure in failed {
-            var text = failure.detail.replacing("4711", with: "<n>").replacing("Linux 4.0", with: "Linux <release>")
+            var text = failure.detail.replacing("4711", with: "<n>").replacing("4712", with: "<m>")
+                .replacing("Linux 4.0", with: "Linux <release>")
                 .replacing(Errno(rawValue: EPERM).text, with: "<reason>")
             for controller in HostCheck.controllers {
                 text = text.replacing("the \(controller) controller", with: "the <name> controller")
@@ -171,6 +201,12 @@ import Testing
             let reason = UnveilRuleError(rule: "", problem: problem).reason.replacing("\"<\"", with: "\"<letter>\"")
             let detail = reason.firstRange(of: ": must").map { String(reason[..<$0.lowerBound]) } ?? reason
             expectMessage(detail)
+        }
+    }
+
+    @Test func everyRefusalOfACapabilityIsThere() {
+        for error in [TaskCapabilityError.notAllowed("<name>"), .addedAndDropped("<name>"), .notAvailable("<name>")] {
+            expectMessage(error.description.replacing("task config: ", with: ""))
         }
     }
 

@@ -32,9 +32,12 @@ enum exec2_step_kind {
     EXEC2_STEP_SIGNALS = 17,       // every disposition to default, empty mask
     EXEC2_STEP_CLOSE = 18,         // close every descriptor from `number` on
     EXEC2_STEP_UMASK = 19,         // umask(number)
-    EXEC2_STEP_RESOURCE_LIMIT = 20, // setrlimit(number, soft and hard)
+    EXEC2_STEP_RESOURCE_LIMIT = 20, // setrlimit(number, soft and hard); optional: only raise
     EXEC2_STEP_GENERATED_FILE = 30, // the one file of the memory file system fd takes the place of `path`
     EXEC2_STEP_MOUNT = 31,          // attach the detached mount fd at `text` below `path`
+    EXEC2_STEP_KEEP_CAPABILITIES = 40, // a change of user leaves the permitted set
+    EXEC2_STEP_AMBIENT = 41,       // inheritable and ambient += mask `number`: execve passes them on
+    EXEC2_STEP_SECCOMP = 42,       // install `filter` of `number` instructions
 };
 
 /// In `number` of EXEC2_STEP_UNVEIL: neither of the path's last two parts may be a symlink.
@@ -56,6 +59,7 @@ struct exec2_step {
     uint64_t file_rights;   // … and where it is anything else
     uint64_t soft, hard;    // EXEC2_STEP_RESOURCE_LIMIT
     uint32_t user, group;   // EXEC2_STEP_MOUNT
+    const void *filter;     // EXEC2_STEP_SECCOMP: struct sock_filter of <linux/filter.h>
     uint32_t optional;      // a path that does not exist, or a right that is lacking, is passed over
 };
 

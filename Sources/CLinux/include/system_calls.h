@@ -82,13 +82,17 @@ int exec2_lock(int descriptor);
 /// fallocate(2): behind _GNU_SOURCE.
 int exec2_reserve(int descriptor, uint64_t bytes);
 
-/// landlock_create_ruleset(2) for file rights only, and landlock_add_rule(2) for an O_PATH
-/// descriptor: no libc wrapper, and Debian 12's headers lack newer rights.
-int exec2_landlock_create(uint64_t handled_rights, uint64_t scoped);
+/// landlock_create_ruleset(2), and landlock_add_rule(2) for an O_PATH descriptor and for a TCP port:
+/// no libc wrapper, and Debian 12's headers lack newer rights.
+int exec2_landlock_create(uint64_t handled_rights, uint64_t handled_network, uint64_t scoped);
 int exec2_landlock_add_path(int ruleset, int path, uint64_t rights);
+int exec2_landlock_add_port(int ruleset, uint16_t port, uint64_t rights);
 
 /// Decodes a wait status (W* are macros): the exit code, and the signal or 0.
 void exec2_wait_status(int status, int *exit_code, int *signal);
+
+/// The calling process's capability bounding set, one bit each (prctl(2), PR_CAPBSET_READ: variadic).
+uint64_t exec2_bounding_set(void);
 
 /// prctl(2), PR_SET_NAME: variadic.
 int exec2_set_process_name(const char *name);

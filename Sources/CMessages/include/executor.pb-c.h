@@ -16,6 +16,7 @@ PROTOBUF_C__BEGIN_DECLS
 
 
 typedef struct Exec2__Executor__LaunchRequest Exec2__Executor__LaunchRequest;
+typedef struct Exec2__Executor__ResourceLimit Exec2__Executor__ResourceLimit;
 typedef struct Exec2__Executor__UnveilPath Exec2__Executor__UnveilPath;
 typedef struct Exec2__Executor__ReadOnlyFolder Exec2__Executor__ReadOnlyFolder;
 typedef struct Exec2__Executor__GeneratedFile Exec2__Executor__GeneratedFile;
@@ -135,10 +136,44 @@ struct  Exec2__Executor__LaunchRequest
    */
   size_t n_mounts;
   Exec2__Executor__Mount **mounts;
+  /*
+   * Of `capabilities` those that programs get by execve without being root or having file capabilities.
+   */
+  uint64_t ambient_capabilities;
+  size_t n_resource_limits;
+  Exec2__Executor__ResourceLimit **resource_limits;
+  /*
+   * TCP ports that the task may bind or connect to, where that is restricted at all (Landlock ABI 4).
+   */
+  protobuf_c_boolean restrict_tcp_bind;
+  size_t n_tcp_bind;
+  uint32_t *tcp_bind;
+  protobuf_c_boolean restrict_tcp_connect;
+  size_t n_tcp_connect;
+  uint32_t *tcp_connect;
+  /*
+   * A seccomp filter as the kernel takes it, struct sock_filter of 8 bytes each; empty: none.
+   */
+  ProtobufCBinaryData seccomp_filter;
 };
 #define EXEC2__EXECUTOR__LAUNCH_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__launch_request__descriptor) \
-    , 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, 0, 0, 0,NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL }
+    , 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, 0, 0, 0,NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, 0, 0,NULL, 0, 0,NULL, 0, 0,NULL, {0,NULL} }
+
+
+/*
+ * setrlimit(2): RLIMIT_*, and 2^64 - 1 for no limit.
+ */
+struct  Exec2__Executor__ResourceLimit
+{
+  ProtobufCMessage base;
+  uint32_t resource;
+  uint64_t soft;
+  uint64_t hard;
+};
+#define EXEC2__EXECUTOR__RESOURCE_LIMIT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__resource_limit__descriptor) \
+    , 0, 0, 0 }
 
 
 /*
@@ -530,6 +565,25 @@ Exec2__Executor__LaunchRequest *
 void   exec2__executor__launch_request__free_unpacked
                      (Exec2__Executor__LaunchRequest *message,
                       ProtobufCAllocator *allocator);
+/* Exec2__Executor__ResourceLimit methods */
+void   exec2__executor__resource_limit__init
+                     (Exec2__Executor__ResourceLimit         *message);
+size_t exec2__executor__resource_limit__get_packed_size
+                     (const Exec2__Executor__ResourceLimit   *message);
+size_t exec2__executor__resource_limit__pack
+                     (const Exec2__Executor__ResourceLimit   *message,
+                      uint8_t             *out);
+size_t exec2__executor__resource_limit__pack_to_buffer
+                     (const Exec2__Executor__ResourceLimit   *message,
+                      ProtobufCBuffer     *buffer);
+Exec2__Executor__ResourceLimit *
+       exec2__executor__resource_limit__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   exec2__executor__resource_limit__free_unpacked
+                     (Exec2__Executor__ResourceLimit *message,
+                      ProtobufCAllocator *allocator);
 /* Exec2__Executor__UnveilPath methods */
 void   exec2__executor__unveil_path__init
                      (Exec2__Executor__UnveilPath         *message);
@@ -877,6 +931,9 @@ void   exec2__executor__handle_state__free_unpacked
 typedef void (*Exec2__Executor__LaunchRequest_Closure)
                  (const Exec2__Executor__LaunchRequest *message,
                   void *closure_data);
+typedef void (*Exec2__Executor__ResourceLimit_Closure)
+                 (const Exec2__Executor__ResourceLimit *message,
+                  void *closure_data);
 typedef void (*Exec2__Executor__UnveilPath_Closure)
                  (const Exec2__Executor__UnveilPath *message,
                   void *closure_data);
@@ -939,6 +996,7 @@ typedef void (*Exec2__Executor__HandleState_Closure)
 
 extern const ProtobufCEnumDescriptor    exec2__executor__executor_state__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__launch_request__descriptor;
+extern const ProtobufCMessageDescriptor exec2__executor__resource_limit__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__unveil_path__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__read_only_folder__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__generated_file__descriptor;

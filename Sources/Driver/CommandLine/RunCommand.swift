@@ -109,10 +109,13 @@ struct RunCommand: Sendable {
 
         var configuration = PluginConfiguration()
         configuration.unveilDefaults = options.unveilDefaults
-        let planning = LaunchPlanning(configuration: configuration, megahertzPerCore: megahertz)
+        configuration.confinement = options.policy
+        let planning = LaunchPlanning(
+            configuration: configuration, megahertzPerCore: megahertz, host: .ofThisHost)
         let command = TaskOptions(
             command: options.command, arguments: options.arguments, unveil: [],
-            oomScoreAdjustment: options.oomScoreAdjustment, workDir: options.workDir)
+            oomScoreAdjustment: options.oomScoreAdjustment, workDir: options.workDir,
+            confinement: limits.confinement)
         do throws(StartError) {
             var specification = try planning.specification(for: request, options: command, user: user)
             specification.unveil += options.unveil.map {

@@ -23,13 +23,19 @@ struct RunOptions: Equatable, Sendable {
     /// Where the folder of the pipes between driver and Executor is made.
     var stateParent = "/run"
     var isVerbose = false
+    /// Without an operator who would have to allow anything: who may run this is root.
+    var confinement = ConfinementOptions()
+    var seccomp = true
+    var abstractSockets = false
     var command = TaskOptions.Command.name("")
     var arguments: [String] = []
 }
 
 extension RunOptions {
     /// Every option, in the order of the help.
-    static let table = [
+    static let table = sandboxTable + confinementTable + toolTable
+
+    private static let sandboxTable = [
         CommandOption(
             name: "unveil", letter: "u", value: "MODES:PATH",
             help:
@@ -71,6 +77,9 @@ extension RunOptions {
         CommandOption(
             name: "oom-score-adj", value: "N",
             help: "0 to 1000: how readily the kernel kills the command when memory is short"),
+    ]
+
+    private static let toolTable = [
         CommandOption(
             name: "kill-timeout", value: "SECONDS",
             help: "when stopped, kill what still runs after this; default: 5"),
@@ -133,6 +142,7 @@ extension RunOptions {
         case "executor": executorPath = Self.absolute(try text(option, value), in: folder)
         case "state-dir": stateParent = Self.absolute(try text(option, value), in: folder)
         case "verbose": isVerbose = true
+        case _ where try takeConfinement(option, value): break
         default: throw UsageError("unknown option \(quoted("--" + option))")
         }
     }
@@ -163,12 +173,12 @@ extension RunOptions {
         }
     }
 
-    private func text(_ option: String, _ value: String) throws(UsageError) -> String {
+    func text(_ option: String, _ value: String) throws(UsageError) -> String {
         if value.isEmpty { throw UsageError("--\(option) is empty") }
         return value
     }
 
-    private func number(
+    func number(
         _ option: String, _ value: String, _ range: ClosedRange<Int64>
     ) throws(UsageError) -> Int64 {
         if let number = Int64(value), range.contains(number) { return number }

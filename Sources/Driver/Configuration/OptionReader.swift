@@ -64,6 +64,44 @@ struct OptionReader {
         return number
     }
 
+    /// TCP ports; an empty list is not the same as none given.
+    func ports(_ option: String) throws(ConfigurationError) -> [UInt16]? {
+        guard let value = given(option) else { return nil }
+        guard case .array(let items) = value else {
+            throw invalid(option, value.description, "must be a list of port numbers")
+        }
+        var ports: [UInt16] = []
+        for (index, item) in items.enumerated() {
+            guard let port = item.wholeNumber.flatMap({ UInt16(exactly: $0) }) else {
+                throw invalid(
+                    option, item: index + 1, item.description,
+                    "must be a port: a whole number from 0 to 65535, where 0 is a port of the kernel's choice")
+            }
+            ports.append(port)
+        }
+        return ports
+    }
+
+    /// Names and texts. A block of HCL arrives as a list of one map.
+    func textMap(_ option: String) throws(ConfigurationError) -> [(name: String, value: String)]? {
+        guard var value = given(option) else { return nil }
+        if case .array(let items) = value {
+            if items.isEmpty { return [] }
+            if items.count == 1 { value = items[0] }
+        }
+        guard case .map(let pairs) = value else {
+            throw invalid(option, value.description, "must be a map of names and texts")
+        }
+        var result: [(name: String, value: String)] = []
+        for pair in pairs {
+            guard let name = pair.key.text, let text = pair.value.text else {
+                throw invalid(option, "\(pair.key) = \(pair.value)", "both name and value must be texts")
+            }
+            result.append((name, text))
+        }
+        return result
+    }
+
     /// The error for an option whose value has the right type and is wrong all the same.
     func invalid(
         _ option: String, item: Int? = nil, _ value: String, _ requirement: String

@@ -17,6 +17,8 @@ struct PluginConfiguration: Equatable, Sendable {
     var orphanGrace: UInt64 = 30
     /// Whether an Executor is kept ready for the next task, once a task has been started.
     var standbyExecutor = true
+    /// What tasks are held to beyond paths.
+    var confinement = ConfinementPolicy()
 
     /// Every option at its default.
     init() {}
@@ -37,9 +39,12 @@ struct PluginConfiguration: Equatable, Sendable {
         if let seconds = try options.wholeNumber("orphan_grace", in: 0...86_400) { orphanGrace = UInt64(seconds) }
         standbyExecutor = try options.bool("standby_executor") ?? standbyExecutor
         stateFolder = try Self.path("state_dir", in: options, of: "a folder") ?? stateFolder
+        confinement = try ConfinementPolicy(options)
     }
 
-    static let schema = [
+    static let schema = ownSchema + ConfinementPolicy.schema
+
+    private static let ownSchema = [
         OptionSchema("unveil_defaults", "bool", defaultLiteral: "true"),
         OptionSchema("unveil_paths", "list(string)", defaultLiteral: "[]"),
         OptionSchema("unveil_by_task", "bool", defaultLiteral: "false"),

@@ -19,6 +19,7 @@ struct TaskOptions: Equatable, Sendable {
     let oomScoreAdjustment: Int32?
     /// Absolute, or relative to the task's folder; nil for that itself.
     var workDir: String?
+    var confinement = ConfinementOptions()
 }
 
 extension TaskOptions {
@@ -33,6 +34,7 @@ extension TaskOptions {
         command = try Self.command(in: options)
         arguments = try options.texts("args") ?? []
         oomScoreAdjustment = try options.wholeNumber("oom_score_adj", in: 0...1000).map { Int32($0) }
+        confinement = try ConfinementOptions(options)
 
         workDir = try Self.workDir(in: options)
 
@@ -54,7 +56,9 @@ extension TaskOptions {
         unveil = rules
     }
 
-    static let schema = [
+    static let schema = ownSchema + ConfinementOptions.schema
+
+    private static let ownSchema = [
         OptionSchema("command", "string", required: true),
         OptionSchema("args", "list(string)"),
         OptionSchema("unveil", "list(string)"),

@@ -25,7 +25,7 @@ struct FingerprintReport: Equatable, Sendable {
     let attributes: [String: Attribute]
 
     init(_ facts: HostFacts, configuration: PluginConfiguration) {
-        let checks = HostCheck.all(facts)
+        let checks = HostCheck.all(facts, landlockMinABI: configuration.confinement.landlockMinABI)
         health = checks.map(\.health).min() ?? .healthy
         description = Self.description(of: checks, health)
 

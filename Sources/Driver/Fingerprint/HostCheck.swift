@@ -22,9 +22,10 @@ struct HostCheck: Equatable, Sendable {
     ///
     /// What only another kernel, another way to boot or another user of the agent can change makes the driver
     /// undetected; what is missing on a host that is otherwise fit makes it unhealthy, so that an operator sees it.
-    static func all(_ facts: HostFacts) -> [HostCheck] {
+    /// - Parameter landlockMinABI: The plugin option landlock_min_abi.
+    static func all(_ facts: HostFacts, landlockMinABI: Int = 1) -> [HostCheck] {
         [root(facts), kernel(facts), cgroup(facts)] + controllers.map { controller($0, facts) } + [
-            landlock(facts), executor(facts),
+            landlock(facts, landlockMinABI), executor(facts),
         ]
     }
 
@@ -80,8 +81,12 @@ struct HostCheck: Equatable, Sendable {
             "the \(controller) controller is not available in \(cgroup.path)/cgroup.controllers", remedy: remedy)
     }
 
-    private static func landlock(_ facts: HostFacts) -> HostCheck {
+    private static func landlock(_ facts: HostFacts, _ least: Int) -> HostCheck {
         switch facts.landlock {
+        case .version(let version) where version < least:
+            failed(
+                "Landlock", .undetected, LandlockMinimum(found: version, least: least).detail,
+                remedy: LandlockMinimum(found: version, least: least).remedy)
         case .version(let version): passed("Landlock", "version \(version)")
         case .notBuiltIn:
             failed(

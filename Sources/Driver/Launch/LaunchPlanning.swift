@@ -5,6 +5,7 @@ struct LaunchPlanning: Sendable {
     let configuration: PluginConfiguration
     /// What one core counts for, in MHz; nil where nobody knows.
     let megahertzPerCore: UInt64?
+    let host: HostAbilities
     /// How the host resolves names: for what a task's dns block leaves open.
     var hostResolver = ResolverConfiguration()
 
@@ -34,7 +35,7 @@ struct LaunchPlanning: Sendable {
         result.stdoutPath = request.stdoutPath
         result.stderrPath = request.stderrPath
         result.logRoot = request.allocDir
-        result.capabilities = user.uid == 0 ? Capability.forRoot : 0
+        result.confinement = try confinement(options.confinement, isRoot: user.uid == 0)
         result.oomScoreAdj = options.oomScoreAdjustment ?? 0
         result.unveil = unveil(options, folders)
         result.readOnly = readOnlyFolders(request, folders)
@@ -47,7 +48,7 @@ struct LaunchPlanning: Sendable {
         ).mounts(volumes: request.volumes, devices: request.devices)
         result.networkNamespace = try networkNamespace(request.network)
         result.cgroup = request.cgroup
-        result.cgroupWrites = try cgroupWrites(request)
+        result.cgroupWrites = try cgroupWrites(request) + cgroupWrites(options.confinement)
         return result
     }
 
@@ -180,7 +181,8 @@ struct LaunchPlanning: Sendable {
 
     private func cgroupWrites(_ request: TaskRequest) throws(StartError) -> [CgroupWrite] {
         do throws(ResourceLimitError) {
-            return try ResourceLimits.writes(for: request.resources, megahertzPerCore: megahertzPerCore)
+            return try ResourceLimits.writes(
+                for: request.resources, megahertzPerCore: megahertzPerCore, swap: configuration.confinement.memorySwap)
         } catch {
             throw StartError(.permanent, error.description)
         }

@@ -38,11 +38,9 @@ struct LaunchSpecification: Equatable, Sendable {
     var stderrPath = ""
     var logRoot = ""
     var user: TaskUser
-    /// One bit each.
-    var capabilities: UInt64 = 0
     var oomScoreAdj: Int32 = 0
     var unveil: [Unveil] = []
-    var scopeAbstractSockets = true
+    var confinement = LaunchConfinement()
     var readOnly: [ReadOnlyFolder] = []
     var generatedFiles: [GeneratedFile] = []
     /// Parents before what is below them.
@@ -72,9 +70,8 @@ struct LaunchSpecification: Equatable, Sendable {
             message.user_id = user.uid
             message.group_id = user.gid
             (message.n_groups, message.groups) = arena.values(user.groups)
-            message.capabilities = capabilities
             message.oom_score_adj = oomScoreAdj
-            message.scope_abstract_sockets = scopeAbstractSockets.wire
+            message.set(confinement, arena)
             (message.n_unveil, message.unveil) = arena.messages(Exec2__Executor__UnveilPath.self, unveil) {
                 $0.path = arena.string($1.rule.path)
                 $0.modes = UInt32($1.rule.modes.rawValue)

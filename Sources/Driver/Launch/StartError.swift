@@ -93,6 +93,11 @@ extension StartError {
         case .volumeIsDevice: return "it is a device node, and those have to come from a device plugin"
         case .workDir where errno == .permissionDenied:
             return "user \(quoted(specification.user.name)) must be able to enter it"
+        case .resourceLimit where errno == .notPermitted:
+            return "a hard limit can only be raised by an agent that has CAP_SYS_RESOURCE, and nofile not beyond the "
+                + "sysctl fs.nr_open"
+        case .seccomp where errno == .invalidArgument:
+            return "this kernel has no seccomp filters; an operator can set the plugin option seccomp = false"
         case .enterNetwork where errno == .invalidArgument: return "it is no network namespace"
         default: return nil
         }

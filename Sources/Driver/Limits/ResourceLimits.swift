@@ -7,10 +7,11 @@ enum ResourceLimits {
     /// A limit of 0 gives no write at all: a cgroup that the host made has no limit to begin with, and a host
     /// whose cgroup v2 lacks the controller can still run the task.
     /// - Parameter megahertzPerCore: What one core counts for (`ClientTopology.megahertzPerCore`).
+    /// - Parameter swap: Whether a task with a memory limit may swap besides.
     static func writes(
-        for requested: RequestedResources, megahertzPerCore: UInt64?
+        for requested: RequestedResources, megahertzPerCore: UInt64?, swap: Bool = false
     ) throws(ResourceLimitError) -> [CgroupWrite] {
-        try cpu(requested, megahertzPerCore: megahertzPerCore) + memory(requested)
+        try cpu(requested, megahertzPerCore: megahertzPerCore) + memory(requested, swap)
     }
 
     /// Microseconds: the period of the quota that the driver computes itself.
@@ -69,22 +70,25 @@ enum ResourceLimits {
     /// The kernel counts memory in pages, and rounds a limit down to whole ones.
     private static let pageSize = UInt64(max(1, sysconf(Int32(_SC_PAGESIZE))))
 
-    private static func memory(_ requested: RequestedResources) throws(ResourceLimitError) -> [CgroupWrite] {
+    private static func memory(
+        _ requested: RequestedResources, _ allowsSwap: Bool
+    ) throws(ResourceLimitError) -> [CgroupWrite] {
         let direct = try bytes(ofMB: notNegative(requested.memoryMB, "memory"), "memory")
         let fallback = try notNegative(requested.linux.memoryLimitBytes, "linux_resources.memory_limit_bytes")
         let asked = direct != 0 ? direct : fallback
         let memory = asked == 0 ? 0 : max(asked, pageSize)
         let raisedFrom = asked < memory ? "\(asked)" : nil
 
-        let noSwap = CgroupWrite(file: "memory.swap.max", value: "0", mayBeMissing: true)
+        // Written in either case: a restarted task finds what was written for it before.
+        let swap = CgroupWrite(file: "memory.swap.max", value: allowsSwap ? "max" : "0", mayBeMissing: true)
         switch requested.memoryMaxMB {
         case 0 where memory == 0, -1 where memory == 0:
             return []
         case 0:
-            return [noSwap, CgroupWrite(file: "memory.max", value: "\(memory)", raisedFrom: raisedFrom)]
+            return [swap, CgroupWrite(file: "memory.max", value: "\(memory)", raisedFrom: raisedFrom)]
         case -1:
             return [
-                noSwap, CgroupWrite(file: "memory.low", value: "\(memory)"),
+                swap, CgroupWrite(file: "memory.low", value: "\(memory)"),
                 CgroupWrite(file: "memory.max", value: "max"),
             ]
         default:
@@ -94,7 +98,7 @@ enum ResourceLimits {
                 throw .memoryMaxBelowMemory(memoryMax: requested.memoryMaxMB, memory: requested.memoryMB)
             }
             let low = min(memory, limit)
-            return [noSwap]
+            return [swap]
                 + (low == 0 ? [] : [CgroupWrite(file: "memory.low", value: "\(low)")])
                 + [CgroupWrite(file: "memory.max", value: "\(limit)")]
         }

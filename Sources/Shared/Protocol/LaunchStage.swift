@@ -24,6 +24,9 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
     case resourceLimit = 20
     case generatedFile = 30
     case mount = 31
+    case keepCapabilities = 40
+    case ambientCapabilities = 41
+    case seccomp = 42
 
     // The Executor, before the clone.
     case request = 100
@@ -50,6 +53,7 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
     case volumeIsDevice = 134
     case mountAttributes = 135
     case mountRule = 136
+    case networkRule = 150
 
     /// What was attempted, to stand between "cannot " and the subject.
     public var attempt: String {
@@ -73,7 +77,10 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
         case .signals: "reset the signals"
         case .closeDescriptors: "close inherited descriptors"
         case .umask: "set the umask"
-        case .resourceLimit: "set a resource limit"
+        case .resourceLimit: "set the resource limit"
+        case .keepCapabilities: "keep capabilities over the change of user"
+        case .ambientCapabilities: "hand on the added capabilities"
+        case .seccomp: "install the seccomp filter"
         case .generatedFile: "give the task its own"
         case .mount: "mount at"
         case .request: "decode the launch request"
@@ -92,6 +99,7 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
         case .ruleset: "create a Landlock ruleset"
         case .clone: "clone the task's process"
         case .identity: "write the Executor's identity to"
+        case .networkRule: "allow the TCP port"
         case .supervision: "prepare the supervision of"
         case .fileContent: "write to memory what is to be the task's own"
         case .mountSource: "open the volume's source"

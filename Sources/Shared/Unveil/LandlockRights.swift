@@ -110,3 +110,21 @@ public struct LandlockRights: OptionSet, Sendable {
         return rights.intersection(known(to: abi))
     }
 }
+
+/// Rights over TCP ports as `landlock_ruleset_attr.handled_access_net` and `landlock_net_port_attr.allowed_access`
+/// bear them (LANDLOCK_ACCESS_NET_*, landlock(7)).
+public struct LandlockNetworkRights: OptionSet, Sendable {
+    /// The kernel's bits, LANDLOCK_ACCESS_NET_*.
+    public let rawValue: UInt64
+
+    /// The rights of the kernel's bits.
+    public init(rawValue: UInt64) { self.rawValue = rawValue }
+
+    /// The version of the interface that brought them (Linux 6.7).
+    public static let leastABI = 4
+
+    /// Bind a TCP socket to the port.
+    public static let bindTCP = LandlockNetworkRights(rawValue: 1 << 0)
+    /// Connect a TCP socket to the port.
+    public static let connectTCP = LandlockNetworkRights(rawValue: 1 << 1)
+}

@@ -62,7 +62,11 @@ import Testing
 
     @Test func everyOptionOfTheTableIsKnown() throws {
         for option in RunOptions.table where option.name != "help" {
-            let value = ["unveil": "r:/", "env": "A=1", "volume": "/a:/b"][option.name] ?? "100"
+            let values = [
+                "unveil": "r:/", "env": "A=1", "volume": "/a:/b", "cap-add": "chown", "cap-drop": "all", "ulimit": "core=0",
+                "syscalls": "bpf",
+            ]
+            let value = values[option.name] ?? "100"
             #expect(throws: Never.self) {
                 try options("--" + option.name + (option.value == nil ? "" : "=" + value), "true")
             }

@@ -8,6 +8,7 @@ import Testing
     private static let folder = "/mnt/5d8f1c2a-web"
     private static let dynamic = TaskUser(
         name: "nomad-80000", uid: 80000, gid: 80000, groups: [], home: "/nonexistent")
+    private static let host = HostAbilities(landlockABI: 7, capabilities: .max)
     private static let root = TaskUser(name: "root", uid: 0, gid: 0, groups: [0], home: "/root")
 
     private func request(_ options: MessagePackValue = ["command": "env"]) -> TaskRequest {
@@ -28,7 +29,7 @@ import Testing
         _ request: TaskRequest, _ configuration: PluginConfiguration = PluginConfiguration(),
         user: TaskUser = dynamic
     ) throws(StartError) -> LaunchSpecification {
-        try LaunchPlanning(configuration: configuration, megahertzPerCore: 2000).specification(
+        try LaunchPlanning(configuration: configuration, megahertzPerCore: 2000, host: Self.host).specification(
             for: request, user: user)
     }
 
@@ -166,16 +167,16 @@ import Testing
     }
 
     @Test func abstractSocketsAreClosed() throws {
-        #expect(try plan(request()).scopeAbstractSockets)
+        #expect(try plan(request()).confinement.scopesAbstractSockets)
     }
 
     // MARK: Who it is
 
     @Test func onlyRootHasCapabilities() throws {
-        #expect(try plan(request()).capabilities == 0)
-        #expect(try plan(request(), user: Self.root).capabilities == Capability.forRoot)
+        #expect(try plan(request()).confinement.capabilities == 0)
+        #expect(try plan(request(), user: Self.root).confinement.capabilities == Capability.forRoot)
         let nobody = TaskUser(name: "nobody", uid: 65534, gid: 65534, groups: [65534], home: "/nonexistent")
-        #expect(try plan(request(), user: nobody).capabilities == 0)
+        #expect(try plan(request(), user: nobody).confinement.capabilities == 0)
     }
 
     @Test func oomScoreAdjIsTheTasksOrZero() throws {

@@ -17,7 +17,6 @@ import Testing
         result.stdoutPath = "/l/out"
         result.stderrPath = "/l/err"
         result.logRoot = "/l"
-        result.capabilities = 1 << 40 | 1
         result.oomScoreAdj = 500
         result.unveil = [
             .init(rule: UnveilRule(modes: [.read, .execute], path: "/usr/bin"), optional: true),
@@ -71,7 +70,6 @@ import Testing
         #expect([request.stdout_path, request.stderr_path, request.log_root] == ["/l/out", "/l/err", "/l"])
         #expect([request.user_id, request.group_id] == [1001, 1002])
         #expect(request.values(\.n_groups, \.groups) == [1002, 44])
-        #expect(request.capabilities == 1 << 40 | 1)
         #expect(request.oom_score_adj == 500)
         #expect(request.isSet(\.scope_abstract_sockets))
         #expect(request.network_namespace == "/run/netns/x")

@@ -17,6 +17,8 @@ import Testing
         (.signals, EXEC2_STEP_SIGNALS), (.closeDescriptors, EXEC2_STEP_CLOSE), (.umask, EXEC2_STEP_UMASK),
         (.resourceLimit, EXEC2_STEP_RESOURCE_LIMIT),
         (.generatedFile, EXEC2_STEP_GENERATED_FILE), (.mount, EXEC2_STEP_MOUNT),
+        (.keepCapabilities, EXEC2_STEP_KEEP_CAPABILITIES), (.ambientCapabilities, EXEC2_STEP_AMBIENT),
+        (.seccomp, EXEC2_STEP_SECCOMP),
     ]
 
     @Test func theChildsStagesAreItsSteps() {

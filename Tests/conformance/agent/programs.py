@@ -10,7 +10,7 @@ from pathlib import Path
 from agent.messages import BUILD, REPOSITORY
 
 SOURCES = REPOSITORY / "Tests" / "programs"
-NAMES = ["access", "act", "attack", "bomb", "flood", "nest", "offspring", "recorder"]
+NAMES = ["access", "act", "attack", "bomb", "confined", "flood", "nest", "offspring", "recorder"]
 
 
 def built(name: str) -> Path:

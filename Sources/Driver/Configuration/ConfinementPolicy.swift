@@ -1,0 +1,62 @@
+import Shared
+
+/// What the operator holds every task to, and what jobs may ask for beyond it.
+struct ConfinementPolicy: Equatable, Sendable {
+    /// Capabilities that a job may add.
+    var allowCaps = CapabilityList.empty
+    /// The least version of the kernel's Landlock interface with which tasks are started.
+    var landlockMinABI = 1
+    /// Whether tasks reach the host's abstract unix sockets.
+    var abstractSockets = false
+    /// Whether tasks may swap.
+    var memorySwap = false
+    /// Whether tasks have the seccomp filter.
+    var seccomp = true
+    /// Closed system calls that a job may open.
+    var allowSyscalls: Set<SyscallGroup> = []
+
+    init() {}
+
+    init(_ options: OptionReader) throws(ConfigurationError) {
+        allowCaps = try options.capabilities("allow_caps")
+        if let version = try options.wholeNumber("landlock_min_abi", in: 1...Int64(LandlockABI.newestKnown)) {
+            landlockMinABI = Int(version)
+        }
+        abstractSockets = try options.bool("abstract_sockets") ?? abstractSockets
+        memorySwap = try options.bool("memory_swap") ?? memorySwap
+        seccomp = try options.bool("seccomp") ?? seccomp
+        allowSyscalls = Set(try options.syscallGroups("allow_syscalls"))
+    }
+
+    static let schema = [
+        OptionSchema("allow_caps", "list(string)", defaultLiteral: "[]"),
+        OptionSchema("landlock_min_abi", "number", defaultLiteral: "1"),
+        OptionSchema("abstract_sockets", "bool", defaultLiteral: "false"),
+        OptionSchema("memory_swap", "bool", defaultLiteral: "false"),
+        OptionSchema("seccomp", "bool", defaultLiteral: "true"),
+        OptionSchema("allow_syscalls", "list(string)", defaultLiteral: "[]"),
+    ]
+}
+
+extension OptionReader {
+    /// A list of capabilities; empty where it is not given.
+    func capabilities(_ option: String) throws(ConfigurationError) -> CapabilityList {
+        var list = CapabilityList.empty
+        for (index, text) in (try texts(option) ?? []).enumerated() where !list.add(text) {
+            throw invalid(option, item: index + 1, quoted(text), CapabilityList.requirement)
+        }
+        return list
+    }
+
+    /// A list of groups of system calls; empty where it is not given.
+    func syscallGroups(_ option: String) throws(ConfigurationError) -> [SyscallGroup] {
+        var groups: [SyscallGroup] = []
+        for (index, text) in (try texts(option) ?? []).enumerated() {
+            guard let group = SyscallGroup(rawValue: text) else {
+                throw invalid(option, item: index + 1, quoted(text), SyscallGroup.requirement)
+            }
+            groups.append(group)
+        }
+        return groups
+    }
+}

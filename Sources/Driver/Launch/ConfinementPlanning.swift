@@ -1,0 +1,95 @@
+import Shared
+
+/// From what the job asks for and the operator allows to what the task is held to.
+extension LaunchPlanning {
+    func confinement(_ options: ConfinementOptions, isRoot: Bool) throws(StartError) -> LaunchConfinement {
+        let policy = configuration.confinement
+        try checkLandlock(options)
+        let capabilities: TaskCapabilities
+        do throws(TaskCapabilityError) {
+            capabilities = try TaskCapabilities(
+                isRoot: isRoot, adding: options.capAdd, dropping: options.capDrop, allowed: policy.allowCaps,
+                available: host.capabilities)
+        } catch {
+            throw StartError(.permanent, error.description)
+        }
+        try checkSyscalls(options)
+
+        var result = LaunchConfinement()
+        result.capabilities = capabilities.bounding
+        result.ambientCapabilities = capabilities.ambient
+        result.resourceLimits = options.ulimits
+        result.scopesAbstractSockets = !policy.abstractSockets
+        result.tcpBind = options.tcpBind
+        result.tcpConnect = options.tcpConnect
+        result.seccompFilter =
+            TaskSyscalls(
+                isFiltered: policy.seccomp, opened: Set(options.syscalls), capabilities: capabilities.bounding,
+                restrictsTCPBind: options.tcpBind != nil, restrictsTCPConnect: options.tcpConnect != nil
+            ).filter
+        return result
+    }
+
+    func cgroupWrites(_ options: ConfinementOptions) -> [CgroupWrite] {
+        (options.pidsLimit == 0 ? [] : [CgroupWrite(file: "pids.max", value: "\(options.pidsLimit)")])
+            + (options.oomGroup ? [CgroupWrite(file: "memory.oom.group", value: "1")] : [])
+    }
+
+    /// Rules that the kernel cannot keep are refused, never left out.
+    private func checkLandlock(_ options: ConfinementOptions) throws(StartError) {
+        // A kernel without Landlock is the Executor's to report.
+        if host.landlockABI == 0 { return }
+        let least = configuration.confinement.landlockMinABI
+        if host.landlockABI < least {
+            throw StartError(.permanent, LandlockMinimum(found: host.landlockABI, least: least).text)
+        }
+        if host.landlockABI >= LandlockNetworkRights.leastABI { return }
+        let name = options.tcpBind != nil ? "tcp_bind" : options.tcpConnect != nil ? "tcp_connect" : nil
+        if let name {
+            throw StartError(
+                .permanent,
+                "cannot keep the task to the ports of \(name): that needs version \(LandlockNetworkRights.leastABI) of "
+                    + "Landlock (Linux 6.7), and this kernel has version \(host.landlockABI)")
+        }
+    }
+
+    private func checkSyscalls(_ options: ConfinementOptions) throws(StartError) {
+        let policy = configuration.confinement
+        func refuse(_ group: SyscallGroup, _ requirement: String) -> StartError {
+            StartError(
+                .permanent,
+                ConfigurationError(
+                    scope: .task,
+                    problem: .invalid(
+                        option: "syscalls", item: nil, value: quoted(group.rawValue), requirement: requirement)
+                ).description)
+        }
+        // Without the filter everything is open.
+        for group in options.syscalls where policy.seccomp && !policy.allowSyscalls.contains(group) {
+            throw refuse(
+                group,
+                "the plugin option allow_syscalls of this client does not allow it; an operator can add it there")
+        }
+        if options.syscalls.contains(.ioUring) && (options.tcpBind != nil || options.tcpConnect != nil) {
+            throw refuse(
+                .ioUring, "io_uring would lead past tcp_bind and tcp_connect; a task can have one or the other")
+        }
+    }
+}
+
+/// A kernel whose Landlock is older than the operator wants.
+struct LandlockMinimum: Equatable, Sendable {
+    let found: Int
+    let least: Int
+
+    /// The first kernel with each version, from 1 on.
+    private static let kernels = ["5.13", "5.19", "6.2", "6.7", "6.10", "6.12", "6.15"]
+
+    var detail: String { "this kernel has version \(found) of Landlock, and landlock_min_abi is \(least)" }
+    var remedy: String {
+        let kernel =
+            Self.kernels.indices.contains(least - 1) ? "use Linux \(Self.kernels[least - 1]) or newer, or " : ""
+        return kernel + "lower the plugin option landlock_min_abi"
+    }
+    var text: String { detail + ": " + remedy }
+}

@@ -1,0 +1,39 @@
+import CMessages
+import Shared
+
+/// What a task is held to beyond paths, as the launch request bears it.
+struct LaunchConfinement: Equatable, Sendable {
+    /// All that the task may ever have, one bit each.
+    var capabilities: UInt64 = 0
+    var ambientCapabilities: UInt64 = 0
+    var resourceLimits: [ResourceLimit] = []
+    var scopesAbstractSockets = true
+    /// Nil for all ports.
+    var tcpBind: [UInt16]?
+    var tcpConnect: [UInt16]?
+    var seccompFilter: SeccompFilter?
+}
+
+extension Exec2__Executor__LaunchRequest {
+    mutating func set(_ confinement: LaunchConfinement, _ arena: MessageArena) {
+        capabilities = confinement.capabilities
+        ambient_capabilities = confinement.ambientCapabilities
+        (n_resource_limits, resource_limits) = arena.messages(
+            Exec2__Executor__ResourceLimit.self, confinement.resourceLimits
+        ) {
+            $0.resource = $1.kind.rawValue
+            $0.soft = $1.soft
+            $0.hard = $1.hard
+        }
+        scope_abstract_sockets = confinement.scopesAbstractSockets.wire
+        restrict_tcp_bind = (confinement.tcpBind != nil).wire
+        (n_tcp_bind, tcp_bind) = arena.values((confinement.tcpBind ?? []).map { UInt32($0) })
+        restrict_tcp_connect = (confinement.tcpConnect != nil).wire
+        (n_tcp_connect, tcp_connect) = arena.values((confinement.tcpConnect ?? []).map { UInt32($0) })
+        seccomp_filter = arena.bytes(confinement.seccompFilter?.bytes ?? [])
+    }
+}
+
+extension Exec2__Executor__ResourceLimit: WireMessage {
+    static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__resource_limit__init(message) }
+}

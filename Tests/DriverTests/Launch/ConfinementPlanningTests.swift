@@ -1,0 +1,171 @@
+import CMessages
+import Shared
+import Testing
+
+@testable import Driver
+
+@Suite struct ConfinementPlanningTests {
+    private func plan(
+        _ options: ConfinementOptions, _ policy: ConfinementPolicy = ConfinementPolicy(), abi: Int = 7,
+        root: Bool = false
+    ) throws(StartError) -> LaunchConfinement {
+        try planning(policy, abi).confinement(options, isRoot: root)
+    }
+
+    private func planning(_ policy: ConfinementPolicy, _ abi: Int = 7) -> LaunchPlanning {
+        var configuration = PluginConfiguration()
+        configuration.confinement = policy
+        return LaunchPlanning(
+            configuration: configuration, megahertzPerCore: nil,
+            host: HostAbilities(landlockABI: abi, capabilities: Capability.every))
+    }
+
+    private func refusal(
+        _ options: ConfinementOptions, _ policy: ConfinementPolicy = ConfinementPolicy(), abi: Int = 7
+    ) -> String {
+        do throws(StartError) {
+            _ = try plan(options, policy, abi: abi)
+            Issue.record("accepted")
+            return ""
+        } catch {
+            #expect(error.kind == .permanent)
+            return error.text
+        }
+    }
+
+    @Test func aTaskIsConfinedWithoutOptions() throws {
+        let result = try plan(ConfinementOptions())
+        #expect(result.capabilities == 0 && result.ambientCapabilities == 0)
+        #expect(result.resourceLimits.isEmpty)
+        #expect(result.scopesAbstractSockets)
+        #expect(result.tcpBind == nil && result.tcpConnect == nil)
+        #expect(result.seccompFilter != nil)
+        #expect(try plan(ConfinementOptions(), root: true).capabilities == Capability.forRoot)
+    }
+
+    @Test func theOperatorsChoicesCount() throws {
+        var policy = ConfinementPolicy()
+        policy.abstractSockets = true
+        policy.seccomp = false
+        let result = try plan(ConfinementOptions(), policy)
+        #expect(!result.scopesAbstractSockets)
+        #expect(result.seccompFilter == nil)
+    }
+
+    // MARK: Landlock
+
+    @Test func portsNeedVersion4() throws {
+        var options = ConfinementOptions()
+        options.tcpBind = []
+        #expect(try plan(options, abi: 4).tcpBind == [])
+        #expect(
+            refusal(options, abi: 3)
+                == "cannot keep the task to the ports of tcp_bind: that needs version 4 of Landlock (Linux 6.7), and this kernel "
+                + "has version 3")
+        options.tcpBind = nil
+        options.tcpConnect = [443]
+        #expect(refusal(options, abi: 1).contains("tcp_connect"))
+    }
+
+    @Test func anOlderLandlockThanWantedStartsNothing() throws {
+        var policy = ConfinementPolicy()
+        policy.landlockMinABI = 6
+        #expect(throws: Never.self) { try plan(ConfinementOptions(), policy, abi: 6) }
+        #expect(
+            refusal(ConfinementOptions(), policy, abi: 2)
+                == "this kernel has version 2 of Landlock, and landlock_min_abi is 6: use Linux 6.12 or newer, or lower the "
+                + "plugin option landlock_min_abi")
+    }
+
+    // MARK: System calls
+
+    @Test func aJobOpensOnlyWhatTheOperatorAllows() throws {
+        var options = ConfinementOptions()
+        options.syscalls = [.ioUring]
+        #expect(
+            refusal(options)
+                == "task config: option \"syscalls\" is \"io_uring\": the plugin option allow_syscalls of this client does not "
+                + "allow it; an operator can add it there")
+        var policy = ConfinementPolicy()
+        policy.allowSyscalls = [.ioUring]
+        let open = try plan(options, policy).seccompFilter
+        #expect(try open != plan(ConfinementOptions(), policy).seccompFilter)
+        // Without a filter there is nothing to open.
+        policy = ConfinementPolicy()
+        policy.seccomp = false
+        #expect(try plan(options, policy).seccompFilter == nil)
+    }
+
+    @Test func ioUringAndPortsExcludeEachOther() {
+        var options = ConfinementOptions()
+        options.syscalls = [.ioUring]
+        options.tcpConnect = [443]
+        for seccomp in [true, false] {
+            var policy = ConfinementPolicy()
+            policy.allowSyscalls = [.ioUring]
+            policy.seccomp = seccomp
+            #expect(refusal(options, policy).contains("io_uring would lead past tcp_bind and tcp_connect"))
+        }
+    }
+
+    // MARK: Cgroup
+
+    @Test func theCgroupsFilesAreWrittenWhereAsked() {
+        var options = ConfinementOptions()
+        #expect(planning(ConfinementPolicy()).cgroupWrites(options).isEmpty)
+        options.pidsLimit = 64
+        options.oomGroup = true
+        #expect(
+            planning(ConfinementPolicy()).cgroupWrites(options) == [
+                CgroupWrite(file: "pids.max", value: "64"), CgroupWrite(file: "memory.oom.group", value: "1"),
+            ])
+    }
+
+    @Test func swapIsTheOperatorsChoice() throws {
+        var requested = RequestedResources()
+        requested.memoryMB = 1
+        func swap(_ allowed: Bool) throws(ResourceLimitError) -> [String] {
+            try ResourceLimits.writes(for: requested, megahertzPerCore: nil, swap: allowed)
+                .filter { $0.file == "memory.swap.max" }.map(\.value)
+        }
+        #expect(try swap(false) == ["0"])
+        #expect(try swap(true) == ["max"])
+        requested.memoryMB = 0
+        #expect(try swap(true).isEmpty)
+    }
+
+    // MARK: The request
+
+    @Test func everythingIsInTheRequest() throws {
+        var specification = LaunchSpecification(
+            user: TaskUser(name: "web", uid: 1001, gid: 1002, groups: [], home: "/"))
+        specification.confinement.capabilities = 1 << 40 | 1
+        specification.confinement.ambientCapabilities = 1 << 40
+        specification.confinement.resourceLimits = [ResourceLimit(.nofile, soft: 1, hard: .max)]
+        specification.confinement.tcpBind = [0, 65535]
+        specification.confinement.tcpConnect = []
+        specification.confinement.seccompFilter = SeccompFilter([], on: .amd64)
+        let request = try decoded(specification)
+        #expect([request.capabilities, request.ambient_capabilities] == [1 << 40 | 1, 1 << 40])
+        let limits = request.messages(\.n_resource_limits, \.resource_limits)
+        #expect(limits.map { [UInt64($0.resource), $0.soft, $0.hard] } == [[7, 1, .max]])
+        #expect(request.isSet(\.restrict_tcp_bind) && request.isSet(\.restrict_tcp_connect))
+        #expect(request.values(\.n_tcp_bind, \.tcp_bind) == [0, 65535])
+        #expect(request.values(\.n_tcp_connect, \.tcp_connect) == [])
+        #expect(request.seccomp_filter == SeccompFilter([], on: .amd64).bytes)
+
+        specification.confinement = LaunchConfinement()
+        let bare = try decoded(specification)
+        #expect(!bare.isSet(\.restrict_tcp_bind) && !bare.isSet(\.restrict_tcp_connect))
+        #expect(bare.isSet(\.scope_abstract_sockets))
+        #expect(bare.seccomp_filter.isEmpty)
+    }
+
+    private func decoded(
+        _ specification: LaunchSpecification
+    ) throws -> MessageView<Exec2__Executor__LaunchRequest> {
+        try DecodedMessage(
+            specification.encoded(session: 7, folder: TaskFolder(stateFolder: "/run/x", name: "a+web"))
+        ).root
+    }
+}

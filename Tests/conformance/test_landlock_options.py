@@ -1,0 +1,75 @@
+"""landlock_min_abi and abstract_sockets."""
+
+from __future__ import annotations
+
+import socket
+import uuid
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from agent import AgentHost, ExitResult, Plugin, landlock, messages
+from agent.expect import refused
+from test_ports import older  # noqa: F401, a fixture
+
+Launch = Callable[..., Plugin]
+needs_scopes = pytest.mark.skipif(landlock.abi() < 6, reason="this kernel's Landlock has no scopes")
+
+
+@pytest.fixture
+def listener() -> Any:
+    """The name of an abstract unix socket of the host's."""
+    name = f"exec2-{uuid.uuid4().hex[:8]}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind("\0" + name)
+        server.listen()
+        yield name
+
+
+@needs_scopes
+@pytest.mark.parametrize("user", ["nomad-80000", "root"])
+@pytest.mark.parametrize("config, outcome", [({}, "EPERM"), ({"abstract_sockets": False}, "EPERM"), ({"abstract_sockets": True}, "ok")])
+def test_abstract_sockets(launch: Launch, host: AgentHost, listener: str, config: dict[str, Any], outcome: str, user: str) -> None:
+    task = host.task(launch(config), host.program("act"), [f"socket={listener}"], user=user)
+    assert task.run() == ExitResult(0)
+    assert task.line("socket") == outcome
+
+
+def fingerprint(plugin: Plugin) -> Any:
+    return plugin.fingerprint()
+
+
+def test_enough(launch: Launch, host: AgentHost) -> None:
+    plugin = launch({"landlock_min_abi": min(7, landlock.abi())})
+    assert "landlock_min_abi" not in fingerprint(plugin).health_description
+    assert host.task(plugin, host.program("act"), ["exit=5"]).run() == ExitResult(5)
+
+
+def test_too_little(launch: Launch, host: AgentHost, older: Path) -> None:  # noqa: F811
+    """The driver is undetected and starts nothing; both say what there is and what is wanted."""
+    plugin = launch({"landlock_min_abi": 6}, environment={"LD_PRELOAD": str(older), "OLDER_LANDLOCK": "2"})
+    answer = fingerprint(plugin)
+    assert answer.health == messages.driver.FingerprintResponse.UNDETECTED
+    for words in ("version 2", "landlock_min_abi is 6", "Linux 6.12"):
+        assert words in answer.health_description
+    task = host.task(plugin, host.program("act"), ["out=ran"])
+    with refused("version 2", "landlock_min_abi is 6", "Linux 6.12"):
+        task.start()
+    assert task.stdout.text == ""
+
+
+@pytest.mark.skipif(landlock.abi() >= 7, reason="this kernel's Landlock is the newest that the option takes")
+def test_too_little_on_this_kernel(launch: Launch, host: AgentHost) -> None:
+    plugin = launch({"landlock_min_abi": 7})
+    with refused(f"version {landlock.abi()}", "landlock_min_abi is 7"):
+        host.task(plugin, host.program("act"), ["out=ran"]).start()
+
+
+@pytest.mark.parametrize("option, value, shown", [
+    ("landlock_min_abi", 0, "0"), ("landlock_min_abi", 8, "8"), ("landlock_min_abi", "6", "6"), ("landlock_min_abi", 1.5, "1.5"),
+    ("abstract_sockets", "yes", "yes"), ("abstract_sockets", 1, "1"), ("memory_swap", "no", "no"), ("memory_swap", [True], "true")])
+def test_wrong_value(launch: Launch, option: str, value: Any, shown: str) -> None:
+    plugin = launch(configure=False)
+    with refused(option, shown):
+        plugin.set_config({**plugin.config, option: value})

@@ -1,0 +1,291 @@
+"""The filter of system calls: what it closes, what opens it, and that ordinary programs do not notice."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import pytest
+
+from agent import AgentHost, ExitResult, Plugin, Task
+from agent.expect import refused
+from agent.messages import BUILD
+
+Make = Callable[..., Task]
+Launch = Callable[..., Plugin]
+
+INTEL = platform.machine() == "x86_64"
+NAMESPACES = {"NEWUSER": 0x10000000, "NEWNS": 0x20000, "NEWNET": 0x40000000, "NEWPID": 0x20000000, "NEWTIME": 0x80}
+
+# Closed calls by group; see docs/security.md.
+GROUPS = {
+    "accounting": ["acct"], "bpf": ["bpf"], "clock": ["settimeofday", "clock_settime"], "handles": ["open_by_handle_at"],
+    "hostname": ["sethostname", "setdomainname"], "io_uring": ["io_uring_setup", "io_uring_enter", "io_uring_register"],
+    "kernel_log": ["syslog"], "keyrings": ["keyctl", "add_key", "request_key"],
+    "modules": ["init_module", "finit_module", "delete_module"],
+    "mounts": ["mount", "umount2", "pivot_root", "fsopen", "fsconfig", "fsmount", "fspick", "move_mount", "open_tree", "open_tree_attr",
+               "mount_setattr"],
+    "namespaces": ["setns", "clone3"], "perf": ["perf_event_open"], "quota": ["quotactl", "quotactl_fd"],
+    "restart": ["reboot", "kexec_load", "kexec_file_load"], "swap": ["swapon", "swapoff"], "terminal": ["vhangup"],
+    "userfaultfd": ["userfaultfd"], "obsolete": ["lookup_dcookie"],
+    **({"io_ports": ["iopl", "ioperm"]} if INTEL else {}),
+}
+ABSENT = {"io_uring_setup", "io_uring_enter", "io_uring_register", "clone3", "lookup_dcookie"}
+CALLS = [call for calls in GROUPS.values() for call in calls]
+# Calls that the kernel itself answers otherwise to somebody without any right: through these the filter shows
+# from inside. The rest is the kernel's EPERM in either case, or depends on its sysctls.
+TELLING = ["keyctl", "add_key", "request_key", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register", "settimeofday",
+           "clock_settime", "setns", "clone3", "quotactl_fd", "fsconfig"]
+
+
+@pytest.fixture(scope="module")
+def plugins(host: AgentHost, binary: Path) -> Iterator[dict[str, Plugin]]:
+    """One that filters, one that does not, and one whose operator allows jobs everything."""
+    launched = {
+        "filtering": host.launch(), "open": host.launch({"seccomp": False}),
+        "generous": host.launch({"allow_syscalls": [*GROUPS, "vsock"], "allow_caps": ["all"]}),
+    }
+    yield launched
+    faults = host.clean_tasks()
+    for plugin in launched.values():
+        faults += host.leftovers(plugin)
+        plugin.end()
+        host.plugins.remove(plugin)
+    assert not faults, "\n".join(faults)
+
+
+def outcomes(host: AgentHost, plugin: Plugin, calls: list[str], user: str = "nomad-80000", verbs: tuple[str, ...] = (), **config: Any) -> dict[str, str]:
+    task = host.task(plugin, host.program("confined"), [*verbs, *(f"call={call}" for call in calls)], user=user, config=config)
+    assert task.run() == ExitResult(0), task.stderr.text
+    return {call: task.line(call) for call in calls}
+
+
+def state(host: AgentHost, plugin: Plugin, **options: Any) -> str:
+    """What the kernel shows of the task: 2 is a filter."""
+    task = host.task(plugin, host.program("act"), ["out=up", "pause="], **options).start()
+    task.stdout.wait_for("up")
+    lines = Path(f"/proc/{task.pid}/status").read_text().splitlines()
+    task.stop()
+    return next(line.split()[1] for line in lines if line.startswith("Seccomp:"))
+
+
+@pytest.mark.parametrize("user", ["nomad-80000", "root"])
+def test_what_is_closed(host: AgentHost, plugins: dict[str, Plugin], user: str) -> None:
+    found = outcomes(host, plugins["filtering"], CALLS, user)
+    assert found == {call: "ENOSYS" if call in ABSENT else "EPERM" for call in CALLS}
+    assert state(host, plugins["filtering"], user=user) == "2"
+
+
+def test_children_and_other_programs_too(host: AgentHost, plugins: dict[str, Plugin]) -> None:
+    assert outcomes(host, plugins["filtering"], ["keyctl"], verbs=("exec=", "exec=")) == {"keyctl": "EPERM"}
+
+
+@pytest.mark.parametrize("user", ["nomad-80000", "root"])
+def test_the_operator_turns_it_off(host: AgentHost, plugins: dict[str, Plugin], user: str) -> None:
+    closed = outcomes(host, plugins["filtering"], TELLING, user)
+    found = outcomes(host, plugins["open"], TELLING, user)
+    assert [call for call in TELLING if found[call] == closed[call]] == []
+    assert state(host, plugins["open"], user=user) == "0"
+
+
+def test_the_kernel_is_as_open_as_this_test_thinks(host: AgentHost, plugins: dict[str, Plugin]) -> None:
+    """Without the filter user namespaces can be made here: what is denied with it is denied by it."""
+    if Path("/proc/sys/user/max_user_namespaces").read_text().strip() == "0":
+        pytest.skip("this host allows no user namespaces")
+    task = host.task(plugins["open"], host.program("confined"), [f"newns={NAMESPACES['NEWUSER']}", f"unshare={NAMESPACES['NEWUSER']}"])
+    task.run()
+    assert (task.line("newns"), task.line("unshare")) == ("ok", "ok")
+
+
+@pytest.mark.parametrize("name", NAMESPACES)
+@pytest.mark.parametrize("user", ["nomad-80000", "root"])
+def test_namespaces(host: AgentHost, plugins: dict[str, Plugin], name: str, user: str) -> None:
+    verbs = [f"unshare={NAMESPACES[name]}"] + ([f"newns={NAMESPACES[name]}"] if name != "NEWTIME" else [])
+    task = host.task(plugins["filtering"], host.program("confined"), verbs, user=user)
+    task.run()
+    assert task.line("unshare") == "EPERM"
+    assert name == "NEWTIME" or task.line("newns") == "EPERM"
+
+
+def test_what_unshare_does_otherwise(host: AgentHost, plugins: dict[str, Plugin]) -> None:
+    """CLONE_FILES makes no namespace."""
+    task = host.task(plugins["filtering"], host.program("confined"), ["unshare=0x400", "newns=0"])
+    task.run()
+    assert (task.line("unshare"), task.line("newns")) == ("ok", "ok")
+
+
+def test_vsock(host: AgentHost, plugins: dict[str, Plugin]) -> None:
+    task = host.task(plugins["filtering"], host.program("confined"), ["family=40", "family=1", "family=2", "family=10"])
+    task.run()
+    assert [task.line(f"family{number}") for number in (40, 1, 2, 10)] == ["EAFNOSUPPORT", "ok", "ok", "ok"]
+
+
+# Opening
+
+
+@pytest.mark.parametrize("group", [group for group, calls in GROUPS.items() if set(calls) & set(TELLING)])
+def test_a_job_opens_a_group(host: AgentHost, plugins: dict[str, Plugin], group: str) -> None:
+    telling = [call for call in TELLING if call in GROUPS[group]]
+    others = [call for call in TELLING if call not in telling]
+    found = outcomes(host, plugins["generous"], TELLING, syscalls=[group])
+    free = outcomes(host, plugins["open"], TELLING)
+    closed = outcomes(host, plugins["filtering"], TELLING)
+    assert {call: found[call] for call in telling} == {call: free[call] for call in telling}
+    assert {call: found[call] for call in others} == {call: closed[call] for call in others}
+
+
+def test_allowed_is_not_opened(host: AgentHost, plugins: dict[str, Plugin]) -> None:
+    assert outcomes(host, plugins["generous"], TELLING) == outcomes(host, plugins["filtering"], TELLING)
+
+
+def test_a_capability_opens_its_calls(host: AgentHost, plugins: dict[str, Plugin]) -> None:
+    """These arguments are wrong: who is let through is told so, and nothing happens."""
+    calls = ["settimeofday", "clock_settime", "sethostname"]
+    assert outcomes(host, plugins["generous"], calls, cap_add=["chown"]) == dict.fromkeys(calls, "EPERM")
+    found = outcomes(host, plugins["generous"], calls, cap_add=["sys_time"])
+    assert found["sethostname"] == "EPERM" and "EPERM" not in (found["settimeofday"], found["clock_settime"])
+    assert outcomes(host, plugins["generous"], ["sethostname", "keyctl"], cap_add=["sys_admin"]) == {"sethostname": "EINVAL", "keyctl": "EPERM"}
+
+
+@pytest.mark.parametrize("allowed", [[], ["bpf"]])
+def test_what_the_operator_does_not_allow(launch: Launch, host: AgentHost, allowed: list[str]) -> None:
+    plugin = launch({"allow_syscalls": allowed})
+    task = host.task(plugin, host.program("confined"), ["out=ran"], config={"syscalls": ["bpf", "io_uring"]})
+    with refused("syscalls", "io_uring" if allowed else "bpf", "allow_syscalls", "operator"):
+        task.start()
+    assert task.stdout.text == ""
+
+
+@pytest.mark.parametrize("value, shown", [("io_uring", "io_uring"), (["everything"], "everything"), ([1], "1"), (["BPF"], "BPF"), ([""], '""')], ids=repr)
+def test_wrong_value(host: AgentHost, plugins: dict[str, Plugin], value: Any, shown: str) -> None:
+    with refused("syscalls", shown):
+        host.task(plugins["generous"], host.program("confined"), ["out=ran"], config={"syscalls": value}).start()
+
+
+@pytest.mark.parametrize("option, value, shown", [
+    ("seccomp", "off", "off"), ("seccomp", 0, "0"), ("allow_syscalls", "bpf", "bpf"), ("allow_syscalls", ["all"], "all")])
+def test_wrong_plugin_value(launch: Launch, option: str, value: Any, shown: str) -> None:
+    plugin = launch(configure=False)
+    with refused(option, shown):
+        plugin.set_config({**plugin.config, option: value})
+
+
+# Other numbers for the same calls
+
+
+@pytest.mark.skipif(not INTEL, reason="x86_64 has these two other ways in")
+def test_32_bit_programs_are_ended(host: AgentHost, plugins: dict[str, Plugin]) -> None:
+    """Their getpid is another number: nothing of theirs gets past."""
+    verbs = ["foreign=", "out=after"]
+    assert host.task(plugins["filtering"], host.program("confined"), verbs).run() == ExitResult(128 + 31, 31)
+    free = host.task(plugins["open"], host.program("confined"), verbs)
+    result = free.run()
+    # A kernel without 32-bit calls has no int 0x80.
+    assert result == ExitResult(0) and free.lines() == ["foreign ok", "after"] or result.signal == 11
+
+
+@pytest.mark.skipif(not INTEL, reason="x86_64 has these two other ways in")
+def test_x32_is_not_there(host: AgentHost, plugins: dict[str, Plugin]) -> None:
+    task = host.task(plugins["filtering"], host.program("confined"), ["x32="])
+    task.run()
+    assert task.line("x32") == "ENOSYS"
+
+
+# Ordinary programs
+
+
+@pytest.mark.parametrize("user", ["nomad-80000", "root"])
+def test_threads_and_children(host: AgentHost, plugins: dict[str, Plugin], user: str) -> None:
+    """libc goes on with clone where clone3 is not there."""
+    task = host.task(plugins["filtering"], host.program("confined"), ["threads=20", "forks=5", "exit=0"], user=user)
+    assert task.run() == ExitResult(0)
+    assert (task.line("threads"), task.line("forks")) == ("20 ok", "5 ok")
+
+
+PYTHON = """
+import asyncio, concurrent.futures, json, multiprocessing, os, socket, ssl, sqlite3, subprocess, tempfile, threading, time
+with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    assert list(pool.map(lambda n: n * n, range(20)))[-1] == 361
+assert subprocess.run(["sh", "-c", "echo out; exit 3"], capture_output=True).returncode == 3
+child = multiprocessing.get_context("fork").Process(target=os.getpid)
+child.start(); child.join(); assert child.exitcode == 0
+async def serve():
+    server = await asyncio.start_server(lambda r, w: (w.write(b"hello"), w.close()), "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    assert await reader.read() == b"hello"
+    server.close()
+asyncio.run(serve())
+with tempfile.TemporaryDirectory() as folder:
+    database = sqlite3.connect(folder + "/x"); database.execute("create table t (a)"); database.commit()
+ssl.create_default_context(); time.clock_gettime(time.CLOCK_REALTIME); os.sched_getaffinity(0); os.urandom(8)
+print("done")
+"""
+
+GO = """
+package main
+
+import (
+	"fmt"
+	"net"
+	"os/exec"
+	"sync"
+)
+
+func main() {
+	var group sync.WaitGroup
+	for i := 0; i < 50; i++ {
+		group.Add(1)
+		go func() { defer group.Done() }()
+	}
+	group.Wait()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil { panic(err) }
+	go func() { c, _ := listener.Accept(); c.Write([]byte("hello")); c.Close() }()
+	c, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil { panic(err) }
+	buffer := make([]byte, 5)
+	c.Read(buffer)
+	out, err := exec.Command("/bin/sh", "-c", "echo child").Output()
+	if err != nil { panic(err) }
+	fmt.Printf("%s %s", buffer, out)
+}
+"""
+
+
+def test_python(host: AgentHost, plugins: dict[str, Plugin]) -> None:
+    task = host.task(plugins["filtering"], "/usr/bin/python3", ["-c", PYTHON])
+    assert task.run(60) == ExitResult(0), task.stderr.text
+    assert task.lines() == ["done"]
+
+
+def test_bash(host: AgentHost, plugins: dict[str, Plugin]) -> None:
+    script = "set -e; (sleep 0.1 & wait); x=$(echo a | tr a b); test $x = b; cat <(echo sub); trap 'echo trap' USR1; kill -USR1 $$; ulimit -n 64; umask 077"
+    task = host.task(plugins["filtering"], "/bin/bash", ["-c", script])
+    assert task.run() == ExitResult(0), task.stderr.text
+    assert task.lines() == ["sub", "trap"]
+
+
+@pytest.mark.skipif(shutil.which("go") is None, reason="no go")
+@pytest.mark.parametrize("config", [{}, {"tcp_bind": [0], "tcp_connect": None}], ids=["plain", "with port rules"])
+def test_go(host: AgentHost, plugins: dict[str, Plugin], config: dict[str, Any]) -> None:
+    """Threads by clone, children by pidfd and clone3 where they are there, and MPTCP tried first from 1.24 on."""
+    from agent import landlock
+
+    if config and landlock.abi() < 4:
+        pytest.skip("this kernel's Landlock has no rules for ports")
+    program = BUILD / "programs" / "ordinary-go"
+    source = BUILD / "programs" / "ordinary.go"
+    program.parent.mkdir(parents=True, exist_ok=True)
+    if not program.exists() or not source.exists() or source.read_text() != GO:
+        source.write_text(GO)
+        subprocess.run(["go", "build", "-o", str(program), str(source)], check=True,
+                       env={"PATH": "/usr/local/bin:/usr/bin:/bin", "GO111MODULE": "off", "HOME": str(BUILD), "GOCACHE": str(BUILD / "go-cache"),
+                            "CGO_ENABLED": "0"})
+    copy = host.programs / "ordinary-go"
+    shutil.copy(program, copy)
+    task = host.task(plugins["filtering"], copy, config=config)
+    assert task.run(60) == ExitResult(0), task.stderr.text
+    assert task.lines() == ["hello child"]

@@ -1,0 +1,121 @@
+"""ulimit: what a task finds as its resource limits."""
+
+from __future__ import annotations
+
+import resource
+from typing import Any, Callable, Iterator
+
+import pytest
+
+from agent import AgentHost, ExitResult, Plugin, Task
+from agent.expect import refused
+
+Make = Callable[..., Task]
+Launch = Callable[..., Plugin]
+
+KINDS = ["cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "as", "locks", "sigpending", "msgqueue", "nice",
+         "rtprio", "rttime"]
+UNLIMITED = -1
+
+
+@pytest.fixture
+def confined(host: AgentHost, make: Make) -> Make:
+    def task(*verbs: str, **options: Any) -> Task:
+        return make(host.program("confined"), verbs, **options)
+
+    return task
+
+
+def limits(task: Task) -> dict[str, tuple[int, ...]]:
+    assert task.run() == ExitResult(0), task.stderr.text
+    return {kind: tuple(int(word) for word in task.line(f"limit{number}").split()) for number, kind in enumerate(KINDS)}
+
+
+def agents() -> dict[str, tuple[int, ...]]:
+    return {kind: resource.getrlimit(number) for number, kind in enumerate(KINDS)}
+
+
+@pytest.mark.parametrize("user", ["nomad-80000", "root"])
+def test_without_the_option_limits_are_the_agents(confined: Make, user: str) -> None:
+    assert limits(confined("limits=", user=user)) == agents()
+
+
+@pytest.fixture
+def few_descriptors() -> Iterator[tuple[int, int]]:
+    """The agent's own soft limit of descriptors, lowered for a plugin that is launched meanwhile."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (700, hard))
+    yield 700, hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_the_drivers_own_raised_limit_is_not_the_tasks(launch: Launch, host: AgentHost, few_descriptors: tuple[int, int]) -> None:
+    plugin = launch()
+    assert resource.prlimit(plugin.pid, resource.RLIMIT_NOFILE)[0] == few_descriptors[1] > 700
+    assert limits(host.task(plugin, host.program("confined"), ["limits="]))["nofile"] == few_descriptors
+
+
+@pytest.mark.parametrize("user", ["nomad-80000", "root"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_limit(confined: Make, kind: str, user: str) -> None:
+    """One value for both, and the others as ever."""
+    # Whole pages, enough to run; no more than what any host allows.
+    value = {"nice": 0, "rtprio": 0, "sigpending": 10, "nofile": 30, "nproc": 40, "msgqueue": 4096, "memlock": 65536,
+             "cpu": 50}.get(kind, 1 << 30)
+    found = limits(confined("limits=", config={"ulimit": {kind: str(value)}}, user=user))
+    assert found == {**agents(), kind: (value, value)}
+
+
+def test_soft_and_hard_in_any_spelling(confined: Make) -> None:
+    config = {"ulimit": {"NOFILE": "20:30", "core": "0:4096", "cpu": "-1", "fsize": "4096:unlimited"}}
+    found = limits(confined("limits=", config=config))
+    assert found["nofile"] == (20, 30) and found["core"] == (0, 4096)
+    assert found["cpu"] == (UNLIMITED, UNLIMITED) and found["fsize"] == (4096, UNLIMITED)
+
+
+def test_as_a_block(confined: Make) -> None:
+    """A block of HCL arrives as a list of one map."""
+    assert limits(confined("limits=", config={"ulimit": [{"nofile": "20:30"}]}))["nofile"] == (20, 30)
+    assert limits(confined("limits=", config={"ulimit": []})) == agents()
+
+
+def test_the_least_descriptors(confined: Make) -> None:
+    """Nothing of the launch needs one behind the limit."""
+    task = confined("files=10", config={"ulimit": {"nofile": "3"}})
+    assert task.run() == ExitResult(0)
+    assert task.line("files") == "0 EMFILE"
+
+
+@pytest.mark.parametrize("limit, outcome", [(None, "5 ok"), ("20", "5 ok"), ("3", "2 EAGAIN")])
+def test_processes_of_the_user(confined: Make, limit: str | None, outcome: str) -> None:
+    """Counted with the task's first; a user of its own, so that nobody else's count."""
+    task = confined("forks=5", "exit=0", user="nomad-80321", config={"ulimit": {"nproc": limit}} if limit else {})
+    assert task.run() == ExitResult(0)
+    assert task.line("forks") == outcome
+
+
+def test_a_hard_limit_cannot_be_raised_by_the_task(make: Make) -> None:
+    task = make("/bin/sh", ["-c", "ulimit -n 25 && echo soft; ulimit -n 40 || echo hard"], config={"ulimit": {"nofile": "20:30"}})
+    task.run()
+    assert task.lines() == ["soft", "hard"]
+
+
+def test_more_than_the_kernel_gives(confined: Make) -> None:
+    """Nobody may have more descriptors than fs.nr_open."""
+    task = confined("out=ran", config={"ulimit": {"nofile": "10:unlimited"}})
+    with refused("resource limit", "nofile", "10:unlimited", "fs.nr_open", "CAP_SYS_RESOURCE"):
+        task.start()
+    assert task.stdout.text == ""
+
+
+@pytest.mark.parametrize("value, shown", [
+    ({"files": "1"}, "files"), ({"nofile": "2:1"}, "2:1"), ({"nofile": "unlimited:1"}, "unlimited:1"), ({"nofile": "many"}, "many"),
+    ({"nofile": "1:2:3"}, "1:2:3"), ({"nofile": ""}, '""'), ({"nofile": "-2"}, "-2"), ({"nofile": "1.5"}, "1.5"), ({"nofile": "0x10"}, "0x10"),
+    ({"nofile": 1024}, "1024"), ({"nofile": None}, "nofile"), ({"core": "1", "CORE": "1"}, "twice"), ("nofile=1", "nofile=1"),
+    (["nofile"], "nofile"), ([{"core": "0"}, {"cpu": "1"}], "core"), ({"nofile": str(2**64)}, str(2**64)), ({3: "1"}, "3")],
+    ids=repr)
+def test_wrong_value(confined: Make, value: Any, shown: str) -> None:
+    task = confined("out=ran", config={"ulimit": value})
+    with refused("ulimit", shown):
+        task.start()
+    assert task.stdout.text == ""
