@@ -63,8 +63,8 @@ import Testing
     @Test func everyOptionOfTheTableIsKnown() throws {
         for option in RunOptions.table where option.name != "help" {
             let values = [
-                "unveil": "r:/", "env": "A=1", "volume": "/a:/b", "cap-add": "chown", "cap-drop": "all", "ulimit": "core=0",
-                "syscalls": "bpf",
+                "unveil": "r:/", "env": "A=1", "volume": "/a:/b", "cap-add": "chown", "cap-drop": "all",
+                "ulimit": "core=0", "syscalls": "bpf",
             ]
             let value = values[option.name] ?? "100"
             #expect(throws: Never.self) {
