@@ -21,6 +21,9 @@ let diversions: [LinkerSetting] = faulty ? [.unsafeFlags(divertedCalls.flatMap {
 
 let strict: [SwiftSetting] = [.unsafeFlags(["-warnings-as-errors"])]
 
+/// Assertions name their source file, but not where the sources were built.
+let placeless = ["-ffile-prefix-map=\(Context.packageDirectory)/="]
+
 /// Embedded Swift: no runtime, no reflection, one static program of a few hundred KiB.
 let embedded: [SwiftSetting] =
     strict + [
@@ -56,8 +59,9 @@ let grpcArchives: [String] =
 var targets: [Target] = [
     .target(
         name: "CLinux", dependencies: faulty ? ["CFaults"] : [],
-        cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])] + (faulty ? [.define("EXEC2_FAULTS")] : [])),
-    .target(name: "CMessages"),
+        cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"] + placeless)]
+            + (faulty ? [.define("EXEC2_FAULTS")] : [])),
+    .target(name: "CMessages", cSettings: [.unsafeFlags(placeless)]),
     .systemLibrary(name: "CGRPC"),
     .target(name: "Shared", dependencies: ["CLinux", "CMessages"], swiftSettings: strict),
     .executableTarget(

@@ -16,6 +16,7 @@ from agent import AgentHost, Plugin, Task, jobs
 from agent.jobs import JobTask
 from agent.messages import REPOSITORY
 from agent.timing import scaled, wait_until
+from agent.volumes import add_volume
 
 EXAMPLES = REPOSITORY / "examples"
 JOB_FILES = sorted(EXAMPLES.rglob("*.nomad.hcl"))
@@ -60,6 +61,12 @@ class Run:
         self.env = dict(self.task.request.task.env)
         assert set(job.config) <= plugin.task_options()
         self.task.set_config(jobs.interpolated(job.config, self.env.__getitem__))
+        for mount in job.volumes:
+            source = host.root / "volumes" / self.task.alloc_id / mount.source
+            source.mkdir(parents=True)
+            source.chmod(0o777)
+            destination = jobs.interpolated(mount.destination, self.env.__getitem__)
+            add_volume(self.task, source, destination, readonly=mount.read_only)
         for template in job.templates:
             self.render(template)
 

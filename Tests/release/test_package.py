@@ -1,0 +1,207 @@
+"""The Debian package: what is in it, and that a task lives through everything that dpkg does with it."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from agent import AgentHost, ExitResult, Plugin, Task, processes
+from agent.restart import recover
+from bare_root import LINK, STATE, BareRoot
+from conftest import REPOSITORY, command
+
+NAME = "nomad-driver-exec2-swift"
+DRIVER = "/usr/sbin/nomad-driver-exec2"
+EXECUTOR = "/usr/libexec/nomad-driver-exec2/nomad-driver-exec2-executor"
+DOC = f"/usr/share/doc/{NAME}"
+
+
+def paused(host: AgentHost, plugin: Plugin) -> Task:
+    task = host.task(plugin, host.program("act"), ["out=up", "pause="]).start()
+    task.stdout.wait_for("up")
+    return task
+
+
+def end(*tasks: Task) -> None:
+    for task in tasks:
+        task.stop(signal="SIGTERM")
+        assert task.wait() == ExitResult(143, 15)
+        task.destroy()
+
+
+def program_of(pid: int) -> os.stat_result:
+    return os.stat(f"/proc/{pid}/exe")
+
+
+def is_from(pid: int, path: Path) -> bool:
+    """Whether a process runs the very file that is at `path` now."""
+    return os.path.samestat(program_of(pid), path.stat())
+
+
+def test_lintian_has_nothing_to_say(package: Path) -> None:
+    """But for what .ci/debian/lintian-overrides has a reason for."""
+    said = command("lintian", "--allow-root", "--fail-on", "error,warning,info", "--display-info", package)
+    assert [line for line in said.splitlines() if line[:3] in ("E: ", "W: ", "I: ")] == []
+
+
+def test_contents(package: Path) -> None:
+    paths = set()
+    for line in command("dpkg-deb", "--contents", package).splitlines():
+        mode, owner, _, _, _, path = line.split(maxsplit=5)
+        assert owner == "root/root"
+        assert mode[5] != "w" and mode[8] != "w" or mode[0] == "l"
+        paths.add(path.removeprefix("."))
+    assert f"{LINK} -> {DRIVER}" in paths
+    expected = {DRIVER, EXECUTOR, "/usr/share/man/man8/nomad-driver-exec2.8.gz"}
+    expected |= {f"{DOC}/{name}" for name in ("copyright", "changelog.gz", "changelog.Debian.gz", "README.Debian", "README.md")}
+    expected |= {f"{DOC}/docs/{path.name}" for path in (REPOSITORY / "docs").glob("*.md")}
+    expected |= {f"{DOC}/examples/{path.relative_to(REPOSITORY / 'examples')}"
+                 for path in (REPOSITORY / "examples").rglob("*") if path.is_file()}
+    assert expected <= paths
+    # An example configures no agent by being installed.
+    assert not [path for path in paths if path.startswith("/etc")]
+
+
+def test_version_is_the_drivers(package: Path) -> None:
+    found = re.search(r'driverVersion = "(.*)"', (REPOSITORY / "Sources/Shared/Version.swift").read_text())
+    assert found
+    assert command("dpkg-deb", "--field", package, "Version").strip() == found.group(1).replace("-", "~") + "-1"
+
+
+def test_installation(root: BareRoot, host: AgentHost, package: Path) -> None:
+    before = root.files()
+    root.dpkg("--install", package)
+    assert root.run("dpkg", "--verify", NAME) == ""
+    checks = root.run(DRIVER, "check", status=None)
+    assert re.search(rf"^ok +Executor +{EXECUTOR}$", checks, re.MULTILINE), checks
+    plugin = root.launch()
+    task = paused(host, plugin)
+    assert is_from(plugin.pid, root.inside(DRIVER))
+    assert is_from(task.executor_pid, root.inside(EXECUTOR))
+    end(task)
+    plugin.end()
+    root.dpkg("--purge", NAME)
+    assert root.files() - before == set()
+
+
+def test_reinstallation_disturbs_no_task(root: BareRoot, host: AgentHost, package: Path) -> None:
+    root.dpkg("--install", package)
+    plugin = root.launch()
+    task = paused(host, plugin)
+    pid, executor = task.pid, task.executor_pid
+    root.dpkg("--install", package)
+    assert not is_from(executor, root.inside(EXECUTOR)), "the file was replaced, not written over"
+    assert plugin.is_running and task.pid == pid
+    other = paused(host, plugin)
+    end(task, other)
+    # An Executor that stood by since before may have been that one's; the next is of the new file.
+    another = paused(host, plugin)
+    assert is_from(another.executor_pid, root.inside(EXECUTOR))
+    end(another)
+
+
+def test_upgrade_disturbs_no_task(root: BareRoot, host: AgentHost, package_before: Path, package: Path) -> None:
+    """From the programs of the release before to these, as an agent's restart brings in the new driver."""
+    root.dpkg("--install", package_before)
+    old_executor = root.inside(EXECUTOR).read_bytes()
+    old = root.launch()
+    running, ended = paused(host, old), host.task(old, host.program("act"), ["out=up", "sleep=1", "exit=31"]).start()
+    pid, executor = running.pid, running.executor_pid
+
+    answer = root.dpkg("--install", package)
+    assert "0.0.1-1" in answer, answer
+    assert root.run("dpkg-query", "-W", "-f", "${db:Status-Abbrev}", NAME).strip() == "ii"
+    assert old.is_running and running.pid == pid
+
+    old.kill()
+    new = root.launch()
+    assert is_from(new.pid, root.inside(DRIVER))
+    recover(new, running, ended)
+    assert running.pid == pid and running.executor_pid == executor
+    assert Path(f"/proc/{executor}/exe").read_bytes() == old_executor
+    assert ended.wait() == ExitResult(31)
+    fresh = paused(host, new)
+    assert is_from(fresh.executor_pid, root.inside(EXECUTOR))
+    end(running, fresh)
+
+
+def test_what_runs_outlives_removal_and_purge(root: BareRoot, host: AgentHost, package: Path) -> None:
+    before = root.files()
+    root.dpkg("--install", package)
+    plugin = root.launch()
+    task, ended = paused(host, plugin), host.task(plugin, host.program("act"), ["exit=5"])
+    assert ended.run() == ExitResult(5)
+    pid = task.pid
+    plugin.kill()
+
+    root.dpkg("--remove", NAME)
+    assert not root.inside(DRIVER).exists() and not os.path.lexists(root.inside(LINK))
+    answer = root.dpkg("--purge", NAME)
+    assert processes.is_alive(pid)
+    [kept] = root.inside(STATE).iterdir()
+    assert kept.name.startswith(task.alloc_id) and f"{STATE}/{kept.name}" in answer
+    ended.was_started = False  # its state is gone, as it should be
+
+    root.dpkg("--install", package)
+    again = root.launch()
+    recover(again, task)
+    assert task.pid == pid
+    end(task)
+    again.end()
+    root.dpkg("--purge", NAME)
+    assert root.files() - before == set()
+
+
+@pytest.fixture
+def original(tmp_path: Path) -> Path:
+    """A package that does what HashiCorp's does: a program in /usr/bin, and maintainer scripts that make and
+    remove the link in the plugin folder."""
+    tree = tmp_path / "original"
+    (tree / "DEBIAN").mkdir(parents=True)
+    (tree / "usr/bin").mkdir(parents=True)
+    (tree / "usr/bin/nomad-driver-exec2").write_text("#!/bin/sh\necho the original\n")
+    (tree / "usr/bin/nomad-driver-exec2").chmod(0o755)
+    (tree / "DEBIAN/control").write_text(
+        "Package: nomad-driver-exec2\nVersion: 0.1.2-1\nArchitecture: all\n"
+        "Maintainer: Nobody <nobody@localhost>\nDescription: stands for the original\n")
+    for name, text in (("postinst", f"mkdir -p {os.path.dirname(LINK)}\nln -s /usr/bin/nomad-driver-exec2 {LINK}\n"),
+                       ("postrm", f"rm {LINK}\n")):
+        (tree / "DEBIAN" / name).write_text("#!/bin/sh\n" + text)
+        (tree / "DEBIAN" / name).chmod(0o755)
+    file = tmp_path / "original.deb"
+    subprocess.run(["dpkg-deb", "--root-owner-group", "--build", str(tree), str(file)], check=True, stdout=subprocess.DEVNULL)
+    return file
+
+
+def test_it_takes_the_originals_place_and_gives_it_back(root: BareRoot, original: Path, package: Path) -> None:
+    root.dpkg("--install", original)
+    assert root.run(LINK) == "the original\n"
+    root.dpkg("--install", package)
+    packages = root.run("dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n").splitlines()
+    assert f"installed {NAME}" in packages and "installed nomad-driver-exec2" not in packages
+    assert "Usage:" in root.run(LINK, "--help")
+    assert not root.inside("/usr/bin/nomad-driver-exec2").exists()
+    root.dpkg("--purge", NAME)
+    assert not os.path.lexists(root.inside(LINK))
+    root.dpkg("--install", original)
+    assert root.run(LINK) == "the original\n"
+
+
+def test_manual_page(package: Path, tmp_path: Path) -> None:
+    """Neither formatter has anything to complain of, and the page is the repository's."""
+    page = REPOSITORY / "docs" / "nomad-driver-exec2.8"
+    # That this machine has not the other pages is no fault of this one's.
+    said = subprocess.run(["mandoc", "-Tlint", str(page)], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert [line for line in said.stdout.splitlines() if "mandoc.db" not in line and "referenced manual" not in line] == []
+    man = ["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", str(page)]
+    said = subprocess.run(man, env={**os.environ, "MANROFFSEQ": "", "LC_ALL": "C.UTF-8"}, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True, check=True)
+    assert said.stderr == ""
+    subprocess.run(["dpkg-deb", "--extract", str(package), str(tmp_path)], check=True)
+    packed = tmp_path / "usr/share/man/man8/nomad-driver-exec2.8.gz"
+    assert gzip.decompress(packed.read_bytes()) == page.read_bytes()
