@@ -2,7 +2,7 @@
 # kill_timeout the time it gets for that. Only a task that takes longer is killed.
 #
 # It prints:
-#   serving
+#   serving, with up to 256 open files
 #   asked to finish
 #   finished
 # It exits with 0.
@@ -24,6 +24,9 @@ job "service" {
 
         # When the host runs out of memory, this task is to go before others.
         oom_score_adj = 500
+
+        # Soft and hard limit of open files.
+        ulimit = { nofile = "256:4096" }
       }
 
       template {
@@ -37,7 +40,7 @@ job "service" {
               exit 0
           }
           trap finish TERM
-          echo "serving"
+          echo "serving, with up to $(ulimit -n) open files"
           while :; do
               # A signal interrupts wait at once, and sleep alone only at its end.
               sleep 3600 &

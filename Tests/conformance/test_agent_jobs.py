@@ -1,0 +1,73 @@
+"""The tests' own reader of job files: it reads what HCL means, and refuses what it does not know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent import jobs
+
+HEAD = "# It prints:\n#   one line\n#\n#   and *\n# It exits with 3.\n"
+JOB = """
+job "j" {
+  type = "batch"
+  group "g" {
+    task "t" {
+      driver = "exec2"
+      config {
+        command = "a\\tb"
+        args = ["${NOMAD_TASK_DIR}/x", <<-EOT
+          first \\n
+            second
+        EOT
+        ]
+      }
+      %s
+    }
+  }
+}
+"""
+
+
+def job_file(folder: Path, block: str = "", head: str = HEAD) -> Path:
+    path = folder / "j.nomad.hcl"
+    path.write_text(head + JOB % block)
+    return path
+
+
+def test_texts_and_expectations(tmp_path: Path) -> None:
+    [job] = jobs.tasks(job_file(tmp_path))
+    assert job.config["command"] == "a\tb"
+    assert job.config["args"] == ["${NOMAD_TASK_DIR}/x", "first \\n\n  second\n"]
+    assert (job.prints, job.exits_with, job.job_type) == (["one line", "", "and *"], 3, "batch")
+    assert jobs.interpolated(job.config["args"][0], {"NOMAD_TASK_DIR": "/t"}.__getitem__) == "/t/x"
+    with pytest.raises(KeyError):
+        jobs.interpolated("${NO_SUCH}", {}.__getitem__)
+    with pytest.raises(AssertionError):
+        jobs.interpolated("${attr.kernel.name}", {}.__getitem__)
+
+
+@pytest.mark.parametrize("block", ['lifecycle { hook = "prestart" }', 'kill_timeout = "soon"',
+                                   'template {\n destination = "local/x"\n data = ""\n change_signal = "SIGHUP"\n }'])
+def test_what_is_not_known_is_refused(tmp_path: Path, block: str) -> None:
+    with pytest.raises(AssertionError):
+        jobs.tasks(job_file(tmp_path, block))
+
+
+def test_a_job_that_does_not_say_how_it_goes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError):
+        jobs.tasks(job_file(tmp_path, head=""))
+
+
+def test_templates(tmp_path: Path) -> None:
+    template = jobs.Template("local/x", 'a {{ env "B" }}', 0o644, None)
+    assert template.rendered({"B": "c"}) == "a c"
+    with pytest.raises(AssertionError):
+        jobs.Template("local/x", '{{ key "B" }}', 0o644, None).rendered({})
+
+
+def test_what_is_no_hcl(tmp_path: Path) -> None:
+    (tmp_path / "x.hcl").write_text("job {")
+    with pytest.raises(ValueError, match="not HCL"):
+        jobs.read(tmp_path / "x.hcl")
