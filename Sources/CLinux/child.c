@@ -22,6 +22,8 @@
 
 #define CHILD_STACK_SIZE (64 * 1024)
 #define PLAN_FAILED_STATUS 125
+// Paths of rules stay open below this number; every limit of descriptors allows that many.
+#define UNVEIL_DESCRIPTORS 64
 
 // clone_args of <linux/sched.h> clashes with glibc's <sched.h>; this is its version 2 (Linux 5.7).
 struct clone_arguments {
@@ -167,31 +169,33 @@ static long add_unveil_rule(const struct exec2_step *step) {
                   ? open_by_names(step->path)
                   : CALL4(SYS_openat, AT_FDCWD, step->path, O_PATH | O_CLOEXEC, 0);
     if (fd < 0) return (fd == -ENOENT || fd == -ENOTDIR) && step->optional ? 0 : fd;
-    struct stat facts;
-    long result = CALL2(SYS_fstat, fd, &facts);
-    if (result == 0) {
-        struct landlock_path_rule rule = {
-            .allowed_access = S_ISDIR(facts.st_mode) ? step->folder_rights : step->file_rights,
-            .parent_fd = (int32_t)fd,
-        };
-        if (rule.allowed_access != 0)
-            result = CALL4(SYS_landlock_add_rule, step->fd, LANDLOCK_RULE_PATH, &rule, 0);
-        // Anonymous pipes and sockets take no rules and need none.
-        if (result == -EBADFD) result = 0;
+    struct landlock_path_rule rule = {.allowed_access = step->folder_rights, .parent_fd = (int32_t)fd};
+    long result = -EINVAL;
+    // Most are folders, and the kernel refuses rights of folders for anything else: that is cheaper than
+    // asking first what it is.
+    if (rule.allowed_access != step->file_rights)
+        result = CALL4(SYS_landlock_add_rule, step->fd, LANDLOCK_RULE_PATH, &rule, 0);
+    if (result == -EINVAL) {
+        rule.allowed_access = step->file_rights;
+        result = rule.allowed_access ? CALL4(SYS_landlock_add_rule, step->fd, LANDLOCK_RULE_PATH, &rule, 0) : 0;
     }
-    CALL1(SYS_close, fd);
+    // Anonymous pipes and sockets take no rules and need none.
+    if (result == -EBADFD) result = 0;
+    // EXEC2_STEP_CLOSE closes those below with one call.
+    if (fd >= UNVEIL_DESCRIPTORS) CALL1(SYS_close, fd);
     return result;
 }
 
-// Ignored signals outlive execve, and an empty mask is what every program expects.
-static long reset_signals(void) {
+// Ignored signals outlive execve, and an empty mask is what every program expects. Where the parent has
+// left every disposition at its default, the mask is all there is to do.
+static long reset_signals(uint64_t only_mask) {
     struct {
         void *handler;
         unsigned long flags;
         void *restorer;
         uint64_t mask;
     } action = {0};
-    for (int number = 1; number <= 64; number++) {
+    for (int number = 1; number <= 64 && !only_mask; number++) {
         if (number == SIGKILL || number == SIGSTOP) continue;
         long result = CALL4(SYS_rt_sigaction, number, &action, 0, 8);
         if (result < 0) return result;
@@ -231,7 +235,7 @@ static long perform(const struct exec2_step *step) {
     }
     case EXEC2_STEP_UNVEIL: return add_unveil_rule(step);
     case EXEC2_STEP_RESTRICT: return CALL2(SYS_landlock_restrict_self, step->fd, 0);
-    case EXEC2_STEP_SIGNALS: return reset_signals();
+    case EXEC2_STEP_SIGNALS: return reset_signals(step->number);
     case EXEC2_STEP_CLOSE: return CALL3(SYS_close_range, step->number, ~0U, 0);
     case EXEC2_STEP_RESOURCE_LIMIT: {
         uint64_t limit[2] = {step->soft, step->hard};

@@ -6,6 +6,7 @@
 #include <linux/openat2.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -211,9 +212,19 @@ uint64_t exec2_bounding_set(void) {
 
 int exec2_set_process_name(const char *name) { return prctl(PR_SET_NAME, name); }
 
-int exec2_ignore_signal(int signal) {
-    struct sigaction action = {.sa_handler = SIG_IGN};
-    return sigaction(signal, &action, NULL);
+int exec2_unshare_ipc(void) { return unshare(CLONE_NEWIPC); }
+
+int exec2_block_signals(void) {
+    sigset_t all;
+    sigfillset(&all);
+    return sigprocmask(SIG_SETMASK, &all, NULL);
+}
+
+void exec2_touch_heap(size_t bytes) {
+    volatile char *memory = malloc(bytes);
+    if (!memory) return;
+    for (size_t at = 0; at < bytes; at += 4096) memory[at] = 0;
+    free((void *)memory);
 }
 
 int exec2_signal_realtime_least(void) { return SIGRTMIN; }

@@ -4,13 +4,15 @@ import SharedEmbedded
 
 /// Writes the state folder's identity file: by it a Driver that has no handle of the task finds this
 /// Executor, and knows it from another process that has its pid later.
-func writeIdentity(_ request: LaunchRequest.Message, in folder: Int32) throws(LaunchFailure) {
+func writeIdentity(
+    _ request: LaunchRequest.Message, of process: Preparation, in folder: Int32
+) throws(LaunchFailure) {
     var message = Exec2__Executor__HandleState()
     exec2__executor__handle_state__init(&message)
     message.version = 1
     message.boot_id = request.boot_id
-    message.executor_pid = ownPid()
-    message.executor_start_time = ownStartTime()
+    message.executor_pid = process.pid
+    message.executor_start_time = process.startTime
     // An identity that is half would make a later Driver take this Executor for dead.
     guard message.executor_pid > 0, message.executor_start_time > 0 else {
         throw LaunchFailure(.identity, request.state_folder)
@@ -32,6 +34,28 @@ func writeIdentity(_ request: LaunchRequest.Message, in folder: Int32) throws(La
         return retrying { write(file, frame.baseAddress, frame.count) } == frame.count
     }
     guard written else { throw LaunchFailure(.identity, request.state_folder) }
+}
+
+/// What an Executor does before it has a task, since none of it depends on one: a task does not wait for it.
+struct Preparation {
+    /// What a launch needs of the heap with an ordinary request, in bytes. The first use of each page costs a
+    /// fault; after the launch the pages are given back.
+    private static let launchHeap = 48 * 1024
+
+    /// This process as the host numbers it.
+    let pid: Int32
+    /// In the kernel's ticks since the boot (proc_pid_stat(5)).
+    let startTime: UInt64
+    /// Whether this process has an IPC namespace that is not the host's, so that its task need not be given one.
+    let ownsIPC: Bool
+
+    init() {
+        // To look oneself up in /proc for the first time takes as long as fifty other system calls.
+        pid = ownPid()
+        startTime = ownStartTime()
+        ownsIPC = exec2_unshare_ipc() == 0
+        exec2_touch_heap(Self.launchHeap)
+    }
 }
 
 /// This process as the host numbers it: /proc is the host's here, whatever PID namespace this is in.

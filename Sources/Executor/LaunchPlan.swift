@@ -29,7 +29,8 @@ struct LaunchPlan {
         addDescriptorLimit()
         add(EXEC2_STEP_NO_NEW_PRIVS)
         add(EXEC2_STEP_RESTRICT, descriptor: ruleset.number)
-        add(EXEC2_STEP_SIGNALS)
+        // The Executor blocks signals, and has changed no disposition.
+        add(EXEC2_STEP_SIGNALS, number: 1)
         add(EXEC2_STEP_UMASK, number: 0o022)
         addSeccompFilter()
         add(EXEC2_STEP_CLOSE, number: 3)
@@ -105,7 +106,8 @@ struct LaunchPlan {
 
     /// Clones the task's main process; returns its pid in the Executor's namespace, its pidfd, and how
     /// execve fared.
-    mutating func run(cgroup: Int32) throws(LaunchFailure) -> MainProcess {
+    /// - Parameter ownsIPC: Whether the Executor's IPC namespace is good for the task.
+    mutating func run(cgroup: Int32, ownsIPC: Bool) throws(LaunchFailure) -> MainProcess {
         var programs = terminated(request.programs, request.n_programs)
         var arguments = terminated(request.arguments, request.n_arguments)
         var environment = terminated(request.environment, request.n_environment)
@@ -118,7 +120,7 @@ struct LaunchPlan {
 
         var plan = exec2_plan()
         var pidfd: Int32 = -1
-        let namespaces = EXEC2_CLONE_NEWNS | EXEC2_CLONE_NEWIPC
+        let namespaces = EXEC2_CLONE_NEWNS | (ownsIPC ? 0 : EXEC2_CLONE_NEWIPC)
         let pid = steps.withUnsafeBufferPointer { stepBuffer in
             programs.withUnsafeMutableBufferPointer { programBuffer in
                 arguments.withUnsafeMutableBufferPointer { argumentBuffer in

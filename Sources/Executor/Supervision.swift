@@ -55,9 +55,11 @@ final class Supervision {
     }
 
     /// Launches the task of a request and reports it started.
-    static func launch(_ request: LaunchRequest, channel: EventChannel) throws(LaunchFailure) -> Supervision {
+    static func launch(
+        _ request: LaunchRequest, _ preparation: Preparation, channel: EventChannel
+    ) throws(LaunchFailure) -> Supervision {
         let message = request.message.pointee
-        try writeIdentity(message, in: channel.folder)
+        try writeIdentity(message, of: preparation, in: channel.folder)
         let record = try RecordFile.reserve(in: channel.folder, path: message.state_folder)
         let childSignals = exec2_signalfd(SIGCHLD)
         let timer = exec2_timerfd()
@@ -77,7 +79,7 @@ final class Supervision {
 
         var plan = LaunchPlan(
             message, ruleset: ruleset, mounts: mounts, network: network, stdout: stdout, stderr: stderr)
-        let main = try plan.run(cgroup: cgroup?.folder ?? -1)
+        let main = try plan.run(cgroup: cgroup?.folder ?? -1, ownsIPC: preparation.ownsIPC)
         let task = StartedTask(pid: hostPid(ofPidfd: main.pidfd), startedAt: main.startedAt)
         channel.send(.started(task))
 

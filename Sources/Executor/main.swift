@@ -7,9 +7,8 @@ import SharedEmbedded
 func runExecutor() -> Int32 {
     // Tells the two programs apart in ps, whose column holds 15 characters.
     _ = exec2_set_process_name("exec2-standby")
-    for number in Int32(1)...Int32(64) where number != SIGKILL && number != SIGSTOP && number != SIGCHLD {
-        _ = exec2_ignore_signal(number)
-    }
+    _ = exec2_block_signals()
+    let preparation = Preparation()
     guard let request = LaunchRequest.receive() else {
         say("this program is started by nomad-driver-exec2, one for each task; see nomad-driver-exec2 --help\n")
         return ExecutorExit.noRequest
@@ -18,7 +17,7 @@ func runExecutor() -> Int32 {
     guard let channel = EventChannel.open(for: request) else { return ExecutorExit.launchFailed }
     do throws(LaunchFailure) {
         try shutFromTask(request.message.pointee)
-        let supervision = try Supervision.launch(request, channel: channel)
+        let supervision = try Supervision.launch(request, preparation, channel: channel)
         request.release()
         return supervision.run() ? ExecutorExit.finished : ExecutorExit.notRecorded
     } catch {

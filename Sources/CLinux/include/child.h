@@ -29,7 +29,7 @@ enum exec2_step_kind {
     EXEC2_STEP_DESCRIPTOR = 14,    // dup3(fd, number): the copy survives execve
     EXEC2_STEP_UNVEIL = 15,        // open `path` here and add it to ruleset fd
     EXEC2_STEP_RESTRICT = 16,      // landlock_restrict_self(fd)
-    EXEC2_STEP_SIGNALS = 17,       // every disposition to default, empty mask
+    EXEC2_STEP_SIGNALS = 17,       // every disposition to default (not with number 1), empty mask
     EXEC2_STEP_CLOSE = 18,         // close every descriptor from `number` on
     EXEC2_STEP_UMASK = 19,         // umask(number)
     EXEC2_STEP_RESOURCE_LIMIT = 20, // setrlimit(number, soft and hard); optional: only raise

@@ -108,8 +108,14 @@ int exec2_socket_peer(int socket, uid_t *user);
 /// `strange_group` (setresgid(2) is a GNU extension).
 int exec2_shut_process(gid_t strange_group);
 
-/// Sets a signal's disposition to "ignore" (sigaction's handler is a union).
-int exec2_ignore_signal(int signal);
+/// Moves this process to an IPC namespace of its own (unshare(2): behind _GNU_SOURCE).
+int exec2_unshare_ipc(void);
+
+/// Blocks every signal that can be blocked (sigprocmask(2)): sets are macros and functions of libc's own.
+int exec2_block_signals(void);
+
+/// Uses each page of so many bytes of the heap once, and frees them. Why C: Swift drops stores that nobody reads.
+void exec2_touch_heap(size_t bytes);
 
 /// SIGRTMIN and SIGRTMAX: macros that call functions.
 int exec2_signal_realtime_least(void);
