@@ -3,7 +3,7 @@
 
 PYTHON = PYTHONDONTWRITEBYTECODE=1 .build/venv/bin/python
 
-.PHONY: build run test faults chaos bench bench-recovery bench-stats release package protos lint format clean deps run-deps test-deps release-deps
+.PHONY: build run test faults fuzz chaos bench bench-recovery bench-stats release package protos lint format clean deps run-deps test-deps release-deps
 
 build:
 	@.ci/install-dependencies --check build
@@ -20,6 +20,10 @@ test: test-deps
 faults: test-deps build
 	FAULTS=1 swift build -c release --scratch-path .build/faults
 	EXEC2_FAULTS_LONG=1 $(PYTHON) -m pytest Tests/conformance/walk_faults.py
+
+# libFuzzer looks for bytes that no parser can take, a minute for each; 'make test' replays the corpus.
+fuzz: test-deps
+	Tests/fuzz-run 60
 
 # As root: EXEC2_CHAOS_KILLS (1000) kills of the Driver while tasks of every kind run. EXEC2_CHAOS_SEED
 # repeats the choices of a run, EXEC2_CHAOS_TASKS changes the number of tasks.

@@ -19,7 +19,14 @@ let divertedCalls: [String] = [
 ]
 let diversions: [LinkerSetting] = faulty ? [.unsafeFlags(divertedCalls.flatMap { ["-Xlinker", "--wrap=\($0)"] })] : []
 
-let strict: [SwiftSetting] = [.unsafeFlags(["-warnings-as-errors"])]
+/// libFuzzer's library, in a build for `make fuzz`: the compiler then notes which ways the code takes.
+let fuzzer = Context.environment["FUZZ"]
+
+let strict: [SwiftSetting] =
+    [.unsafeFlags(["-warnings-as-errors"])]
+    + (fuzzer == nil
+        ? []
+        : [.define("FUZZ"), .unsafeFlags(["-sanitize-coverage=edge,inline-8bit-counters,pc-table,trace-cmp"])])
 
 /// Assertions name their source file, but not where the sources were built.
 let placeless = ["-ffile-prefix-map=\(Context.packageDirectory)/="]
@@ -82,6 +89,9 @@ var targets: [Target] = [
         linkerSettings: [.linkedLibrary("protobuf-c")]),
     .testTarget(
         name: "DriverTests", dependencies: ["Driver", "Shared"], swiftSettings: strict),
+    .testTarget(
+        name: "FuzzTests", dependencies: ["Driver", "Shared", "CMessages"], swiftSettings: strict,
+        linkerSettings: fuzzer.map { [.unsafeFlags([$0])] } ?? []),
 ]
 
 var products: [Product] = [.executable(name: "nomad-driver-exec2", targets: ["Driver"])]
