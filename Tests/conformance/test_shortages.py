@@ -1,0 +1,209 @@
+"""What runs out is said, and nothing is half: no exit status is lost to it, and afterwards all is well.
+
+That every single call may fail is shown by walk_faults.py; here the shortages are real ones. Before a
+descriptor was waited for, an exit status was given up with "Too many open files" (seen in that walk).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Callable, Iterator
+
+import grpc
+import pytest
+
+from agent import AgentHost, ExitResult, Plugin, Task, mounts, processes
+from agent.host import state_folders
+from agent.timing import wait_until
+
+STOPPED = ExitResult(130, 2)
+
+
+def refusal(task: Task) -> str:
+    """What StartTask says; it must not start."""
+    with pytest.raises(grpc.RpcError) as failure:
+        task.start()
+    return failure.value.details() or ""
+
+
+def runs(host: AgentHost, plugin: Plugin) -> None:
+    """Another task runs well."""
+    task = host.task(plugin, host.program("act"), ["exit=3"])
+    assert task.run() == ExitResult(3)
+    task.destroy()
+
+
+@pytest.fixture
+def small(host: AgentHost, launch: Callable[..., Plugin]) -> Iterator[Callable[[str], tuple[Plugin, Path]]]:
+    """A plugin whose state folder is a file system of its own, made with the options given."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    made: list[Path] = []
+
+    def start(options: str) -> tuple[Plugin, Path]:
+        folder = host.make_state_dir()
+        folder.mkdir(mode=0o700, parents=True)
+        if libc.mount(b"tmpfs", os.fsencode(folder), b"tmpfs", 0, f"mode=0700,{options}".encode()) != 0:
+            raise OSError(ctypes.get_errno(), f"mount of a tmpfs on {folder}")
+        made.append(folder)
+        return launch({"state_dir": str(folder), "standby_executor": False}), folder
+
+    yield start
+    host.clean_tasks()
+    for folder in made:
+        mounts.unmount(folder)
+
+
+def fill(folder: Path) -> Path:
+    """Leaves no room in a file system."""
+    rest = folder / "rest"
+    with open(rest, "wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            return rest
+
+
+def test_a_full_disk_refuses_a_start(host: AgentHost, small: Callable[..., tuple[Plugin, Path]]) -> None:
+    plugin, folder = small("size=256k")
+    rest = fill(folder)
+    task = host.task(plugin, host.program("act"), ["exit=0"])
+    told = refusal(task)
+    assert "No space left on device" in told and "cannot" in told and str(folder) in told, told
+    assert os.listdir(folder) == ["rest"]
+    rest.unlink()
+    runs(host, plugin)
+
+
+def test_a_full_disk_loses_no_exit_status(host: AgentHost, small: Callable[..., tuple[Plugin, Path]]) -> None:
+    plugin, folder = small("size=256k")
+    task = host.task(plugin, host.program("act"), ["out=up", "pause="]).start()
+    task.stdout.wait_for("up")
+    rest = fill(folder)
+    task.stop()
+    assert task.wait() == STOPPED
+    task.destroy()
+    assert os.listdir(folder) == ["rest"]
+    rest.unlink()
+    runs(host, plugin)
+
+
+def test_inodes_run_out(host: AgentHost, small: Callable[..., tuple[Plugin, Path]]) -> None:
+    plugin, folder = small("nr_inodes=64")
+    others = []
+    try:
+        while True:
+            others.append(folder / f"other{len(others)}")
+            others[-1].touch()
+    except OSError:
+        others.pop()
+    task = host.task(plugin, host.program("act"), ["exit=0"])
+    # From none free to one too few: pipes, lock, identity, record.
+    for _ in range(4):
+        told = refusal(task)
+        assert "No space left on device" in told and "cannot" in told, told
+        assert not [name for name in os.listdir(folder) if not name.startswith("other")]
+        others.pop().unlink()
+    for other in others:
+        other.unlink()
+    runs(host, plugin)
+
+
+def test_descriptors_run_out(host: AgentHost, launch: Callable[..., Plugin]) -> None:
+    plugin = launch({"standby_executor": False})
+    running = host.task(plugin, host.program("act"), ["out=up", "pause="]).start()
+    running.stdout.wait_for("up")
+    task = host.task(plugin, host.program("act"), ["exit=0"])
+    before = resource.prlimit(plugin.pid, resource.RLIMIT_NOFILE)
+    open_now = processes.descriptors(plugin.pid)
+    # The limit is of the greatest number, and lower ones are free: from none to a few.
+    for limit in range(max(open_now) + 1, max(open_now) + 12, 3):
+        resource.prlimit(plugin.pid, resource.RLIMIT_NOFILE, (limit, before[1]))
+        try:
+            task.start()
+        except grpc.RpcError as error:
+            assert "Too many open files" in error.details() and "cannot" in error.details(), error.details()
+        else:
+            task.wait()
+            task.destroy()
+    # None at all: a task ends, and its record is read when there is a descriptor again.
+    resource.prlimit(plugin.pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    waiting = running.wait_soon()
+    running.signal("SIGKILL")
+    time.sleep(0.5)
+    assert not waiting.done(), "an end without its record"
+    resource.prlimit(plugin.pid, resource.RLIMIT_NOFILE, before)
+    answer = waiting.result()
+    assert (answer.result.exit_code, answer.result.signal, answer.err) == (137, 9, "")
+    running.destroy()
+    assert state_folders(plugin) == []
+    runs(host, plugin)
+
+
+def test_no_room_for_the_executors_cgroup(host: AgentHost, launch: Callable[..., Plugin]) -> None:
+    """Executors then live where the Driver does: it is no reason not to start a task."""
+    plugin = launch({"standby_executor": False})
+    task = host.task(plugin, host.program("act"), ["pause="])
+    limit = host.slice.root / "cgroup.max.descendants"
+    count = sum(len(folders) for _, folders, _ in os.walk(host.slice.root))
+    limit.write_text(str(count))
+    try:
+        task.start()
+        assert processes.cgroup(task.executor_pid) == processes.cgroup(plugin.pid)
+        task.stop()
+        assert task.wait() == STOPPED
+        task.destroy()
+    finally:
+        limit.write_text("max")
+    runs(host, plugin)
+
+
+def test_stops_and_continues_interrupt_nothing(host: AgentHost, launch: Callable[..., Plugin]) -> None:
+    """SIGSTOP and SIGCONT interrupt what waits, in the Driver and in the Executors."""
+    plugin = launch({"standby_executor": False})
+    over = threading.Event()
+
+    def shower() -> None:
+        while not over.is_set():
+            for process in [plugin.pid, *(process.pid for process in plugin.executors())]:
+                try:
+                    os.kill(process, signal.SIGSTOP)
+                    os.kill(process, signal.SIGCONT)
+                except ProcessLookupError:
+                    pass
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=shower, daemon=True)
+    thread.start()
+    try:
+        for _ in range(10):
+            task = host.task(plugin, host.program("act"), ["out=up", "pause="]).start()
+            task.stdout.wait_for("up")
+            task.signal("SIGCONT")
+            task.stop()
+            assert task.wait() == STOPPED
+            task.destroy()
+    finally:
+        over.set()
+        thread.join()
+    os.kill(plugin.pid, signal.SIGCONT)
+    wait_until(lambda: state_folders(plugin) == [], 5, "no folder left")
+
+
+def test_a_frozen_cgroup_is_stopped_in_time(host: AgentHost, launch: Callable[..., Plugin]) -> None:
+    plugin = launch({"standby_executor": False})
+    task = host.task(plugin, host.program("act"), ["out=up", "tree=2", "pause="]).start()
+    task.stdout.wait_for("up")
+    (task.scope / "cgroup.freeze").write_text("1")
+    began = time.monotonic()
+    task.stop(1)
+    assert time.monotonic() - began < 8
+    assert task.wait() == ExitResult(137, 9)
+    task.destroy()
+    runs(host, plugin)
