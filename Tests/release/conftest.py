@@ -32,6 +32,10 @@ def pytest_configure() -> None:
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
 
 
+# What files are dated with, also where a commit comes in between two runs.
+EPOCH = {"SOURCE_DATE_EPOCH": "1780000000"}
+
+
 def command(*words: str | Path, **environment: str) -> str:
     """Runs a command of the project's and answers its output."""
     done = subprocess.run(
@@ -50,7 +54,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def release(output: Path) -> Path:
     """The folder that the release's archive is made of."""
-    command(".ci/release", "--output", output)
+    command(".ci/release", "--output", output, **EPOCH)
     [folder] = [path for path in output.iterdir() if path.is_dir()]
     return folder
 
@@ -61,7 +65,7 @@ MAINTAINER = {"DEBFULLNAME": "The maintainers", "DEBEMAIL": "maintainers@nomad-d
 @pytest.fixture(scope="session")
 def package(release: Path, output: Path) -> Path:
     """The Debian package of this release."""
-    command(".ci/package", "--output", output, **MAINTAINER)
+    command(".ci/package", "--output", output, **MAINTAINER, **EPOCH)
     [file] = output.glob("*.deb")
     return file
 

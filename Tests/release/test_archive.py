@@ -12,7 +12,7 @@ import pytest
 
 from agent import AgentHost, ExitResult
 from bare_root import BareRoot
-from conftest import REPOSITORY, command
+from conftest import EPOCH, REPOSITORY, command
 
 DRIVER, EXECUTOR = "nomad-driver-exec2", "nomad-driver-exec2-executor"
 SHARED_LIBRARIES = {"libc.so.6", "libm.so.6", "libstdc++.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2",
@@ -39,7 +39,7 @@ def test_archive(release: Path, output: Path) -> None:
 
 
 def test_same_sources_make_the_same_archive(release: Path, output: Path, tmp_path: Path) -> None:
-    command(".ci/release", "--output", tmp_path)
+    command(".ci/release", "--output", tmp_path, **EPOCH)
     name = f"{release.name}.tar.xz"
     assert (tmp_path / name).read_bytes() == (output / name).read_bytes()
 
