@@ -3,7 +3,7 @@
 
 PYTHON = PYTHONDONTWRITEBYTECODE=1 .build/venv/bin/python
 
-.PHONY: build run test faults fuzz chaos bench bench-recovery bench-stats release package protos lint format clean deps run-deps test-deps release-deps
+.PHONY: build run test faults fuzz sanitize chaos bench bench-recovery bench-stats release package protos lint format clean deps run-deps test-deps release-deps
 
 build:
 	@.ci/install-dependencies --check build
@@ -24,6 +24,10 @@ faults: test-deps build
 # libFuzzer looks for bytes that no parser can take, a minute for each; 'make test' replays the corpus.
 fuzz: test-deps
 	Tests/fuzz-run 60
+
+# The unit tests under AddressSanitizer; a stage of 'make test' too.
+sanitize: test-deps
+	SANITIZE=1 ASAN_OPTIONS=detect_leaks=0 swift test --sanitize=address --scratch-path .build/asan
 
 # As root: EXEC2_CHAOS_KILLS (1000) kills of the Driver while tasks of every kind run. EXEC2_CHAOS_SEED
 # repeats the choices of a run, EXEC2_CHAOS_TASKS changes the number of tasks.
