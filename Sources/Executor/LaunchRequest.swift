@@ -54,6 +54,16 @@ struct LaunchRequest {
         return LaunchRequest(message: message)
     }
 
+    /// Refuses a request of a later version than this Executor knows: it would leave out in silence what
+    /// that has added, volumes or rules, and start the task without.
+    func checkVersion() throws(LaunchFailure) {
+        let version = message.pointee.protocol
+        guard version > PipeProtocol.greatest else { return }
+        throw LaunchFailure(
+            .request, Errno(rawValue: EPROTONOSUPPORT),
+            "of version " + String(version) + " (the Executor knows up to " + String(PipeProtocol.greatest) + ")")
+    }
+
     /// Gives the memory back: a running task's Executor needs nothing of its request.
     func release() {
         exec2__executor__launch_request__free_unpacked(message, nil)

@@ -16,6 +16,7 @@ func runExecutor() -> Int32 {
     _ = exec2_set_process_name("exec2-executor")
     guard let channel = EventChannel.open(for: request) else { return ExecutorExit.launchFailed }
     do throws(LaunchFailure) {
+        try request.checkVersion()
         try shutFromTask(request.message.pointee)
         let supervision = try Supervision.launch(request, preparation, channel: channel)
         request.release()

@@ -3,18 +3,21 @@ files are replaced: programs built from the sources of an earlier commit."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
+import subprocess
 import time
 from pathlib import Path
 from typing import Callable, Iterator
 
 import pytest
 
-from agent import AgentHost, ExitResult, Plugin, Task, cgroups, earlier, processes
+from agent import AgentHost, ExitResult, Plugin, Task, cgroups, earlier, messages, processes
 from agent.expect import refused
 from agent.restart import LOST, kill_executor, lost_result, recover
-from agent.state import folder_of
+from agent.state import folder_of, forge_folder, read_frame
 from agent.timing import scaled, wait_until
 
 Launch = Callable[..., Plugin]
@@ -171,3 +174,34 @@ def test_upgrade_and_back(
     recover(again, task)
     task.stop(signal="SIGTERM")
     assert task.wait() == ExitResult(143, 15)
+
+
+def test_executor_older_than_the_driver(binary: Path, tmp_path: Path) -> None:
+    """Half an upgrade: what such an Executor does not know, volumes perhaps, it must not leave out in silence.
+    A build without the check began the launch, and failed at the logs only since these have no path here."""
+    version = earlier.current_protocol() + 1
+    folder = forge_folder(tmp_path, "task")
+    request = messages.executor.LaunchRequest(
+        protocol=version, session=7, state_folder=str(folder), state_dir=str(tmp_path), task_id="task").SerializeToString()
+    memory = os.memfd_create("launch-request")
+    os.write(memory, request)
+    reading, writing = os.pipe()
+    os.write(writing, len(request).to_bytes(8, "little"))
+    events = os.open(folder / "events", os.O_RDONLY | os.O_NONBLOCK)
+    high = [fcntl.fcntl(number, fcntl.F_DUPFD, 10) for number in (reading, memory)]
+
+    def as_a_driver_hands_over() -> None:
+        os.dup2(high[0], 3)
+        os.dup2(high[1], 4)
+
+    executor = subprocess.run(
+        ["unshare", "--pid", "--fork", str(binary.parent / earlier.PROGRAMS[1])],
+        preexec_fn=as_a_driver_hands_over, close_fds=False, timeout=scaled(10))
+    assert executor.returncode == 1
+    event = messages.executor.Event.FromString(read_frame(os.read(events, 4096)))
+    assert event.session == 7
+    assert event.launch_failed.error == errno.EPROTONOSUPPORT
+    assert event.launch_failed.subject == f"of version {version} (the Executor knows up to {version - 1})"
+    assert not (folder / "executor").exists() and not (folder / "exit.reserved").exists()
+    for number in (memory, reading, writing, events, *high):
+        os.close(number)

@@ -61,6 +61,7 @@ extension StartError {
         _ stage: LaunchStage, _ errno: Errno, _ subject: String, _ specification: LaunchSpecification
     ) -> String? {
         switch stage {
+        case .request: return "driver and Executor are of different releases: install both programs of one"
         case .unveil:
             guard let unveil = specification.unveil.first(where: { $0.rule.path == subject }) else { return nil }
             if unveil.noSymlink {
