@@ -262,7 +262,7 @@ def test_python(host: AgentHost, plugins: dict[str, Plugin]) -> None:
 
 
 def test_bash(host: AgentHost, plugins: dict[str, Plugin]) -> None:
-    script = "set -e; (sleep 0.1 & wait); x=$(echo a | tr a b); test $x = b; cat <(echo sub); trap 'echo trap' USR1; kill -USR1 $$; ulimit -n 64; umask 077"
+    script = "set -e; (sleep 0.1 & wait); x=$(echo a | tr a b); test $x = b; echo sub | { read -r y; echo $y; }; trap 'echo trap' USR1; kill -USR1 $$; ulimit -n 64; umask 077"
     task = host.task(plugins["filtering"], "/bin/bash", ["-c", script])
     assert task.run() == ExitResult(0), task.stderr.text
     assert task.lines() == ["sub", "trap"]

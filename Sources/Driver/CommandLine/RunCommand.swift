@@ -111,7 +111,7 @@ struct RunCommand: Sendable {
         configuration.unveilDefaults = options.unveilDefaults
         configuration.confinement = options.policy
         let planning = LaunchPlanning(
-            configuration: configuration, megahertzPerCore: megahertz, host: .ofThisHost)
+            configuration: configuration, megahertzPerCore: megahertz, host: .ofThisHost())
         let command = TaskOptions(
             command: options.command, arguments: options.arguments, unveil: [],
             oomScoreAdjustment: options.oomScoreAdjustment, workDir: options.workDir,

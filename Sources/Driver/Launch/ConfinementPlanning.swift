@@ -37,9 +37,9 @@ extension LaunchPlanning {
 
     /// Rules that the kernel cannot keep are refused, never left out.
     private func checkLandlock(_ options: ConfinementOptions) throws(StartError) {
-        // A kernel without Landlock is the Executor's to report.
-        if host.landlockABI == 0 { return }
         let least = configuration.confinement.landlockMinABI
+        // A kernel without Landlock is the Executor's to report, with the reason.
+        if host.landlockABI == 0 && least == 1 { return }
         if host.landlockABI < least {
             throw StartError(.permanent, LandlockMinimum(found: host.landlockABI, least: least).text)
         }

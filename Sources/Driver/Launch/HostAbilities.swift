@@ -7,7 +7,11 @@ struct HostAbilities: Equatable, Sendable {
     /// The capabilities that the agent has and can hand on (its bounding set).
     let capabilities: UInt64
 
-    /// Neither changes while the process lives.
-    static let ofThisHost = HostAbilities(
-        landlockABI: max(0, Int(exec2_landlock_abi())), capabilities: exec2_bounding_set())
+    /// Nothing here takes from its own bounding set.
+    private static let boundingSet = exec2_bounding_set()
+
+    /// Asked anew each time: a question that failed once must not count for ever.
+    static func ofThisHost() -> HostAbilities {
+        HostAbilities(landlockABI: max(0, Int(exec2_landlock_abi())), capabilities: boundingSet)
+    }
 }

@@ -43,7 +43,7 @@ extension DriverService {
         var planning = LaunchPlanning(
             configuration: settings.configuration,
             megahertzPerCore: settings.topology.megahertzPerCore ?? ClientTopology.ofThisHost().megahertzPerCore,
-            host: .ofThisHost)
+            host: .ofThisHost())
         if request.dns != nil {
             do throws(SystemError) {
                 planning.hostResolver = try HostResolver.configuration(isolated: request.network != .host)

@@ -77,6 +77,14 @@ import Testing
                 + "plugin option landlock_min_abi")
     }
 
+    /// The Executor says why there is none; a minimum is never let pass.
+    @Test func noLandlockIsLessThanAnyMinimumThatWasSet() throws {
+        #expect(try plan(ConfinementOptions(), abi: 0).scopesAbstractSockets)
+        var policy = ConfinementPolicy()
+        policy.landlockMinABI = 2
+        #expect(refusal(ConfinementOptions(), policy, abi: 0).contains("version 0 of Landlock"))
+    }
+
     // MARK: System calls
 
     @Test func aJobOpensOnlyWhatTheOperatorAllows() throws {
