@@ -8,15 +8,19 @@
 #include <limits.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -164,11 +168,39 @@ static long open_by_names(const char *path) {
     return fd;
 }
 
+static int has_content(long fd, const char *content, uint64_t size) {
+    struct stat facts;
+    if (CALL2(SYS_fstat, fd, &facts) != 0 || !S_ISREG(facts.st_mode) || (uint64_t)facts.st_size != size) return 0;
+    char piece[512];
+    uint64_t done = 0;
+    while (done < size) {
+        long count = CALL4(SYS_pread64, fd, piece, sizeof piece, done);
+        if (count <= 0 || (uint64_t)count > size - done) return 0;
+        for (long index = 0; index < count; index++)
+            if (piece[index] != content[done + (uint64_t)index]) return 0;
+        done += (uint64_t)count;
+    }
+    return 1;
+}
+
+static int is_meant(const struct exec2_step *step, long fd) {
+    if (step->number & EXEC2_UNVEIL_ONLY_PROC) {
+        struct statfs system;
+        if (CALL2(SYS_fstatfs, fd, &system) != 0 || system.f_type != PROC_SUPER_MAGIC) return 0;
+    }
+    return !(step->number & EXEC2_UNVEIL_ONLY_CONTENT) || has_content(fd, step->text, step->soft);
+}
+
 static long add_unveil_rule(const struct exec2_step *step) {
+    int flags = step->number & EXEC2_UNVEIL_ONLY_CONTENT ? O_RDONLY | O_NONBLOCK | O_NOCTTY : O_PATH;
     long fd = step->number & EXEC2_UNVEIL_NO_SYMLINK
                   ? open_by_names(step->path)
-                  : CALL4(SYS_openat, AT_FDCWD, step->path, O_PATH | O_CLOEXEC, 0);
+                  : CALL4(SYS_openat, AT_FDCWD, step->path, flags | O_CLOEXEC, 0);
     if (fd < 0) return (fd == -ENOENT || fd == -ENOTDIR) && step->optional ? 0 : fd;
+    if (!is_meant(step, fd)) {
+        CALL1(SYS_close, fd);
+        return 0;
+    }
     struct landlock_path_rule rule = {.allowed_access = step->folder_rights, .parent_fd = (int32_t)fd};
     long result = -EINVAL;
     // Most are folders, and the kernel refuses rights of folders for anything else: that is cheaper than
@@ -202,6 +234,16 @@ static long reset_signals(uint64_t only_mask) {
     }
     uint64_t none = 0;
     return CALL4(SYS_rt_sigprocmask, SIG_SETMASK, &none, 0, 8);
+}
+
+// The signal is the kernel's; a parent that was gone before it was asked for is seen by its pidfd.
+static long die_with_parent(int parent) {
+    long result = CALL2(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
+    if (result < 0) return result;
+    struct pollfd gone = {.fd = parent, .events = POLLIN};
+    struct timespec at_once = {0};
+    result = CALL5(SYS_ppoll, &gone, 1, &at_once, 0, 0);
+    return result > 0 ? -ESRCH : result;
 }
 
 static long perform(const struct exec2_step *step) {
@@ -253,6 +295,9 @@ static long perform(const struct exec2_step *step) {
     case EXEC2_STEP_KEEP_CAPABILITIES: return CALL5(SYS_prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0);
     case EXEC2_STEP_AMBIENT: return raise_ambient(step->number);
     case EXEC2_STEP_SECCOMP: return install_filter(step);
+    case EXEC2_STEP_JOIN: return CALL2(SYS_setns, step->fd, step->number);
+    case EXEC2_STEP_TERMINAL: return CALL3(SYS_ioctl, step->fd, TIOCSCTTY, 0);
+    case EXEC2_STEP_PARENT_DEATH: return die_with_parent(step->fd);
     case EXEC2_STEP_UMASK:
         CALL1(SYS_umask, step->number);
         return 0;

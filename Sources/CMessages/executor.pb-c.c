@@ -322,6 +322,141 @@ void   exec2__executor__cgroup_write__free_unpacked
   assert(message->base.descriptor == &exec2__executor__cgroup_write__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   exec2__executor__exec_session__init
+                     (Exec2__Executor__ExecSession         *message)
+{
+  static const Exec2__Executor__ExecSession init_value = EXEC2__EXECUTOR__EXEC_SESSION__INIT;
+  *message = init_value;
+}
+size_t exec2__executor__exec_session__get_packed_size
+                     (const Exec2__Executor__ExecSession *message)
+{
+  assert(message->base.descriptor == &exec2__executor__exec_session__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t exec2__executor__exec_session__pack
+                     (const Exec2__Executor__ExecSession *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &exec2__executor__exec_session__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t exec2__executor__exec_session__pack_to_buffer
+                     (const Exec2__Executor__ExecSession *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &exec2__executor__exec_session__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Exec2__Executor__ExecSession *
+       exec2__executor__exec_session__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Exec2__Executor__ExecSession *)
+     protobuf_c_message_unpack (&exec2__executor__exec_session__descriptor,
+                                allocator, len, data);
+}
+void   exec2__executor__exec_session__free_unpacked
+                     (Exec2__Executor__ExecSession *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &exec2__executor__exec_session__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   exec2__executor__exec_report__init
+                     (Exec2__Executor__ExecReport         *message)
+{
+  static const Exec2__Executor__ExecReport init_value = EXEC2__EXECUTOR__EXEC_REPORT__INIT;
+  *message = init_value;
+}
+size_t exec2__executor__exec_report__get_packed_size
+                     (const Exec2__Executor__ExecReport *message)
+{
+  assert(message->base.descriptor == &exec2__executor__exec_report__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t exec2__executor__exec_report__pack
+                     (const Exec2__Executor__ExecReport *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &exec2__executor__exec_report__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t exec2__executor__exec_report__pack_to_buffer
+                     (const Exec2__Executor__ExecReport *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &exec2__executor__exec_report__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Exec2__Executor__ExecReport *
+       exec2__executor__exec_report__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Exec2__Executor__ExecReport *)
+     protobuf_c_message_unpack (&exec2__executor__exec_report__descriptor,
+                                allocator, len, data);
+}
+void   exec2__executor__exec_report__free_unpacked
+                     (Exec2__Executor__ExecReport *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &exec2__executor__exec_report__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   exec2__executor__exec_ended__init
+                     (Exec2__Executor__ExecEnded         *message)
+{
+  static const Exec2__Executor__ExecEnded init_value = EXEC2__EXECUTOR__EXEC_ENDED__INIT;
+  *message = init_value;
+}
+size_t exec2__executor__exec_ended__get_packed_size
+                     (const Exec2__Executor__ExecEnded *message)
+{
+  assert(message->base.descriptor == &exec2__executor__exec_ended__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t exec2__executor__exec_ended__pack
+                     (const Exec2__Executor__ExecEnded *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &exec2__executor__exec_ended__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t exec2__executor__exec_ended__pack_to_buffer
+                     (const Exec2__Executor__ExecEnded *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &exec2__executor__exec_ended__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Exec2__Executor__ExecEnded *
+       exec2__executor__exec_ended__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Exec2__Executor__ExecEnded *)
+     protobuf_c_message_unpack (&exec2__executor__exec_ended__descriptor,
+                                allocator, len, data);
+}
+void   exec2__executor__exec_ended__free_unpacked
+                     (Exec2__Executor__ExecEnded *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &exec2__executor__exec_ended__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   exec2__executor__request__init
                      (Exec2__Executor__Request         *message)
 {
@@ -907,7 +1042,7 @@ void   exec2__executor__handle_state__free_unpacked
   assert(message->base.descriptor == &exec2__executor__handle_state__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_descriptors[35] =
+static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_descriptors[36] =
 {
   {
     "protocol",
@@ -1329,6 +1464,18 @@ static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_des
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "exec",
+    90,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__LaunchRequest, exec),
+    &exec2__executor__exec_session__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned exec2__executor__launch_request__field_indices_by_name[] = {
   28,   /* field[28] = ambient_capabilities */
@@ -1338,6 +1485,7 @@ static const unsigned exec2__executor__launch_request__field_indices_by_name[] =
   24,   /* field[24] = cgroup */
   25,   /* field[25] = cgroup_writes */
   9,   /* field[9] = environment */
+  35,   /* field[35] = exec */
   26,   /* field[26] = generated_files */
   16,   /* field[16] = group_id */
   17,   /* field[17] = groups */
@@ -1367,7 +1515,7 @@ static const unsigned exec2__executor__launch_request__field_indices_by_name[] =
   10,   /* field[10] = work_dir */
   11,   /* field[11] = work_dir_root */
 };
-static const ProtobufCIntRange exec2__executor__launch_request__number_ranges[8 + 1] =
+static const ProtobufCIntRange exec2__executor__launch_request__number_ranges[9 + 1] =
 {
   { 1, 0 },
   { 10, 7 },
@@ -1377,7 +1525,8 @@ static const ProtobufCIntRange exec2__executor__launch_request__number_ranges[8 
   { 50, 24 },
   { 60, 26 },
   { 70, 28 },
-  { 0, 35 }
+  { 90, 35 },
+  { 0, 36 }
 };
 const ProtobufCMessageDescriptor exec2__executor__launch_request__descriptor =
 {
@@ -1387,10 +1536,10 @@ const ProtobufCMessageDescriptor exec2__executor__launch_request__descriptor =
   "Exec2__Executor__LaunchRequest",
   "exec2.executor",
   sizeof(Exec2__Executor__LaunchRequest),
-  35,
+  36,
   exec2__executor__launch_request__field_descriptors,
   exec2__executor__launch_request__field_indices_by_name,
-  8,  exec2__executor__launch_request__number_ranges,
+  9,  exec2__executor__launch_request__number_ranges,
   (ProtobufCMessageInit) exec2__executor__launch_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -1854,6 +2003,146 @@ const ProtobufCMessageDescriptor exec2__executor__cgroup_write__descriptor =
   exec2__executor__cgroup_write__field_indices_by_name,
   1,  exec2__executor__cgroup_write__number_ranges,
   (ProtobufCMessageInit) exec2__executor__cgroup_write__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor exec2__executor__exec_session__field_descriptors[1] =
+{
+  {
+    "terminal",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__ExecSession, terminal),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned exec2__executor__exec_session__field_indices_by_name[] = {
+  0,   /* field[0] = terminal */
+};
+static const ProtobufCIntRange exec2__executor__exec_session__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor exec2__executor__exec_session__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "exec2.executor.ExecSession",
+  "ExecSession",
+  "Exec2__Executor__ExecSession",
+  "exec2.executor",
+  sizeof(Exec2__Executor__ExecSession),
+  1,
+  exec2__executor__exec_session__field_descriptors,
+  exec2__executor__exec_session__field_indices_by_name,
+  1,  exec2__executor__exec_session__number_ranges,
+  (ProtobufCMessageInit) exec2__executor__exec_session__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor exec2__executor__exec_report__field_descriptors[2] =
+{
+  {
+    "ended",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Exec2__Executor__ExecReport, body_case),
+    offsetof(Exec2__Executor__ExecReport, ended),
+    &exec2__executor__exec_ended__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "failed",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Exec2__Executor__ExecReport, body_case),
+    offsetof(Exec2__Executor__ExecReport, failed),
+    &exec2__executor__launch_failed__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned exec2__executor__exec_report__field_indices_by_name[] = {
+  0,   /* field[0] = ended */
+  1,   /* field[1] = failed */
+};
+static const ProtobufCIntRange exec2__executor__exec_report__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor exec2__executor__exec_report__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "exec2.executor.ExecReport",
+  "ExecReport",
+  "Exec2__Executor__ExecReport",
+  "exec2.executor",
+  sizeof(Exec2__Executor__ExecReport),
+  2,
+  exec2__executor__exec_report__field_descriptors,
+  exec2__executor__exec_report__field_indices_by_name,
+  1,  exec2__executor__exec_report__number_ranges,
+  (ProtobufCMessageInit) exec2__executor__exec_report__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor exec2__executor__exec_ended__field_descriptors[2] =
+{
+  {
+    "exit_code",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__ExecEnded, exit_code),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "signal",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__ExecEnded, signal),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned exec2__executor__exec_ended__field_indices_by_name[] = {
+  0,   /* field[0] = exit_code */
+  1,   /* field[1] = signal */
+};
+static const ProtobufCIntRange exec2__executor__exec_ended__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor exec2__executor__exec_ended__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "exec2.executor.ExecEnded",
+  "ExecEnded",
+  "Exec2__Executor__ExecEnded",
+  "exec2.executor",
+  sizeof(Exec2__Executor__ExecEnded),
+  2,
+  exec2__executor__exec_ended__field_descriptors,
+  exec2__executor__exec_ended__field_indices_by_name,
+  1,  exec2__executor__exec_ended__number_ranges,
+  (ProtobufCMessageInit) exec2__executor__exec_ended__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor exec2__executor__request__field_descriptors[4] =

@@ -6,12 +6,22 @@ import SharedEmbedded
 struct LaunchPlan {
     var steps: [exec2_step] = []
     let request: LaunchRequest.Message
+    private let namespaces: UInt64
 
+    /// An empty plan, for a child in such namespaces of its own (clone(2), CLONE_NEW*).
+    init(_ request: LaunchRequest.Message, namespaces: UInt64) {
+        self.request = request
+        self.namespaces = namespaces
+    }
+
+    /// The plan of a task's main process.
+    /// - Parameter ownsIPC: Whether the Executor's IPC namespace is good for the task.
     init(
-        _ request: LaunchRequest.Message, ruleset: Ruleset, mounts: TaskMounts, network: Int32, stdout: LogStream,
+        _ request: LaunchRequest.Message, ownsIPC: Bool, ruleset: Ruleset, mounts: TaskMounts, network: Int32,
+        stdout: LogStream,
         stderr: LogStream
     ) {
-        self.request = request
+        self.init(request, namespaces: EXEC2_CLONE_NEWNS | (ownsIPC ? 0 : EXEC2_CLONE_NEWIPC))
         add(EXEC2_STEP_SESSION)
         // Lowered from the Executor's own −1000 while there is still the right to do so, and through the Executor's
         // /proc: the task's own may be read-only.
@@ -25,6 +35,11 @@ struct LaunchPlan {
         addVolumes(mounts)
         addRules(ruleset, afterMounts: true)
         addIdentity()
+        addConfinement(ruleset)
+    }
+
+    /// The last steps: nothing is opened behind them.
+    mutating func addConfinement(_ ruleset: Ruleset) {
         addWorkDir()
         addDescriptorLimit()
         add(EXEC2_STEP_NO_NEW_PRIVS)
@@ -87,16 +102,21 @@ struct LaunchPlan {
         for index in 0..<request.n_unveil {
             guard let unveil = request.unveil[index]?.pointee else { continue }
             guard (unveil.after_mounts != 0) == afterMounts else { continue }
-            add(
-                EXEC2_STEP_UNVEIL, descriptor: ruleset.number,
-                number: unveil.no_symlink != 0 ? UInt64(EXEC2_UNVEIL_NO_SYMLINK) : 0, path: unveil.path)
-            steps[steps.count - 1].folder_rights = ruleset.rights(unveil.modes, on: .folder)
-            steps[steps.count - 1].file_rights = ruleset.rights(unveil.modes, on: .file)
-            steps[steps.count - 1].optional = UInt32(unveil.optional)
+            addRule(unveil, ruleset)
         }
     }
 
-    private mutating func addIdentity() {
+    /// - Parameter flags: EXEC2_UNVEIL_*, beside those of the rule itself.
+    mutating func addRule(_ unveil: Exec2__Executor__UnveilPath, _ ruleset: Ruleset, flags: Int32 = 0) {
+        add(
+            EXEC2_STEP_UNVEIL, descriptor: ruleset.number,
+            number: UInt64(flags | (unveil.no_symlink != 0 ? EXEC2_UNVEIL_NO_SYMLINK : 0)), path: unveil.path)
+        steps[steps.count - 1].folder_rights = ruleset.rights(unveil.modes, on: .folder)
+        steps[steps.count - 1].file_rights = ruleset.rights(unveil.modes, on: .file)
+        steps[steps.count - 1].optional = UInt32(unveil.optional)
+    }
+
+    mutating func addIdentity() {
         addResourceLimits()
         add(EXEC2_STEP_GROUPS, number: UInt64(request.n_groups))
         steps[steps.count - 1].values = UnsafePointer(request.groups)
@@ -106,8 +126,7 @@ struct LaunchPlan {
 
     /// Clones the task's main process; returns its pid in the Executor's namespace, its pidfd, and how
     /// execve fared.
-    /// - Parameter ownsIPC: Whether the Executor's IPC namespace is good for the task.
-    mutating func run(cgroup: Int32, ownsIPC: Bool) throws(LaunchFailure) -> MainProcess {
+    mutating func run(cgroup: Int32) throws(LaunchFailure) -> MainProcess {
         var programs = terminated(request.programs, request.n_programs)
         var arguments = terminated(request.arguments, request.n_arguments)
         var environment = terminated(request.environment, request.n_environment)
@@ -120,7 +139,6 @@ struct LaunchPlan {
 
         var plan = exec2_plan()
         var pidfd: Int32 = -1
-        let namespaces = EXEC2_CLONE_NEWNS | (ownsIPC ? 0 : EXEC2_CLONE_NEWIPC)
         let pid = steps.withUnsafeBufferPointer { stepBuffer in
             programs.withUnsafeMutableBufferPointer { programBuffer in
                 arguments.withUnsafeMutableBufferPointer { argumentBuffer in

@@ -9,15 +9,20 @@ import SharedEmbedded
 /// | running  | kill → draining   | signal→stopping | –                         | –                |
 /// | stopping | kill → draining   | earlier deadline| kill all, stay            | –                |
 /// | draining | –                 | –               | record with survivors → overdue | record → leave |
+/// | emptying | –                 | –               | kill the cgroup → draining | record → leave     |
 /// | overdue  | –                 | –               | –                         | leave            |
 final class Supervision {
     private enum Phase {
-        case running, stopping, draining, overdue
+        case running, stopping, draining, emptying, overdue
     }
 
     /// How long processes that were sent SIGKILL may take before the exit status is recorded without
     /// waiting for them (a process in uninterruptible sleep can take for ever).
     private static let drainNanoseconds: UInt64 = 10_000_000_000
+
+    /// How long commands that were run in the task from outside (alloc exec) may take to leave the cgroup:
+    /// they are killed with the task, but others reap them.
+    private static let emptyNanoseconds: UInt64 = 500_000_000
 
     private let channel: EventChannel
     private let requests: RequestReader
@@ -32,6 +37,7 @@ final class Supervision {
     private var phase = Phase.running
     private var deadline: UInt64 = 0
     private var cgroupEvents: Int32 = -1
+    private var hasWaitedForOthers = false
     private var ended = false
     private var isRecorded = false
     private var result: ExitRecord
@@ -78,8 +84,9 @@ final class Supervision {
         let oomKills = cgroup?.oomKills()
 
         var plan = LaunchPlan(
-            message, ruleset: ruleset, mounts: mounts, network: network, stdout: stdout, stderr: stderr)
-        let main = try plan.run(cgroup: cgroup?.folder ?? -1, ownsIPC: preparation.ownsIPC)
+            message, ownsIPC: preparation.ownsIPC, ruleset: ruleset, mounts: mounts, network: network, stdout: stdout,
+            stderr: stderr)
+        let main = try plan.run(cgroup: cgroup?.folder ?? -1)
         let task = StartedTask(pid: hostPid(ofPidfd: main.pidfd), startedAt: main.startedAt)
         channel.send(.started(task))
 
@@ -151,7 +158,7 @@ final class Supervision {
         switch phase {
         case .running: .running
         case .stopping: .stopping
-        case .draining: .draining
+        case .draining, .emptying: .draining
         case .overdue: .ended
         }
     }
@@ -169,7 +176,7 @@ final class Supervision {
             }
             phase = .stopping
             if timeout == 0 { killAll() }
-        case .draining, .overdue:
+        case .draining, .emptying, .overdue:
             break
         }
     }
@@ -181,6 +188,11 @@ final class Supervision {
         case .running: break
         case .stopping: killAll()
         case .draining: finish(survivors: true)
+        case .emptying:
+            phase = .draining
+            hasWaitedForOthers = true
+            arm(Self.drainNanoseconds)
+            leaveWhenEmpty()
         case .overdue: break
         }
     }
@@ -222,7 +234,7 @@ final class Supervision {
     private func leaveWhenEmpty() {
         switch phase {
         case .running, .stopping: return
-        case .draining, .overdue: break
+        case .draining, .emptying, .overdue: break
         }
         var status: Int32 = 0
         while true {
@@ -237,6 +249,14 @@ final class Supervision {
                 _ = read(cgroupEvents, drop.baseAddress, drop.count)
             }
             if cgroup.isPopulated() {
+                if phase == .emptying { return }
+                if phase == .draining && !hasWaitedForOthers {
+                    phase = .emptying
+                    // One that entered just now is not among those that were killed.
+                    killAll()
+                    arm(Self.emptyNanoseconds)
+                    return
+                }
                 // Somebody put a process of another namespace in. Written only then: kernels from 6.14 on
                 // kill whatever is cloned into a cgroup that was ever killed, and the client may use it
                 // again.
@@ -244,7 +264,7 @@ final class Supervision {
                 return
             }
         }
-        if phase == .draining { finish(survivors: false) }
+        if phase != .overdue { finish(survivors: false) }
         ended = true
     }
 

@@ -13,6 +13,7 @@ func runExecutor() -> Int32 {
         say("this program is started by nomad-driver-exec2, one for each task; see nomad-driver-exec2 --help\n")
         return ExecutorExit.noRequest
     }
+    if request.message.pointee.exec != nil { return Attendant.run(request) }
     _ = exec2_set_process_name("exec2-executor")
     guard let channel = EventChannel.open(for: request) else { return ExecutorExit.launchFailed }
     do throws(LaunchFailure) {

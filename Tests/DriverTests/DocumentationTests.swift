@@ -175,6 +175,16 @@ import Testing
         }
     }
 
+    @Test func everyErrorOfAnExecIsThere() {
+        let errors: [ExecError] = [
+            .emptyCommand("<id>"), .olderExecutor("<id>", executor: 4711), .attendantLost("<id>", attendant: 4711),
+            .timeIsUp("<id>", command: "<name>", seconds: 4711),
+        ]
+        for error in errors {
+            expectMessage(error.text.replacing("4711.0", with: "<n>").replacing("4711", with: "<pid>"))
+        }
+    }
+
     @Test func everyDamageOfARecordIsThere() {
         let all: [ExitRecordDamage] = [
             .tooShort(bytes: 4711), .notARecord, .newerFormat(version: 4711), .lengthMismatch, .checksumMismatch,

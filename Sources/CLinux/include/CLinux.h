@@ -31,6 +31,7 @@
 #include "landlock_abi.h"
 #include "mounts.h"
 #include "options.h"
+#include "sessions.h"
 #include "system_calls.h"
 
 #endif

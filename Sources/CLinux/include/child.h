@@ -38,10 +38,17 @@ enum exec2_step_kind {
     EXEC2_STEP_KEEP_CAPABILITIES = 40, // a change of user leaves the permitted set
     EXEC2_STEP_AMBIENT = 41,       // inheritable and ambient += mask `number`: execve passes them on
     EXEC2_STEP_SECCOMP = 42,       // install `filter` of `number` instructions
+    EXEC2_STEP_JOIN = 60,          // setns(fd, number): namespaces of the process behind the pidfd
+    EXEC2_STEP_TERMINAL = 61,      // ioctl(fd, TIOCSCTTY): the session's controlling terminal
+    EXEC2_STEP_PARENT_DEATH = 62,  // SIGKILL when the parent, whose pidfd fd is, is gone
 };
 
 /// In `number` of EXEC2_STEP_UNVEIL: neither of the path's last two parts may be a symlink.
 #define EXEC2_UNVEIL_NO_SYMLINK 1
+/// Passed over unless it is on a file system of /proc.
+#define EXEC2_UNVEIL_ONLY_PROC 2
+/// Passed over unless it is a file of `soft` bytes, those at `text`.
+#define EXEC2_UNVEIL_ONLY_CONTENT 4
 
 /// In `number` of EXEC2_STEP_MOUNT: what is mounted is a folder; what is missing on the way to where it is
 /// mounted, and that itself, is made as the user and group of the step.

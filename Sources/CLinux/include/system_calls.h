@@ -11,7 +11,7 @@
 
 /// O_PATH, and the namespace flags of clone(2): macros behind _GNU_SOURCE.
 extern const int EXEC2_O_PATH;
-extern const uint64_t EXEC2_CLONE_NEWNS, EXEC2_CLONE_NEWIPC, EXEC2_CLONE_NEWPID;
+extern const uint64_t EXEC2_CLONE_NEWNS, EXEC2_CLONE_NEWIPC, EXEC2_CLONE_NEWPID, EXEC2_CLONE_NEWNET;
 
 /// open(2) and openat(2): variadic in C. Like the next, begun again when a signal interrupts them.
 int exec2_open(const char *path, int flags, mode_t mode);
@@ -53,6 +53,8 @@ struct exec2_ready {
 };
 int exec2_epoll_wait(int epoll, struct exec2_ready *ready, int capacity, int milliseconds);
 extern const uint32_t EXEC2_EPOLLIN;
+/// Readable, writable or broken, told once each time it becomes so (EPOLLET).
+extern const uint32_t EXEC2_EPOLL_CHANGES;
 /// eventfd(2), non-blocking and close-on-exec.
 int exec2_eventfd(void);
 

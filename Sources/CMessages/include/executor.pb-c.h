@@ -22,6 +22,9 @@ typedef struct Exec2__Executor__ReadOnlyFolder Exec2__Executor__ReadOnlyFolder;
 typedef struct Exec2__Executor__GeneratedFile Exec2__Executor__GeneratedFile;
 typedef struct Exec2__Executor__Mount Exec2__Executor__Mount;
 typedef struct Exec2__Executor__CgroupWrite Exec2__Executor__CgroupWrite;
+typedef struct Exec2__Executor__ExecSession Exec2__Executor__ExecSession;
+typedef struct Exec2__Executor__ExecReport Exec2__Executor__ExecReport;
+typedef struct Exec2__Executor__ExecEnded Exec2__Executor__ExecEnded;
 typedef struct Exec2__Executor__Request Exec2__Executor__Request;
 typedef struct Exec2__Executor__Hello Exec2__Executor__Hello;
 typedef struct Exec2__Executor__Signal Exec2__Executor__Signal;
@@ -155,10 +158,14 @@ struct  Exec2__Executor__LaunchRequest
    * A seccomp filter as the kernel takes it, struct sock_filter of 8 bytes each; empty: none.
    */
   ProtobufCBinaryData seccomp_filter;
+  /*
+   * Set: the program is not a task, but a command in one that runs, and the receiver its attendant.
+   */
+  Exec2__Executor__ExecSession *exec;
 };
 #define EXEC2__EXECUTOR__LAUNCH_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__launch_request__descriptor) \
-    , 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, 0, 0, 0,NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, 0, 0,NULL, 0, 0,NULL, 0, 0,NULL, {0,NULL} }
+    , 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, 0, 0, 0,NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, 0, 0,NULL, 0, 0,NULL, 0, 0,NULL, {0,NULL}, NULL }
 
 
 /*
@@ -290,6 +297,61 @@ struct  Exec2__Executor__CgroupWrite
 #define EXEC2__EXECUTOR__CGROUP_WRITE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__cgroup_write__descriptor) \
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
+
+
+/*
+ * A command in a running task. programs and arguments of the launch request are the command's; the rest
+ * is what the task was launched with.
+ */
+struct  Exec2__Executor__ExecSession
+{
+  ProtobufCMessage base;
+  /*
+   * stdin is a terminal, to become the session's own.
+   */
+  protobuf_c_boolean terminal;
+};
+#define EXEC2__EXECUTOR__EXEC_SESSION__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__exec_session__descriptor) \
+    , 0 }
+
+
+typedef enum {
+  EXEC2__EXECUTOR__EXEC_REPORT__BODY__NOT_SET = 0,
+  EXEC2__EXECUTOR__EXEC_REPORT__BODY_ENDED = 1,
+  EXEC2__EXECUTOR__EXEC_REPORT__BODY_FAILED = 2
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(EXEC2__EXECUTOR__EXEC_REPORT__BODY__CASE)
+} Exec2__Executor__ExecReport__BodyCase;
+
+/*
+ * What an attendant says of its command, once, when it is over.
+ */
+struct  Exec2__Executor__ExecReport
+{
+  ProtobufCMessage base;
+  Exec2__Executor__ExecReport__BodyCase body_case;
+  union {
+    Exec2__Executor__ExecEnded *ended;
+    Exec2__Executor__LaunchFailed *failed;
+  };
+};
+#define EXEC2__EXECUTOR__EXEC_REPORT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__exec_report__descriptor) \
+    , EXEC2__EXECUTOR__EXEC_REPORT__BODY__NOT_SET, {0} }
+
+
+struct  Exec2__Executor__ExecEnded
+{
+  ProtobufCMessage base;
+  int32_t exit_code;
+  /*
+   * The signal that ended the command, or 0.
+   */
+  int32_t signal;
+};
+#define EXEC2__EXECUTOR__EXEC_ENDED__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__exec_ended__descriptor) \
+    , 0, 0 }
 
 
 typedef enum {
@@ -679,6 +741,63 @@ Exec2__Executor__CgroupWrite *
 void   exec2__executor__cgroup_write__free_unpacked
                      (Exec2__Executor__CgroupWrite *message,
                       ProtobufCAllocator *allocator);
+/* Exec2__Executor__ExecSession methods */
+void   exec2__executor__exec_session__init
+                     (Exec2__Executor__ExecSession         *message);
+size_t exec2__executor__exec_session__get_packed_size
+                     (const Exec2__Executor__ExecSession   *message);
+size_t exec2__executor__exec_session__pack
+                     (const Exec2__Executor__ExecSession   *message,
+                      uint8_t             *out);
+size_t exec2__executor__exec_session__pack_to_buffer
+                     (const Exec2__Executor__ExecSession   *message,
+                      ProtobufCBuffer     *buffer);
+Exec2__Executor__ExecSession *
+       exec2__executor__exec_session__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   exec2__executor__exec_session__free_unpacked
+                     (Exec2__Executor__ExecSession *message,
+                      ProtobufCAllocator *allocator);
+/* Exec2__Executor__ExecReport methods */
+void   exec2__executor__exec_report__init
+                     (Exec2__Executor__ExecReport         *message);
+size_t exec2__executor__exec_report__get_packed_size
+                     (const Exec2__Executor__ExecReport   *message);
+size_t exec2__executor__exec_report__pack
+                     (const Exec2__Executor__ExecReport   *message,
+                      uint8_t             *out);
+size_t exec2__executor__exec_report__pack_to_buffer
+                     (const Exec2__Executor__ExecReport   *message,
+                      ProtobufCBuffer     *buffer);
+Exec2__Executor__ExecReport *
+       exec2__executor__exec_report__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   exec2__executor__exec_report__free_unpacked
+                     (Exec2__Executor__ExecReport *message,
+                      ProtobufCAllocator *allocator);
+/* Exec2__Executor__ExecEnded methods */
+void   exec2__executor__exec_ended__init
+                     (Exec2__Executor__ExecEnded         *message);
+size_t exec2__executor__exec_ended__get_packed_size
+                     (const Exec2__Executor__ExecEnded   *message);
+size_t exec2__executor__exec_ended__pack
+                     (const Exec2__Executor__ExecEnded   *message,
+                      uint8_t             *out);
+size_t exec2__executor__exec_ended__pack_to_buffer
+                     (const Exec2__Executor__ExecEnded   *message,
+                      ProtobufCBuffer     *buffer);
+Exec2__Executor__ExecEnded *
+       exec2__executor__exec_ended__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   exec2__executor__exec_ended__free_unpacked
+                     (Exec2__Executor__ExecEnded *message,
+                      ProtobufCAllocator *allocator);
 /* Exec2__Executor__Request methods */
 void   exec2__executor__request__init
                      (Exec2__Executor__Request         *message);
@@ -949,6 +1068,15 @@ typedef void (*Exec2__Executor__Mount_Closure)
 typedef void (*Exec2__Executor__CgroupWrite_Closure)
                  (const Exec2__Executor__CgroupWrite *message,
                   void *closure_data);
+typedef void (*Exec2__Executor__ExecSession_Closure)
+                 (const Exec2__Executor__ExecSession *message,
+                  void *closure_data);
+typedef void (*Exec2__Executor__ExecReport_Closure)
+                 (const Exec2__Executor__ExecReport *message,
+                  void *closure_data);
+typedef void (*Exec2__Executor__ExecEnded_Closure)
+                 (const Exec2__Executor__ExecEnded *message,
+                  void *closure_data);
 typedef void (*Exec2__Executor__Request_Closure)
                  (const Exec2__Executor__Request *message,
                   void *closure_data);
@@ -1002,6 +1130,9 @@ extern const ProtobufCMessageDescriptor exec2__executor__read_only_folder__descr
 extern const ProtobufCMessageDescriptor exec2__executor__generated_file__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__mount__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__cgroup_write__descriptor;
+extern const ProtobufCMessageDescriptor exec2__executor__exec_session__descriptor;
+extern const ProtobufCMessageDescriptor exec2__executor__exec_report__descriptor;
+extern const ProtobufCMessageDescriptor exec2__executor__exec_ended__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__request__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__hello__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__signal__descriptor;

@@ -28,7 +28,7 @@ struct LaunchPlanning: Sendable {
         var result = LaunchSpecification(user: user)
         result.taskID = request.id
         result.taskName = request.name
-        result.programs = programs(options.command, path: request.environment["PATH"])
+        result.programs = Self.programs(options.command, path: request.environment["PATH"])
         result.arguments = [options.command.text] + options.arguments
         result.environment = environment(request, user: user, folders)
         result.workDir = workDir(options.workDir, folders)
@@ -92,7 +92,7 @@ struct LaunchPlanning: Sendable {
     }
 
     /// A bare name is tried in every folder of PATH, as a shell does; relative folders are passed over.
-    private func programs(_ command: TaskOptions.Command, path: String?) -> [String] {
+    static func programs(_ command: TaskOptions.Command, path: String?) -> [String] {
         switch command {
         case .path(let path): return [path]
         case .name(let name):

@@ -17,6 +17,7 @@ struct DriverService: Sendable {
 
     func register(on server: RPCServer) {
         registerFacts(on: server)
+        registerExec(on: server)
         server.register(
             Self.prefix + "StartTask",
             .unary(Wire.StartTaskRequest.self) {
@@ -109,6 +110,7 @@ struct DriverService: Sendable {
         Wire.CapabilitiesResponse.encoded { response, arena in
             response.capabilities = arena.message(Wire.DriverCapabilities.self) { capabilities in
                 capabilities.send_signals = true.wire
+                capabilities.exec = true.wire
                 capabilities.fs_isolation =
                     HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__DRIVER_CAPABILITIES__FSISOLATION__UNVEIL
                 (capabilities.n_network_isolation_modes, capabilities.network_isolation_modes) = arena.values([

@@ -79,7 +79,8 @@ extension ExecutorProcess {
         } catch {
             throw .system(error)
         }
-        return try spawn(path: path, descriptors, cgroup: cgroup)
+        return try spawn(
+            path: path, steps(handing: descriptors.places), namespaces: EXEC2_CLONE_NEWPID, cgroup: cgroup)
     }
 
     /// Spawns an Executor in the same way, but without a request: it waits in read(2) for one. It ends
@@ -91,7 +92,8 @@ extension ExecutorProcess {
         } catch {
             throw .system(error)
         }
-        let process = try spawn(path: path, descriptors, cgroup: cgroup)
+        let process = try spawn(
+            path: path, steps(handing: descriptors.places), namespaces: EXEC2_CLONE_NEWPID, cgroup: cgroup)
         return WaitingExecutor(process: process, memory: descriptors.memory, goPipe: descriptors.goPipe)
     }
 
@@ -108,12 +110,20 @@ extension ExecutorProcess {
     }
 
     /// What an Executor finds open: /dev/null at 0 to 2, the pipe at 3, the memory at 4.
-    private struct Handover: ~Copyable {
+    struct Handover: ~Copyable {
         let memory: OwnedDescriptor
         let pipe: OwnedDescriptor
         /// The Driver's end of the pipe.
         let goPipe: OwnedDescriptor
         let null: OwnedDescriptor
+
+        /// Each, and where the Executor finds it.
+        var places: [(number: Int32, place: Int32)] {
+            [
+                (null.number, 0), (null.number, 1), (null.number, 2), (pipe.number, 3),
+                (memory.number, LaunchMemory.descriptor),
+            ]
+        }
 
         /// - Parameter request: What is handed over at once; nil: nothing yet.
         init(_ request: [UInt8]? = nil) throws(SystemError) {
@@ -152,14 +162,18 @@ extension ExecutorProcess {
         }
     }
 
-    /// The child puts its descriptors at 0 to 4; what it takes them from must not stand there.
-    private static func aboveStandard(_ descriptor: consuming OwnedDescriptor) throws(SystemError) -> OwnedDescriptor {
-        let number = exec2_duplicate(descriptor.number, 10)
+    /// The child puts its descriptors at 0 and the numbers behind it; what it takes them from must not stand
+    /// there.
+    static func aboveStandard(_ descriptor: consuming OwnedDescriptor) throws(SystemError) -> OwnedDescriptor {
+        let number = exec2_duplicate(descriptor.number, 16)
         guard number >= 0 else { throw SystemError("duplicate", "a descriptor") }
         return OwnedDescriptor(owning: number)
     }
 
-    private static func steps(_ descriptors: borrowing Handover) -> [exec2_step] {
+    /// What a program of the Executor's file does before execve.
+    ///
+    /// - Parameter descriptors: What it is to find open, from 0 on and without a gap.
+    static func steps(handing descriptors: [(number: Int32, place: Int32)]) -> [exec2_step] {
         func step(_ kind: exec2_step_kind, _ descriptor: Int32 = -1, _ number: UInt64 = 0) -> exec2_step {
             var step = exec2_step()
             step.kind = kind.rawValue
@@ -167,7 +181,6 @@ extension ExecutorProcess {
             step.number = number
             return step
         }
-        let null = descriptors.null.number
         var workDir = step(EXEC2_STEP_WORK_DIR)
         workDir.path = UnsafeRawPointer(rootPath.utf8Start).assumingMemoryBound(to: CChar.self)
         var adjustment = step(EXEC2_STEP_OOM_SCORE_ADJ)
@@ -176,22 +189,21 @@ extension ExecutorProcess {
         var descriptorLimit = step(EXEC2_STEP_RESOURCE_LIMIT, -1, UInt64(RLIMIT_NOFILE.rawValue))
         descriptorLimit.soft = UInt64(DescriptorLimit.inherited.rlim_cur)
         descriptorLimit.hard = UInt64(DescriptorLimit.inherited.rlim_max)
-        return [
-            step(EXEC2_STEP_SESSION), adjustment, workDir, descriptorLimit,
-            step(EXEC2_STEP_DESCRIPTOR, null, 0), step(EXEC2_STEP_DESCRIPTOR, null, 1),
-            step(EXEC2_STEP_DESCRIPTOR, null, 2), step(EXEC2_STEP_DESCRIPTOR, descriptors.pipe.number, 3),
-            step(EXEC2_STEP_DESCRIPTOR, descriptors.memory.number, UInt64(LaunchMemory.descriptor)),
-            step(EXEC2_STEP_CLOSE, -1, UInt64(LaunchMemory.descriptor) + 1),
-            step(EXEC2_STEP_UMASK, -1, 0o077), step(EXEC2_STEP_SIGNALS),
-        ]
+        return [step(EXEC2_STEP_SESSION), adjustment, workDir, descriptorLimit]
+            + descriptors.map { step(EXEC2_STEP_DESCRIPTOR, $0.number, UInt64($0.place)) } + [
+                step(EXEC2_STEP_CLOSE, -1, UInt64(descriptors.count)), step(EXEC2_STEP_UMASK, -1, 0o077),
+                step(EXEC2_STEP_SIGNALS),
+            ]
     }
 
     private static let rootPath: StaticString = "/"
 
-    private static func spawn(
-        path: String, _ descriptors: borrowing Handover, cgroup: Int32
+    /// - Parameters:
+    ///   - steps: See `steps(handing:)`.
+    ///   - namespaces: CLONE_NEW* flags (clone(2)).
+    static func spawn(
+        path: String, _ steps: [exec2_step], namespaces: UInt64, cgroup: Int32
     ) throws(SpawnError) -> ExecutorProcess {
-        let steps = steps(descriptors)
         var plan = exec2_plan()
         var pidfd: Int32 = -1
         let pid = path.withCString { program in
@@ -207,7 +219,7 @@ extension ExecutorProcess {
                             plan.programs = programs.baseAddress
                             plan.arguments = arguments.baseAddress
                             plan.environment = environment.baseAddress
-                            return exec2_clone(&plan, EXEC2_CLONE_NEWPID, cgroup, &pidfd)
+                            return exec2_clone(&plan, namespaces, cgroup, &pidfd)
                         }
                     }
                 }

@@ -40,13 +40,27 @@ final class Reactor: Sendable {
     /// Calls `handler` on the reactor's thread whenever the descriptor is readable or has failed. The
     /// handler must not block, and must read until nothing is left or unwatch.
     func watch(_ descriptor: Int32, _ handler: @escaping @Sendable () -> Void) throws(SystemError) -> Watch {
+        try watch(descriptor, EXEC2_EPOLLIN, handler)
+    }
+
+    /// Calls `handler` on the reactor's thread whenever the descriptor has become readable or writable, or
+    /// has failed. Who waits for one of these must have found before that it is not so.
+    func watchChanges(
+        _ descriptor: Int32, _ handler: @escaping @Sendable () -> Void
+    ) throws(SystemError) -> Watch {
+        try watch(descriptor, EXEC2_EPOLL_CHANGES, handler)
+    }
+
+    private func watch(
+        _ descriptor: Int32, _ events: UInt32, _ handler: @escaping @Sendable () -> Void
+    ) throws(SystemError) -> Watch {
         let token = state.withLock { state in
             let token = state.nextToken
             state.nextToken += 1
             state.handlers[token] = handler
             return token
         }
-        guard exec2_epoll_add(epoll.number, descriptor, EXEC2_EPOLLIN, token) == 0 else {
+        guard exec2_epoll_add(epoll.number, descriptor, events, token) == 0 else {
             let error = SystemError("watch", "descriptor \(descriptor)")
             _ = state.withLock { $0.handlers.removeValue(forKey: token) }
             throw error

@@ -91,6 +91,10 @@ final class SupervisedTask: Sendable {
     /// Whether the Executor has begun with the task: its first act is to say in the folder who it is.
     var wasTakenUp: Bool { access(folder.path + "/" + StateFile.identity, F_OK) == 0 }
 
+    /// A pidfd of the Executor, for as long as this object lives; nil where the task had ended before this
+    /// Driver came.
+    var executorPidfd: Int32? { supervisor?.pidfd.number }
+
     /// Begins to listen to the Executor.
     func watch() throws(SystemError) {
         guard let supervisor else { return }

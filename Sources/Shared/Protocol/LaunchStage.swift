@@ -27,6 +27,9 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
     case keepCapabilities = 40
     case ambientCapabilities = 41
     case seccomp = 42
+    case joinNamespaces = 60
+    case controllingTerminal = 61
+    case parentDeath = 62
 
     // The Executor, before the clone.
     case request = 100
@@ -54,6 +57,9 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
     case mountAttributes = 135
     case mountRule = 136
     case networkRule = 150
+
+    // An attendant, before the clone.
+    case enterProcesses = 160
 
     /// What was attempted, to stand between "cannot " and the subject.
     public var attempt: String {
@@ -83,6 +89,10 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
         case .seccomp: "install the seccomp filter"
         case .generatedFile: "give the task its own"
         case .mount: "mount at"
+        case .joinNamespaces: "enter the task's namespaces"
+        case .controllingTerminal: "make the terminal the session's own"
+        case .parentDeath: "tie the command to its attendant"
+        case .enterProcesses: "enter the task's PID namespace"
         case .request: "decode the launch request"
         case .stateFolder: "open the task's state folder"
         case .controlPipe: "open the control pipe"

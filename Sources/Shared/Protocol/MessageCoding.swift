@@ -207,7 +207,7 @@ private func startedTask(_ message: UnsafeMutablePointer<Exec2__Executor__Starte
 }
 
 /// Packs behind room for the frame's header, and seals the frame.
-private func pack(
+func pack(
     _ message: UnsafeMutablePointer<ProtobufCMessage>, into buffer: UnsafeMutableRawBufferPointer
 ) -> UnsafeRawBufferPointer {
     let size = protobuf_c_message_get_packed_size(message)

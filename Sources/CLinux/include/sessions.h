@@ -1,0 +1,28 @@
+// What commands in running tasks need of the kernel: other processes' descriptors and namespaces, and
+// terminals. Each returns what libc does, with errno set.
+#ifndef SESSIONS_H
+#define SESSIONS_H
+
+#include <stdint.h>
+
+/// pidfd_getfd(2): no libc wrapper. A copy of another process's descriptor, close-on-exec.
+int exec2_pidfd_getfd(int pidfd, int descriptor);
+
+/// setns(2): behind _GNU_SOURCE.
+int exec2_setns(int descriptor, uint64_t namespaces);
+
+/// Makes an open file non-blocking (fcntl(2) is variadic).
+int exec2_set_nonblocking(int descriptor);
+
+/// Whether the descriptor is on a file system of /proc (fstatfs(2) and its magic number): 1, 0 or -1.
+int exec2_is_proc(int descriptor);
+
+/// A new pseudoterminal (pty(7)): the side of the program that holds it in [0], non-blocking, and that of
+/// the session in [1]. C because ioctl(2) is variadic.
+int exec2_terminal(int sides[2]);
+
+/// Sets a terminal's size, which tells the foreground process group (ioctl_tty(2), TIOCSWINSZ), and reads it.
+int exec2_terminal_resize(int descriptor, uint16_t rows, uint16_t columns);
+int exec2_terminal_size(int descriptor, uint16_t *rows, uint16_t *columns);
+
+#endif

@@ -1,0 +1,167 @@
+import CLinux
+import Glibc
+import Shared
+import Synchronization
+
+/// A command that runs in a task under an attendant of its own.
+///
+/// It keeps itself alive until the attendant is gone, and reaps that, so that nothing is left also where
+/// nobody waits for the end any more.
+final class AttendedCommand: Sendable {
+    /// What the attendant said in the end; nil where it was killed before.
+    let ended = OneShot<ExecReport?>()
+    /// The attendant.
+    let attendant: Int32
+
+    private let pidfd: OwnedDescriptor
+    private let report: OwnedDescriptor
+    private let leash: Mutex<OwnedDescriptor?>
+    private let watch = Mutex<Reactor.Watch?>(nil)
+    private let reactor: Reactor
+
+    private init(
+        _ process: consuming ExecutorProcess, leash: consuming OwnedDescriptor, report: consuming OwnedDescriptor,
+        reactor: Reactor
+    ) {
+        attendant = process.pid
+        pidfd = process.takePidfd()
+        self.report = report
+        self.leash = Mutex(leash)
+        self.reactor = reactor
+    }
+
+    /// Starts an attendant, which starts the command.
+    ///
+    /// - Parameters:
+    ///   - path: The Executor's program.
+    ///   - request: See `ExecRequest.encoded`.
+    ///   - task: A pidfd of the task's main process.
+    ///   - cgroup: An open cgroup v2 folder for the attendant itself; -1: stay in the Driver's.
+    static func start(
+        _ path: String, _ request: [UInt8], _ connection: borrowing CommandConnection,
+        _ task: borrowing OwnedDescriptor, _ cgroup: Int32, _ reactor: Reactor
+    ) throws(SpawnError) -> AttendedCommand {
+        let places: Places
+        do throws(SystemError) {
+            places = try Places(request)
+        } catch {
+            throw .system(error)
+        }
+        let process = try spawn(path, places, connection, task, cgroup)
+        let command = AttendedCommand(
+            process, leash: places.leash.writing, report: places.report.reading, reactor: reactor)
+        do throws(SystemError) {
+            try command.watchAttendant()
+        } catch {
+            command.killAttendant()
+            _ = retrying { waitpid(command.attendant, nil, 0) }
+            throw .system(error)
+        }
+        return command
+    }
+
+    private static func spawn(
+        _ path: String, _ places: borrowing Places, _ connection: borrowing CommandConnection,
+        _ task: borrowing OwnedDescriptor, _ cgroup: Int32
+    ) throws(SpawnError) -> ExecutorProcess {
+        let steps = ExecutorProcess.steps(
+            handing: places.request.places + [
+                (places.leash.reading.number, AttendantDescriptor.leash),
+                (places.report.writing.number, AttendantDescriptor.report),
+                (connection.stdin.number, AttendantDescriptor.stdin),
+                (connection.stdout.number, AttendantDescriptor.stdout),
+                (connection.stderr.number, AttendantDescriptor.stderr), (task.number, AttendantDescriptor.task),
+            ])
+        return try ExecutorProcess.spawn(path: path, steps, namespaces: 0, cgroup: cgroup)
+    }
+
+    /// What an attendant finds open, and the Driver's ends of that.
+    private struct Places: ~Copyable {
+        let request: ExecutorProcess.Handover
+        let leash, report: PipeEnds
+
+        init(_ request: [UInt8]) throws(SystemError) {
+            let handover = try ExecutorProcess.Handover(request)
+            let leash = try PipeEnds()
+            let report = try PipeEnds()
+            guard exec2_set_nonblocking(report.reading.number) == 0 else {
+                throw SystemError("make non-blocking", "a pipe")
+            }
+            self.request = handover
+            self.leash = leash
+            self.report = report
+        }
+    }
+
+    private func watchAttendant() throws(SystemError) {
+        let watch = try reactor.watch(pidfd.number) { [self] in attendantEnded() }
+        self.watch.withLock { $0 = watch }
+        // Where it had ended before the line above, its handler found no watch to end.
+        if ended.current != nil { unwatch() }
+    }
+
+    private func unwatch() {
+        let watch = self.watch.withLock { watch in
+            defer { watch = nil }
+            return watch
+        }
+        if let watch { reactor.unwatch(watch, pidfd.number) }
+    }
+
+    /// It has said all that it had to say: the report is in the pipe, or there is none.
+    private func attendantEnded() {
+        unwatch()
+        var status: Int32 = -1
+        var signal: Int32 = -1
+        // How the command ended is in the report.
+        _ = exec2_pidfd_reap(pidfd.number, &status, &signal)
+        leash.withLock { $0 = nil }
+        let report = withUnsafeTemporaryAllocation(byteCount: Frame.greatestSize, alignment: 16) { buffer in
+            let number = self.report.number
+            let count = retrying { read(number, buffer.baseAddress, buffer.count) }
+            var scanner = FrameScanner()
+            let payload = scanner.next(in: UnsafeRawBufferPointer(rebasing: buffer[..<max(0, count)]))
+            return payload.flatMap { ExecReport.decode($0) }
+        }
+        ended.set(report)
+    }
+
+    /// How long an attendant may take to do its part before it is killed.
+    static let attendantNanoseconds: UInt64 = 2_000_000_000
+
+    /// Kills the command, by letting go of the leash. Nothing happens where the command is over.
+    ///
+    /// An attendant that is stopped, or whose command has not come to execve since it is stopped or frozen, is
+    /// killed in the end; such a command then finds its attendant gone and ends (EXEC2_STEP_PARENT_DEATH).
+    func kill() {
+        let wasHeld = leash.withLock { leash in
+            let wasHeld = leash != nil
+            leash = nil
+            return wasHeld
+        }
+        guard wasHeld, ended.current == nil else { return }
+        _ = reactor.after(Self.attendantNanoseconds) { [self] in
+            if ended.current == nil { killAttendant() }
+        }
+    }
+
+    /// Kills an attendant that does not do its part, and by that the command.
+    func killAttendant() { _ = exec2_pidfd_send_signal(pidfd.number, SIGKILL) }
+}
+
+/// The two ends of a pipe, closed on exec, where a program that is to be started can take them from.
+struct PipeEnds: ~Copyable {
+    let reading, writing: OwnedDescriptor
+
+    /// Makes a pipe (pipe(7)).
+    init() throws(SystemError) {
+        var ends: [Int32] = [-1, -1]
+        guard exec2_pipe2(&ends, O_CLOEXEC) == 0 else { throw SystemError("make", "a pipe") }
+        let lowReading = OwnedDescriptor(owning: ends[0])
+        let lowWriting = OwnedDescriptor(owning: ends[1])
+        let reading = try ExecutorProcess.aboveStandard(lowReading)
+        let writing = try ExecutorProcess.aboveStandard(lowWriting)
+        self.reading = reading
+        self.writing = writing
+    }
+}

@@ -1,0 +1,133 @@
+import CLinux
+import Glibc
+import Shared
+import Synchronization
+
+/// The Driver's end of a pipe or terminal of a command's: reads and writes that wait without a thread.
+///
+/// One Swift task may read and another write at a time. Nothing is held but the piece at hand: who takes
+/// slowly slows the command, and the other way round.
+final class ByteStream: Sendable {
+    /// The greatest piece that is read at once, in bytes.
+    static let pieceSize = 32 << 10
+    /// What may still be read once the stream is to end: no pipe or terminal holds more (fcntl(2),
+    /// F_SETPIPE_SZ, unprivileged).
+    private static let greatestRest = 1 << 20
+
+    private struct State: ~Copyable {
+        var descriptor: OwnedDescriptor?
+        var watch: Reactor.Watch?
+        /// Set when the command is gone: what may still be read, in bytes.
+        var rest: Int?
+    }
+
+    private let state: Mutex<State>
+    private let reactor: Reactor
+    private let readable = Edge()
+    private let writable = Edge()
+
+    /// Takes over a descriptor.
+    init(_ descriptor: consuming OwnedDescriptor, reactor: Reactor) throws(SystemError) {
+        let number = descriptor.number
+        state = Mutex(State(descriptor: consume descriptor, watch: nil, rest: nil))
+        self.reactor = reactor
+        guard exec2_set_nonblocking(number) == 0 else { throw SystemError("make non-blocking", "a command's stream") }
+        let watch = try reactor.watchChanges(number) { [readable, writable] in
+            readable.raise()
+            writable.raise()
+        }
+        state.withLock { $0.watch = watch }
+    }
+
+    deinit { close() }
+
+    /// Closes the descriptor, for the other side to see.
+    func close() {
+        state.withLock { state in
+            if let watch = state.watch, let number = state.descriptor?.number { reactor.unwatch(watch, number) }
+            state.watch = nil
+            state.descriptor = nil
+        }
+        readable.raise()
+        writable.raise()
+    }
+
+    /// Makes `read` come to an end after what is there now.
+    func finish() {
+        state.withLock { state in
+            if state.rest == nil { state.rest = Self.greatestRest }
+        }
+        readable.raise()
+    }
+
+    /// Sets the terminal's size.
+    func resize(_ size: TerminalSize) {
+        state.withLock { state in
+            guard let number = state.descriptor?.number else { return }
+            // A stream that is no terminal any more has no size to set.
+            _ = exec2_terminal_resize(number, size.rows, size.columns)
+        }
+    }
+
+    private enum Attempt {
+        case bytes([UInt8])
+        case wait, end
+    }
+
+    /// The next piece; nil at the end, or when the Swift task is cancelled.
+    func read() async -> [UInt8]? {
+        while !Task.isCancelled {
+            switch state.withLock({ Self.attemptRead(&$0) }) {
+            case .bytes(let bytes): return bytes
+            case .end: return nil
+            case .wait: await readable.wait()
+            }
+        }
+        return nil
+    }
+
+    private static func attemptRead(_ state: inout State) -> Attempt {
+        guard let number = state.descriptor?.number else { return .end }
+        let most = min(pieceSize, state.rest ?? pieceSize)
+        guard most > 0 else { return .end }
+        var failure: Errno?
+        let bytes = [UInt8](unsafeUninitializedCapacity: most) { buffer, count in
+            let found = retrying { Glibc.read(number, buffer.baseAddress, most) }
+            if found < 0 { failure = .last }
+            count = max(0, found)
+        }
+        if !bytes.isEmpty {
+            state.rest = state.rest.map { $0 - bytes.count }
+            return .bytes(bytes)
+        }
+        // A terminal that nobody has open any more answers EIO, a pipe no byte.
+        return failure == .wouldBlock && state.rest == nil ? .wait : .end
+    }
+
+    /// How a write ended.
+    enum Written {
+        case all
+        /// Nobody reads any more.
+        case broken
+        case cancelled
+    }
+
+    /// Writes all of it, however long the reader takes.
+    func write(_ bytes: [UInt8]) async -> Written {
+        var written = 0
+        while written < bytes.count {
+            if Task.isCancelled { return .cancelled }
+            let count = state.withLock { state -> Int? in
+                guard let number = state.descriptor?.number else { return nil }
+                let count = bytes[written...].withUnsafeBytes { rest in
+                    retrying { Glibc.write(number, rest.baseAddress, rest.count) }
+                }
+                return count >= 0 ? count : Errno.last == .wouldBlock ? 0 : nil
+            }
+            guard let count else { return .broken }
+            written += count
+            if count == 0 { await writable.wait() }
+        }
+        return .all
+    }
+}

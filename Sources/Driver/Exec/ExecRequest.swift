@@ -1,0 +1,81 @@
+import CMessages
+import Glibc
+import Shared
+
+/// A command that is to run in a task.
+struct ExecRequest: Equatable, Sendable {
+    let command: [String]
+    let hasTerminal: Bool
+
+    /// What its attendant gets: the task's launch request with the command in it, packed.
+    ///
+    /// The state folder is left out: an Executor that knows no commands finds nothing to start then, and
+    /// ends without a word to the task's own pipes.
+    func encoded(_ launch: MessageView<Exec2__Executor__LaunchRequest>) -> [UInt8] {
+        let environment = launch.strings(\.n_environment, \.environment)
+        let (owner, pointer) = launch.parts
+        return withExtendedLifetime(owner) {
+            Exec2__Executor__LaunchRequest.encoded { message, arena in
+                // With what only other releases know of, which protobuf-c keeps.
+                message = pointer.pointee
+                message.state_folder = arena.string("")
+                (message.n_programs, message.programs) = arena.strings(programs(environment))
+                (message.n_arguments, message.arguments) = arena.strings(command)
+                if hasTerminal, let more = Self.terminalVariable(environment) {
+                    (message.n_environment, message.environment) = arena.strings(environment + [more])
+                }
+                if hasTerminal {
+                    let added = Self.terminalPaths.map { path in
+                        arena.message(Exec2__Executor__UnveilPath.self) {
+                            $0.path = arena.string(path)
+                            $0.modes = UInt32(AccessModes([.read, .write]).rawValue)
+                            $0.optional = true.wire
+                            // In the task's view: before, 0 is a descriptor that another /proc shows.
+                            $0.after_mounts = true.wire
+                        }
+                    }
+                    let given = UnsafeBufferPointer(start: message.unveil, count: message.n_unveil)
+                    (message.n_unveil, message.unveil) = arena.values(Array(given) + added)
+                }
+                message.exec = arena.message(Exec2__Executor__ExecSession.self) { $0.terminal = hasTerminal.wire }
+            }
+        }
+    }
+
+    /// The command's own terminal, by the names that programs open it by.
+    private static let terminalPaths = ["/dev/tty", "/proc/self/fd/0"]
+
+    /// Without TERM no program can draw on a terminal; this is what clients have, more or less.
+    static func terminalVariable(_ environment: [String]) -> String? {
+        environment.contains { $0.hasPrefix("TERM=") } ? nil : "TERM=xterm"
+    }
+
+    /// A bare name is looked for in the task's PATH, anything else is a path, seen from the task's working
+    /// folder.
+    private func programs(_ environment: [String]) -> [String] {
+        let name = command.first ?? ""
+        if name.utf8.contains(UInt8(ascii: "/")) { return [name] }
+        let path = environment.last { $0.hasPrefix("PATH=") }.map { String($0.dropFirst("PATH=".count)) }
+        return LaunchPlanning.programs(.name(name), path: path)
+    }
+}
+
+extension LaunchSpecification {
+    /// As much of a launch as errors speak of.
+    init(_ launch: MessageView<Exec2__Executor__LaunchRequest>) {
+        self.init(
+            user: TaskUser(
+                name: String(launch.user_id), uid: launch.user_id, gid: launch.group_id, groups: [], home: ""))
+        cgroup = launch.cgroup
+        unveil = launch.messages(\.n_unveil, \.unveil).map { unveil in
+            let modes = AccessModes(rawValue: UInt8(truncatingIfNeeded: unveil.modes))
+            return Unveil(
+                rule: UnveilRule(modes: modes, path: unveil.path), optional: unveil.isSet(\.optional),
+                noSymlink: unveil.isSet(\.no_symlink))
+        }
+    }
+}
+
+extension Exec2__Executor__ExecSession: WireMessage {
+    static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__exec_session__init(message) }
+}

@@ -1,0 +1,200 @@
+import CMessages
+import Glibc
+import Shared
+
+/// One command in a running task, with its streams, from its start to its end.
+struct ExecSession: Sendable {
+    enum Output: Sendable {
+        case stdout, stderr
+    }
+
+    struct ExitStatus: Equatable, Sendable {
+        let exitCode: Int32
+        let signal: Int32
+    }
+
+    /// Takes a piece of the command's output, as long as that may take; nil: there will be no more.
+    typealias Deliver = @Sendable (Output, [UInt8]?) async throws(RPCStatus) -> Void
+    /// Passes input on to the streams until there is no more, or until its Swift task is cancelled.
+    typealias Feed = @Sendable (CommandStreams) async throws(RPCStatus) -> Void
+
+    /// How long processes that the command has left behind may hold its pipes open, after its own end,
+    /// before they are closed.
+    static let leftBehindNanoseconds: UInt64 = 1_000_000_000
+    let taskID: String
+    let command: AttendedCommand
+    let streams: CommandStreams
+    /// As much of the task's launch as errors speak of.
+    let launch: LaunchSpecification
+    let reactor: Reactor
+
+    /// What one of a session's Swift tasks has come to.
+    private enum Part: Sendable {
+        case output(RPCStatus?)
+        case fed(RPCStatus?)
+        case over(ExecReport?)
+        case timeUp
+        case idle
+    }
+
+    /// Where a command runs.
+    struct Place: Sendable {
+        let taskID: String
+        let executor: Int32
+        let executorPidfd: Int32
+        /// As the Executor named it; nil: to be looked for.
+        var mainProcess: Int32?
+        /// The Executor's program, which attendants are made of.
+        let program: String
+        /// Where attendants live, beside the Executors; nil: where this process does.
+        var executorCgroup: ExecutorCgroup?
+    }
+
+    /// Starts a command.
+    static func start(
+        _ request: ExecRequest, _ kind: CommandStreams.Kind, in place: Place, reactor: Reactor
+    ) throws(ExecError) -> ExecSession {
+        guard let name = request.command.first, !name.isEmpty else { throw .emptyCommand(place.taskID) }
+        let entrance = try TaskEntrance(
+            task: place.taskID, executor: place.executor, executorPidfd: place.executorPidfd,
+            mainProcess: place.mainProcess)
+        let launch = entrance.request
+        let connection: CommandConnection
+        do throws(SystemError) {
+            connection = try CommandConnection(kind, owner: launch.user_id, reactor: reactor)
+        } catch {
+            throw ExecError(task: place.taskID, error)
+        }
+        let command: AttendedCommand
+        do throws(SpawnError) {
+            let packed = request.encoded(launch)
+            if let cgroup = place.executorCgroup?.open(forTaskIn: launch.cgroup) {
+                command = try .start(place.program, packed, connection, entrance.task, cgroup.number, reactor)
+            } else {
+                command = try .start(place.program, packed, connection, entrance.task, -1, reactor)
+            }
+        } catch {
+            throw ExecError(
+                task: place.taskID, error.text, code: error.isTransient ? .resourceExhausted : .internalError)
+        }
+        return ExecSession(
+            taskID: place.taskID, command: command, streams: connection.streams, launch: LaunchSpecification(launch),
+            reactor: reactor)
+    }
+
+    /// Attends to the streams until the command is over and its output delivered. When the Swift task is
+    /// cancelled, or output cannot be delivered, the command is killed.
+    ///
+    /// - Parameters:
+    ///   - timeout: In nanoseconds; the command is killed then. Nil: none.
+    ///   - taskEnded: The task's end; nil where nobody knows of it.
+    func run(
+        timeout: UInt64? = nil, taskEnded: OneShot<TaskEnd>? = nil, feed: Feed? = nil, deliver: @escaping Deliver
+    ) async throws(RPCStatus) -> ExitStatus {
+        let result = await withTaskCancellationHandler {
+            await attend(timeout, taskEnded, feed, deliver)
+        } onCancel: {
+            command.kill()
+        }
+        command.kill()
+        for stream in [streams.stdin, streams.stdout, streams.stderr] { stream?.close() }
+        switch try result.get() {
+        case .ended(let exitCode, let signal): return ExitStatus(exitCode: exitCode, signal: signal)
+        case .failed(let stage, let errno, let subject):
+            throw ExecError(task: taskID, stage: stage, errno, subject: subject, launch).status
+        case nil: throw ExecError.attendantLost(taskID, attendant: command.attendant).status
+        }
+    }
+
+    private func attend(
+        _ timeout: UInt64?, _ taskEnded: OneShot<TaskEnd>?, _ feed: Feed?, _ deliver: @escaping Deliver
+    ) async -> Result<ExecReport?, RPCStatus> {
+        await withTaskGroup(of: Part.self) { group in
+            defer { group.cancelAll() }
+            var outputs = 0
+            let allDelivered = OneShot<Void>()
+            for (output, stream) in [(Output.stdout, streams.stdout), (.stderr, streams.stderr)] {
+                guard let stream else { continue }
+                outputs += 1
+                group.addTask { .output(await pass(output, stream, deliver)) }
+            }
+            if let feed { group.addTask { .fed(await attempt { () throws(RPCStatus) in try await feed(streams) }) } }
+            group.addTask { .over(await end(allDelivered)) }
+            if let timeout {
+                group.addTask {
+                    _ = await OneShot<Void>().wait(atMost: timeout, on: reactor)
+                    return .timeUp
+                }
+            }
+            if let taskEnded {
+                group.addTask {
+                    await killLateAttendant(taskEnded)
+                    return .idle
+                }
+            }
+
+            var report: ExecReport??
+            while let part = await group.next() {
+                if Task.isCancelled { return .failure(.clientGone) }
+                switch part {
+                case .output(let failure?), .fed(let failure?): return .failure(failure)
+                case .output(nil):
+                    outputs -= 1
+                    if outputs == 0 { allDelivered.set(()) }
+                case .over(let found): report = .some(found)
+                case .timeUp:
+                    // Nothing of it is left when its caller reads that.
+                    command.kill()
+                    _ = await command.ended.wait(atMost: 2 * AttendedCommand.attendantNanoseconds, on: reactor)
+                    return .failure(.timeUp)
+                case .fed(nil), .idle: break
+                }
+                if outputs == 0, let report { return .success(report) }
+            }
+            return .failure(.clientGone)
+        }
+    }
+
+    private func attempt(_ body: () async throws(RPCStatus) -> Void) async -> RPCStatus? {
+        do throws(RPCStatus) {
+            try await body()
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    private func pass(_ output: Output, _ stream: ByteStream, _ deliver: Deliver) async -> RPCStatus? {
+        await attempt { () throws(RPCStatus) in
+            while let piece = await stream.read() { try await deliver(output, piece) }
+            if Task.isCancelled { throw .clientGone }
+            try await deliver(output, nil)
+            // A terminal carries both, and its end is that of both.
+            if streams.stderr == nil { try await deliver(.stderr, nil) }
+        }
+    }
+
+    /// Waits for the command's end and brings the outputs to theirs: a terminal's at once, those of pipes
+    /// when all holders are gone or their time is up. What the command itself had written is in them then.
+    private func end(_ allDelivered: OneShot<Void>) async -> ExecReport? {
+        let report = await command.ended.wait()
+        if streams.stderr != nil {
+            _ = await allDelivered.wait(atMost: Self.leftBehindNanoseconds, on: reactor)
+        }
+        streams.stdout.finish()
+        streams.stderr?.finish()
+        return report ?? nil
+    }
+
+    /// The task's Executor cannot leave before its attendants have: one that is stopped or hangs is killed.
+    private func killLateAttendant(_ taskEnded: OneShot<TaskEnd>) async {
+        guard await taskEnded.wait() != nil else { return }
+        let report = await command.ended.wait(atMost: AttendedCommand.attendantNanoseconds, on: reactor)
+        if report == nil { command.killAttendant() }
+    }
+}
+
+extension RPCStatus {
+    /// The command's time was up. The caller says which command.
+    fileprivate static let timeUp = RPCStatus(code: .deadlineExceeded, message: "the command's time was up")
+}

@@ -1,0 +1,148 @@
+import CLinux
+import CMessages
+import Glibc
+import Shared
+
+/// The way into a running task: its main process, and the request that it was launched with.
+struct TaskEntrance: ~Copyable {
+    /// A pidfd of the task's main process.
+    let task: OwnedDescriptor
+    let request: MessageView<Exec2__Executor__LaunchRequest>
+
+    /// Opens the way.
+    ///
+    /// - Parameters:
+    ///   - executorPidfd: Vouches for the Executor: as long as it lives, its pid is not another's.
+    ///   - mainProcess: The task's main process as the Executor named it; nil: to be looked for.
+    init(
+        task id: String, executor: Int32, executorPidfd: Int32, mainProcess: Int32?
+    ) throws(ExecError) {
+        let request = try Self.request(id, executor: executor, executorPidfd)
+        let pid: Int32
+        if let mainProcess {
+            pid = mainProcess
+        } else {
+            guard let found = Self.mainProcess(of: executor) else { throw ExecError(.notRunning(id: id)) }
+            pid = found
+        }
+        let task = try Self.hold(pid, task: id, executor: executor)
+        self.task = task
+        self.request = request
+    }
+
+    /// Holds the main process. The order counts: once the pidfd is open the pid cannot come to mean another
+    /// process unnoticed, and what has this parent and this number in its namespace is the task's first.
+    private static func hold(
+        _ pid: Int32, task id: String, executor: Int32
+    ) throws(ExecError) -> OwnedDescriptor {
+        let number = exec2_pidfd_open(pid)
+        guard number >= 0 else { throw ExecError(.notRunning(id: id)) }
+        let process = OwnedDescriptor(owning: number)
+        guard let facts = ProcessPlace(ofProcess: pid), facts.isMainProcess(of: executor),
+            // While it can be signalled it has not been reaped: what was read is its own.
+            exec2_pidfd_send_signal(number, 0) == 0
+        else { throw ExecError(.notRunning(id: id)) }
+        return process
+    }
+
+    private static func mainProcess(of executor: Int32) -> Int32? {
+        (FolderList.names(in: "/proc") ?? []).lazy.compactMap { Int32($0) }.first { pid in
+            ProcessPlace(ofProcess: pid)?.isMainProcess(of: executor) ?? false
+        }
+    }
+
+    // MARK: The launch request
+
+    private static let memoryName = "/memfd:exec2-launch-request"
+
+    private static func request(
+        _ id: String, executor: Int32, _ executorPidfd: Int32
+    ) throws(ExecError) -> MessageView<Exec2__Executor__LaunchRequest> {
+        let number = exec2_pidfd_getfd(executorPidfd, LaunchMemory.descriptor)
+        guard number >= 0 else {
+            switch Errno.last.rawValue {
+            case EBADF: throw .olderExecutor(id, executor: executor)
+            case ESRCH: throw ExecError(.notRunning(id: id))
+            default:
+                throw ExecError(task: id, SystemError("take the launch request from", "Executor \(executor)"))
+            }
+        }
+        let memory = OwnedDescriptor(owning: number)
+        // An older Executor has another file at that number.
+        guard name(of: memory).hasPrefix(memoryName) else { throw .olderExecutor(id, executor: executor) }
+        do throws(SystemError) {
+            return try decode(try contents(of: memory), id)
+        } catch {
+            throw ExecError(task: id, error)
+        }
+    }
+
+    private static func decode(
+        _ bytes: [UInt8], _ id: String
+    ) throws(SystemError) -> MessageView<Exec2__Executor__LaunchRequest> {
+        guard let message = try? DecodedMessage<Exec2__Executor__LaunchRequest>(bytes) else {
+            throw SystemError("decode", "the launch request of \(bytes.count) bytes", Errno(rawValue: EBADMSG))
+        }
+        return message.root
+    }
+
+    private static func name(of descriptor: borrowing OwnedDescriptor) -> String {
+        var buffer = [CChar](repeating: 0, count: 128)
+        let count = readlink("/proc/self/fd/\(descriptor.number)", &buffer, buffer.count)
+        return String(decoding: buffer[..<max(0, count)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    /// Read from the beginning, whatever the file's offset, which is the Executor's too, says.
+    private static func contents(of memory: borrowing OwnedDescriptor) throws(SystemError) -> [UInt8] {
+        let size = Int(try memory.facts().size)
+        let number = memory.number
+        var done = 0
+        let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
+            while done < size {
+                let part = UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[done...])
+                let found = retrying { pread(number, part.baseAddress, part.count, off_t(done)) }
+                guard found > 0 else { break }
+                done += found
+            }
+            count = done
+        }
+        guard bytes.count == size else { throw SystemError("read", "the launch request") }
+        return bytes
+    }
+}
+
+/// Where a process stands among others: from /proc/<pid>/status (proc_pid_status(5)).
+struct ProcessPlace: Equatable, Sendable {
+    let parent: Int32
+    /// Its pid in each PID namespace that it is seen from, the innermost last.
+    let pids: [Int32]
+
+    /// Nil where there is no such process.
+    init?(ofProcess pid: Int32) {
+        guard let status = try? HostFile.read("/proc/\(pid)/status") else { return nil }
+        self.init(status: String(decoding: status, as: UTF8.self))
+    }
+
+    /// - Parameter status: What the file holds.
+    init?(status: String) {
+        var parent: Int32?
+        var pids: [Int32] = []
+        for line in status.split(separator: "\n") {
+            let words = line.split(whereSeparator: { $0 == "\t" || $0 == " " })
+            switch words.first {
+            case "PPid:": parent = words.dropFirst().first.flatMap { Int32($0) }
+            case "NSpid:": pids = words.dropFirst().compactMap { Int32($0) }
+            default: break
+            }
+        }
+        guard let parent, !pids.isEmpty else { return nil }
+        self.parent = parent
+        self.pids = pids
+    }
+
+    /// An Executor is 1 in its task's namespace, and the first that it clones is 2. The number is given to
+    /// nobody else before all others were given, and whoever got it then would be the task's as well.
+    func isMainProcess(of executor: Int32) -> Bool {
+        parent == executor && pids.count > 1 && pids.last == 2
+    }
+}

@@ -1,0 +1,105 @@
+import CLinux
+import CMessages
+import SharedEmbedded
+
+/// The steps of a command in a running task.
+extension LaunchPlan {
+    struct Session {
+        /// Pidfds of the task's main process and of the attendant.
+        let task: Int32
+        let attendant: Int32
+        let hasTerminal: Bool
+    }
+
+    /// The plan of a command in the namespaces of a running task, with all else that the task's main process
+    /// has.
+    ///
+    /// Its rules must mean what the task's did, which were opened when no volume was there yet. So they are
+    /// opened as the host sees them, before the task's mounts are entered, but for what only these show: the
+    /// task's own /proc, and the files that were made for it, which are known by their content. A path that is
+    /// not there any more is none that could be reached.
+    init(_ request: LaunchRequest.Message, ruleset: Ruleset, session: Session) {
+        self.init(request, namespaces: 0)
+        add(EXEC2_STEP_SESSION)
+        // Through the host's /proc, as at a launch.
+        add(EXEC2_STEP_OOM_SCORE_ADJ, number: UInt64(bitPattern: Int64(request.oom_score_adj)))
+        for stream in STDIN_FILENO...STDERR_FILENO {
+            add(EXEC2_STEP_DESCRIPTOR, descriptor: AttendantDescriptor.stdin + stream, number: UInt64(stream))
+        }
+        if session.hasTerminal { add(EXEC2_STEP_TERMINAL, descriptor: STDIN_FILENO) }
+        addRules(ruleset, .host)
+        let network = request.network_namespace.map { $0.isEmpty } ?? true ? 0 : EXEC2_CLONE_NEWNET
+        add(
+            EXEC2_STEP_JOIN, descriptor: session.task, number: EXEC2_CLONE_NEWNS | EXEC2_CLONE_NEWIPC | network,
+            path: request.task_id)
+        addRules(ruleset, .task)
+        addGeneratedFiles(ruleset)
+        addIdentity()
+        // Behind the change of the user, which takes the signal away again (prctl(2)).
+        add(EXEC2_STEP_PARENT_DEATH, descriptor: session.attendant)
+        addConfinement(ruleset)
+    }
+
+    private enum View {
+        case host, task
+    }
+
+    private mutating func addRules(_ ruleset: Ruleset, _ view: View) {
+        for index in 0..<request.n_unveil {
+            guard let unveil = request.unveil[index]?.pointee else { continue }
+            if unveil.after_mounts != 0 {
+                if view == .task { addOptionalRule(unveil, ruleset) }
+            } else if isOnProc(unveil.path) {
+                if view == .task { addOptionalRule(unveil, ruleset, flags: EXEC2_UNVEIL_ONLY_PROC) }
+            } else if view == .host {
+                addOptionalRule(unveil, ruleset)
+            }
+        }
+    }
+
+    private mutating func addOptionalRule(
+        _ unveil: Exec2__Executor__UnveilPath, _ ruleset: Ruleset, flags: Int32 = 0
+    ) {
+        addRule(unveil, ruleset, flags: flags)
+        steps[steps.count - 1].optional = 1
+    }
+
+    private func isOnProc(_ path: UnsafeMutablePointer<CChar>?) -> Bool {
+        guard let path else { return false }
+        let number = exec2_open(path, EXEC2_O_PATH | O_CLOEXEC, 0)
+        guard number >= 0 else { return false }
+        defer { _ = close(number) }
+        return exec2_is_proc(number) == 1
+    }
+
+    /// A file of the task's own is under the rules for the path that it stands at.
+    private mutating func addGeneratedFiles(_ ruleset: Ruleset) {
+        for index in 0..<request.n_generated_files {
+            guard let file = request.generated_files[index]?.pointee else { continue }
+            for number in 0..<request.n_unveil {
+                guard let unveil = request.unveil[number]?.pointee, strcmp(unveil.path, file.path) == 0 else {
+                    continue
+                }
+                addOptionalRule(unveil, ruleset, flags: EXEC2_UNVEIL_ONLY_CONTENT)
+                steps[steps.count - 1].text = UnsafeRawPointer(file.content.data)?.assumingMemoryBound(to: CChar.self)
+                steps[steps.count - 1].soft = UInt64(file.content.len)
+            }
+        }
+    }
+}
+
+extension Ruleset {
+    /// Adds the rules of the task's volumes and devices. One that is not there any more has none.
+    func addSources(of request: LaunchRequest.Message) throws(LaunchFailure) {
+        for index in 0..<request.n_mounts {
+            guard let mount = request.mounts[index]?.pointee else { continue }
+            let descriptor = exec2_open(mount.source, EXEC2_O_PATH | O_CLOEXEC, 0)
+            guard descriptor >= 0 else { continue }
+            defer { _ = close(descriptor) }
+            var facts = exec2_file_facts()
+            guard exec2_fstat(descriptor, &facts) == 0,
+                add(mount.modes, on: facts.type == EXEC2_FILE_FOLDER ? .folder : .file, of: descriptor)
+            else { throw LaunchFailure(.mountRule, mount.source) }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+import CLinux
+import CMessages
+
+/// What the attendant of a command in a running task finds open beside the launch request (/dev/null at
+/// 0 to 2, the request's pipe and memory at 3 and 4).
+public enum AttendantDescriptor {
+    /// The reading end of a pipe whose other end is the Driver's: when that closes, the command is killed.
+    public static let leash: Int32 = 5
+    /// Where the attendant writes its one `ExecReport`.
+    public static let report: Int32 = 6
+    /// The command's.
+    public static let stdin: Int32 = 7
+    /// The command's.
+    public static let stdout: Int32 = 8
+    /// The command's.
+    public static let stderr: Int32 = 9
+    /// A pidfd of the task's main process.
+    public static let task: Int32 = 10
+    /// The first that is not left open.
+    public static let end: Int32 = 11
+}
+
+/// How a command in a running task ended.
+public enum ExecReport: Sendable {
+    /// The exit code, and the signal that ended it or 0. A command that could not be executed has ended
+    /// with 126 or 127.
+    case ended(exitCode: Int32, signal: Int32)
+    /// It was never executed. The stage is a `LaunchStage`.
+    case failed(stage: UInt32, errno: Errno, subject: String)
+
+    /// Writes the frame of this report into `buffer` (of `Frame.greatestSize` bytes).
+    public func encode(into buffer: UnsafeMutableRawBufferPointer) -> UnsafeRawBufferPointer {
+        var message = Exec2__Executor__ExecReport()
+        exec2__executor__exec_report__init(&message)
+        switch self {
+        case .ended(let exitCode, let signal):
+            var ended = Exec2__Executor__ExecEnded()
+            exec2__executor__exec_ended__init(&ended)
+            ended.exit_code = exitCode
+            ended.signal = signal
+            return withUnsafeMutablePointer(to: &ended) { pointer in
+                message.body_case = EXEC2__EXECUTOR__EXEC_REPORT__BODY_ENDED
+                message.ended = pointer
+                return pack(&message.base, into: buffer)
+            }
+        case .failed(let stage, let errno, let subject):
+            var failed = Exec2__Executor__LaunchFailed()
+            exec2__executor__launch_failed__init(&failed)
+            failed.stage = stage
+            failed.error = errno.rawValue
+            return withCopiedCString(of: subject, limit: ExecutorEvent.greatestSubject) { text in
+                failed.subject = text
+                return withUnsafeMutablePointer(to: &failed) { pointer in
+                    message.body_case = EXEC2__EXECUTOR__EXEC_REPORT__BODY_FAILED
+                    message.failed = pointer
+                    return pack(&message.base, into: buffer)
+                }
+            }
+        }
+    }
+
+    /// Reads a frame's payload; nil where it is no report.
+    public static func decode(_ payload: UnsafeRawBufferPointer) -> ExecReport? {
+        let bytes = payload.bindMemory(to: UInt8.self)
+        guard let message = exec2__executor__exec_report__unpack(nil, bytes.count, bytes.baseAddress) else {
+            return nil
+        }
+        defer { exec2__executor__exec_report__free_unpacked(message, nil) }
+        switch message.pointee.body_case {
+        case EXEC2__EXECUTOR__EXEC_REPORT__BODY_ENDED:
+            guard let ended: UnsafeMutablePointer<Exec2__Executor__ExecEnded> = message.pointee.ended else {
+                return nil
+            }
+            return .ended(exitCode: ended.pointee.exit_code, signal: ended.pointee.signal)
+        case EXEC2__EXECUTOR__EXEC_REPORT__BODY_FAILED:
+            guard let failed: UnsafeMutablePointer<Exec2__Executor__LaunchFailed> = message.pointee.failed else {
+                return nil
+            }
+            return .failed(
+                stage: failed.pointee.stage, errno: Errno(rawValue: failed.pointee.error),
+                subject: String(cString: failed.pointee.subject))
+        default:
+            return nil
+        }
+    }
+}
+
+// Comparing strings takes the Unicode tables, 90 KiB that an Executor has no use for.
+#if !EMBEDDED
+    extension ExecReport: Equatable {}
+#endif

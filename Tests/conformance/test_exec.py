@@ -1,0 +1,356 @@
+"""Commands in a running task: what they get, what they may do, and how they end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+import uuid
+from pathlib import Path
+from typing import Callable, Iterator
+
+import grpc
+import pytest
+
+from agent import AgentHost, ExitResult, Plugin, Task, messages, processes
+from agent.exec import Session, exec_task, output, script, session
+from agent.expect import Code, refused
+from agent.timing import scaled, wait_until
+
+Make = Callable[..., Task]
+Driver = messages.driver
+
+
+@pytest.fixture
+def sleeper(make: Make) -> Task:
+    """A task that does nothing, as a dynamic user, that may look around in /proc."""
+    return make("/bin/sleep", ["300"], unveil=["r:/proc"]).start()
+
+
+def test_exec_is_advertised(plugin: Plugin) -> None:
+    given = plugin.driver.Capabilities(Driver.CapabilitiesRequest(), timeout=scaled(10)).capabilities
+    assert given.exec
+
+
+# How it ends
+
+
+def test_both_streams_and_exit_code(sleeper: Task) -> None:
+    given = script(sleeper, "echo out; echo err >&2; exit 43")
+    assert given.wait() == (43, 0)
+    assert (given.stdout, given.stderr) == (b"out\n", b"err\n")
+
+
+def test_exec_task_has_both_streams_and_exit_code(sleeper: Task) -> None:
+    answer = exec_task(sleeper, "/bin/sh", "-c", "echo out; echo err >&2; exit 43")
+    assert (answer.stdout, answer.stderr) == (b"out\n", b"err\n")
+    assert (answer.result.exit_code, answer.result.signal) == (43, 0)
+
+
+def test_signal(sleeper: Task) -> None:
+    assert script(sleeper, "kill -TERM $$").wait() == (143, 15)
+    assert exec_task(sleeper, "/bin/sh", "-c", "kill -KILL $$").result.signal == 9
+
+
+def test_command_not_found(sleeper: Task) -> None:
+    given = session(sleeper, "no-such-program")
+    assert given.wait() == (127, 0)
+    assert b"no-such-program: command not found (no such file in PATH)" in given.stderr
+    assert session(sleeper, "/no/such/program").wait() == (127, 0)
+    answer = exec_task(sleeper, "no-such-program")
+    assert answer.result.exit_code == 127 and b"command not found" in answer.stderr
+
+
+def test_command_not_executable(make: Make, host: AgentHost) -> None:
+    task = make("/bin/sleep", ["300"]).start()
+    (task.local / "text").write_text("no program")
+    (task.local / "text").chmod(0o755)
+    given = session(task, str(task.local / "text"))
+    assert given.wait() == (126, 0)
+    assert b"neither a program nor a script" in given.stderr
+    assert session(task, str(task.local)).wait()[0] == 126
+
+
+def test_relative_path_is_seen_from_the_working_folder(make: Make) -> None:
+    task = make("/bin/sleep", ["300"]).start()
+    folder = output(task, "pwd").strip()
+    (Path(folder) / "local" / "hello").write_text("#!/bin/sh\necho hello\n")
+    (Path(folder) / "local" / "hello").chmod(0o755)
+    assert output(task, "local/hello") == "hello\n"
+
+
+def test_bare_name_is_searched_in_the_tasks_path(make: Make) -> None:
+    task = make("/bin/sleep", ["300"])
+    task.request.task.env["PATH"] = f"{task.local}:/usr/bin:/bin"
+    task.start()
+    (task.local / "hello").write_text("#!/bin/sh\necho from the task\n")
+    (task.local / "hello").chmod(0o755)
+    assert output(task, "hello") == "from the task\n"
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("command", [[], [""]])
+def test_empty_command(sleeper: Task, command: list[str]) -> None:
+    with refused("command is empty", sleeper.id, code=Code.INVALID_ARGUMENT):
+        exec_task(sleeper, *command)
+    with refused("command is empty", sleeper.id, code=Code.INVALID_ARGUMENT):
+        session(sleeper, *command).wait()
+
+
+def test_unknown_task(plugin: Plugin) -> None:
+    with refused("task not found for given id", code=Code.NOT_FOUND):
+        Session(plugin, "nowhere/web/0", ["true"]).wait()
+    with refused("task not found for given id", code=Code.NOT_FOUND):
+        plugin.driver.ExecTask(Driver.ExecTaskRequest(task_id="nowhere/web/0", command=["true"]), timeout=scaled(10))
+
+
+def test_ended_task(act: Make) -> None:
+    task = act("exit=0")
+    assert task.run() == ExitResult(0)
+    with refused(task.id, "has ended", code=Code.FAILED_PRECONDITION):
+        exec_task(task, "true")
+    with refused(task.id, "has ended", code=Code.FAILED_PRECONDITION):
+        session(task, "true").wait()
+
+
+def test_first_message_without_setup(plugin: Plugin) -> None:
+    request = Driver.ExecTaskStreamingRequest(tty_size=Driver.ExecTaskStreamingRequest.TerminalSize(height=1, width=1))
+    with refused("setup", code=Code.INVALID_ARGUMENT):
+        list(plugin.driver.ExecTaskStreaming(iter([request]), timeout=scaled(10)))
+
+
+# Where it runs
+
+
+def test_cgroup_is_the_tasks(sleeper: Task) -> None:
+    text = output(sleeper, "cat", "/proc/self/cgroup")
+    assert f"/{sleeper.scope.parent.name}/{sleeper.scope.name}\n" in text
+
+
+def test_namespaces_are_the_tasks(make: Make) -> None:
+    # Landlock keeps the links of other processes from a task; the host may look.
+    task = make("/bin/sleep", ["300"], unveil=["r:/proc"]).start()
+    given = session(task, "/bin/sleep", "300")
+    command = executed(task)
+    for name in ("mnt", "pid", "ipc", "net", "uts", "user", "cgroup"):
+        assert os.readlink(f"/proc/{command}/ns/{name}") == os.readlink(f"/proc/{task.pid}/ns/{name}"), name
+    given.cancel()
+
+
+def commands_in(task: Task) -> list[int]:
+    """The pids of what was run in the task: in its cgroup, and not its main process."""
+    main = task.pid
+    return [int(pid) for pid in (task.scope / "cgroup.procs").read_text().split() if int(pid) != main]
+
+
+def executed(task: Task) -> int:
+    """The pid of the one sleep(1) that was run in the task, once it is that."""
+    command = wait_until(lambda: commands_in(task), 10, "the command")[0]
+    wait_until(lambda: processes.look(command).name == "sleep", 5, "execve")
+    return command
+
+
+def test_processes_of_the_task_are_seen(sleeper: Task) -> None:
+    assert output(sleeper, "cat", "/proc/2/comm") == "sleep\n"
+    assert output(sleeper, "cat", "/proc/1/comm") == "exec2-executor\n"
+
+
+@pytest.mark.parametrize("user", ["nomad-81234", "nobody", "root"])
+def test_identity_is_the_tasks(make: Make, host: AgentHost, user: str) -> None:
+    task = make(host.program("act"), ["ids=", "out=up", "pause="], user=user).start()
+    task.stdout.wait_for("up")
+    expected = task.lines()[:3]
+    assert output(task, host.program("act"), "ids=", "exit=0").splitlines() == expected
+
+
+@pytest.mark.parametrize("user", ["nomad-81234", "root"])
+def test_credentials_are_the_tasks(make: Make, user: str) -> None:
+    """Everything of /proc/<pid>/status that says what a process may do."""
+    task = make("/bin/sleep", ["300"], user=user, unveil=["r:/proc"]).start()
+    given = session(task, "/bin/sleep", "300")
+    command = executed(task)
+    for field in ("Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp",
+                  "Umask", "SigBlk", "SigIgn"):
+        assert processes.status(command, field) == processes.status(task.pid, field), field
+    for name in ("limits", "oom_score_adj"):
+        assert Path(f"/proc/{command}/{name}").read_text() == Path(f"/proc/{task.pid}/{name}").read_text(), name
+    given.cancel()
+
+
+def test_environment_is_the_tasks(make: Make, host: AgentHost) -> None:
+    task = make(host.program("act"), ["env=", "out=up", "pause="], env={"COLOUR": "blue", "SECRET": "sesame"}).start()
+    task.stdout.wait_for("up")
+    expected = [line for line in task.lines() if line != "up"]
+    assert any("COLOUR=blue" in line for line in expected)
+    assert output(task, host.program("act"), "env=", "exit=0").splitlines() == expected
+
+
+def test_working_folder_is_the_tasks(sleeper: Task) -> None:
+    assert output(sleeper, "pwd").strip() == str(sleeper.folder)
+
+
+def test_file_in_tmpdir_is_seen_by_the_task(make: Make) -> None:
+    task = make("/bin/sh", ["-c", 'until [ -e "$TMPDIR/flag" ]; do sleep 0.05; done; cat "$TMPDIR/flag"; sleep 300']).start()
+    assert exec_task(task, "/bin/sh", "-c", 'echo seen > "$TMPDIR/new" && mv "$TMPDIR/new" "$TMPDIR/flag"').result.exit_code == 0
+    task.stdout.wait_for("seen")
+
+
+def test_shadow_stays_denied(sleeper: Task, make: Make) -> None:
+    assert b"Permission denied" in exec_task(sleeper, "cat", "/etc/shadow").stderr
+    root = make("/bin/sleep", ["300"], user="root").start()
+    answer = exec_task(root, "cat", "/etc/shadow")
+    assert answer.result.exit_code == 1 and b"Permission denied" in answer.stderr and answer.stdout == b""
+
+
+def test_only_the_tasks_own_rules_open_paths(make: Make, host: AgentHost) -> None:
+    """What one task may read by its own rule, the other may not, nor what is run in it."""
+    folder = host.root / "named"
+    folder.mkdir(exist_ok=True)
+    (folder / "file").write_text("hello")
+    folder.chmod(0o755)
+    with_rule = make("/bin/sleep", ["300"], unveil=[f"r:{folder}"]).start()
+    without = make("/bin/sleep", ["300"]).start()
+    assert output(with_rule, "cat", folder / "file") == "hello"
+    assert b"Permission denied" in exec_task(without, "cat", folder / "file").stderr
+    assert b"Permission denied" in exec_task(with_rule, "/bin/sh", "-c", f"echo x >> {folder}/file").stderr
+    (folder / "file").unlink()
+    folder.rmdir()
+
+
+def test_logs_are_read_only(make: Make) -> None:
+    task = make("/bin/sleep", ["300"], user="root").start()
+    answer = exec_task(task, "/bin/sh", "-c", 'echo x > "$NOMAD_ALLOC_DIR/logs/mine"')
+    assert answer.result.exit_code != 0 and b"Read-only file system" in answer.stderr
+
+
+@pytest.fixture
+def namespace() -> Iterator[Path]:
+    """A network namespace with its loopback up."""
+    name = f"exec2-{uuid.uuid4().hex[:8]}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
+    yield Path("/run/netns") / name
+    subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+def test_network_is_the_tasks(act: Make, host: AgentHost, namespace: Path) -> None:
+    task = act("out=up", "pause=", network=str(namespace)).start()
+    task.stdout.wait_for("up")
+    assert output(task, host.program("act"), "links=", "exit=0") == "links lo\n"
+
+
+@pytest.mark.parametrize("user", ["nomad-80000", "root"])
+def test_no_descriptor_but_the_three(make: Make, host: AgentHost, user: str) -> None:
+    task = make(host.program("act"), ["pause="], user=user).start()
+    assert output(task, host.program("act"), "fds=", "exit=0") == "fds 0 1 2\n"
+    given = session(task, host.program("act"), "fds=", "exit=0")
+    assert given.wait() == (0, 0) and given.stdout == b"fds 0 1 2\n"
+    terminal = session(task, host.program("act"), "fds=", "exit=0", tty=True)
+    assert terminal.wait() == (0, 0) and terminal.stdout == b"fds 0 1 2\r\n"
+
+
+def test_streams_can_be_opened_again(sleeper: Task) -> None:
+    given = script(sleeper, "cat /dev/stdin > /dev/stdout; echo err > /dev/stderr")
+    given.send(b"through\n")
+    given.close_stdin()
+    assert given.wait() == (0, 0)
+    assert (given.stdout, given.stderr) == (b"through\n", b"err\n")
+
+
+# Streams
+
+
+def test_output_arrives_as_it_is_printed(sleeper: Task) -> None:
+    given = script(sleeper, "for i in 1 2 3 4; do echo $i; sleep 1; done")
+    assert given.wait() == (0, 0)
+    assert [piece for _, piece in given.times] == [b"1\n", b"2\n", b"3\n", b"4\n"]
+    moments = [moment for moment, _ in given.times]
+    for earlier, later in zip(moments, moments[1:]):
+        assert 0.7 <= later - earlier <= 1.3 + scaled(0.2)
+
+
+def test_head_gets_its_input(sleeper: Task) -> None:
+    given = session(sleeper, "head", "-n1")
+    given.send(b"first\nsecond\n")
+    assert given.wait() == (0, 0)
+    assert given.stdout == b"first\n"
+
+
+def test_input_to_a_command_that_reads_no_more_is_passed_over(sleeper: Task) -> None:
+    given = script(sleeper, "exec <&-; echo up; sleep 1; exit 3")
+    given.wait_for("up")
+    for _ in range(64):
+        given.send(b"x" * 65536)
+    assert given.wait() == (3, 0)
+
+
+def test_half_close(sleeper: Task) -> None:
+    given = session(sleeper, "sort")
+    given.send(b"b\na\n")
+    time.sleep(0.2)
+    assert given.stdout == b"" and given.result is None
+    given.close_stdin()
+    assert given.wait() == (0, 0)
+    assert given.stdout == b"a\nb\n"
+
+
+def test_end_of_requests_is_the_end_of_input(sleeper: Task) -> None:
+    given = session(sleeper, "sort")
+    given.send(b"b\na\n")
+    given.hang_up()
+    assert given.wait() == (0, 0)
+    assert given.stdout == b"a\nb\n"
+
+
+def test_terminal_size_without_a_terminal(sleeper: Task) -> None:
+    given = script(sleeper, "stty size", sizes=[(10, 20)])
+    assert given.wait()[0] == 1
+    assert b"Inappropriate ioctl" in given.stderr and given.stdout == b""
+
+
+def test_processes_left_behind_do_not_hold_the_session(sleeper: Task) -> None:
+    """They may write for a second more, which is delivered; then their pipes break."""
+    begun = time.monotonic()
+    given = script(sleeper, "(sleep 0.3; echo late; sleep 300) & echo early")
+    assert given.wait() == (0, 0)
+    assert given.stdout == b"early\nlate\n"
+    assert time.monotonic() - begun < scaled(4)
+    noisy = script(sleeper, "yes & exit 7", reads=True)
+    assert noisy.wait() == (7, 0)
+    # The child goes on in the task, as one of docker exec's does, until its pipe is broken.
+    wait_until(lambda: not [pid for pid in commands_in(sleeper) if processes.look(pid).name == "yes"], 5, "yes gone")
+
+
+def test_exec_task_answers_with_the_end_of_long_output(sleeper: Task) -> None:
+    answer = exec_task(sleeper, "/bin/sh", "-c", "seq 1 100000; seq 1 3 >&2")
+    assert answer.result.exit_code == 0
+    whole = "".join(f"{n}\n" for n in range(1, 100001)).encode()
+    assert answer.stdout == whole[-65536:]
+    assert answer.stderr == b"1\n2\n3\n"
+
+
+def test_exec_task_has_no_input(sleeper: Task) -> None:
+    assert output(sleeper, "cat") == ""
+
+
+# Timeout
+
+
+def test_timeout(sleeper: Task) -> None:
+    begun = time.monotonic()
+    with refused("/bin/sleep", "had not ended after 0.5 s", sleeper.id, code=Code.DEADLINE_EXCEEDED):
+        exec_task(sleeper, "/bin/sleep", "300", timeout=0.5)
+    assert 0.5 <= time.monotonic() - begun < scaled(3)
+    assert commands_in(sleeper) == []
+
+
+def test_timeout_kills_what_ignores_signals_and_its_children(sleeper: Task) -> None:
+    with pytest.raises(grpc.RpcError):
+        exec_task(sleeper, "/bin/sh", "-c", "trap '' HUP INT TERM; sleep 300 & sleep 300 & sleep 300", timeout=0.5)
+    wait_until(lambda: commands_in(sleeper) == [], 5, "all of the command gone")
+
+
+def test_within_the_timeout(sleeper: Task) -> None:
+    assert exec_task(sleeper, "/bin/sh", "-c", "sleep 0.2; exit 4", timeout=30).result.exit_code == 4

@@ -1,0 +1,83 @@
+"""Commands in a task that has mounts of its own."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Callable, Iterator
+
+import pytest
+
+from agent import AgentHost, Task
+from agent.exec import exec_task, output, script
+from agent.volumes import add_volume
+
+Make = Callable[..., Task]
+USERS = ["nomad-80000", "root"]
+
+
+@pytest.fixture
+def places(host: AgentHost) -> Iterator[Path]:
+    """A folder of the host's that no default rule opens, with a volume and what is none of it."""
+    folder = host.root / "places"
+    for name in ("volume", "data", "hidden"):
+        (folder / name).mkdir(parents=True)
+        (folder / name).chmod(0o777)
+    folder.chmod(0o755)
+    (folder / "volume" / "file").write_text("of the volume")
+    (folder / "hidden" / "file").write_text("of nobody")
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_a_volume_is_there(make: Make, places: Path, user: str) -> None:
+    task = add_volume(make("/bin/sleep", ["300"], user=user), places / "volume", places / "data").start()
+    assert output(task, "cat", places / "data" / "file") == "of the volume"
+    assert exec_task(task, "/bin/sh", "-c", f"echo new > {places}/data/new").result.exit_code == 0
+    assert (places / "volume" / "new").read_text() == "new\n"
+    assert b"Permission denied" in exec_task(task, "cat", places / "hidden" / "file").stderr
+
+
+def test_a_volume_to_read(make: Make, places: Path) -> None:
+    task = add_volume(make("/bin/sleep", ["300"]), places / "volume", places / "data", readonly=True).start()
+    assert output(task, "cat", places / "data" / "file") == "of the volume"
+    assert exec_task(task, "/bin/sh", "-c", f"echo new > {places}/data/new").result.exit_code != 0
+    assert not (places / "volume" / "new").exists()
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_what_is_in_a_volume_opens_no_path(make: Make, places: Path, user: str) -> None:
+    """A default rule names /etc/ssl/certs. In the task's view that is by now a symlink in a volume: a build
+    that opened the rules there let the command read what it leads to."""
+    (places / "volume" / "certs").symlink_to(places / "hidden")
+    task = add_volume(make("/bin/sleep", ["300"], user=user), places / "volume", "/etc/ssl").start()
+    assert output(task, "cat", "/etc/ssl/file") == "of the volume"
+    assert b"Permission denied" in exec_task(task, "cat", "/etc/ssl/certs/file").stderr
+    terminal = script(task, f"cat {places}/hidden/file", tty=True)
+    assert terminal.wait() == (1, 0) and b"of nobody" not in terminal.stdout
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_resolver_of_the_task(make: Make, user: str) -> None:
+    task = make("/bin/sleep", ["300"], user=user)
+    task.request.task.dns.servers.append("10.9.8.7")
+    task.start()
+    assert output(task, "cat", "/etc/resolv.conf").endswith("\nnameserver 10.9.8.7\n")
+
+
+def test_a_resolver_that_a_volume_leads_elsewhere(make: Make, places: Path) -> None:
+    """The rule for the task's own file is for a file with that content alone."""
+    task = make("/bin/sleep", ["300"])
+    task.request.task.dns.servers.append("10.9.8.7")
+    (places / "volume" / "resolv.conf").symlink_to(places / "hidden" / "file")
+    add_volume(task, places / "volume", "/etc").start()
+    assert b"Permission denied" in exec_task(task, "cat", "/etc/resolv.conf").stderr
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_own_proc(make: Make, user: str) -> None:
+    """Rules into /proc mean the task's own: the default ones, too."""
+    task = make("/bin/sleep", ["300"], user=user).start()
+    assert " / / " in output(task, "cat", "/proc/self/mountinfo")
+    assert set(output(task, "ls", "/dev/fd").split()) >= {"0", "1", "2"}
