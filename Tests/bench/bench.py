@@ -3,8 +3,8 @@
 
   bench.py [--short] [--folder FOLDER]
 
-Runs as root on a machine that does nothing else, prints one table and writes results.json and the plots
-to FOLDER (bench/ without it). What is compared takes turns, so that whatever else the machine does meets
+Runs as root on a machine that does nothing else, prints one table and writes results.json, results.txt and
+the plots to FOLDER (bench/ without it). What is compared takes turns, so that whatever else the machine does meets
 all alike. --short measures a tenth of it and writes nothing without --folder: to see that it runs.
 
 docs/performance.md says what each contender does and does not do.
@@ -40,8 +40,9 @@ PROJECT = pathlib.Path(__file__).resolve().parents[2]
 SHIM = "containerd-shim-runc-v2"
 CGROUP = "exec2-bench"
 THIS = "this driver"
-# More is not started of what takes this much memory, in MiB.
-PEERS_MEMORY = 2048
+# More is not started of what takes this much memory, in MiB, or this long, in seconds.
+PEERS_MEMORY = 4096
+PEERS_SECONDS = 90
 
 
 class Bench:
@@ -248,14 +249,17 @@ class Bench:
         folder = self._folder(name.split(" ")[0].replace("'", ""))
         ends: list[Callable[[], None]] = []
         running = 0
+        began = time.monotonic()
         try:
             for count in self.counts():
-                private = 0.0
                 if running:
-                    private = sum(row["median"] for row in self.results.rows[-1:]) * count / 1024
-                if private > PEERS_MEMORY:
-                    self.results.lacks("memory", f"supervisor, {count} tasks", name, f"it would take {private:.0f} MiB")
-                    continue
+                    private = self.results.rows[-1]["median"] * count / 1024
+                    seconds = (time.monotonic() - began) / running * (count - running)
+                    if private > PEERS_MEMORY or (running > 1 and seconds > PEERS_SECONDS):
+                        self.results.lacks(
+                            "memory", f"supervisor, {count} tasks", name,
+                            f"it would take {private:.0f} MiB, and {seconds:.0f} s to start them")
+                        break
                 while running < count:
                     end = start(spawner, folder, running)
                     ends += [end] if end else []
@@ -346,11 +350,13 @@ def main() -> int:
     finally:
         faults = bench.close()
     results = {"machine": machine, "seconds": bench.seconds, "rows": bench.results.rows}
-    print(table.text(results))
+    said = table.text(results)
+    print(said)
     folder = options.folder or (None if options.short else PROJECT / "bench")
     if folder:
         folder.mkdir(exist_ok=True)
         (folder / "results.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        (folder / "results.txt").write_text(said + "\n")
         plots.write(results, folder)
         print(f"written to {folder}")
     for fault in faults:

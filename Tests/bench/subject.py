@@ -13,6 +13,7 @@ from agent import Plugin, Task, messages
 if TYPE_CHECKING:
     from bench import Bench
 
+MOUNTED = 100  # of many tasks that sleep, those with the bind mounts that the agent makes
 GROUP = 16  # StartTasks under way at once while many are made
 
 
@@ -44,8 +45,8 @@ class Subject:
         self.plugin.end()
         self.host.plugins.remove(self.plugin)
 
-    def make(self, *arguments: str) -> Task:
-        return self.host.task(self.plugin, self.bench.program, arguments)
+    def make(self, *arguments: str, mounts: bool = True) -> Task:
+        return self.host.task(self.plugin, self.bench.program, arguments, bind_mounts=mounts)
 
     def forget(self, task: Task) -> None:
         """Removes what the agent made, of a task that was destroyed."""
@@ -102,7 +103,8 @@ class Tasks(Subject):
         self.close()
 
     def grow_to(self, count: int) -> None:
-        fresh = [self.make("wait") for _ in range(count - len(self.tasks))]
+        # As many bind mounts as tasks' would take longer to make than all that is measured.
+        fresh = [self.make("wait", mounts=number < MOUNTED) for number in range(len(self.tasks), count)]
         for call in self.client.sequences([[("StartTask", task.request)] for task in fresh], GROUP):
             call[0].ok()
         for task in fresh:
