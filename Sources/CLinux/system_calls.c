@@ -221,13 +221,6 @@ int exec2_block_signals(void) {
     return sigprocmask(SIG_SETMASK, &all, NULL);
 }
 
-void exec2_touch_heap(size_t bytes) {
-    volatile char *memory = malloc(bytes);
-    if (!memory) return;
-    for (size_t at = 0; at < bytes; at += 4096) memory[at] = 0;
-    free((void *)memory);
-}
-
 int exec2_signal_realtime_least(void) { return SIGRTMIN; }
 int exec2_signal_realtime_greatest(void) { return SIGRTMAX; }
 

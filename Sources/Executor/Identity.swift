@@ -38,10 +38,6 @@ func writeIdentity(
 
 /// What an Executor does before it has a task, since none of it depends on one: a task does not wait for it.
 struct Preparation {
-    /// What a launch needs of the heap with an ordinary request, in bytes. The first use of each page costs a
-    /// fault; after the launch the pages are given back.
-    private static let launchHeap = 48 * 1024
-
     /// This process as the host numbers it.
     let pid: Int32
     /// In the kernel's ticks since the boot (proc_pid_stat(5)).
@@ -54,7 +50,6 @@ struct Preparation {
         pid = ownPid()
         startTime = ownStartTime()
         ownsIPC = exec2_unshare_ipc() == 0
-        exec2_touch_heap(Self.launchHeap)
     }
 }
 

@@ -116,9 +116,6 @@ int exec2_unshare_ipc(void);
 /// Blocks every signal that can be blocked (sigprocmask(2)): sets are macros and functions of libc's own.
 int exec2_block_signals(void);
 
-/// Uses each page of so many bytes of the heap once, and frees them. Why C: Swift drops stores that nobody reads.
-void exec2_touch_heap(size_t bytes);
-
 /// SIGRTMIN and SIGRTMAX: macros that call functions.
 int exec2_signal_realtime_least(void);
 int exec2_signal_realtime_greatest(void);
