@@ -17,6 +17,8 @@ struct Attendant {
         // 15 characters are all that ps shows.
         _ = exec2_set_process_name("exec2-attendant")
         do throws(LaunchFailure) {
+            // Of the task's own Executor, which may be of a later release than this program.
+            try request.checkVersion()
             let attendant = try launch(request.message.pointee)
             request.release()
             report(attendant.wait())

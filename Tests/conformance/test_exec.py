@@ -180,9 +180,9 @@ def test_credentials_are_the_tasks(make: Make, user: str) -> None:
 
 
 def test_environment_is_the_tasks(make: Make, host: AgentHost) -> None:
-    task = make(host.program("act"), ["env=", "out=up", "pause="], env={"COLOUR": "blue", "SECRET": "sesame"}).start()
-    task.stdout.wait_for("up")
-    expected = [line for line in task.lines() if line != "up"]
+    task = make(host.program("act"), ["env=", "out=printed", "pause="], env={"COLOUR": "blue", "SECRET": "sesame"}).start()
+    task.stdout.wait_for("printed")
+    expected = [line for line in task.lines() if line != "printed"]
     assert any("COLOUR=blue" in line for line in expected)
     assert output(task, host.program("act"), "env=", "exit=0").splitlines() == expected
 
