@@ -97,7 +97,7 @@ def test_help(words: list[str]) -> None:
     result = tool(*words)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith("Usage: nomad-driver-exec2 ")
-    for word in ("run", "check", "--version", "plugin_dir"):
+    for word in ("run", "check", "tasks", "completion", "--version", "plugin_dir"):
         assert word in result.stdout
 
 
@@ -110,7 +110,7 @@ def test_help_of_run_names_every_option() -> None:
     assert tool("check", "--help").stdout.startswith("Usage: nomad-driver-exec2 check")
 
 
-@pytest.mark.parametrize("words", [[], ["run"], ["check"]])
+@pytest.mark.parametrize("words", [[], ["run"], ["check"], ["tasks"], ["completion"]])
 def test_help_fits_a_terminal(words: list[str]) -> None:
     assert max(map(len, tool(*words, "--help").stdout.splitlines())) <= 82
 
@@ -123,7 +123,8 @@ def test_version() -> None:
 
 @pytest.mark.parametrize("words,named", [
     (["frobnicate"], '"frobnicate"'), (["--frob"], '"--frob"'), (["-x"], '"-x"'), (["check", "extra"], '"extra"'),
-    (["check", "--frob"], '"--frob"'), (["check", "--executor"], "--executor"),
+    (["check", "--frob"], '"--frob"'), (["tasks", "--frob"], '"--frob"'), (["completion", "ksh"], '"ksh"'),
+    (["completion"], "bash, zsh, fish"), (["completion", "zsh", "extra"], '"extra"'), (["check", "--executor"], "--executor"),
 ])
 def test_unknown_words_are_named(words: list[str], named: str) -> None:
     result = tool(*words)

@@ -6,7 +6,8 @@ enum CheckCommand {
     static let options = [
         CommandOption(
             name: "executor", value: "PATH",
-            help: "where nomad-driver-exec2-executor is, as the plugin's executor_path says it"),
+            help: "where nomad-driver-exec2-executor is, as the plugin's executor_path says it",
+            completes: .files),
         CommandOption(name: "help", letter: "h", help: "show this help"),
     ]
 
@@ -41,7 +42,7 @@ enum CheckCommand {
         if let word = rest.first { throw UsageError("check takes no argument, and there is \(quoted(word))") }
         let checks = HostCheck.all(
             HostFacts.gather(executorPath: found.last { $0.name == "executor" }?.value))
-        Console.write(report(checks, colour: isatty(STDOUT_FILENO) == 1 && getenv("NO_COLOR") == nil))
-        return checks.allSatisfy(\.ok) ? 0 : 1
+        Console.write(report(checks, colour: Console.hasColour))
+        return checks.allSatisfy(\.ok) ? 0 : CommandLineTool.ExitStatus.failure
     }
 }

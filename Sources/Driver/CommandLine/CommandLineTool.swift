@@ -6,6 +6,7 @@ enum CommandLineTool {
     /// Exit statuses of the tool itself. Those of `run` are like env(1)'s and timeout(1)'s: 125 keeps out
     /// of the way of what a command answers.
     enum ExitStatus {
+        static let failure: Int32 = 1
         static let usage: Int32 = 2
         static let runFailed: Int32 = 125
     }
@@ -41,8 +42,10 @@ enum CommandLineTool {
             return 0
         case "run"?: return run(Array(rest.dropFirst()), environment)
         case "check"?: return try CheckCommand.execute(Array(rest.dropFirst()))
+        case "tasks"?: return try TasksCommand.execute(Array(rest.dropFirst()))
+        case "completion"?: return try CompletionCommand.execute(Array(rest.dropFirst()))
         case let word?:
-            throw UsageError("there is no command \(quoted(word)): run and check are the commands")
+            throw UsageError("there is no command \(quoted(word)): \(Command.list) are the commands")
         }
     }
 

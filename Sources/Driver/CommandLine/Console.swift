@@ -16,6 +16,13 @@ enum Console {
         }
     }
 
+    /// Whether stdout is a terminal that takes colours, and nobody has asked for none (no-color.org).
+    static var hasColour: Bool {
+        if let wish = getenv("NO_COLOR"), wish.pointee != 0 { return false }
+        if let kind = getenv("TERM"), strcmp(kind, "dumb") == 0 { return false }
+        return isatty(STDOUT_FILENO) == 1
+    }
+
     /// Writes to stdout; whoever closed it does not want to know.
     static func write(_ text: String) { write(text, to: STDOUT_FILENO) }
 

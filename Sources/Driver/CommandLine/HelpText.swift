@@ -3,18 +3,19 @@ enum HelpText {
     static let program = """
         Usage: nomad-driver-exec2 run [option...] [--] command [argument...]
                nomad-driver-exec2 check [option...]
+               nomad-driver-exec2 tasks [option...]
+               nomad-driver-exec2 completion bash|zsh|fish
 
         The exec2 task driver of the Nomad agent, which starts it as a plugin: put it,
         with nomad-driver-exec2-executor beside it, into the agent's plugin_dir.
         Started by a person it is a tool with the same engine.
 
         Commands:
-          run    run a command in the sandbox that a task has
-          check  tell whether this host is fit for the driver
+        \(commands)
 
         Options:
         \(options(topLevelOptions))
-        "nomad-driver-exec2 run --help" and "... check --help" tell more.
+        "nomad-driver-exec2 run --help" tells more, and likewise after each command.
 
         """
 
@@ -51,6 +52,43 @@ enum HelpText {
         Options:
         \(options(CheckCommand.options))
         """
+
+    static let tasks = """
+        Usage: nomad-driver-exec2 tasks [option...]
+
+        Shows the tasks of this host, as root: those that run, and those that have ended
+        and that Nomad has not removed yet. It only reads, and disturbs neither the agent
+        nor the plugin. DRIVER is the plugin process that has the task now; a task runs
+        on without one. MEMORY is what the task's cgroup is charged with; on a host that
+        does not count that, it is the resident memory of its processes.
+
+        STATE is one of: starting; running; ending; exit:CODE; signal:NUMBER;
+        out-of-memory; lost, where the exit status is not known, and --json says why.
+
+        Options:
+        \(options(TasksCommand.options))
+        """
+
+    static let completion = """
+        Usage: nomad-driver-exec2 completion bash|zsh|fish
+
+        Prints what the shell needs to complete the command lines of this program:
+          bash  source <(nomad-driver-exec2 completion bash), or as a file into
+                /usr/share/bash-completion/completions/nomad-driver-exec2
+          zsh   as a file _nomad-driver-exec2 into a folder of $fpath
+          fish  as a file into ~/.config/fish/completions/nomad-driver-exec2.fish
+
+        Options:
+        \(options(CompletionCommand.options))
+        """
+
+    /// The commands with their summaries, in columns.
+    private static var commands: String {
+        let width = Command.all.map(\.name.count).max() ?? 0
+        return Command.all.map { command in
+            "  " + command.name + String(repeating: " ", count: width - command.name.count + 2) + command.summary
+        }.joined(separator: "\n")
+    }
 
     static let topLevelOptions = [
         CommandOption(name: "version", letter: "V", help: "show the version"),

@@ -11,6 +11,16 @@ struct CommandOption: Sendable {
     var value: String?
     /// For the help.
     let help: String
+    /// What a shell offers as the value.
+    var completes = Completion.nothing
+    /// More than once means something.
+    var isRepeatable = false
+
+    enum Completion: Sendable {
+        case nothing, files, folders, users, variables, networkNamespaces
+        /// MODES:PATH
+        case rule
+    }
 }
 
 /// A command line that cannot be understood: the sentence for the person who typed it.

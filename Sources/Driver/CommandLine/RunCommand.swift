@@ -29,7 +29,7 @@ struct RunCommand: Sendable {
         }
         let executor = try executor()
         let user = try user()
-        let name = "nomad-driver-exec2-run-\(getpid())-" + String(UInt32.random(in: .min ... .max), radix: 16)
+        let name = "\(RunFolders.namePrefix)\(getpid())-" + String(UInt32.random(in: .min ... .max), radix: 16)
         let stop = RunStop(timeoutSeconds: options.killTimeoutSeconds)
         let result: Result<TaskEnd, Failure>
         do throws(SystemError) {

@@ -15,6 +15,8 @@ struct RunFolders: Sendable {
 
     /// In the terms of a client, whose form of folders this is: `<root>/<allocation>-<task>/local` and so on.
     static let allocID = "run"
+    /// Of the folders of runs; the tool's pid and a random number follow.
+    static let namePrefix = "nomad-driver-exec2-run-"
     static let taskName = "task"
 
     /// Variables that tell the task, and `LaunchPlanning`, where the folders are.

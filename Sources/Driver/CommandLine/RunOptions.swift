@@ -40,15 +40,15 @@ extension RunOptions {
             name: "unveil", letter: "u", value: "MODES:PATH",
             help:
                 "let the command reach a path: any of r (read), w (write), x (execute) and c (create), as in "
-                + "r:/etc/mime.types; may be given often"),
+                + "r:/etc/mime.types; may be given often", completes: .rule, isRepeatable: true),
         CommandOption(
             name: "no-defaults",
             help: "unveil nothing by default: neither programs and libraries nor the command's own folders"),
         CommandOption(
             name: "user", value: "NAME",
             help:
-                "run as this user; default: one of nomad-90000 to nomad-99999, which no account stands behind"
-        ),
+                "run as this user; default: one of nomad-90000 to nomad-99999, which no account stands behind",
+            completes: .users),
         CommandOption(
             name: "memory", letter: "m", value: "MB", help: "memory that the command may use; 0: no limit"),
         CommandOption(
@@ -58,22 +58,24 @@ extension RunOptions {
             name: "cpu", value: "MHZ", help: "processor time that the command may use; 0: no limit"),
         CommandOption(
             name: "network-namespace", value: "NAME",
-            help: "run in this network namespace: a name of \"ip netns\", or a path; default: the host's"),
+            help: "run in this network namespace: a name of \"ip netns\", or a path; default: the host's",
+            completes: .networkNamespaces),
         CommandOption(
             name: "env", letter: "e", value: "NAME=VALUE",
             help:
                 "set a variable; NAME alone takes over the value that it has here. The command gets no others "
-                + "but PATH and those that run sets itself: \(ownVariables.joined(separator: ", "))"),
+                + "but PATH and those that run sets itself: \(ownVariables.joined(separator: ", "))",
+            completes: .variables, isRepeatable: true),
         CommandOption(
             name: "volume", value: "SOURCE:PATH[:ro]",
             help:
                 "mount a file or folder of this host at PATH, read-only with :ro; a PATH without a / in front is in "
-                + "the command's own folder and made there; may be given often"),
+                + "the command's own folder and made there; may be given often", completes: .files, isRepeatable: true),
         CommandOption(
             name: "work-dir", value: "FOLDER",
             help:
-                "start the command in this folder, which is not unveiled by that; default: a new folder of its own"
-        ),
+                "start the command in this folder, which is not unveiled by that; default: a new folder of its own",
+            completes: .folders),
         CommandOption(
             name: "oom-score-adj", value: "N",
             help: "0 to 1000: how readily the kernel kills the command when memory is short"),
@@ -83,9 +85,11 @@ extension RunOptions {
         CommandOption(
             name: "kill-timeout", value: "SECONDS",
             help: "when stopped, kill what still runs after this; default: 5"),
-        CommandOption(name: "executor", value: "PATH", help: "where nomad-driver-exec2-executor is"),
         CommandOption(
-            name: "state-dir", value: "FOLDER", help: "where the run keeps its pipes; default: /run"),
+            name: "executor", value: "PATH", help: "where nomad-driver-exec2-executor is", completes: .files),
+        CommandOption(
+            name: "state-dir", value: "FOLDER", help: "where the run keeps its pipes; default: /run",
+            completes: .folders),
         CommandOption(name: "verbose", letter: "v", help: "show the driver's own log on stderr"),
         CommandOption(name: "help", letter: "h", help: "show this help"),
     ]

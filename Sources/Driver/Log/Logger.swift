@@ -48,15 +48,27 @@ struct Logger: Sendable {
     private static func timestamp() -> String {
         var now = timespec()
         clock_gettime(CLOCK_REALTIME, &now)
+        return timestamp(now)
+    }
+
+    /// The same of another time.
+    /// - Parameter nanoseconds: Since the epoch.
+    static func timestamp(_ nanoseconds: Int64) -> String {
+        let seconds = nanoseconds / 1_000_000_000
+        return timestamp(timespec(tv_sec: Int(seconds), tv_nsec: Int(nanoseconds - seconds * 1_000_000_000)))
+    }
+
+    private static func timestamp(_ time: timespec) -> String {
+        var time = time
         var fields = tm()
-        gmtime_r(&now.tv_sec, &fields)
+        gmtime_r(&time.tv_sec, &fields)
         func padded(_ value: Int, _ width: Int) -> String {
             let digits = String(value)
             return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
         }
         let date = [Int(fields.tm_year) + 1900, Int(fields.tm_mon) + 1, Int(fields.tm_mday)]
-        let time = [fields.tm_hour, fields.tm_min, fields.tm_sec].map { padded(Int($0), 2) }
+        let clock = [fields.tm_hour, fields.tm_min, fields.tm_sec].map { padded(Int($0), 2) }
         return padded(date[0], 4) + "-" + padded(date[1], 2) + "-" + padded(date[2], 2)
-            + "T" + time.joined(separator: ":") + "." + padded(now.tv_nsec / 1000, 6) + "+00:00"
+            + "T" + clock.joined(separator: ":") + "." + padded(time.tv_nsec / 1000, 6) + "+00:00"
     }
 }

@@ -12,7 +12,7 @@ struct ProcessUsage: Equatable, Sendable {
     var residentSet: UInt64
 
     /// Microseconds of one clock tick.
-    private static let tick = UInt64(1_000_000 / max(1, sysconf(Int32(_SC_CLK_TCK))))
+    static let tick = UInt64(1_000_000 / max(1, sysconf(Int32(_SC_CLK_TCK))))
     private static let pageSize = UInt64(max(1, sysconf(Int32(_SC_PAGESIZE))))
 
     /// Nil where the text is not that of a process.

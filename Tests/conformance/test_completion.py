@@ -1,0 +1,120 @@
+"""The shells' completion, as each shell itself makes use of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from agent.timing import scaled
+
+
+def script(binary: Path, shell: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("NOMAD_")}
+    result = subprocess.run(
+        [binary, "completion", shell], check=False, capture_output=True, text=True, env=environment, timeout=scaled(30))
+    assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout
+
+
+def shell(*words: str, text: str = "") -> str:
+    result = subprocess.run(
+        words, input=text, check=False, capture_output=True, text=True, timeout=scaled(60))
+    assert (result.returncode, result.stderr) == (0, ""), result
+    return result.stdout
+
+
+def bash(binary: Path, line: str, breaks: str = " \t\n\"'><=;|&(:") -> list[str]:
+    """What bash offers at the end of a line; the words as readline parts them."""
+    code = f"""{script(binary, "bash")}
+compopt() {{ :; }}
+COMP_WORDBREAKS={shlex.quote(breaks)} COMP_LINE={shlex.quote(line)} COMP_POINT={len(line)}
+_nomad_driver_exec2
+[ "${{#COMPREPLY[@]}}" -eq 0 ] || printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+    return sorted(set(shell("bash", "--norc", text=code).splitlines()))
+
+
+PROGRAM = "nomad-driver-exec2 "
+COMMANDS = ["check", "completion", "run", "tasks"]
+
+
+@pytest.mark.parametrize("line,expected", [
+    ("", COMMANDS), ("c", ["check", "completion"]), ("--v", ["--version"]), ("-", ["--help", "--version"]),
+    ("check --e", ["--executor"]), ("tasks --j", ["--json"]), ("tasks x", []),
+    ("completion ", ["bash", "fish", "zsh"]), ("completion z", ["zsh"]),
+    ("run --mem", ["--memory", "--memory-max"]), ("run -m 64 --kill", ["--kill-timeout"]),
+    ("run --memory ", []), ("run --memory --u", []), ("run --user roo", ["root"]), ("run --user=roo", ["root"]),
+    ("run --unveil ", ["r:", "rw:", "rwc:", "rwxc:", "rx:"]), ("run -u rwx", ["rwxc:"]),
+    ("run --unveil r:/etc/passw", ["/etc/passwd"]), ("run -u r:/etc/hostn", ["/etc/hostname"]),
+    ("run --work-dir /us", ["/usr"]), ("run -- setpri", ["setpriv"]), ("run --user root setpri", ["setpriv"]),
+    ("run cat /etc/passw", ["/etc/passwd"]), ("run -- cat --unveil /etc/passw", ["/etc/passwd"]),
+    ("frobnicate ", []),
+])
+def test_bash(binary: Path, line: str, expected: list[str]) -> None:
+    # A backup file of passwd(5) and the like may stand beside what is looked for.
+    assert [word for word in bash(binary, PROGRAM + line) if not word.endswith("-")] == expected
+
+
+def test_bash_where_a_colon_parts_no_words(binary: Path) -> None:
+    assert "r:/etc/passwd" in bash(binary, PROGRAM + "run -u r:/etc/passw", breaks=" \t\n")
+
+
+def test_bash_has_every_option_of_the_help(binary: Path) -> None:
+    for command in COMMANDS:
+        result = subprocess.run([binary, command, "--help"], check=True, capture_output=True, text=True)
+        shown = {word.rstrip(",") for line in result.stdout.splitlines() if line.startswith("  ")
+                 for word in line.split() if word.startswith("--") and len(word) > 2 and line.find(word) < 8}
+        assert shown and shown <= set(bash(binary, f"{PROGRAM}{command} --")), command
+
+
+@pytest.mark.parametrize("line,expected", [
+    ("", COMMANDS), ("tasks --j", ["--json"]), ("completion z", ["zsh"]), ("run --mem", ["--memory", "--memory-max"]),
+    ("run --user roo", ["root"]),
+])
+def test_fish(binary: Path, line: str, expected: list[str], tmp_path: Path) -> None:
+    (tmp_path / "nomad-driver-exec2.fish").write_text(script(binary, "fish"))
+    result = subprocess.run(
+        ["fish", "--no-config", "-c", f"source {tmp_path}/nomad-driver-exec2.fish; complete -C {shlex.quote(PROGRAM + line)}"],
+        check=False, capture_output=True, text=True, timeout=scaled(60), env={**os.environ, "HOME": str(tmp_path)})
+    assert result.returncode == 0, result.stderr
+    assert sorted({row.split("\t")[0] for row in result.stdout.splitlines()}) == expected
+
+
+ZSH = """
+zmodload zsh/zpty
+zpty shell zsh -f
+zpty -w shell "PS1='>' ; stty -echo; fpath=($1 \\$fpath); autoload -U compinit; compinit -u -d $1/dump"
+zpty -w shell "zstyle ':completion:*' list-prompt ''; setopt no_beep; LISTMAX=1000; echo rea''dy"
+zpty -r shell seen '*ready*'
+zpty -n -w shell "$2"$'\\t\\t'
+seen=
+for try in {1..50}; do
+    sleep 0.1
+    while zpty -r -t shell part; do seen+=$part; done
+    [[ $seen == *$3* ]] && break
+done
+zpty -d shell
+print -r -- $seen
+"""
+
+
+@pytest.mark.parametrize("line,expected", [
+    ("comp", "completion"), ("ch", "check"), ("tasks --js", "--json"), ("run --kill", "--kill-timeout"),
+    ("completion fi", "fish"), ("run --user roo", "root"),
+])
+def test_zsh(binary: Path, line: str, expected: str, tmp_path: Path) -> None:
+    """In a terminal, with the completion system as a user has it."""
+    (tmp_path / "_nomad-driver-exec2").write_text(script(binary, "zsh"))
+    program = tmp_path / "zsh-test"
+    program.write_text(ZSH.replace("\\\\", "\\"))
+    seen = subprocess.run(
+        ["zsh", "-f", str(program), str(tmp_path), PROGRAM + line, expected], check=False, capture_output=True, text=True,
+        timeout=scaled(60)).stdout
+    # What zsh adds stands right behind what was typed.
+    begun = line.split()[-1]
+    assert PROGRAM + line + expected[len(begun):] in re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]|\a", "", seen), ascii(seen)
