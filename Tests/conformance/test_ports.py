@@ -117,6 +117,7 @@ def test_ways_around_are_closed(launch: Launch, host: AgentHost, servers: list[i
     assert bound[0] == "EPROTONOSUPPORT" and bound[1] == "ok"
 
 
+@needs_ports
 def test_io_uring_and_port_rules(launch: Launch, host: AgentHost) -> None:
     plugin = launch({"allow_syscalls": ["io_uring"]})
     with refused("syscalls", "io_uring", "tcp_bind"):

@@ -1,0 +1,45 @@
+"""A command in a task (alloc exec) is held to what the task is held to."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from agent import AgentHost, Plugin, landlock
+from agent.exec import output
+
+Launch = Callable[..., Plugin]
+VERBS = ["caps=", "limits=", "bind=0", "call=keyctl", "call=userfaultfd", "unshare=0x10000000"]
+# By the first words of what Tests/programs/confined.c says.
+CONFINED = {"caps": "20 20 20 20 20", "limit7": "20 30", "bind0": "EACCES", "keyctl": "EPERM", "userfaultfd": "EPERM", "unshare": "EPERM"}
+PORTS = landlock.abi() >= 4
+
+
+def test_with_the_options(launch: Launch, host: AgentHost) -> None:
+    """And the task itself, for comparison, which does the same."""
+    plugin = launch({"allow_caps": ["kill"]})
+    config: dict[str, Any] = {"cap_add": ["kill"], "ulimit": {"nofile": "20:30"}, **({"tcp_bind": []} if PORTS else {})}
+    program = host.program("confined")
+    task = host.task(plugin, program, [*VERBS, "out=up", "pause="], config=config).start()
+    task.stdout.wait_for("up")
+    said = {line.partition(" ")[0]: line.partition(" ")[2] for line in output(task, program, *VERBS, "exit=0").splitlines()}
+    expected = {**CONFINED, **({} if PORTS else {"bind0": "ok"})}
+    assert {key: said[key] for key in expected} == expected
+    assert {key: task.line(key) for key in said} == said
+    task.stop()
+
+
+def test_without_them(launch: Launch, host: AgentHost) -> None:
+    plugin = launch({"seccomp": False})
+    task = host.task(plugin, host.program("act"), ["pause="]).start()
+    said = dict(line.split(" ", 1) for line in output(task, host.program("confined"), *VERBS, "exit=0").splitlines())
+    assert said["caps"] == "0 0 0 0 0" and said["limit7"] != "20 30" and said["bind0"] == "ok"
+    assert "EPERM" not in (said["keyctl"], said["userfaultfd"])
+    task.stop()
+
+
+def test_an_opened_group(launch: Launch, host: AgentHost) -> None:
+    plugin = launch({"allow_syscalls": ["keyrings"]})
+    task = host.task(plugin, host.program("act"), ["pause="], config={"syscalls": ["keyrings"]}).start()
+    said = dict(line.split(" ", 1) for line in output(task, host.program("confined"), *VERBS, "exit=0").splitlines())
+    assert said["keyctl"] != "EPERM" and said["unshare"] == "EPERM"
+    task.stop()
