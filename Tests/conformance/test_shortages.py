@@ -198,9 +198,11 @@ def test_stops_and_continues_interrupt_nothing(host: AgentHost, launch: Callable
 
 def test_a_frozen_cgroup_is_stopped_in_time(host: AgentHost, launch: Callable[..., Plugin]) -> None:
     plugin = launch({"standby_executor": False})
-    task = host.task(plugin, host.program("act"), ["out=up", "tree=2", "pause="]).start()
+    # A signal that would end it ends a frozen process too (freezer of cgroup v2): this one ignores it.
+    task = host.task(plugin, host.program("act"), [f"ignore={int(signal.SIGINT)}", "tree=2", "out=up", "pause="]).start()
     task.stdout.wait_for("up")
     (task.scope / "cgroup.freeze").write_text("1")
+    wait_until(lambda: "frozen 1" in (task.scope / "cgroup.events").read_text(), 5, "the cgroup frozen")
     began = time.monotonic()
     task.stop(1)
     assert time.monotonic() - began < 8

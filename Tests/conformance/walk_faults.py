@@ -7,9 +7,9 @@ why, or the failure was harmless; nothing is left, nothing hangs, the Driver liv
 Run by its name (`make faults`, a stage of `make test`): it needs the build with faults in it. EXEC2_FAULTS_LONG
 fails each call with several errors, and every round of every loop; without it long loops are sampled.
 
-With each mending that this walk led to undone, it was seen to fail: a folder that a destroy left and denied,
-an exit status lost to one failed fsync, a missing descriptor or a passing shortage of memory, a task said to
-have died by SIGSEGV when memory failed in its Executor, an Executor said to have been killed that had left.
+What it found before it was mended: a folder that a destroy left and denied, an exit status lost to one failed
+fsync, a missing descriptor or a passing shortage of memory, a task said to have died by SIGSEGV when memory failed
+in its Executor, an Executor said to have been killed that had left.
 """
 
 from __future__ import annotations
