@@ -3,7 +3,7 @@
 
 PYTHON = PYTHONDONTWRITEBYTECODE=1 .build/venv/bin/python
 
-.PHONY: build run test faults fuzz sanitize chaos bench bench-recovery bench-stats release package protos lint format clean deps run-deps test-deps release-deps
+.PHONY: build run test faults fuzz sanitize soak chaos bench bench-recovery bench-stats release package protos lint format clean deps run-deps test-deps release-deps
 
 build:
 	@.ci/install-dependencies --check build
@@ -54,6 +54,11 @@ release: release-deps
 
 package: release
 	.ci/package
+
+# As root: EXEC2_SOAK_ALIVE (1000) tasks at once while EXEC2_SOAK_ROW (10000) more come and go; what is left of
+# them in the Driver, as a table and drawn over time.
+soak: test-deps build
+	$(PYTHON) Tests/conformance/soak.py
 
 # The messages of Protos/ as C, committed in Sources/CMessages.
 protos:

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <linux/openat2.h>
 #include <sched.h>
 #include <signal.h>
@@ -199,6 +200,10 @@ int exec2_socket_peer(int socket, uid_t *user) {
     if (getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length) == 0) return pidfd;
     return errno == ENOPROTOOPT ? exec2_pidfd_open(peer.pid) : -1;
 }
+
+void exec2_use_one_heap(void) { mallopt(M_ARENA_MAX, 1); }
+
+void exec2_trim_heap(void) { malloc_trim(0); }
 
 int exec2_shut_process(gid_t strange_group) {
     return prctl(PR_SET_DUMPABLE, 0) < 0 || setresgid((gid_t)-1, (gid_t)-1, strange_group) < 0 ? -1 : 0;

@@ -106,6 +106,10 @@ int exec2_accept(int socket);
 /// Debian 12's headers lack, or else SO_PEERCRED and pidfd_open(2): ucred is a GNU extension.
 int exec2_socket_peer(int socket, uid_t *user);
 
+/// mallopt(3), M_ARENA_MAX of 1, and malloc_trim(3) of the whole heap: GNU extensions.
+void exec2_use_one_heap(void);
+void exec2_trim_heap(void);
+
 /// Shuts this process to others of its user: prctl(2), PR_SET_DUMPABLE (variadic), and a saved group of
 /// `strange_group` (setresgid(2) is a GNU extension).
 int exec2_shut_process(gid_t strange_group);

@@ -11,6 +11,7 @@ struct PluginProcess: Sendable {
     /// Serves until the agent or SIGTERM ends it. The first thread must call this, before others exist.
     func serve(socketDirectory: String, announcesMultiplexing: Bool) throws(PluginError) {
         PluginSignals.prepare()
+        MemoryReturn.useOneHeap()
         DescriptorLimit.raise()
         let output = try HandshakeOutput()
         CoreLog.redirect()

@@ -22,6 +22,7 @@ final class TaskTable: Sendable {
     private let standby: StandbyExecutor
     let events = TaskEventQueue()
     private let logReaders: LogReaders
+    private let memory: MemoryReturn
     let log: Logger
 
     init(reactor: Reactor, log: Logger) {
@@ -29,6 +30,7 @@ final class TaskTable: Sendable {
         self.log = log
         standby = StandbyExecutor(reactor: reactor, log: log)
         logReaders = LogReaders(reactor: reactor, log: log)
+        memory = MemoryReturn(reactor: reactor)
     }
 
     /// The task of an id.
@@ -103,6 +105,7 @@ final class TaskTable: Sendable {
         } catch {
             _ = entries.withLock { $0.removeValue(forKey: id) }
             removeCgroupWhenIdle()
+            memory.taskIsGone()
             throw error
         }
     }
@@ -286,6 +289,7 @@ final class TaskTable: Sendable {
         if let error = await task.remove() { throw .notRemoved(id: id, error) }
         _ = entries.withLock { $0.removeValue(forKey: id) }
         removeCgroupWhenIdle()
+        memory.taskIsGone()
     }
 
     /// Removes what a Driver left that died while it made the folder or removed it.

@@ -1,0 +1,306 @@
+#!/usr/bin/python3
+"""Many tasks at once and very many in a row, and what of them is left in the Driver: nothing.
+
+EXEC2_SOAK_ALIVE (1000) tasks run at the same time, each with a stream of statistics, and signals are sent to them, while
+EXEC2_SOAK_ROW (10000) more are started and ended, 50 at a time, in every way in which a task can end. Before that a first
+hundred does the same: 50 that live, and 50 in a row. What the Driver weighs then is the measure. When all are gone, memory, descriptors,
+threads, processes and folders are what they were, ± 2 %. Prints a table, draws .build/soak.svg, and exits with 1 where
+that does not hold. As root.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import resource
+import shutil
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable
+
+import grpc
+import grpc.aio
+
+from agent import AgentHost, ExitResult, Plugin, Task, cgroups, messages, mounts, processes
+from agent.host import state_folders
+from agent.messages import BUILD
+from agent.timing import scaled, wait_until
+from soak_plot import draw
+
+AT_ONCE = 50
+TOLERANCE = 0.02
+STATS_SECONDS = 2
+# When the Driver gives memory back after a task is gone (MemoryReturn), and a moment.
+MEMORY_RETURN_SECONDS = 6
+SIGNALS_PER_SECOND = 50
+STATS_METHOD = "/hashicorp.nomad.plugins.drivers.proto.Driver/TaskStats"
+# What is looked at, and its unit.
+MEASURES = {
+    "rss": "KiB", "pss": "KiB", "descriptors": "", "threads": "", "processes": "", "state folders": "", "mounts": "",
+}
+
+
+@dataclass
+class Sample:
+    """The Driver at one moment of the soak, in seconds from its beginning."""
+
+    at: float
+    values: dict[str, int]
+
+
+@dataclass
+class Soak:
+    """What was seen."""
+
+    samples: list[Sample] = field(default_factory=list)
+    phases: list[tuple[float, str]] = field(default_factory=list)
+    first: dict[str, int] = field(default_factory=dict)
+    last: dict[str, int] = field(default_factory=dict)
+    ended: int = 0
+    stats: int = 0
+    signals: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    def off(self) -> dict[str, float]:
+        """The measures that are not what they were, and by how much."""
+        return {name: change for name in MEASURES if abs(change := self.change(name)) > TOLERANCE}
+
+    def change(self, name: str) -> float:
+        return (self.last[name] - self.first[name]) / max(1, self.first[name])
+
+
+def measure(host: AgentHost, plugin: Plugin) -> dict[str, int]:
+    facts = {}
+    for line in Path(f"/proc/{plugin.pid}/smaps_rollup").read_text().splitlines()[1:]:
+        facts[line.split(":")[0]] = int(line.split()[1])
+    return {
+        "rss": facts["Rss"], "pss": facts["Pss"],
+        "descriptors": len(processes.descriptors(plugin.pid)), "threads": int(processes.status(plugin.pid, "Threads")),
+        "processes": len(plugin.executors()), "state folders": len(state_folders(plugin)),
+        "mounts": len(mounts.below(host.root, plugin.pid)),
+    }
+
+
+# Ways to end: what the task does, what is done to it, and how WaitTask tells its end.
+Way = tuple[list[str], Callable[[Task], None], Callable[[ExitResult], bool]]
+_nothing: Callable[[Task], None] = lambda task: None
+WAYS: list[Way] = [
+    (["out=well", "exit=0"], _nothing, lambda result: result == ExitResult(0)),
+    (["err=ill", "exit=3"], _nothing, lambda result: result == ExitResult(3)),
+    (["raise=11"], _nothing, lambda result: result == ExitResult(139, 11)),
+    (["tree=3", "sleep=20", "exit=0"], _nothing, lambda result: result == ExitResult(0)),
+    (["pause="], lambda task: task.stop(timeout=10, signal="SIGTERM"), lambda result: result == ExitResult(143, 15)),
+    (["ignore=15", "ignore=2", "pause="], lambda task: task.stop(timeout=0.05), lambda result: result.signal in (2, 9)),
+    (["pause="], lambda task: task.signal("SIGKILL"), lambda result: result == ExitResult(137, 9)),
+]
+
+
+def come_and_go(host: AgentHost, plugin: Plugin, soak: Soak, number: int) -> None:
+    """One task of those in a row, from StartTask to DestroyTask; some never start, some are given up while they do, and
+    some are destroyed while they run."""
+    verbs, act, right = WAYS[number % len(WAYS)]
+    user = f"nomad-{80000 + number % 50}" if number % 10 else "root"
+    task = host.task(plugin, host.program("act"), verbs, user=user, bind_mounts=False)
+    try:
+        if number % 40 == 1:
+            task.request.task.stdout_path = str(task.logs / "nothing")
+            error = task.start_soon().exception()
+            if error is None:
+                soak.faults.append(f"task {number} started without a log")
+        elif number % 40 == 2:
+            call = task.start_soon()
+            time.sleep(0.001 * (number % 7))
+            call.cancel()
+            wait_until(lambda: given_up(task), 30, "a start that was given up has left nothing")
+        elif number % 40 == 3:
+            task.start().destroy(force=True)
+        else:
+            task.start()
+            waiting = task.wait_soon(300)
+            act(task)
+            result = Task.result_of(waiting.result())
+            if not right(result):
+                soak.faults.append(f"task {number} ({' '.join(verbs)}) ended with {result}")
+            task.destroy(force=False)
+    except (grpc.RpcError, AssertionError) as error:
+        soak.faults.append(f"task {number} ({' '.join(verbs)}): {error!r}"[:300])
+    soak.faults += task.clean()
+    host.tasks.remove(task)
+    shutil.rmtree(task.folder)
+    shutil.rmtree(task.alloc_dir)
+    soak.ended += 1
+
+
+def given_up(task: Task) -> bool:
+    """Whether nothing is left of a start that was cancelled. Where its answer was on the way already, the task runs,
+    and is ended here."""
+    try:
+        task.destroy(force=True)
+    except grpc.RpcError as error:
+        if error.code() == grpc.StatusCode.FAILED_PRECONDITION:
+            return False
+        if error.code() != grpc.StatusCode.NOT_FOUND:
+            raise
+    return not cgroups.populated(task.scope)
+
+
+def in_a_row(host: AgentHost, plugin: Plugin, soak: Soak, count: int) -> None:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for answer in [pool.submit(come_and_go, host, plugin, soak, number) for number in range(count)]:
+            answer.result()
+
+
+class Background:
+    """A thread that goes on until it is told that it is over."""
+
+    def __init__(self, work: Callable[[threading.Event], None]):
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=work, args=(self._over,))
+
+    def __enter__(self) -> "Background":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+def sampling(host: AgentHost, plugin: Plugin, soak: Soak, began: float, every: float) -> Callable[[threading.Event], None]:
+    def work(over: threading.Event) -> None:
+        while not over.wait(every):
+            soak.samples.append(Sample(time.monotonic() - began, measure(host, plugin)))
+
+    return work
+
+
+def streaming(plugin: Plugin, soak: Soak, ids: list[str]) -> Callable[[threading.Event], None]:
+    """A stream of statistics for each task, as the agent has."""
+
+    async def read(channel: grpc.aio.Channel, index: int, task_id: str) -> None:
+        request = messages.driver.TaskStatsRequest(task_id=task_id)
+        request.collection_interval.FromSeconds(STATS_SECONDS)
+        await asyncio.sleep(STATS_SECONDS * index / len(ids))
+        async for _ in channel.unary_stream(STATS_METHOD)(request.SerializeToString()):
+            soak.stats += 1
+
+    async def read_all(over: threading.Event) -> None:
+        async with grpc.aio.insecure_channel(f"unix:{plugin.address}") as channel:
+            streams = [asyncio.create_task(read(channel, index, task_id)) for index, task_id in enumerate(ids)]
+            while not over.is_set():
+                await asyncio.sleep(0.2)
+            for stream in streams:
+                stream.cancel()
+            await asyncio.gather(*streams, return_exceptions=True)
+
+    return lambda over: asyncio.run(read_all(over))
+
+
+def signalling(plugin: Plugin, soak: Soak, tasks: list[Task]) -> Callable[[threading.Event], None]:
+    def work(over: threading.Event) -> None:
+        choice = random.Random(1)
+        while not over.wait(1 / SIGNALS_PER_SECOND):
+            try:
+                choice.choice(tasks).signal("SIGUSR1")
+                soak.signals += 1
+            except grpc.RpcError as error:
+                soak.faults.append(f"SignalTask: {error.details()}")
+
+    return work
+
+
+def in_groups(tasks: list[Task], begin: Callable[[Task], Any], end: Callable[[Task, Any], None]) -> None:
+    for group in (tasks[at:at + AT_ONCE] for at in range(0, len(tasks), AT_ONCE)):
+        for task, call in [(task, begin(task)) for task in group]:
+            end(task, call)
+
+
+def live_and_go(host: AgentHost, plugin: Plugin, soak: Soak, alive: int, row: int, phase: Callable[[str], None]) -> None:
+    """`alive` tasks that live while `row` come and go; at the end all are gone."""
+    tasks = [host.task(plugin, host.program("act"), ["ignore=10", "out=up", "pause="], bind_mounts=False) for _ in range(alive)]
+    in_groups(tasks, lambda task: task.start_soon(120), lambda task, call: task.took(call.result()))
+    for task in tasks:
+        task.stdout.wait_for("up", 60)
+    with Background(streaming(plugin, soak, [task.id for task in tasks])), Background(signalling(plugin, soak, tasks)):
+        phase(f"{row} in a row")
+        in_a_row(host, plugin, soak, row)
+    phase("end")
+    in_groups(tasks, lambda task: task.stop_soon(30, "SIGTERM", 120), lambda _, call: call.result())
+    results = {task.wait() for task in tasks}
+    if results != {ExitResult(143, 15)}:
+        soak.faults.append(f"the tasks that lived have ended with {results}")
+    soak.faults += host.clean_tasks()
+
+
+def settled(host: AgentHost, plugin: Plugin, seconds: float) -> dict[str, int]:
+    """The Driver when it has come to rest: it has had the time to give memory back, and then two looks at it in a
+    row, a second apart, are the same, or time is up."""
+    time.sleep(MEMORY_RETURN_SECONDS)
+    before, end = measure(host, plugin), time.monotonic() + scaled(seconds)
+    while True:
+        time.sleep(1)
+        now = measure(host, plugin)
+        if now == before or time.monotonic() > end:
+            return now
+        before = now
+
+
+def run(host: AgentHost, alive: int, row: int, every: float = 1.0) -> Soak:
+    """The whole soak."""
+    soak, began = Soak(), time.monotonic()
+    plugin = host.launch({"orphan_grace": 0})
+
+    def phase(name: str) -> None:
+        soak.phases.append((time.monotonic() - began, name))
+
+    with Background(sampling(host, plugin, soak, began, every)):
+        phase("first hundred")
+        live_and_go(host, plugin, soak, 50, 50, lambda _: None)
+        soak.first = settled(host, plugin, 15)
+        phase(f"{alive} alive")
+        live_and_go(host, plugin, soak, alive, row, phase)
+        soak.last = settled(host, plugin, 30)
+        phase("rest")
+        time.sleep(2 * every)
+    plugin.end()
+    soak.faults += plugin.violations
+    return soak
+
+
+def show(soak: Soak) -> None:
+    print(f"{soak.ended} tasks came and went; {soak.stats} statistics and {soak.signals} signals meanwhile")
+    print(f"\n{'of the Driver':16}{'after 100':>12}{'most':>12}{'at the end':>12}{'change':>10}")
+    for name, unit in MEASURES.items():
+        most = max([sample.values[name] for sample in soak.samples] or [0])
+        change = soak.change(name)
+        print(f"{name + (f' ({unit})' if unit else ''):16}{soak.first[name]:12}{most:12}{soak.last[name]:12}{change:+10.1%}"
+              f"{'' if abs(change) <= TOLERANCE else '  not what it was'}")
+    for fault in soak.faults[:20]:
+        print(f"fault: {fault}", file=sys.stderr)
+
+
+def main() -> int:
+    alive, row = (int(os.environ.get(name, default)) for name, default in (("EXEC2_SOAK_ALIVE", "1000"), ("EXEC2_SOAK_ROW", "10000")))
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    host = AgentHost(with_controllers=False)
+    began = time.monotonic()
+    try:
+        soak = run(host, alive, row)
+    finally:
+        left = host.close()
+    soak.faults += left
+    show(soak)
+    picture = BUILD / "soak.svg"
+    picture.write_text(draw([(sample.at, sample.values) for sample in soak.samples], soak.phases, MEASURES))
+    print(f"\n{time.monotonic() - began:.0f} s; drawn over time in {picture}")
+    return 1 if soak.off() or soak.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
