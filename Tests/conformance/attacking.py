@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from pathlib import Path
+from typing import Any, Iterator, Sequence
+
+import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task
 
@@ -38,3 +41,15 @@ def attack(
 def succeeded(found: dict[str, str]) -> dict[str, str]:
     """The attempts that were not refused for want of a right."""
     return {attempt: outcome for attempt, outcome in found.items() if outcome not in REFUSED}
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["filter", "no filter"])
+def either_plugin(request: pytest.FixtureRequest, host: AgentHost, binary: Path) -> Iterator[Plugin]:
+    """A plugin whose tasks have the filter of system calls, and one whose tasks have none: the other layers hold by
+    themselves."""
+    plugin = host.launch({"unveil_by_task": True, "seccomp": request.param})
+    yield plugin
+    faults = host.clean_tasks() + host.leftovers(plugin)
+    plugin.end()
+    host.plugins.remove(plugin)
+    assert not faults + plugin.violations

@@ -81,7 +81,7 @@ def client(path: str, user: str) -> str:
 
 
 def test_another_user_cannot_connect(launch: Launch) -> None:
-    """Seen with a folder of mode 0755 and a socket of 0666, as bind(2) makes it where the umask is 0: connected."""
+    """Seen with a folder of mode 0755 and a socket of 0666: connected."""
     plugin = launch()
     folder, path = Path(plugin.address).parent, Path(plugin.address)
     for place, mode in ((folder, 0o700), (path, 0o600)):
@@ -140,8 +140,8 @@ while True:
 
 def test_socket_cannot_be_taken_beforehand(launch: Launch, host: AgentHost) -> None:
     """In a folder that everybody may write to, such as /tmp, each start makes a folder with a name that nobody can
-    guess, which nobody else can rename or remove. Seen with a fixed name that another user had made before: the
-    handshake named his folder; without the sticky bit (next test) he renamed ours."""
+    guess, which nobody else can rename or remove. Seen in a folder without the sticky bit, in a build that takes one
+    (next test): the other user renamed ours before the agent had connected."""
     shared = host.root / "shared"
     shared.mkdir()
     shared.chmod(0o1777)
@@ -172,7 +172,7 @@ def test_socket_cannot_be_taken_beforehand(launch: Launch, host: AgentHost) -> N
 @pytest.mark.parametrize("where", ["itself", "above"])
 @pytest.mark.parametrize("how", ["writable", "another's"])
 def test_folder_in_which_it_could_be_replaced(launch: Launch, host: AgentHost, where: str, how: str) -> None:
-    """Seen without the check: the plugin served there, and its folder could be renamed and replaced."""
+    """Seen without the check: the plugin served there."""
     above = host.root / "above"
     folder = above / "folder"
     folder.mkdir(parents=True)
@@ -194,7 +194,7 @@ def test_folder_in_which_it_could_be_replaced(launch: Launch, host: AgentHost, w
 
 def test_symlink_as_the_folder(launch: Launch, host: AgentHost) -> None:
     """A link that leads to a folder of root's is the operator's choice; the address is the folder's real one, so that a
-    link that changes later leads nobody elsewhere."""
+    link that changes later leads nobody elsewhere. Seen without that: the address went through the link."""
     real = host.root / "real"
     real.mkdir()
     link = host.root / "link"
