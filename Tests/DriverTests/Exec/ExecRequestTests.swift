@@ -14,8 +14,8 @@ import Testing
         specification.programs = ["/bin/server"]
         specification.arguments = ["server", "--port", "80"]
         specification.environment = environment
-        specification.workDir = "/work"
-        specification.capabilities = 1 << 10
+        specification.workDir = .init(root: "", path: "/work")
+        specification.confinement.capabilities = 1 << 10
         specification.unveil = [.init(rule: UnveilRule(modes: [.read], path: "/srv"))]
         specification.cgroup = "/sys/fs/cgroup/x"
         let folder = TaskFolder(stateFolder: "/run/state", name: "alloc+web+1")

@@ -19,6 +19,8 @@ import Testing
         (.generatedFile, EXEC2_STEP_GENERATED_FILE), (.mount, EXEC2_STEP_MOUNT),
         (.keepCapabilities, EXEC2_STEP_KEEP_CAPABILITIES), (.ambientCapabilities, EXEC2_STEP_AMBIENT),
         (.seccomp, EXEC2_STEP_SECCOMP),
+        (.joinNamespaces, EXEC2_STEP_JOIN), (.controllingTerminal, EXEC2_STEP_TERMINAL),
+        (.parentDeath, EXEC2_STEP_PARENT_DEATH),
     ]
 
     @Test func theChildsStagesAreItsSteps() {
