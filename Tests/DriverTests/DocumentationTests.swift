@@ -194,6 +194,19 @@ import Testing
         for damage in all { #expect(oneLine.contains(damage.text.replacing("4711", with: "<n>")), "\(damage.text)") }
     }
 
+    @Test func everyEventIsThere() throws {
+        var record = ExitRecord(
+            taskFolder: "", exitCode: 127, signal: 0, oomKilled: false, startedAt: 0, endedAt: 0, pid: 1,
+            execError: .noSuchFile, execProgram: "<command>")
+        expectMessage(try #require(TaskEvent.message(about: .recorded(record), memory: (nil, nil))))
+        (record.execError, record.oomKilled) = (nil, true)
+        let oom = try #require(TaskEvent.message(about: .recorded(record), memory: (7 << 20, 7 << 20)))
+        expectMessage(oom.replacing("7 MB", with: "<n> MB"))
+        let raised = CgroupWrite(file: "<file>", value: "<value>", raisedFrom: "<value>")
+        expectMessage(try #require(TaskEvent.message(raised: raised)))
+        expectMessage(String(LogReaders.message("<path>").prefix { $0 != ";" }))
+    }
+
     @Test func everyErrorOfAUserIsThere() {
         let all: [TaskUserError] = [
             .empty, .unusableName("<name>"), .dynamicIDOutOfRange("<name>"), .notFound("<name>"),

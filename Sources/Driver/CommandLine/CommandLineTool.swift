@@ -19,9 +19,16 @@ enum CommandLineTool {
         do throws(UsageError) {
             exit(try perform(Array(words.dropFirst()), environment))
         } catch {
-            Console.complain("\(error.text); see nomad-driver-exec2 --help")
+            Console.complain("\(error.text); see \(help(for: words))")
             exit(ExitStatus.usage)
         }
+    }
+
+    /// The help that tells more: the command's, where there is one on the command line.
+    private static func help(for words: [String]) -> String {
+        let program = "nomad-driver-exec2"
+        guard words.count > 1, Command.all.contains(where: { $0.name == words[1] }) else { return "\(program) --help" }
+        return "\(program) \(words[1]) --help"
     }
 
     private static func perform(

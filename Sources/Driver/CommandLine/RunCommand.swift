@@ -156,7 +156,7 @@ struct RunCommand: Sendable {
 
     private func status(_ end: TaskEnd, _ stop: RunStop) -> Int32 {
         if let error = end.error { Console.complain(error) }
-        if end.oomKilled { Console.complain("the kernel has killed the command for want of memory") }
+        if end.oomKilled, let message = TaskEvent.message(about: end, memory: (nil, nil)) { Console.complain(message) }
         if let error = stop.writeError {
             Console.complain("cannot write the command's output: \(error.text)")
             return CommandLineTool.ExitStatus.runFailed
