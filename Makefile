@@ -25,9 +25,11 @@ faults: test-deps build
 fuzz: test-deps
 	Tests/fuzz-run 60
 
-# The unit tests under AddressSanitizer; a stage of 'make test' too.
+# The unit tests under AddressSanitizer and under ThreadSanitizer; stages of 'make test' too.
 sanitize: test-deps
-	SANITIZE=1 ASAN_OPTIONS=detect_leaks=0 swift test --sanitize=address --scratch-path .build/asan
+	SANITIZE=address ASAN_OPTIONS=detect_leaks=0 swift test --sanitize=address --scratch-path .build/asan
+	SANITIZE=thread TSAN_OPTIONS=suppressions=Tests/thread-sanitizer.txt \
+		swift test --sanitize=thread --scratch-path .build/tsan
 
 # As root: EXEC2_CHAOS_KILLS (1000) kills of the Driver while tasks of every kind run. EXEC2_CHAOS_SEED
 # repeats the choices of a run, EXEC2_CHAOS_TASKS changes the number of tasks.

@@ -4,6 +4,9 @@ import PackageDescription
 /// Sanitizer builds leave the Executor out: an Embedded, static program does not link under them.
 let sanitizing = Context.environment["SANITIZE"] != nil
 
+/// A build under ThreadSanitizer is told of what Swift's Mutex does (Sources/CThreadSanitizer).
+let watchingThreads = Context.environment["SANITIZE"] == "thread"
+
 /// A build for tests in which any call can be made to fail (Sources/CFaults): the linker diverts the calls
 /// of the programs' own objects, and what they use of others comes in as shared libraries, undiverted.
 let faulty = Context.environment["FAULTS"] != nil
@@ -18,6 +21,12 @@ let divertedCalls: [String] = [
     "timerfd_settime", "uname", "unlink", "unlinkat", "wait4", "waitid", "waitpid", "write",
 ]
 let diversions: [LinkerSetting] = faulty ? [.unsafeFlags(divertedCalls.flatMap { ["-Xlinker", "--wrap=\($0)"] })] : []
+
+/// Swift's names for what a Mutex does when it is held by another.
+let slowWaysOfMutex = [
+    "$s15Synchronization12_MutexHandleV9_lockSlowyys6UInt32VF",
+    "$s15Synchronization12_MutexHandleV11_unlockSlowyyF",
+]
 
 /// libFuzzer's library, in a build for `make fuzz`: the compiler then notes which ways the code takes.
 let fuzzer = Context.environment["FUZZ"]
@@ -70,7 +79,11 @@ var targets: [Target] = [
             + (faulty ? [.define("EXEC2_FAULTS")] : [])),
     .target(name: "CMessages", cSettings: [.unsafeFlags(placeless)]),
     .systemLibrary(name: "CGRPC"),
-    .target(name: "Shared", dependencies: ["CLinux", "CMessages"], swiftSettings: strict),
+    .target(
+        name: "Shared", dependencies: ["CLinux", "CMessages"] + (watchingThreads ? ["CThreadSanitizer"] : []),
+        swiftSettings: strict,
+        linkerSettings: watchingThreads
+            ? [.unsafeFlags(slowWaysOfMutex.flatMap { ["-Xlinker", "--wrap=\($0)"] })] : []),
     .executableTarget(
         name: "Driver",
         dependencies: ["Shared", "CGRPC", "CLinux", "CMessages"],
@@ -97,6 +110,10 @@ var targets: [Target] = [
 var products: [Product] = [.executable(name: "nomad-driver-exec2", targets: ["Driver"])]
 
 if faulty { targets.append(.target(name: "CFaults", cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])])) }
+
+if watchingThreads {
+    targets.append(.target(name: "CThreadSanitizer", cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]))
+}
 
 if !sanitizing {
     targets += [
