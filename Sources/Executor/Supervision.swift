@@ -33,6 +33,8 @@ final class Supervision {
     private let childSignals: Int32
     private let timer: Int32
     private let oomKillsBefore: UInt64?
+    /// On the monotonic clock, when supervision began: the other clock may be set back while the task runs.
+    private let began = exec2_monotonic()
 
     private var phase = Phase.running
     private var deadline: UInt64 = 0
@@ -215,7 +217,9 @@ final class Supervision {
 
     private func mainEnded(_ status: Int32, _ usage: rusage) {
         exec2_wait_status(status, &result.exitCode, &result.signal)
-        result.endedAt = Int64(bitPattern: exec2_realtime())
+        let now = Int64(bitPattern: exec2_realtime())
+        // The end is not before the start, whatever was done to the clock.
+        result.endedAt = now < result.startedAt ? result.startedAt + Int64(exec2_monotonic() - began) : now
         result.userTime = microseconds(usage.ru_utime)
         result.systemTime = microseconds(usage.ru_stime)
         result.maxRSS = Int64(usage.ru_maxrss)

@@ -18,7 +18,7 @@ from typing import Callable, Iterator
 import grpc
 import pytest
 
-from agent import AgentHost, ExitResult, Plugin, Task, mounts, processes
+from agent import AgentHost, ExitResult, Plugin, Task, cgroups, mounts, processes
 from agent.host import state_folders
 from agent.timing import wait_until
 
@@ -146,13 +146,21 @@ def test_descriptors_run_out(host: AgentHost, launch: Callable[..., Plugin]) -> 
     runs(host, plugin)
 
 
-def test_no_room_for_the_executors_cgroup(host: AgentHost, launch: Callable[..., Plugin]) -> None:
+def descendants(root: Path) -> int:
+    return sum(len(folders) for _, folders, _ in os.walk(root))
+
+
+@pytest.mark.parametrize("limit, value", [
+    ("cgroup.max.descendants", lambda root: descendants(root)), ("cgroup.max.depth", lambda root: 0)],
+    ids=["descendants", "depth"])
+def test_no_room_for_the_executors_cgroup(
+    host: AgentHost, launch: Callable[..., Plugin], limit: str, value: Callable[[Path], int]
+) -> None:
     """Executors then live where the Driver does: it is no reason not to start a task."""
     plugin = launch({"standby_executor": False})
     task = host.task(plugin, host.program("act"), ["pause="])
-    limit = host.slice.root / "cgroup.max.descendants"
-    count = sum(len(folders) for _, folders, _ in os.walk(host.slice.root))
-    limit.write_text(str(count))
+    file = host.slice.root / limit
+    file.write_text(str(value(host.slice.root)))
     try:
         task.start()
         assert processes.cgroup(task.executor_pid) == processes.cgroup(plugin.pid)
@@ -160,7 +168,61 @@ def test_no_room_for_the_executors_cgroup(host: AgentHost, launch: Callable[...,
         assert task.wait() == STOPPED
         task.destroy()
     finally:
-        limit.write_text("max")
+        file.write_text("max")
+    runs(host, plugin)
+
+
+@pytest.mark.controllers
+@pytest.mark.parametrize("where", ["tasks", "executors"])
+def test_no_process_may_be_made(host: AgentHost, launch: Callable[..., Plugin], where: str) -> None:
+    """By `pids.max` above the task's cgroup; and above that of the Executors."""
+    plugin = launch({"standby_executor": False})
+    task = host.task(plugin, host.program("act"), ["exit=0"])
+    file = {"tasks": host.slice.share, "executors": host.slice.root}[where] / "pids.max"
+    file.write_text("0")
+    try:
+        told = refusal(task)
+    finally:
+        file.write_text("max")
+    assert "Resource temporarily unavailable" in told and "cannot" in told, told
+    assert (str(task.scope) if where == "tasks" else "Executor") in told, told
+    assert state_folders(plugin) == [] and not plugin.executors()
+    assert host.slice.members() == {}
+    task.start()
+    assert task.wait() == ExitResult(0)
+    task.destroy()
+    runs(host, plugin)
+
+
+@pytest.mark.controllers
+def test_a_driver_that_may_make_no_process(host: AgentHost, launch: Callable[..., Plugin]) -> None:
+    """Neither a thread, nor an Executor that would live beside it."""
+    plugin = launch({"standby_executor": False})
+    runs(host, plugin)
+    own = host.slice.root / "driver.scope"
+    own.mkdir()
+    home = cgroups.mount_point() / processes.cgroup(plugin.pid).lstrip("/")
+    (own / "cgroup.procs").write_text(str(plugin.pid))
+    try:
+        (own / "pids.max").write_text((own / "pids.current").read_text())
+        # Executors have a cgroup of their own, and what they need is there.
+        for _ in range(3):
+            runs(host, plugin)
+        room = host.slice.root / "cgroup.max.descendants"
+        task = host.task(plugin, host.program("act"), ["exit=0"])
+        wait_until(lambda: not plugin.executors(), 5, "the last Executor gone")
+        executors = host.slice.root / "exec2-executors.scope"
+        if executors.is_dir():
+            executors.rmdir()
+        room.write_text(str(descendants(host.slice.root)))
+        try:
+            told = refusal(task)
+        finally:
+            room.write_text("max")
+        assert "Resource temporarily unavailable" in told and "cannot" in told, told
+        assert state_folders(plugin) == [] and not plugin.executors()
+    finally:
+        (home / "cgroup.procs").write_text(str(plugin.pid))
     runs(host, plugin)
 
 

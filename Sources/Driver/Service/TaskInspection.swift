@@ -16,7 +16,8 @@ extension DriverService {
                     : HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__TASK_STATE__EXITED
                 if let started { status.started_at = arena.timestamp(started.startedAt) }
                 if let end {
-                    status.completed_at = arena.timestamp(end.endedAt)
+                    // A clock that was set back: what was lost, or recorded by an earlier Executor, has its time.
+                    status.completed_at = arena.timestamp(max(end.endedAt, started?.startedAt ?? end.endedAt))
                     status.result = arena.exitResult(end)
                 }
             }
