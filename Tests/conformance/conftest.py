@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 import signal
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import pytest
 
-from agent import AgentHost, ExitResult, Plugin, Task, cgroups, processes
+from agent import AgentHost, ExitResult, Plugin, Task, cgroups, landlock, processes
 from agent.plugin import default_binary
 
 _not_run: dict[str, list[str]] = {}
@@ -24,7 +25,22 @@ def _lacking() -> dict[str, str]:
     # See sd_booted(3).
     if not Path("/run/systemd/system").is_dir():
         lacking["systemd"] = "systemd as PID 1: run them in the virtual machine (Tests/vm/run --systemd)"
+    if cgroups.has_controllers():
+        lacking["no_controllers"] = "a host whose cgroup v2 has no controllers"
+    if platform.machine() != "x86_64":
+        lacking["x86_64"] = "an x86_64 processor"
     return lacking
+
+
+def _needs_of_kernel(item: pytest.Item) -> str | None:
+    """What the item needs of Landlock, where this kernel's is another."""
+    marker = item.get_closest_marker("landlock")
+    if marker is None:
+        return None
+    least, most = marker.kwargs.get("least", 1), marker.kwargs.get("most", float("inf"))
+    if least <= landlock.abi() <= most:
+        return None
+    return f"Landlock of version {f'{least} or newer' if least > 1 else f'{most} or older'}, and this kernel has {landlock.abi()}"
 
 
 def pytest_configure() -> None:
@@ -44,6 +60,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             _not_run.setdefault(reason, []).extend(item.nodeid for item in needing)
         config.hook.pytest_deselected(items=needing)
         items[:] = [item for item in items if item not in needing]
+    other = [(item, reason) for item in items if (reason := _needs_of_kernel(item))]
+    for item, reason in other:
+        _not_run.setdefault(reason, []).append(item.nodeid)
+    config.hook.pytest_deselected(items=[item for item, _ in other])
+    items[:] = [item for item in items if not _needs_of_kernel(item)]
 
 
 def pytest_report_header() -> str:

@@ -14,7 +14,7 @@ from agent.expect import refused
 from test_ports import older  # noqa: F401, a fixture
 
 Launch = Callable[..., Plugin]
-needs_scopes = pytest.mark.skipif(landlock.abi() < 6, reason="this kernel's Landlock has no scopes")
+needs_scopes = pytest.mark.landlock(least=6)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_too_little(launch: Launch, host: AgentHost, older: Path) -> None:  # no
     assert task.stdout.text == ""
 
 
-@pytest.mark.skipif(landlock.abi() >= 7, reason="this kernel's Landlock is the newest that the option takes")
+@pytest.mark.landlock(most=6)
 def test_too_little_on_this_kernel(launch: Launch, host: AgentHost) -> None:
     plugin = launch({"landlock_min_abi": 7})
     with refused(f"version {landlock.abi()}", "landlock_min_abi is 7"):

@@ -9,11 +9,10 @@ from typing import Iterator
 
 import pytest
 
-from agent import landlock
 from agent.programs import built
 from test_command_line import leftovers, run
 
-needs_ports = pytest.mark.skipif(landlock.abi() < 4, reason="this kernel's Landlock has no rules for ports")
+needs_ports = pytest.mark.landlock(least=4)
 CHOWN, KILL = 1 << 0, 1 << 5
 
 
@@ -56,7 +55,7 @@ def test_ports() -> None:
         assert confined(["--tcp-connect", "1"], *verbs) == {"bind0": "ok", f"connect{port}": "EACCES"}
 
 
-@pytest.mark.skipif(landlock.abi() < 6, reason="this kernel's Landlock has no scopes")
+@pytest.mark.landlock(least=6)
 def test_abstract_sockets() -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("\0exec2-run-abstract")
@@ -84,13 +83,7 @@ def test_wrong_value(words: list[str], shown: str) -> None:
     assert result.stdout == ""
 
 
-def controllers() -> set[str]:
-    from agent import cgroups
-
-    return set(cgroups.controllers())
-
-
-@pytest.mark.skipif("pids" in controllers(), reason="this host enforces it")
+@pytest.mark.no_controllers
 def test_what_is_not_enforced_is_said() -> None:
     result = run("--pids-limit", "5", "--oom-group", "echo", "ran")
     assert (result.returncode, result.stdout) == (0, "ran\n")

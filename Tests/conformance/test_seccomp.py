@@ -93,8 +93,7 @@ def test_the_operator_turns_it_off(host: AgentHost, plugins: dict[str, Plugin], 
 
 def test_the_kernel_is_as_open_as_this_test_thinks(host: AgentHost, plugins: dict[str, Plugin]) -> None:
     """Without the filter user namespaces can be made here: what is denied with it is denied by it."""
-    if Path("/proc/sys/user/max_user_namespaces").read_text().strip() == "0":
-        pytest.skip("this host allows no user namespaces")
+    assert Path("/proc/sys/user/max_user_namespaces").read_text().strip() != "0", "this host allows no user namespaces"
     task = host.task(plugins["open"], host.program("confined"), [f"newns={NAMESPACES['NEWUSER']}", f"unshare={NAMESPACES['NEWUSER']}"])
     task.run()
     assert (task.line("newns"), task.line("unshare")) == ("ok", "ok")
@@ -176,7 +175,7 @@ def test_wrong_plugin_value(launch: Launch, option: str, value: Any, shown: str)
 # Other numbers for the same calls
 
 
-@pytest.mark.skipif(not INTEL, reason="x86_64 has these two other ways in")
+@pytest.mark.x86_64
 def test_32_bit_programs_are_ended(host: AgentHost, plugins: dict[str, Plugin]) -> None:
     """Their getpid is another number: nothing of theirs gets past."""
     verbs = ["foreign=", "out=after"]
@@ -187,7 +186,7 @@ def test_32_bit_programs_are_ended(host: AgentHost, plugins: dict[str, Plugin]) 
     assert result == ExitResult(0) and free.lines() == ["foreign ok", "after"] or result.signal == 11
 
 
-@pytest.mark.skipif(not INTEL, reason="x86_64 has these two other ways in")
+@pytest.mark.x86_64
 def test_x32_is_not_there(host: AgentHost, plugins: dict[str, Plugin]) -> None:
     task = host.task(plugins["filtering"], host.program("confined"), ["x32="])
     task.run()
@@ -268,14 +267,12 @@ def test_bash(host: AgentHost, plugins: dict[str, Plugin]) -> None:
     assert task.lines() == ["sub", "trap"]
 
 
-@pytest.mark.skipif(shutil.which("go") is None, reason="no go")
-@pytest.mark.parametrize("config", [{}, {"tcp_bind": [0], "tcp_connect": None}], ids=["plain", "with port rules"])
+@pytest.mark.parametrize("config", [
+    pytest.param({}, id="plain"),
+    pytest.param({"tcp_bind": [0], "tcp_connect": None}, id="with port rules", marks=pytest.mark.landlock(least=4)),
+])
 def test_go(host: AgentHost, plugins: dict[str, Plugin], config: dict[str, Any]) -> None:
     """Threads by clone, children by pidfd and clone3 where they are there, and MPTCP tried first from 1.24 on."""
-    from agent import landlock
-
-    if config and landlock.abi() < 4:
-        pytest.skip("this kernel's Landlock has no rules for ports")
     program = BUILD / "programs" / "ordinary-go"
     source = BUILD / "programs" / "ordinary.go"
     program.parent.mkdir(parents=True, exist_ok=True)
