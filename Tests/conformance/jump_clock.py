@@ -77,7 +77,8 @@ def test_samples_come_at_their_interval(
 
 @JUMPS
 def test_a_task_ends_after_it_began(act: Act, clock: Callable[[int], None], seconds: int) -> None:
-    """At the clock's time; where that is before the start, as long after it as the task has run."""
+    """At the clock's time; where that is before the start, as long after it as the task has run. Before that was
+    so, this failed with an end an hour before the start."""
     before = time.time()
     task = act("out=up", "pause=").start()
     task.stdout.wait_for("up")
