@@ -59,6 +59,9 @@ def test_contents(package: Path) -> None:
     assert f"{LINK} -> {DRIVER}" in paths
     expected = {DRIVER, EXECUTOR, "/usr/share/man/man8/nomad-driver-exec2.8.gz"}
     expected |= {f"{DOC}/{name}" for name in ("copyright", "changelog.gz", "changelog.Debian.gz", "README.Debian", "README.md")}
+    expected |= {"/usr/share/bash-completion/completions/nomad-driver-exec2",
+                 "/usr/share/zsh/vendor-completions/_nomad-driver-exec2",
+                 "/usr/share/fish/vendor_completions.d/nomad-driver-exec2.fish"}
     expected |= {f"{DOC}/docs/{path.name}" for path in (REPOSITORY / "docs").glob("*.md")}
     expected |= {f"{DOC}/examples/{path.relative_to(REPOSITORY / 'examples')}"
                  for path in (REPOSITORY / "examples").rglob("*") if path.is_file()}
