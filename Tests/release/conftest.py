@@ -59,7 +59,7 @@ def release(output: Path) -> Path:
     return folder
 
 
-MAINTAINER = {"DEBFULLNAME": "The maintainers", "DEBEMAIL": "maintainers@nomad-driver-exec2.org"}
+MAINTAINER = {"DEBFULLNAME": "The maintainers", "DEBEMAIL": "maintainers@example.org"}
 
 
 @pytest.fixture(scope="session")
