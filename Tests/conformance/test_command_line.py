@@ -97,7 +97,7 @@ def test_help(words: list[str]) -> None:
     result = tool(*words)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith("Usage: nomad-driver-exec2 ")
-    for word in ("run", "check", "tasks", "completion", "--version", "plugin_dir"):
+    for word in ("run", "exec", "check", "tasks", "completion", "--version", "plugin_dir"):
         assert word in result.stdout
 
 
@@ -110,7 +110,7 @@ def test_help_of_run_names_every_option() -> None:
     assert tool("check", "--help").stdout.startswith("Usage: nomad-driver-exec2 check")
 
 
-@pytest.mark.parametrize("words", [[], ["run"], ["check"], ["tasks"], ["completion"]])
+@pytest.mark.parametrize("words", [[], ["run"], ["exec"], ["check"], ["tasks"], ["completion"]])
 def test_help_fits_a_terminal(words: list[str]) -> None:
     assert max(map(len, tool(*words, "--help").stdout.splitlines())) <= 82
 

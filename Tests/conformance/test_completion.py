@@ -40,7 +40,7 @@ _nomad_driver_exec2
 
 
 PROGRAM = "nomad-driver-exec2 "
-COMMANDS = ["check", "completion", "run", "tasks"]
+COMMANDS = ["check", "completion", "exec", "run", "tasks"]
 
 
 @pytest.mark.parametrize("line,expected", [

@@ -19,6 +19,7 @@ struct Command: Sendable {
         Command(
             name: "run", summary: "run a command in the sandbox that a task has", options: RunOptions.table,
             operands: .program),
+        Command(name: "exec", summary: "run a command in a task that runs", options: ExecOptions.table),
         Command(
             name: "check", summary: "tell whether this host is fit for the driver", options: CheckCommand.options),
         Command(name: "tasks", summary: "show the tasks of this host", options: TasksCommand.options),

@@ -48,6 +48,7 @@ enum CommandLineTool {
             Console.write(HelpText.program)
             return 0
         case "run"?: return run(Array(rest.dropFirst()), environment)
+        case "exec"?: return exec(Array(rest.dropFirst()))
         case "check"?: return try CheckCommand.execute(Array(rest.dropFirst()))
         case "tasks"?: return try TasksCommand.execute(Array(rest.dropFirst()))
         case "completion"?: return try CompletionCommand.execute(Array(rest.dropFirst()))
@@ -76,6 +77,27 @@ enum CommandLineTool {
             return ExitStatus.runFailed
         }
         Task.detached { exit(await RunCommand(options: options, signals: signals).execute()) }
+        while true { pause() }
+    }
+
+    private static func exec(_ words: [String]) -> Int32 {
+        let tool: ExecTool
+        do throws(UsageError) {
+            guard let options = try ExecOptions(words) else {
+                Console.write(HelpText.exec)
+                return 0
+            }
+            do throws(SystemError) {
+                tool = try ExecTool(options)
+            } catch {
+                Console.complain(error.text)
+                return ExitStatus.runFailed
+            }
+        } catch {
+            Console.complain("\(error.text); see nomad-driver-exec2 exec --help")
+            return ExitStatus.runFailed
+        }
+        Task.detached { Glibc.exit(await tool.execute()) }
         while true { pause() }
     }
 

@@ -2,6 +2,7 @@
 enum HelpText {
     static let program = """
         Usage: nomad-driver-exec2 run [option...] [--] command [argument...]
+               nomad-driver-exec2 exec [option...] TASK command [argument...]
                nomad-driver-exec2 check [option...]
                nomad-driver-exec2 tasks [option...]
                nomad-driver-exec2 completion bash|zsh|fish
@@ -40,6 +41,26 @@ enum HelpText {
         Example:
           nomad-driver-exec2 run --unveil r:/etc/mime.types --unveil r:/srv/www \\
               python3 -m http.server --directory /srv/www
+
+        """
+
+    static let exec = """
+        Usage: nomad-driver-exec2 exec [option...] TASK command [argument...]
+
+        Runs a command in a task that runs, under Nomad or under "run", as root: in its
+        namespaces and its cgroup, as its user, under its unveil rules, with its
+        environment. TASK is the task's id or its beginning (the allocation's id), the
+        task's name, or the pid of "run"; "tasks" shows what there is. The driver is not
+        asked, and need not run.
+
+        Options:
+        \(options(ExecOptions.table))
+        The command gets stdin. On a terminal every key is its own, Ctrl-C included;
+        without one, SIGINT (Ctrl-C), SIGTERM, SIGHUP and SIGQUIT end it.
+
+        Exit status: the command's own; 128+n where signal n ended it; 127 where the
+        command is not found, 126 where it cannot be executed; 125 where
+        nomad-driver-exec2 itself failed, and then it says why.
 
         """
 

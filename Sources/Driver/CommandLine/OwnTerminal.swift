@@ -1,0 +1,74 @@
+import CLinux
+import Glibc
+import Shared
+import Synchronization
+
+/// The terminal that the tool was started on, while a command in a task has one of its own: every key goes
+/// there, Ctrl-C included.
+final class OwnTerminal: Sendable {
+    private let before: Mutex<termios?>
+
+    /// Takes the terminal of stdin, if there is one.
+    init() {
+        var attributes = termios()
+        guard tcgetattr(STDIN_FILENO, &attributes) == 0 else {
+            before = Mutex(nil)
+            return
+        }
+        before = Mutex(attributes)
+        cfmakeraw(&attributes)
+        tcsetattr(STDIN_FILENO, TCSANOW, &attributes)
+    }
+
+    /// Makes it what it was.
+    func restore() {
+        before.withLock { before in
+            guard var attributes = before else { return }
+            tcsetattr(STDIN_FILENO, TCSADRAIN, &attributes)
+            before = nil
+        }
+    }
+
+    /// Its size; nil where neither stdin nor stdout is a terminal.
+    static var size: TerminalSize? {
+        for stream in [STDOUT_FILENO, STDIN_FILENO] {
+            var rows: UInt16 = 0
+            var columns: UInt16 = 0
+            if exec2_terminal_size(stream, &rows, &columns) == 0 { return TerminalSize(rows: rows, columns: columns) }
+        }
+        return nil
+    }
+}
+
+/// The tool's stdin, read without a thread that waits, and without making it non-blocking for those who
+/// share it.
+final class OwnInput: Sendable {
+    private let readable = Edge()
+    private let watch: Reactor.Watch?
+    private let reactor: Reactor
+
+    init(reactor: Reactor) {
+        self.reactor = reactor
+        // Refused for files (EPERM, epoll_ctl(2)), which are always readable.
+        watch = try? reactor.watchChanges(STDIN_FILENO) { [readable] in readable.raise() }
+    }
+
+    deinit {
+        if let watch { reactor.unwatch(watch, STDIN_FILENO) }
+    }
+
+    /// The next piece; nil at the end, or when the Swift task is cancelled.
+    func read() async -> [UInt8]? {
+        while !Task.isCancelled {
+            var wait = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
+            if watch == nil || retrying({ poll(&wait, 1, 0) }) != 0 {
+                let piece = [UInt8](unsafeUninitializedCapacity: ByteStream.pieceSize) { buffer, count in
+                    count = max(0, retrying { Glibc.read(STDIN_FILENO, buffer.baseAddress, buffer.count) })
+                }
+                return piece.isEmpty ? nil : piece
+            }
+            await readable.wait()
+        }
+        return nil
+    }
+}

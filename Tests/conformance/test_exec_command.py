@@ -1,0 +1,167 @@
+"""nomad-driver-exec2 exec: a command in a task, by the command line."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import signal
+import struct
+import subprocess
+import termios
+import time
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from agent import AgentHost, Plugin, Task, processes
+from agent.restart import recover
+from agent.timing import scaled, wait_until
+
+Launch = Callable[..., Plugin]
+
+
+@pytest.fixture
+def task(make: Callable[..., Task]) -> Task:
+    return make("/bin/sleep", ["300"], unveil=["r:/proc"], env={"COLOUR": "blue"}).start()
+
+
+def words(binary: Path, plugin: Plugin, *rest: object) -> list[str]:
+    return [str(binary), "exec", "--state-dir", str(plugin.state_dir), *(str(word) for word in rest)]
+
+
+def run(binary: Path, plugin: Plugin, *rest: object, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(words(binary, plugin, *rest), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=scaled(60), **options)
+
+
+def alone(task: Task) -> bool:
+    return (task.scope / "cgroup.procs").read_text().split() == [str(task.pid)]
+
+
+def test_streams_and_status(binary: Path, plugin: Plugin, task: Task) -> None:
+    given = run(binary, plugin, task.id, "/bin/sh", "-c", "cat; echo $COLOUR; id -u; echo err >&2; exit 43", input=b"in\n")
+    assert (given.returncode, given.stdout, given.stderr) == (43, b"in\nblue\n80000\n", b"err\n")
+
+
+@pytest.mark.parametrize("name", ["id", "alloc", "begin", "name", "folder"])
+def test_names(binary: Path, plugin: Plugin, task: Task, name: str) -> None:
+    wanted = {"id": task.id, "alloc": task.alloc_id, "begin": task.id[:8], "name": task.name, "folder": task.id.replace("/", "+")}[name]
+    assert run(binary, plugin, wanted, "echo", "here").stdout == b"here\n"
+
+
+def test_names_that_mean_none_or_several(binary: Path, plugin: Plugin, make: Callable[..., Task], task: Task) -> None:
+    given = run(binary, plugin, "nothing", "true")
+    assert given.returncode == 125 and b'no task "nothing" runs' in given.stderr and task.id.encode() in given.stderr
+    other = make("/bin/sleep", ["300"]).start()
+    given = run(binary, plugin, "web", "true")
+    assert given.returncode == 125
+    assert b"may be any of" in given.stderr and task.id.encode() in given.stderr and other.id.encode() in given.stderr
+
+
+def test_a_task_of_run(binary: Path) -> None:
+    with subprocess.Popen([binary, "run", "/bin/sleep", "300"], stderr=subprocess.PIPE) as tool:
+        try:
+            given = wait_until(lambda: _in_run(binary, tool.pid), 15, "a command in the task of run")
+            assert given == b"in it\n"
+        finally:
+            tool.send_signal(signal.SIGTERM)
+            tool.wait(scaled(20))
+
+
+def _in_run(binary: Path, pid: int) -> bytes:
+    return subprocess.run([binary, "exec", str(pid), "echo", "in it"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+
+
+def test_without_any_driver(launch: Launch, host: AgentHost, binary: Path) -> None:
+    plugin = launch()
+    task = host.task(plugin, "/bin/sleep", ["300"]).start()
+    plugin.kill()
+    assert run(binary, plugin, task.id, "echo", "here").stdout == b"here\n"
+    again = launch(dict(plugin.config))
+    recover(again, task)
+
+
+def test_command_not_found(binary: Path, plugin: Plugin, task: Task) -> None:
+    given = run(binary, plugin, task.id, "no-such-program")
+    assert given.returncode == 127 and b"command not found" in given.stderr
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_stopped(binary: Path, plugin: Plugin, task: Task, number: int, status: int) -> None:
+    with subprocess.Popen(words(binary, plugin, task.id, "/bin/sh", "-c", "echo up; sleep 300"), stdout=subprocess.PIPE) as tool:
+        assert tool.stdout.readline() == b"up\n"
+        tool.send_signal(number)
+        assert tool.wait(scaled(10)) == status
+    wait_until(lambda: alone(task), 5, "the command gone")
+
+
+def test_killed(binary: Path, plugin: Plugin, task: Task) -> None:
+    with subprocess.Popen(words(binary, plugin, task.id, "/bin/sh", "-c", "echo up; sleep 300"), stdout=subprocess.PIPE) as tool:
+        assert tool.stdout.readline() == b"up\n"
+        tool.kill()
+    wait_until(lambda: alone(task), 5, "the command gone")
+
+
+def test_reader_that_leaves(binary: Path, plugin: Plugin, task: Task) -> None:
+    with subprocess.Popen(words(binary, plugin, task.id, "yes"), stdout=subprocess.PIPE) as tool:
+        assert tool.stdout.readline() == b"y\n"
+        tool.stdout.close()
+        assert tool.wait(scaled(10)) == 141
+    wait_until(lambda: alone(task), 5, "the command gone")
+
+
+def test_terminal(binary: Path, plugin: Plugin, task: Task) -> None:
+    """On a terminal: its size, raw keys, a new size, and all as before in the end."""
+    holder, terminal = pty.openpty()
+    fcntl.ioctl(holder, termios.TIOCSWINSZ, struct.pack("HHHH", 21, 43, 0, 0))
+    before = termios.tcgetattr(terminal)
+
+    def own_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    script = 'trap "stty size; exit 7" WINCH; trap "echo int" INT; stty size; while :; do sleep 0.05; done'
+    with subprocess.Popen(words(binary, plugin, task.id, "/bin/sh", "-c", script),
+                          stdin=terminal, stdout=terminal, stderr=terminal, preexec_fn=own_terminal) as tool:
+        seen = b""
+
+        def sees(text: bytes) -> None:
+            nonlocal seen
+            end = time.monotonic() + scaled(10)
+            while text not in seen:
+                assert time.monotonic() < end, seen
+                os.set_blocking(holder, False)
+                try:
+                    seen += os.read(holder, 4096)
+                except BlockingIOError:
+                    time.sleep(0.02)
+
+        sees(b"21 43")
+        os.write(holder, b"\x03")
+        sees(b"int")
+        fcntl.ioctl(holder, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 66, 0, 0))
+        sees(b"33 66")
+        assert tool.wait(scaled(10)) == 7
+    assert termios.tcgetattr(terminal) == before
+    os.close(holder)
+    os.close(terminal)
+
+
+@pytest.mark.parametrize("wrong, says", [
+    ([], "name the task"), (["web"], "name the command"), (["--frob", "web", "ls"], '"--frob"')])
+def test_usage(binary: Path, wrong: list[str], says: str) -> None:
+    given = subprocess.run([binary, "exec", *wrong], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert given.returncode == 125 and says.encode() in given.stderr and b"exec --help" in given.stderr
+
+
+def test_another_user(binary: Path, plugin: Plugin, task: Task) -> None:
+    given = run(binary, plugin, task.id, "true", user=65534)
+    assert given.returncode == 125 and b"needs to be root" in given.stderr
+
+
+def test_nothing_is_left(binary: Path, plugin: Plugin, task: Task) -> None:
+    run(binary, plugin, task.id, "true")
+    assert alone(task)
+    attendants = [process for process in processes.everything() if process.name == "exec2-attendant"]
+    assert not [process for process in attendants if not process.is_zombie]
