@@ -174,7 +174,8 @@ def test_one_that_dies_with_the_request(launch: Launch, host: AgentHost, delay: 
         task.destroy()
     else:
         assert "ended before it had started the task" in error.details(), error.details()
-    assert not log.exists() or len(log.read_text().splitlines()) == 1
+    # It may have been ended between making its file and writing the line.
+    assert not log.exists() or len(log.read_text().splitlines()) <= 1
     assert os.listdir(plugin.state_dir) == []
     assert cgroups.processes(task.scope) == []
 

@@ -107,8 +107,9 @@ static void touch_memory(size_t megabytes) {
 static void burn(long milliseconds) {
     struct timespec now, end;
     clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_sec += milliseconds / 1000;
     end.tv_nsec += milliseconds % 1000 * 1000000;
+    end.tv_sec += milliseconds / 1000 + end.tv_nsec / 1000000000;
+    end.tv_nsec %= 1000000000;
     do {
         for (volatile int spin = 0; spin < 100000; spin++) {}
         clock_gettime(CLOCK_MONOTONIC, &now);

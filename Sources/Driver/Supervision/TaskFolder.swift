@@ -144,7 +144,10 @@ struct TaskFolder: Equatable, Sendable {
         var failure: SystemError?
         for file in StateFile.all {
             let path = self.path + "/" + file
-            if unlink(path) != 0 && Errno.last != .noSuchFile { failure = failure ?? SystemError("remove", path) }
+            if unlink(path) == 0 || Errno.last == .noSuchFile { continue }
+            // An empty folder in a file's place is no loss either.
+            if Errno.last == .isAFolder && rmdir(path) == 0 { continue }
+            failure = failure ?? SystemError("remove", path)
         }
         if let failure { return failure }
         if rmdir(path) != 0 && Errno.last != .noSuchFile { return SystemError("remove the folder", path) }
