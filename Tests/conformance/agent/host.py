@@ -17,6 +17,15 @@ from agent.task import Task
 from agent.timing import wait_until
 
 
+def remove_tree(folder: Path) -> None:
+    """rmtree, twice where it must be: an overlay like that of the virtual machine may give a folder another
+    inode number between two looks, and rmtree then takes it for a symlink that somebody has put there."""
+    try:
+        shutil.rmtree(folder)
+    except OSError:
+        shutil.rmtree(folder)
+
+
 class AgentHost:
     """Folders as a client has them: `data`, which only root enters, and
     `alloc_mounts`, which tasks' users pass through. They are outside /tmp, which
@@ -102,8 +111,8 @@ class AgentHost:
         faults = []
         for task in self.tasks:
             faults += task.clean()
-            shutil.rmtree(task.folder)
-            shutil.rmtree(task.alloc_dir)
+            remove_tree(task.folder)
+            remove_tree(task.alloc_dir)
         self.tasks = []
         return faults
 
