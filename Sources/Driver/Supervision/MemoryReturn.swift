@@ -6,13 +6,20 @@ import Synchronization
 /// A driver runs for months. What a busy hour took of the heap is free afterwards, but lies between what
 /// is still in use, and malloc returns memory by itself only from the heap's end. Nor does it return what the
 /// arenas of single threads have: with one arena for all threads, of whom few ever run at once, they share what is
-/// free. Without either, the soak's tasks left 3 MiB more than its first hundred, all of it free.
+/// free. Without either, 500 tasks that had run at once left 6 MiB, of which nothing was in use.
 final class MemoryReturn: Sendable {
-    /// After a task is gone, so that tasks that come and go are not in the way of each other.
-    private static let delayNanoseconds: UInt64 = 5_000_000_000
+    /// After a task is gone, so that tasks that come and go are not in the way of each other; and once more, for
+    /// gRPC lets go of the last calls' memory some 15 seconds later.
+    private static let soonNanoseconds: UInt64 = 5_000_000_000
+    private static let lateNanoseconds: UInt64 = 25_000_000_000
+
+    private enum State {
+        case idle, dueSoon
+        case dueLate(Reactor.Timer)
+    }
 
     private let reactor: Reactor
-    private let isDue = Mutex(false)
+    private let state = Mutex(State.idle)
 
     init(reactor: Reactor) { self.reactor = reactor }
 
@@ -21,14 +28,27 @@ final class MemoryReturn: Sendable {
 
     /// To be called whenever the driver has forgotten a task.
     func taskIsGone() {
-        let isFirst = isDue.withLock { due in
-            defer { due = true }
-            return !due
+        state.withLock { state in
+            switch state {
+            case .dueSoon: return
+            case .dueLate(let timer): reactor.cancel(timer)
+            case .idle: break
+            }
+            state = .dueSoon
+            _ = reactor.after(Self.soonNanoseconds) { [self] in trimSoon() }
         }
-        guard isFirst else { return }
-        _ = reactor.after(Self.delayNanoseconds) { [self] in
-            isDue.withLock { $0 = false }
-            exec2_trim_heap()
+    }
+
+    private func trimSoon() {
+        exec2_trim_heap()
+        state.withLock { $0 = .dueLate(reactor.after(Self.lateNanoseconds) { [self] in trimLate() }) }
+    }
+
+    private func trimLate() {
+        exec2_trim_heap()
+        state.withLock { state in
+            // A task that went at this very moment has its own trim to come.
+            if case .dueLate = state { state = .idle }
         }
     }
 }
