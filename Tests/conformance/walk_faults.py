@@ -77,6 +77,7 @@ INTERRUPTIBLE = {
 }
 # Between clone and execve every signal is blocked, so that only what goes by name counts.
 STOPPED = ExitResult(130, 2)
+INOTIFY = "anon_inode:inotify"
 
 
 @dataclass
@@ -127,6 +128,12 @@ class Walk:
             task.plugin = self.plugin
         assert self.next.run() == ExitResult(0)
         self.next.destroy()
+        # The watch of log readers is made with the first task that still runs when it is to be watched.
+        self.task.start()
+        wait_until(lambda: INOTIFY in processes.descriptors(self.plugin.pid).values(), 10, "log readers are watched")
+        self.task.stop(1)
+        self.task.wait()
+        self.task.destroy()
         self.threads = processes.status(self.plugin.pid, "Threads")
         self.descriptors = len(processes.descriptors(self.plugin.pid))
         self.mounts = self.own_mounts()
