@@ -7,9 +7,11 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
+from typing import Callable
 
 import pytest
 
+from agent import Plugin, Task
 from agent.timing import scaled
 
 
@@ -60,6 +62,42 @@ def test_bash(binary: Path, line: str, expected: list[str]) -> None:
     assert [word for word in bash(binary, PROGRAM + line) if not word.endswith("-")] == expected
 
 
+@pytest.fixture
+def running(act: Callable[..., Task]) -> Task:
+    task = act("out=up", "pause=").start()
+    task.stdout.wait_for("up")
+    return task
+
+
+@pytest.mark.parametrize("words,expected", [
+    ("--state-dir {folder} ", "{id}"), ("--state-dir={folder} ", "{id}"), ("-t --state-dir {folder} -- ", "{id}"),
+    ("--state-dir {folder} {begun}", "{id}"), ("--state-dir {folder} no-such", ""), ("--state-dir /nonexistent ", ""),
+    ("{id} setpri", "setpriv"), ("{id} -- setpri", "setpriv"), ("-- {id} setpri", "setpriv"),
+    ("{id} cat /etc/passw", "/etc/passwd"), ("{id} -- cat /etc/passw", "/etc/passwd"), ("{id} cat --tt", ""),
+    ("--tt", "--tty"),
+])
+def test_bash_of_exec(binary: Path, plugin: Plugin, running: Task, words: str, expected: str) -> None:
+    facts = {"folder": plugin.state_dir, "id": running.id, "begun": running.id[:4]}
+    offered = bash(binary, f"{binary} exec {words.format(**facts)}")
+    assert [word for word in offered if not word.endswith("-")] == [word for word in [expected.format(**facts)] if word]
+
+
+def test_names_of_tasks_are_text_to_a_shell(binary: Path, tmp_path: Path) -> None:
+    """Who writes jobs chooses them, and who completes is root."""
+    tool = tmp_path / "tool"
+    tool.write_text("#!/bin/sh\nprintf '%s\\n' 'a/$(touch hit)`touch hit`' 'b/two words;*'\n")
+    tool.chmod(0o755)
+    code = f"""cd {tmp_path}
+{script(binary, "bash")}
+compopt() {{ :; }}
+COMP_LINE='{tool} exec ' COMP_POINT={len(str(tool)) + 6}
+_nomad_driver_exec2
+eval "printf '<%s>\\n' ${{COMPREPLY[*]}}"
+"""
+    assert shell("bash", "--norc", text=code) == "<a/$(touch hit)`touch hit`>\n<b/two words;*>\n"
+    assert not (tmp_path / "hit").exists()
+
+
 def test_bash_where_a_colon_parts_no_words(binary: Path) -> None:
     assert "r:/etc/passwd" in bash(binary, PROGRAM + "run -u r:/etc/passw", breaks=" \t\n")
 
@@ -85,10 +123,24 @@ def test_fish(binary: Path, line: str, expected: list[str], tmp_path: Path) -> N
     assert sorted({row.split("\t")[0] for row in result.stdout.splitlines()}) == expected
 
 
+@pytest.mark.parametrize("form", ["--state-dir {}", "--state-dir={}"])
+def test_fish_of_exec(binary: Path, plugin: Plugin, running: Task, form: str, tmp_path: Path) -> None:
+    """In a folder without files, which would be offered for a command's arguments."""
+    (tmp_path / "completion").write_text(script(binary, "fish"))
+    (tmp_path / "empty").mkdir()
+    line = f"{binary} exec {form.format(plugin.state_dir)} {running.id[:4]}"
+    result = subprocess.run(
+        ["fish", "--no-config", "-c", f"source ../completion; complete -C {shlex.quote(line)}"], check=False,
+        capture_output=True, text=True, timeout=scaled(60), env={**os.environ, "HOME": str(tmp_path)},
+        cwd=tmp_path / "empty")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert running.id in [row.split("\t")[0] for row in result.stdout.splitlines()]
+
+
 ZSH = """
 zmodload zsh/zpty
 zpty shell zsh -f
-zpty -w shell "PS1='>' ; stty -echo; fpath=($1 \\$fpath); autoload -U compinit; compinit -u -d $1/dump"
+zpty -w shell "PS1='>' ; stty -echo cols 400; COLUMNS=400; fpath=($1 \\$fpath); autoload -U compinit; compinit -u -d $1/dump"
 zpty -w shell "zstyle ':completion:*' list-prompt ''; setopt no_beep; LISTMAX=1000; echo rea''dy"
 zpty -r shell seen '*ready*'
 zpty -n -w shell "$2"$'\\t\\t'
@@ -103,18 +155,28 @@ print -r -- $seen
 """
 
 
-@pytest.mark.parametrize("line,expected", [
-    ("comp", "completion"), ("ch", "check"), ("tasks --js", "--json"), ("run --kill", "--kill-timeout"),
-    ("completion fi", "fish"), ("run --user roo", "root"),
-])
-def test_zsh(binary: Path, line: str, expected: str, tmp_path: Path) -> None:
+def zsh(binary: Path, line: str, expected: str, folder: Path) -> None:
     """In a terminal, with the completion system as a user has it."""
-    (tmp_path / "_nomad-driver-exec2").write_text(script(binary, "zsh"))
-    program = tmp_path / "zsh-test"
+    (folder / "_nomad-driver-exec2").write_text(script(binary, "zsh"))
+    program = folder / "zsh-test"
     program.write_text(ZSH.replace("\\\\", "\\"))
     seen = subprocess.run(
-        ["zsh", "-f", str(program), str(tmp_path), PROGRAM + line, expected], check=False, capture_output=True, text=True,
+        ["zsh", "-f", str(program), str(folder), line, expected], check=False, capture_output=True, text=True,
         timeout=scaled(60)).stdout
     # What zsh adds stands right behind what was typed.
     begun = line.split()[-1]
-    assert PROGRAM + line + expected[len(begun):] in re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]|\a", "", seen), ascii(seen)
+    assert line + expected[len(begun):] in re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]|\a", "", seen), ascii(seen)
+
+
+@pytest.mark.parametrize("line,expected", [
+    ("comp", "completion"), ("ch", "check"), ("tasks --js", "--json"), ("run --kill", "--kill-timeout"),
+    ("completion fi", "fish"), ("run --user roo", "root"), ("exec --st", "--state-dir"),
+])
+def test_zsh(binary: Path, line: str, expected: str, tmp_path: Path) -> None:
+    zsh(binary, PROGRAM + line, expected, tmp_path)
+
+
+@pytest.mark.parametrize("form", ["--state-dir {}", "--state-dir={}"])
+def test_zsh_of_exec(binary: Path, plugin: Plugin, running: Task, form: str, tmp_path: Path) -> None:
+    line = f"{binary} exec {form.format(plugin.state_dir)} {running.id[:4]}"
+    zsh(binary, line, running.id, tmp_path)

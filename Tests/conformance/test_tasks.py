@@ -146,6 +146,18 @@ def on_a_terminal(words: list[Any], **variables: str) -> bytes:
         os.close(secondary)
 
 
+def test_quiet_prints_the_ids_of_those_that_run(act: Act, plugin: Plugin, binary: Path) -> None:
+    ended, running = act("exit=0"), act("out=up", "pause=")
+    ended.run()
+    running.start()
+    running.stdout.wait_for("up")
+    folder = str(plugin.state_dir)
+    wait_until(lambda: tool(binary, "tasks", "-q", "--state-dir", folder).stdout.splitlines() == [running.id], 5, "one id")
+    inside = tool(binary, "exec", "--state-dir", folder, running.id, "sh", "-c", "echo in")
+    assert inside.stdout == "in\n"
+    running.stop()
+
+
 def test_errors_are_named(binary: Path, tmp_path: Path) -> None:
     missing = tool(binary, "tasks", "--state-dir", "/nonexistent")
     assert missing.returncode == 1 and "cannot read the state folder /nonexistent: No such file" in missing.stderr

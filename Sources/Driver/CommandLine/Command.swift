@@ -5,6 +5,8 @@ struct Command: Sendable {
         case none
         /// A command of the host's with its own arguments.
         case program
+        /// A task that runs, and then a command with its arguments.
+        case programInTask
         case oneOf([String])
     }
 
@@ -19,7 +21,9 @@ struct Command: Sendable {
         Command(
             name: "run", summary: "run a command in the sandbox that a task has", options: RunOptions.table,
             operands: .program),
-        Command(name: "exec", summary: "run a command in a task that runs", options: ExecOptions.table),
+        Command(
+            name: "exec", summary: "run a command in a task that runs", options: ExecOptions.table,
+            operands: .programInTask),
         Command(
             name: "check", summary: "tell whether this host is fit for the driver", options: CheckCommand.options),
         Command(name: "tasks", summary: "show the tasks of this host", options: TasksCommand.options),

@@ -1,15 +1,13 @@
-import Glibc
 import Shared
 
 /// A task that a person names, among those whose state folders are on this host.
 enum TaskSearch {
     struct Candidate: Equatable, Sendable {
         let state: HandleState
-        /// Of `run`: the run's own name, which ends in the tool's pid and a random number. Nil for a task of
-        /// the plugin's.
+        /// The run's own name; nil for a task of the plugin's.
         var run: String?
 
-        /// What it is called in messages.
+        /// What it is called in messages, and what finds it and no other.
         var title: String { run ?? state.taskID }
     }
 
@@ -34,7 +32,7 @@ enum TaskSearch {
 
     /// The one task that is meant, of those that run.
     static func find(_ wanted: String, in stateFolder: String?) throws(Failure) -> Candidate {
-        let running = candidates(in: stateFolder)
+        let running = running(in: stateFolder)
         let found = matches(wanted, among: running)
         switch found.count {
         case 1: return found[0]
@@ -49,22 +47,16 @@ enum TaskSearch {
         candidates.map(\.title).sorted().joined(separator: ", ")
     }
 
-    private static func candidates(in stateFolder: String?) -> [Candidate] {
-        if let stateFolder { return running(in: stateFolder, run: nil) }
-        let usual = PluginConfiguration().stateFolder
-        let parent = String(usual[..<(usual.lastIndex(of: "/") ?? usual.startIndex)])
-        let runs = (FolderList.names(in: parent) ?? []).filter { $0.hasPrefix(RunFolders.namePrefix) }
-        return running(in: usual, run: nil) + runs.flatMap { running(in: parent + "/" + $0, run: $0) }
-    }
-
-    private static func running(in stateFolder: String, run: String?) -> [Candidate] {
-        (FolderList.names(in: stateFolder) ?? []).compactMap { name in
-            guard let state = HandleState(identityIn: TaskFolder(stateFolder: stateFolder, name: name)),
-                state.bootID == Boot.id,
-                let executor = try? HeldProcess.open(pid: state.executorPid, startTime: state.executorStartTime)
-            else { return nil }
-            _ = consume executor
-            return Candidate(state: state, run: run)
+    /// Every task that runs, in no order.
+    /// - Parameter stateFolder: As `TaskHome.all(named:)` takes it.
+    static func running(in stateFolder: String?) -> [Candidate] {
+        TaskHome.all(named: stateFolder).flatMap { home in
+            ((try? home.taskFolders()) ?? []).compactMap { folder in
+                guard let state = HandleState(identityIn: folder), (try? state.executorLives) == true else {
+                    return nil
+                }
+                return Candidate(state: state, run: home.run)
+            }
         }
     }
 }

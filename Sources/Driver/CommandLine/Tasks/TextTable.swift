@@ -24,9 +24,7 @@ struct TextTable: Sendable {
 
         /// - Parameter text: Blanks and what a terminal would obey become `_`; nothing is `-`.
         init(_ text: String?, _ colour: Colour? = nil) {
-            let safe = (text ?? "").unicodeScalars.map { scalar -> Unicode.Scalar in
-                scalar.properties.isWhitespace || scalar.properties.generalCategory == .control ? "_" : scalar
-            }
+            let safe = (text ?? "").onOneLine.unicodeScalars.map { $0.properties.isWhitespace ? "_" : $0 }
             self.text = safe.isEmpty ? "-" : String(String.UnicodeScalarView(safe))
             self.colour = colour
         }
@@ -92,32 +90,16 @@ struct TextTable: Sendable {
     }
 }
 
-/// One object of JSON (RFC 8259) on a line, its members in the order in which they were added.
-struct JSONObject: Sendable {
-    private var members: [String] = []
-
-    var text: String { "{" + members.joined(separator: ", ") + "}" }
-
-    mutating func add(_ name: String, _ value: String?) { add(name, raw: value.map(Self.string)) }
-    mutating func add(_ name: String, _ value: Bool) { add(name, raw: value ? "true" : "false") }
-    mutating func add(_ name: String, _ value: (some BinaryInteger)?) { add(name, raw: value.map { String($0) }) }
-
-    private mutating func add(_ name: String, raw value: String?) {
-        members.append(Self.string(name) + ": " + (value ?? "null"))
-    }
-
-    static func string(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += #"\""#
-            case "\\": result += #"\\"#
-            case _ where scalar.value < 0x20 || scalar.value == 0x7F:
-                let digits = String(scalar.value, radix: 16)
-                result += #"\u"# + String(repeating: "0", count: 4 - digits.count) + digits
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
+extension String {
+    /// With `_` for what a terminal would obey or take for the end of the line.
+    var onOneLine: String {
+        String(
+            String.UnicodeScalarView(
+                unicodeScalars.map { scalar in
+                    switch scalar.properties.generalCategory {
+                    case .control, .lineSeparator, .paragraphSeparator: "_"
+                    default: scalar
+                    }
+                }))
     }
 }

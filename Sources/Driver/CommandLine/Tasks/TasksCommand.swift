@@ -11,6 +11,8 @@ enum TasksCommand {
             help:
                 "the plugin's state_dir; default: \(PluginConfiguration().stateFolder), and every \"run\" of this host",
             completes: .folders),
+        CommandOption(
+            name: "quiet", letter: "q", help: "print the ids of those that run and nothing else, one on a line"),
         CommandOption(name: "json", help: "print JSON, one object for each task, with all that is known"),
         CommandOption(name: "help", letter: "h", help: "show this help"),
     ]
@@ -29,6 +31,7 @@ enum TasksCommand {
             Console.complain("tasks needs to be root, whose the tasks' folders are: use sudo")
             return CommandLineTool.ExitStatus.failure
         }
+        if found.contains(where: { $0.name == "quiet" }) { return printIDs(in: folder) }
         let tasks: [ListedTask]
         do throws(SystemError) {
             tasks = try TaskListing.all(in: folder)
@@ -42,6 +45,12 @@ enum TasksCommand {
         } else {
             Console.write(table(tasks, now: now).text(colour: Console.hasColour))
         }
+        return 0
+    }
+
+    /// What `exec` takes, and what a shell completes.
+    private static func printIDs(in folder: String?) -> Int32 {
+        for title in TaskSearch.running(in: folder).map(\.title).sorted() { Console.write(title.onOneLine + "\n") }
         return 0
     }
 
