@@ -34,7 +34,7 @@ enum PluginHandshake: Equatable, Sendable {
                     + "is in a folder only root can enter")
         }
         let directory = value("PLUGIN_UNIX_SOCKET_DIR") ?? value("TMPDIR") ?? "/tmp"
-        guard directory.hasPrefix("/"), !directory.contains(where: { $0 == "|" || $0.isNewline }) else {
+        guard directory.hasPrefix("/"), !directory.utf8.contains(where: { "|\r\n".utf8.contains($0) }) else {
             return .refuse(
                 "the folder for the plugin's socket, \(directory) (from PLUGIN_UNIX_SOCKET_DIR or TMPDIR), must be "
                     + "an absolute path without | and line breaks")

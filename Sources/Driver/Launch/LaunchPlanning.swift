@@ -54,8 +54,7 @@ struct LaunchPlanning: Sendable {
 
     /// What paths and variables are made of.
     private func checkNames(of request: TaskRequest) throws(StartError) {
-        let parts = request.name.split(separator: "/", omittingEmptySubsequences: false)
-        if request.name.isEmpty || parts.count > 1 || request.name == "." || request.name == ".." {
+        if ["", ".", ".."].contains(request.name) || request.name.utf8.contains(UInt8(ascii: "/")) {
             throw StartError(
                 .permanent, "the task's name is \(quoted(request.name)): must be one part of a path, neither . nor ..")
         }
@@ -69,7 +68,7 @@ struct LaunchPlanning: Sendable {
                 "linux_resources.cpuset_cgroup is missing: the client must name the cgroup that it has made for the task"
             )
         }
-        for name in request.environment.keys where name.isEmpty || name.contains("=") {
+        for name in request.environment.keys where name.isEmpty || name.utf8.contains(UInt8(ascii: "=")) {
             throw StartError(
                 .permanent, "the environment variable \(quoted(name)) cannot be set: a name is not empty and has no =")
         }
@@ -115,8 +114,8 @@ struct LaunchPlanning: Sendable {
         guard let path else { return .init(root: "", path: folders.task) }
         if path.utf8.first != UInt8(ascii: "/") { return .init(root: folders.task, path: path) }
         let inside = folders.task + "/"
-        return path.hasPrefix(inside)
-            ? .init(root: folders.task, path: String(path.dropFirst(inside.count))) : .init(root: "", path: path)
+        guard path.utf8.starts(with: inside.utf8) else { return .init(root: "", path: path) }
+        return .init(root: folders.task, path: String(Substring(path.utf8.dropFirst(inside.utf8.count))))
     }
 
     private func unveil(_ options: TaskOptions, _ folders: TaskFolders) -> [LaunchSpecification.Unveil] {
@@ -143,8 +142,9 @@ struct LaunchPlanning: Sendable {
         }
         if !request.allocDir.isEmpty {
             add(request.allocDir, "alloc/logs")
-            for path in [request.stdoutPath, request.stderrPath] where path.hasPrefix(request.allocDir + "/") {
-                let inside = path.dropFirst(request.allocDir.count + 1).split(separator: "/").dropLast()
+            let above = (request.allocDir + "/").utf8
+            for path in [request.stdoutPath, request.stderrPath] where path.utf8.starts(with: above) {
+                let inside = Substring(path.utf8.dropFirst(above.count)).pathParts.dropLast()
                 if !inside.isEmpty { add(request.allocDir, inside.joined(separator: "/")) }
             }
         }
@@ -157,7 +157,7 @@ struct LaunchPlanning: Sendable {
     /// belongs to the task's Executor (oom_score_adj).
     private func opensProc(_ rules: [LaunchSpecification.Unveil]) -> Bool {
         rules.contains { unveil in
-            let parts = unveil.rule.path.split(separator: "/").filter { $0 != "." }
+            let parts = unveil.rule.path.pathParts.filter { $0 != "." }
             return unveil.origin != nil && unveil.rule.modes.contains(.write) && parts.count > 1
                 && parts[0] == "proc" && !parts.contains("..")
         }

@@ -17,8 +17,8 @@ struct TaskFolders: Equatable, Sendable {
             let parent = String(local.dropLast(suffix.utf8.count))
             let isClients =
                 parent.utf8.first == UInt8(ascii: "/") && !allocID.isEmpty
-                && parent.split(separator: "/").last == "\(allocID)-\(taskName)"
-                && !parent.split(separator: "/").contains("..")
+                && parent.pathParts.last == "\(allocID)-\(taskName)"
+                && !parent.pathParts.contains("..")
             if isClients {
                 self.init(task: parent, alloc: parent + "/alloc")
                 return

@@ -28,7 +28,7 @@ struct GeneratedFile: Equatable, Sendable {
                 .permanent,
                 "network_isolation_spec.hostsConfig has the address \(quoted(hosts.address)): must be an IP address")
         }
-        guard ResolverConfiguration.isWord(hosts.hostname), !hosts.hostname.contains("#") else {
+        guard ResolverConfiguration.isWord(hosts.hostname), !hosts.hostname.utf8.contains(UInt8(ascii: "#")) else {
             throw StartError(
                 .permanent,
                 "network_isolation_spec.hostsConfig has the hostname \(quoted(hosts.hostname)): must be one word")

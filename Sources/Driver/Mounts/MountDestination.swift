@@ -75,6 +75,6 @@ struct MountDestination: Equatable, Sendable {
     }
 
     private static func parts(_ path: String) -> [Substring] {
-        path.split(separator: "/").filter { $0 != "." }
+        path.pathParts.filter { $0 != "." }
     }
 }

@@ -13,10 +13,12 @@ struct ResolverConfiguration: Equatable, Sendable {
         self.options = options
     }
 
-    /// Of the lines `search` and `domain` the last counts, as to the C library.
+    /// As the C library reads it: lines and words are parted by ASCII's blanks alone, and of the lines `search` and
+    /// `domain` the last counts.
     init(parsing text: String) {
-        for line in text.split(whereSeparator: \.isNewline) {
-            let words = line.prefix { $0 != "#" && $0 != ";" }.split(whereSeparator: \.isWhitespace).map(String.init)
+        for line in text.utf8.split(separator: UInt8(ascii: "\n")) {
+            let words = line.prefix { $0 != UInt8(ascii: "#") && $0 != UInt8(ascii: ";") }
+                .split { " \t\r".utf8.contains($0) }.map { String(Substring($0)) }
             switch words.first {
             case "nameserver": servers += words.dropFirst().prefix(1)
             case "search": searches = Array(words.dropFirst())

@@ -127,9 +127,9 @@ struct MountPlanning: Sendable {
 
     /// Whether a rule with x is for this path, what is above it or what is below it.
     private func isMadeExecutable(_ path: String) -> Bool {
-        let parts = path.split(separator: "/")
+        let parts = path.pathParts
         return namedRules.contains { rule in
-            let named = rule.path.split(separator: "/")
+            let named = rule.path.pathParts
             return rule.modes.contains(.execute) && (named.starts(with: parts) || parts.starts(with: named))
         }
     }

@@ -32,14 +32,14 @@ final class ExecutorCgroup: Sendable {
     }
 
     static func path(forTaskIn taskCgroup: String) -> String? {
-        let parts = taskCgroup.split(separator: "/")
+        let parts = taskCgroup.pathParts
         guard taskCgroup.hasPrefix("/"), parts.count >= 3, !parts.contains("..") else { return nil }
         return "/" + parts.dropLast(2).joined(separator: "/") + "/" + name
     }
 
     /// A path of the client's that is no cgroup's must not become a folder on an ordinary file system.
     private static func isInCgroup2(_ path: String) -> Bool {
-        let parent = path.split(separator: "/").dropLast().joined(separator: "/")
+        let parent = path.pathParts.dropLast().joined(separator: "/")
         guard let folder = try? OwnedDescriptor.open("/" + parent, O_RDONLY | O_DIRECTORY) else { return false }
         return exec2_is_cgroup2(folder.number) == 1
     }

@@ -68,7 +68,7 @@ struct TaskFolder: Equatable, Sendable {
 
     private static func makeParents(of path: String) throws(SystemError) {
         var parent = ""
-        for part in path.split(separator: "/").dropLast() {
+        for part in path.pathParts.dropLast() {
             parent += "/" + part
             if mkdir(parent, 0o755) != 0 && Errno.last != .fileExists {
                 throw SystemError("make, for the state folder (option state_dir), the folder", parent)

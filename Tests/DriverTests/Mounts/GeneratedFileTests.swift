@@ -87,6 +87,9 @@ import Testing
                     options: ["ndots:2", "rotate"]))
         #expect(ResolverConfiguration(parsing: "search a b\ndomain c d").searches == ["c"])
         #expect(ResolverConfiguration(parsing: "") == ResolverConfiguration())
+        #expect(
+            ResolverConfiguration(parsing: "nameserver 1.1.1.1\r\nsearch a\u{A0}b\tc\r\n")
+                == ResolverConfiguration(servers: ["1.1.1.1"], searches: ["a\u{A0}b", "c"]))
     }
 
     @Test func loopbackServersAreOutOfReachFromAnotherNamespace() {

@@ -93,6 +93,6 @@ struct RunCgroup: Sendable {
     }
 
     private static func parent(of path: String) -> String {
-        "/" + path.split(separator: "/").dropLast().joined(separator: "/")
+        "/" + path.pathParts.dropLast().joined(separator: "/")
     }
 }

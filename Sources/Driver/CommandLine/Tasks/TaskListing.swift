@@ -30,7 +30,7 @@ enum TaskListing {
             guard access(folder.path + "/" + StateFile.control, F_OK) == 0 else { return nil }
             let id = String(
                 decoding: folder.name.utf8.map { $0 == UInt8(ascii: "+") ? UInt8(ascii: "/") : $0 }, as: UTF8.self)
-            let parts = id.split(separator: "/")
+            let parts = id.pathParts
             return ListedTask(
                 folder: folder.path, id: id, name: parts.count > 1 ? String(parts[1]) : id,
                 allocID: String(parts.first ?? ""), state: .starting, driverPid: holders.holder(of: folder))
