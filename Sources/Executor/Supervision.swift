@@ -1,8 +1,8 @@
 import CLinux
-import CMessages
 import SharedEmbedded
 
-/// Owns the task: delivers signals, enforces stop, reaps every process, and records the end.
+/// Owns the task, once it is launched (`launch`): delivers signals, enforces stop, reaps every process, and records the
+/// end.
 ///
 /// | phase    | main process ends | stop            | time is up                | nothing left     |
 /// |----------|-------------------|-----------------|---------------------------|------------------|
@@ -44,7 +44,7 @@ final class Supervision {
     private var isRecorded = false
     private var result: ExitRecord
 
-    private init(
+    init(
         channel: EventChannel, record: RecordFile, cgroup: CgroupFolder?, main: MainProcess, task: StartedTask,
         taskFolder: String, childSignals: Int32, timer: Int32, oomKillsBefore: UInt64?
     ) {
@@ -60,50 +60,6 @@ final class Supervision {
         result = ExitRecord(
             taskFolder: taskFolder, exitCode: 0, signal: 0, oomKilled: false, startedAt: task.startedAt, endedAt: 0,
             pid: task.pid, execError: main.execError, execProgram: main.program)
-    }
-
-    /// Launches the task of a request and reports it started.
-    static func launch(
-        _ request: LaunchRequest, _ preparation: Preparation, channel: EventChannel
-    ) throws(LaunchFailure) -> Supervision {
-        let message = request.message.pointee
-        try writeIdentity(message, of: preparation, in: channel.folder)
-        let record = try RecordFile.reserve(in: channel.folder, path: message.state_folder)
-        let childSignals = exec2_signalfd(SIGCHLD)
-        let timer = exec2_timerfd()
-        guard childSignals >= 0, timer >= 0 else { throw LaunchFailure(.supervision, message.state_folder) }
-
-        let stdout = try LogStream.open(
-            message.stdout_path, below: message.log_root, stage: .stdoutLog, wrongType: .stdoutIsNoPipe)
-        let stderr = try LogStream.open(
-            message.stderr_path, below: message.log_root, stage: .stderrLog, wrongType: .stderrIsNoPipe)
-        let cgroup = try CgroupFolder.open(message.cgroup)
-        try cgroup?.write(message.cgroup_writes, count: message.n_cgroup_writes)
-        cgroup?.thaw()
-        let ruleset = try Ruleset.create(message)
-        let mounts = try TaskMounts.open(message, ruleset: ruleset)
-        let network = try openNetwork(message.network_namespace)
-        let oomKills = cgroup?.oomKills()
-
-        var plan = LaunchPlan(
-            message, ownsIPC: preparation.ownsIPC, ruleset: ruleset, mounts: mounts, network: network, stdout: stdout,
-            stderr: stderr)
-        let main = try plan.run(cgroup: cgroup?.folder ?? -1)
-        let task = StartedTask(pid: hostPid(ofPidfd: main.pidfd), startedAt: main.startedAt)
-        channel.send(.started(task))
-
-        if let error = main.execError {
-            explain(error, main.program, command: message.arguments?[0], to: stderr.held)
-        }
-        // The logs' other descriptors stay open for the task's life: see LogStream.held.
-        for number in [stdout.forTask, stderr.forTask, ruleset.number, network, main.pidfd] where number >= 0 {
-            _ = close(number)
-        }
-        mounts.close()
-        return Supervision(
-            channel: channel, record: record, cgroup: cgroup, main: main, task: task,
-            taskFolder: lastComponent(of: message.state_folder), childSignals: childSignals, timer: timer,
-            oomKillsBefore: oomKills)
     }
 
     /// Supervises until the task and all it left are gone. False where its end could not be recorded.
@@ -291,16 +247,3 @@ final class Supervision {
 }
 
 private func microseconds(_ time: timeval) -> Int64 { Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_usec) }
-
-private func openNetwork(_ path: UnsafeMutablePointer<CChar>?) throws(LaunchFailure) -> Int32 {
-    guard let path, !path.isEmpty else { return -1 }
-    let number = exec2_open(path, O_RDONLY | O_CLOEXEC, 0)
-    guard number >= 0 else { throw LaunchFailure(.openNetwork, path) }
-    return number
-}
-
-private func lastComponent(of path: UnsafePointer<CChar>?) -> String {
-    guard let path else { return "" }
-    let slash = strrchr(path, Int32(UInt8(ascii: "/")))
-    return String(cString: slash.map { UnsafePointer($0 + 1) } ?? path)
-}

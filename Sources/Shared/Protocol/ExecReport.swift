@@ -44,17 +44,10 @@ public enum ExecReport: Sendable {
                 return pack(&message.base, into: buffer)
             }
         case .failed(let stage, let errno, let subject):
-            var failed = Exec2__Executor__LaunchFailed()
-            exec2__executor__launch_failed__init(&failed)
-            failed.stage = stage
-            failed.error = errno.rawValue
-            return withCopiedCString(of: subject, limit: ExecutorEvent.greatestSubject) { text in
-                failed.subject = text
-                return withUnsafeMutablePointer(to: &failed) { pointer in
-                    message.body_case = EXEC2__EXECUTOR__EXEC_REPORT__BODY_FAILED
-                    message.failed = pointer
-                    return pack(&message.base, into: buffer)
-                }
+            return withLaunchFailed(stage, errno, subject) { pointer in
+                message.body_case = EXEC2__EXECUTOR__EXEC_REPORT__BODY_FAILED
+                message.failed = pointer
+                return pack(&message.base, into: buffer)
             }
         }
     }
@@ -73,12 +66,9 @@ public enum ExecReport: Sendable {
             }
             return .ended(exitCode: ended.pointee.exit_code, signal: ended.pointee.signal)
         case EXEC2__EXECUTOR__EXEC_REPORT__BODY_FAILED:
-            guard let failed: UnsafeMutablePointer<Exec2__Executor__LaunchFailed> = message.pointee.failed else {
-                return nil
+            return contents(ofLaunchFailed: message.pointee.failed).map {
+                .failed(stage: $0.stage, errno: $0.errno, subject: $0.subject)
             }
-            return .failed(
-                stage: failed.pointee.stage, errno: Errno(rawValue: failed.pointee.error),
-                subject: String(cString: failed.pointee.subject))
         default:
             return nil
         }

@@ -80,9 +80,6 @@ extension ExecutorRequest {
 }
 
 extension ExecutorEvent {
-    /// Longest subject of a failed launch that fits a frame beside the other fields, in bytes.
-    static let greatestSubject = 3072
-
     /// Writes the frame of this event into `buffer` (of `Frame.greatestSize` bytes).
     public func encode(
         session: UInt64, replyTo: UInt64, into buffer: UnsafeMutableRawBufferPointer
@@ -114,17 +111,10 @@ extension ExecutorEvent {
                 return pack(&message.base, into: buffer)
             }
         case .launchFailed(let stage, let errno, let subject):
-            var failed = Exec2__Executor__LaunchFailed()
-            exec2__executor__launch_failed__init(&failed)
-            failed.stage = stage
-            failed.error = errno.rawValue
-            return withCopiedCString(of: subject, limit: Self.greatestSubject) { text in
-                failed.subject = text
-                return withUnsafeMutablePointer(to: &failed) { pointer in
-                    message.body_case = EXEC2__EXECUTOR__EVENT__BODY_LAUNCH_FAILED
-                    message.launch_failed = pointer
-                    return pack(&message.base, into: buffer)
-                }
+            return withLaunchFailed(stage, errno, subject) { pointer in
+                message.body_case = EXEC2__EXECUTOR__EVENT__BODY_LAUNCH_FAILED
+                message.launch_failed = pointer
+                return pack(&message.base, into: buffer)
             }
         case .refused(let errno):
             var refused = Exec2__Executor__Refused()
@@ -174,11 +164,9 @@ extension ExecutorEvent {
         case EXEC2__EXECUTOR__EVENT__BODY_STARTED:
             return .started(startedTask(message.pointee.started))
         case EXEC2__EXECUTOR__EVENT__BODY_LAUNCH_FAILED:
-            guard let failed: UnsafeMutablePointer<Exec2__Executor__LaunchFailed> = message.pointee.launch_failed
-            else { return nil }
-            return .launchFailed(
-                stage: failed.pointee.stage, errno: Errno(rawValue: failed.pointee.error),
-                subject: String(cString: failed.pointee.subject))
+            return contents(ofLaunchFailed: message.pointee.launch_failed).map {
+                .launchFailed(stage: $0.stage, errno: $0.errno, subject: $0.subject)
+            }
         case EXEC2__EXECUTOR__EVENT__BODY_DONE:
             return .done
         case EXEC2__EXECUTOR__EVENT__BODY_REFUSED:
@@ -204,34 +192,4 @@ private func startedMessage(_ task: StartedTask) -> Exec2__Executor__Started {
 
 private func startedTask(_ message: UnsafeMutablePointer<Exec2__Executor__Started>?) -> StartedTask {
     StartedTask(pid: message?.pointee.pid ?? 0, startedAt: message?.pointee.started_at_ns ?? 0)
-}
-
-/// Packs behind room for the frame's header, and seals the frame.
-func pack(
-    _ message: UnsafeMutablePointer<ProtobufCMessage>, into buffer: UnsafeMutableRawBufferPointer
-) -> UnsafeRawBufferPointer {
-    let size = protobuf_c_message_get_packed_size(message)
-    guard let start = buffer.baseAddress, size <= Frame.greatestPayload else {
-        return UnsafeRawBufferPointer(start: nil, count: 0)
-    }
-    _ = protobuf_c_message_pack(message, (start + Frame.headerSize).assumingMemoryBound(to: UInt8.self))
-    return Frame.seal(buffer, payload: size)
-}
-
-/// Lends a NUL-terminated copy of at most `limit` bytes, cut at a character's border.
-func withCopiedCString<Result>(
-    of text: String, limit: Int, _ body: (UnsafeMutablePointer<CChar>) -> Result
-) -> Result {
-    var bytes: [CChar] = []
-    for byte in text.utf8 { bytes.append(CChar(bitPattern: byte)) }
-    if bytes.count > limit {
-        var end = limit
-        while end > 0 && UInt8(bitPattern: bytes[end]) & 0xC0 == 0x80 { end -= 1 }
-        bytes.removeLast(bytes.count - end)
-    }
-    bytes.append(0)
-    return bytes.withUnsafeMutableBufferPointer { buffer in
-        guard let start = buffer.baseAddress else { fatalError("an array with a terminator has an address") }
-        return body(start)
-    }
 }
