@@ -31,7 +31,7 @@ import recovery  # noqa: E402
 import stats  # noqa: E402
 import table  # noqa: E402
 from subject import Subject, Tasks  # noqa: E402
-from tools import Client, Results, Spawner, built, memory  # noqa: E402
+from tools import Results, Spawner, built, memory  # noqa: E402
 
 from agent import AgentHost, cgroups, processes  # noqa: E402
 from agent.plugin import agent_environment, default_binary  # noqa: E402

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 import signal
 from pathlib import Path
 from typing import Any, Callable, Iterator
@@ -171,3 +172,27 @@ def plugin_lives_on(host: AgentHost, plugin: Plugin) -> Iterator[None]:
     assert plugin.pid == pid and plugin.is_running
     assert host.task(plugin, host.program("act"), ["exit=5"]).run() == ExitResult(5)
     assert int(processes.status(plugin.pid, "VmRSS").split()[0]) < 400_000
+
+
+@pytest.fixture
+def places(host: AgentHost) -> Iterator[Path]:
+    """A folder of the host's that no default rule opens, for sources and destinations."""
+    folder = host.root / "places"
+    folder.mkdir()
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def volume(places: Path) -> Path:
+    """A volume that every user may write to, with a file, a program and a folder in it."""
+    source = places / "source"
+    source.mkdir()
+    source.chmod(0o777)
+    (source / "file").write_text("of the volume")
+    (source / "file").chmod(0o666)
+    shutil.copy("/bin/true", source / "program")
+    (source / "deep").mkdir()
+    (source / "deep").chmod(0o777)
+    return source

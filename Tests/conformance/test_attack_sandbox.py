@@ -164,7 +164,7 @@ def test_ways_around_a_path(host: AgentHost, plugin: Plugin, outside: Path, user
     """Rules hold for files, whatever path leads there. Seen without Landlock: read by each but those through the
     Executor, which other layers close (test_attack_executor)."""
     secret = str(outside / "secret")
-    ways = [f"/proc/self/root{secret}", f"/proc/self/cwd/../../outside/secret", f"/proc/self/task/2/root{secret}", f"/proc/1/root{secret}",
+    ways = [f"/proc/self/root{secret}", "/proc/self/cwd/../../outside/secret", f"/proc/self/task/2/root{secret}", f"/proc/1/root{secret}",
             f"/proc/1/cwd{secret}", f"/proc/thread-self/root{secret}", secret, f"/tmp/..{secret}"]
     found = attack(host, plugin, *[("read", way) for way in ways], user=user, unveil=["rx:/proc"])
     assert set(found.values()) == {"EACCES"}

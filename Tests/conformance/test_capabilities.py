@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from agent import AgentHost, ExitResult, Plugin, Task
+from agent import AgentHost, ExitResult, Plugin
 from agent.expect import refused
 from agent.plugin import default_binary
 

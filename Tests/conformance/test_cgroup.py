@@ -127,7 +127,7 @@ def test_memory_max(act: Make, memory_max: int, shown: str) -> None:
 
 
 @pytest.mark.controllers
-def test_memory_is_not_swapped(act: Act) -> None:
+def test_memory_is_not_swapped(act: Make) -> None:
     task = running(act("out=up", "pause=", memory=64))
     assert read(task, "memory.swap.max") == "0"
     task.stop()

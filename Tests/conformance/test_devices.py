@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Callable
 
 import pytest
 
@@ -17,16 +16,6 @@ Launch = Callable[..., Plugin]
 USERS = ["nomad-80000", "root"]
 # A major and minor number that every kernel has: /dev/zero, which can be read and written.
 ZERO = (1, 5)
-
-
-@pytest.fixture
-def places(host: AgentHost) -> Iterator[Path]:
-    """A folder of the host's that no default rule opens."""
-    folder = host.root / "devices"
-    folder.mkdir()
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
 
 
 @pytest.fixture

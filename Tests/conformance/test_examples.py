@@ -12,7 +12,7 @@ from typing import Any, Callable
 
 import pytest
 
-from agent import AgentHost, Plugin, Task, jobs
+from agent import AgentHost, Plugin, jobs
 from agent.jobs import JobTask
 from agent.messages import REPOSITORY
 from agent.timing import scaled, wait_until

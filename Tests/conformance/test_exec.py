@@ -1,19 +1,16 @@
-"""Commands in a running task: what they get, what they may do, and how they end."""
+"""Commands in a running task: how they end, what is refused, and their streams."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
-import uuid
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Callable
 
 import grpc
 import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, messages, processes
-from agent.exec import Session, exec_task, output, script, session
+from agent.exec import Session, commands_in, exec_task, output, script, session
 from agent.expect import Code, refused
 from agent.timing import scaled, wait_until
 
@@ -119,144 +116,6 @@ def test_first_message_without_setup(plugin: Plugin) -> None:
     request = Driver.ExecTaskStreamingRequest(tty_size=Driver.ExecTaskStreamingRequest.TerminalSize(height=1, width=1))
     with refused("setup", code=Code.INVALID_ARGUMENT):
         list(plugin.driver.ExecTaskStreaming(iter([request]), timeout=scaled(10)))
-
-
-# Where it runs
-
-
-def test_cgroup_is_the_tasks(sleeper: Task) -> None:
-    text = output(sleeper, "cat", "/proc/self/cgroup")
-    assert f"/{sleeper.scope.parent.name}/{sleeper.scope.name}\n" in text
-
-
-def test_namespaces_are_the_tasks(make: Make) -> None:
-    # Landlock keeps the links of other processes from a task; the host may look.
-    task = make("/bin/sleep", ["300"], unveil=["r:/proc"]).start()
-    given = session(task, "/bin/sleep", "300")
-    command = executed(task)
-    for name in ("mnt", "pid", "ipc", "net", "uts", "user", "cgroup"):
-        assert os.readlink(f"/proc/{command}/ns/{name}") == os.readlink(f"/proc/{task.pid}/ns/{name}"), name
-    given.cancel()
-
-
-def commands_in(task: Task) -> list[int]:
-    """The pids of what was run in the task: in its cgroup, and not its main process."""
-    main = task.pid
-    return [int(pid) for pid in (task.scope / "cgroup.procs").read_text().split() if int(pid) != main]
-
-
-def executed(task: Task) -> int:
-    """The pid of the one sleep(1) that was run in the task, once it is that."""
-    command = wait_until(lambda: commands_in(task), 10, "the command")[0]
-    wait_until(lambda: processes.look(command).name == "sleep", 5, "execve")
-    return command
-
-
-def test_processes_of_the_task_are_seen(sleeper: Task) -> None:
-    assert output(sleeper, "cat", "/proc/2/comm") == "sleep\n"
-    assert output(sleeper, "cat", "/proc/1/comm") == "exec2-executor\n"
-
-
-@pytest.mark.parametrize("user", ["nomad-81234", "nobody", "root"])
-def test_identity_is_the_tasks(make: Make, host: AgentHost, user: str) -> None:
-    task = make(host.program("act"), ["ids=", "out=up", "pause="], user=user).start()
-    task.stdout.wait_for("up")
-    expected = task.lines()[:3]
-    assert output(task, host.program("act"), "ids=", "exit=0").splitlines() == expected
-
-
-@pytest.mark.parametrize("user", ["nomad-81234", "root"])
-def test_credentials_are_the_tasks(make: Make, user: str) -> None:
-    """Everything of /proc/<pid>/status that says what a process may do."""
-    task = make("/bin/sleep", ["300"], user=user, unveil=["r:/proc"]).start()
-    given = session(task, "/bin/sleep", "300")
-    command = executed(task)
-    for field in ("Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp",
-                  "Umask", "SigBlk", "SigIgn"):
-        assert processes.status(command, field) == processes.status(task.pid, field), field
-    for name in ("limits", "oom_score_adj"):
-        assert Path(f"/proc/{command}/{name}").read_text() == Path(f"/proc/{task.pid}/{name}").read_text(), name
-    given.cancel()
-
-
-def test_environment_is_the_tasks(make: Make, host: AgentHost) -> None:
-    task = make(host.program("act"), ["env=", "out=printed", "pause="], env={"COLOUR": "blue", "SECRET": "sesame"}).start()
-    task.stdout.wait_for("printed")
-    expected = [line for line in task.lines() if line != "printed"]
-    assert any("COLOUR=blue" in line for line in expected)
-    assert output(task, host.program("act"), "env=", "exit=0").splitlines() == expected
-
-
-def test_working_folder_is_the_tasks(sleeper: Task) -> None:
-    assert output(sleeper, "pwd").strip() == str(sleeper.folder)
-
-
-def test_file_in_tmpdir_is_seen_by_the_task(make: Make) -> None:
-    task = make("/bin/sh", ["-c", 'until [ -e "$TMPDIR/flag" ]; do sleep 0.05; done; cat "$TMPDIR/flag"; sleep 300']).start()
-    assert exec_task(task, "/bin/sh", "-c", 'echo seen > "$TMPDIR/new" && mv "$TMPDIR/new" "$TMPDIR/flag"').result.exit_code == 0
-    task.stdout.wait_for("seen")
-
-
-def test_shadow_stays_denied(sleeper: Task, make: Make) -> None:
-    assert b"Permission denied" in exec_task(sleeper, "cat", "/etc/shadow").stderr
-    root = make("/bin/sleep", ["300"], user="root").start()
-    answer = exec_task(root, "cat", "/etc/shadow")
-    assert answer.result.exit_code == 1 and b"Permission denied" in answer.stderr and answer.stdout == b""
-
-
-def test_only_the_tasks_own_rules_open_paths(make: Make, host: AgentHost) -> None:
-    """What one task may read by its own rule, the other may not, nor what is run in it."""
-    folder = host.root / "named"
-    folder.mkdir(exist_ok=True)
-    (folder / "file").write_text("hello")
-    folder.chmod(0o755)
-    with_rule = make("/bin/sleep", ["300"], unveil=[f"r:{folder}"]).start()
-    without = make("/bin/sleep", ["300"]).start()
-    assert output(with_rule, "cat", folder / "file") == "hello"
-    assert b"Permission denied" in exec_task(without, "cat", folder / "file").stderr
-    assert b"Permission denied" in exec_task(with_rule, "/bin/sh", "-c", f"echo x >> {folder}/file").stderr
-    (folder / "file").unlink()
-    folder.rmdir()
-
-
-def test_logs_are_read_only(make: Make) -> None:
-    task = make("/bin/sleep", ["300"], user="root").start()
-    answer = exec_task(task, "/bin/sh", "-c", 'echo x > "$NOMAD_ALLOC_DIR/logs/mine"')
-    assert answer.result.exit_code != 0 and b"Read-only file system" in answer.stderr
-
-
-@pytest.fixture
-def namespace() -> Iterator[Path]:
-    """A network namespace with its loopback up."""
-    name = f"exec2-{uuid.uuid4().hex[:8]}"
-    subprocess.run(["ip", "netns", "add", name], check=True)
-    subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
-    yield Path("/run/netns") / name
-    subprocess.run(["ip", "netns", "del", name], check=True)
-
-
-def test_network_is_the_tasks(act: Make, host: AgentHost, namespace: Path) -> None:
-    task = act("out=up", "pause=", network=str(namespace)).start()
-    task.stdout.wait_for("up")
-    assert output(task, host.program("act"), "links=", "exit=0") == "links lo\n"
-
-
-@pytest.mark.parametrize("user", ["nomad-80000", "root"])
-def test_no_descriptor_but_the_three(make: Make, host: AgentHost, user: str) -> None:
-    task = make(host.program("act"), ["pause="], user=user).start()
-    assert output(task, host.program("act"), "fds=", "exit=0") == "fds 0 1 2\n"
-    given = session(task, host.program("act"), "fds=", "exit=0")
-    assert given.wait() == (0, 0) and given.stdout == b"fds 0 1 2\n"
-    terminal = session(task, host.program("act"), "fds=", "exit=0", tty=True)
-    assert terminal.wait() == (0, 0) and terminal.stdout == b"fds 0 1 2\r\n"
-
-
-def test_streams_can_be_opened_again(sleeper: Task) -> None:
-    given = script(sleeper, "cat /dev/stdin > /dev/stdout; echo err > /dev/stderr")
-    given.send(b"through\n")
-    given.close_stdin()
-    assert given.wait() == (0, 0)
-    assert (given.stdout, given.stderr) == (b"through\n", b"err\n")
 
 
 # Streams

@@ -14,7 +14,7 @@ import pytest
 from agent import AgentHost, ExitResult, Plugin, Task, messages, processes
 from agent.restart import LOST, Stopped, lost_result, recover, successor
 from agent.state import folder_of, read_record, record_bytes
-from agent.timing import scaled, wait_until
+from agent.timing import wait_until
 
 Launch = Callable[..., Plugin]
 

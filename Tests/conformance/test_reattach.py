@@ -17,12 +17,6 @@ Launch = Callable[..., Plugin]
 LINES = 600
 
 
-def paused(host: AgentHost, plugin: Plugin) -> Task:
-    task = host.task(plugin, host.program("act"), ["out=up", "pause="]).start()
-    task.stdout.wait_for("up")
-    return task
-
-
 def reattach(plugin: Plugin) -> None:
     """What the next agent does first."""
     plugin.abandon()
@@ -44,7 +38,7 @@ def log_a_lot(plugin: Plugin) -> None:
 
 def test_tasks_are_still_known(launch: Launch, host: AgentHost) -> None:
     plugin = launch()
-    running, ended = paused(host, plugin), host.task(plugin, host.program("act"), ["exit=6"]).start()
+    running, ended = host.paused(plugin), host.task(plugin, host.program("act"), ["exit=6"]).start()
     waiting = running.wait_soon()
     assert ended.wait() == ExitResult(6)
     before, pid = running.inspect(), plugin.pid
@@ -68,7 +62,7 @@ def test_tasks_are_still_known(launch: Launch, host: AgentHost) -> None:
 def test_task_that_ends_while_no_agent_runs(launch: Launch, host: AgentHost) -> None:
     plugin = launch()
     tasks = [host.task(plugin, host.program("act"), ["sleep=300", f"exit={number}"]).start() for number in range(5)]
-    lost = paused(host, plugin)
+    lost = host.paused(plugin)
     executor = lost.executor_pid
     plugin.abandon()
     plugin.channel.close()
@@ -84,7 +78,7 @@ def test_task_that_ends_while_no_agent_runs(launch: Launch, host: AgentHost) -> 
 def test_stderr_without_a_reader(launch: Launch, host: AgentHost) -> None:
     """More than the pipe holds, into a pipe that is broken."""
     plugin = launch()
-    task = paused(host, plugin)
+    task = host.paused(plugin)
     executor, descriptors = task.executor_pid, len(processes.descriptors(plugin.pid))
     reattach(plugin)
     log_a_lot(plugin)
@@ -98,7 +92,7 @@ def test_stderr_without_a_reader(launch: Launch, host: AgentHost) -> None:
 def test_stderr_whose_reader_sleeps(launch: Launch, host: AgentHost) -> None:
     """More than the pipe holds, into a pipe that nobody empties."""
     plugin = launch()
-    task = paused(host, plugin)
+    task = host.paused(plugin)
     reader = plugin.pause_stderr()
     try:
         log_a_lot(plugin)
@@ -113,7 +107,7 @@ def test_stderr_whose_reader_sleeps(launch: Launch, host: AgentHost) -> None:
 def test_grace_spares_what_the_same_driver_started(launch: Launch, host: AgentHost) -> None:
     """The next agent comes back, and takes its time to recover."""
     plugin = launch({"orphan_grace": 1})
-    task = paused(host, plugin)
+    task = host.paused(plugin)
     reattach(plugin)
     time.sleep(scaled(2.5))
     assert processes.is_alive(task.pid)
@@ -125,7 +119,7 @@ def test_grace_spares_what_the_same_driver_started(launch: Launch, host: AgentHo
 def test_agent_after_agent(launch: Launch, host: AgentHost) -> None:
     """Connections and configurations that come and go leave nothing behind."""
     plugin = launch()
-    task = paused(host, plugin)
+    task = host.paused(plugin)
     plugin.abandon()
     held = []
     for _ in range(10):

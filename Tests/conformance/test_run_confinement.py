@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-from pathlib import Path
-from typing import Iterator
 
 import pytest
 
 from agent.programs import built
-from test_command_line import leftovers, run
+from command_line import nothing_is_left, run  # noqa: F401
 
 needs_ports = pytest.mark.landlock(least=4)
 CHOWN, KILL = 1 << 0, 1 << 5
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
-    before = leftovers()
-    yield
-    assert leftovers() <= before
 
 
 def confined(options: list[str], *verbs: str) -> dict[str, str]:

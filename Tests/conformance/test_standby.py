@@ -12,7 +12,7 @@ from typing import Callable, Iterator
 
 import pytest
 
-from agent import AgentHost, ExitResult, Plugin, Task, cgroups, processes
+from agent import AgentHost, ExitResult, Plugin, cgroups, processes
 from agent.plugin import default_binary
 from agent.restart import Stopped, recover, successor
 from agent.state import folder_of
@@ -36,12 +36,6 @@ def standby(plugin: Plugin) -> int:
 
 def none_stands_by(plugin: Plugin) -> None:
     wait_until(lambda: standing_by(plugin) == [], 5, "no Executor stands by")
-
-
-def paused(host: AgentHost, plugin: Plugin) -> Task:
-    task = host.task(plugin, host.program("act"), ["out=up", "pause="]).start()
-    task.stdout.wait_for("up")
-    return task
 
 
 def ran(host: AgentHost, plugin: Plugin) -> None:
@@ -72,9 +66,9 @@ def test_none_before_the_first_task(launch: Launch, host: AgentHost) -> None:
 
 def test_it_becomes_the_next_tasks(launch: Launch, host: AgentHost) -> None:
     plugin = launch()
-    first = paused(host, plugin)
+    first = host.paused(plugin)
     ahead = standby(plugin)
-    second = paused(host, plugin)
+    second = host.paused(plugin)
     assert second.executor_pid == ahead != first.executor_pid
     wait_until(lambda: standing_by(plugin) not in ([], [ahead]), 5, "another stands by")
     for task in (first, second):
@@ -122,7 +116,7 @@ def test_signals_do_not_end_it(launch: Launch, host: AgentHost, number: signal.S
     ran(host, plugin)
     ahead = standby(plugin)
     os.kill(ahead, number)
-    task = paused(host, plugin)
+    task = host.paused(plugin)
     assert task.executor_pid == ahead
     task.stop()
 
@@ -208,7 +202,7 @@ def test_upgrade(launch: Launch, host: AgentHost, copy: Path) -> None:
     fresh = copy.with_suffix(".new")
     shutil.copy(copy, fresh)
     fresh.rename(copy)
-    task = paused(host, plugin)
+    task = host.paused(plugin)
     assert task.executor_pid != ahead
     assert os.stat(f"/proc/{task.executor_pid}/exe").st_ino == copy.stat().st_ino
     assert processes.look(ahead) is None
@@ -224,7 +218,7 @@ def test_configuration_ends_it(launch: Launch, host: AgentHost, copy: Path) -> N
     plugin.set_config({**plugin.config, "executor_path": str(copy)})
     assert processes.look(ahead) is None
     assert not scope.exists()
-    task = paused(host, plugin)
+    task = host.paused(plugin)
     assert os.readlink(f"/proc/{task.executor_pid}/exe") == str(copy)
     assert os.readlink(f"/proc/{standby(plugin)}/exe") == str(copy)
     task.stop()
@@ -281,7 +275,7 @@ def test_another_cgroup(launch: Launch, host: AgentHost) -> None:
 def test_driver_that_is_killed_while_one_stands_by(launch: Launch, host: AgentHost) -> None:
     """It ends with the Driver, the task's Executor does not; the next Driver has one of its own."""
     plugin = launch()
-    task = paused(host, plugin)
+    task = host.paused(plugin)
     ahead, executor = standby(plugin), task.executor_pid
     second = successor(launch, plugin)
     wait_until(lambda: not processes.is_alive(ahead), 5, "the end of what stood by for a dead Driver")

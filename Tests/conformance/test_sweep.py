@@ -11,7 +11,7 @@ from typing import Any, Callable
 
 import pytest
 
-from agent import AgentHost, ExitResult, Plugin, Task, messages, processes
+from agent import AgentHost, ExitResult, Plugin, messages, processes
 from agent.restart import Stopped, recover, recover_soon, successor
 from agent.state import boot_id, folder_of, forge_folder, frame, record_bytes
 from agent.timing import scaled, wait_until

@@ -3,7 +3,6 @@ started, nothing left."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Callable
 

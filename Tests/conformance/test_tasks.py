@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 from typing import Any, Callable
 
-import pytest
 
 from agent import AgentHost, Plugin, Task, cgroups, processes
 from agent.timing import scaled, wait_until

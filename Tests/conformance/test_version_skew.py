@@ -47,12 +47,6 @@ def programs(host: AgentHost) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def paused(host: AgentHost, plugin: Plugin) -> Task:
-    task = host.task(plugin, host.program("act"), ["out=up", "pause="]).start()
-    task.stdout.wait_for("up")
-    return task
-
-
 def upgrade(launch: Launch, plugin: Plugin, binary: Path, programs: Path, **config: object) -> Plugin:
     """Both files replaced while tasks run; then the driver dies and the new one comes."""
     installed = install(binary.parent, programs)
@@ -71,7 +65,7 @@ def test_upgrade_under_running_tasks(
     launch: Launch, host: AgentHost, before: earlier.Earlier, binary: Path, programs: Path
 ) -> None:
     old = launch(binary=install(before.folder, programs))
-    running, ended, lost = paused(host, old), host.task(old, host.program("act"), ["sleep=300", "exit=31"]).start(), paused(host, old)
+    running, ended, lost = host.paused(old), host.task(old, host.program("act"), ["sleep=300", "exit=31"]).start(), host.paused(old)
     offspring = host.task(old, host.program("offspring"), ["session", "daemon"]).start()
     offspring.stdout.wait_for("child daemon")
     seen, pid, executor = running.inspect(), running.pid, running.executor_pid
@@ -99,7 +93,7 @@ def test_upgrade_under_running_tasks(
     assert Task.result_of(waiting.result()) == ExitResult(143, 15)
     offspring.stop(signal="SIGTERM")
     assert offspring.wait() == ExitResult(0)
-    fresh = paused(host, new)
+    fresh = host.paused(new)
     assert Path(f"/proc/{fresh.executor_pid}/exe").read_bytes() == (binary.parent / earlier.PROGRAMS[1]).read_bytes()
     fresh.stop(signal="SIGTERM")
     assert fresh.wait() == ExitResult(143, 15)
@@ -115,7 +109,7 @@ def test_kill_timeout_and_force(
     old = launch(binary=install(before.folder, programs))
     stubborn = host.task(old, host.program("act"), ["ignore=15", "out=up", "pause="]).start()
     stubborn.stdout.wait_for("up")
-    forced = paused(host, old)
+    forced = host.paused(old)
     pid, executor = forced.pid, forced.executor_pid
     new = upgrade(launch, old, binary, programs)
     recover(new, stubborn, forced)
@@ -133,7 +127,7 @@ def test_executor_killed_under_the_new_driver(
     launch: Launch, host: AgentHost, before: earlier.Earlier, binary: Path, programs: Path
 ) -> None:
     old = launch(binary=install(before.folder, programs))
-    task = paused(host, old)
+    task = host.paused(old)
     new = upgrade(launch, old, binary, programs)
     recover(new, task)
     kill_executor(task.executor_pid)
@@ -145,7 +139,7 @@ def test_sweep_leaves_an_old_executor_alone(
 ) -> None:
     """It may have left nothing to be found by; its host may come later than the grace."""
     old = launch(binary=install(before.folder, programs))
-    task = paused(host, old)
+    task = host.paused(old)
     task.wait_soon().cancel()
     # As a host shows that it knows a task, to drivers that note it.
     (folder_of(task) / "claimed").touch()
@@ -162,7 +156,7 @@ def test_upgrade_and_back(
 ) -> None:
     """A task of the new release waits for the new driver to come back."""
     new = launch(binary=install(binary.parent, programs))
-    task = paused(host, new)
+    task = host.paused(new)
     pid = task.pid
     new.kill()
     old = launch(dict(new.config), binary=install(before.folder, programs))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Callable, Iterator
@@ -18,30 +17,6 @@ from agent.volumes import add_volume
 Make = Callable[..., Task]
 Launch = Callable[..., Plugin]
 USERS = ["nomad-80000", "nobody", "root"]
-
-
-@pytest.fixture
-def places(host: AgentHost) -> Iterator[Path]:
-    """A folder of the host's that no default rule opens, for sources and destinations."""
-    folder = host.root / "places"
-    folder.mkdir()
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
-
-
-@pytest.fixture
-def volume(places: Path) -> Path:
-    """A volume that every user may write to, with a file, a program and a folder in it."""
-    source = places / "source"
-    source.mkdir()
-    source.chmod(0o777)
-    (source / "file").write_text("of the volume")
-    (source / "file").chmod(0o666)
-    shutil.copy("/bin/true", source / "program")
-    (source / "deep").mkdir()
-    (source / "deep").chmod(0o777)
-    return source
 
 
 @pytest.fixture

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable
 
 import pytest
 
@@ -15,16 +14,6 @@ from agent.volumes import add_volume
 
 Make = Callable[..., Task]
 USERS = ["nomad-80000", "nobody", "root"]
-
-
-@pytest.fixture
-def site(host: AgentHost) -> Iterator[Path]:
-    """A folder of the host's that no rule opens."""
-    folder = host.root / "site"
-    folder.mkdir()
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
 
 
 def started_in(act: Make, work_dir: str | None, **options: Any) -> Task:
@@ -47,10 +36,10 @@ def test_relative_to_the_task_folder(act: Make, user: str, work_dir: str, found:
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_absolute(act: Make, site: Path, user: str) -> None:
-    task = started_in(act, str(site), user=user)
+def test_absolute(act: Make, places: Path, user: str) -> None:
+    task = started_in(act, str(places), user=user)
     task.run()
-    assert task.line("cwd") == str(site)
+    assert task.line("cwd") == str(places)
 
 
 def test_absolute_in_the_task_folder(make: Make, host: AgentHost) -> None:
@@ -60,18 +49,18 @@ def test_absolute_in_the_task_folder(make: Make, host: AgentHost) -> None:
     assert task.line("cwd") == str(task.local)
 
 
-def test_it_is_not_unveiled_by_that(make: Make, host: AgentHost, site: Path) -> None:
-    (site / "file").write_text("x")
-    task = make(host.program("access"), ["read", "file", "readdir", "."], config={"work_dir": str(site)})
+def test_it_is_not_unveiled_by_that(make: Make, host: AgentHost, places: Path) -> None:
+    (places / "file").write_text("x")
+    task = make(host.program("access"), ["read", "file", "readdir", "."], config={"work_dir": str(places)})
     task.run()
     assert [line.split("\t")[2] for line in task.lines()] == ["EACCES", "EACCES"]
 
 
-def test_in_a_volume(make: Make, host: AgentHost, site: Path) -> None:
-    (site / "inner").mkdir()
-    (site / "inner/file").write_text("x")
+def test_in_a_volume(make: Make, host: AgentHost, places: Path) -> None:
+    (places / "inner").mkdir()
+    (places / "inner/file").write_text("x")
     task = make(host.program("access"), ["read", "file"], config={"work_dir": "local/data/inner"})
-    add_volume(task, site, "local/data").run()
+    add_volume(task, places, "local/data").run()
     assert [line.split("\t")[2] for line in task.lines()] == ["ok"]
 
 
@@ -87,11 +76,11 @@ def test_symlinks_that_stay_inside_are_followed(make: Make, host: AgentHost) -> 
 
 
 @pytest.mark.parametrize("user", USERS)
-@pytest.mark.parametrize("target", ["/etc", "../../..", "{site}", "/proc/self/root/etc"])
-def test_symlinks_that_lead_out_are_not(make: Make, host: AgentHost, site: Path, user: str, target: str) -> None:
+@pytest.mark.parametrize("target", ["/etc", "../../..", "{places}", "/proc/self/root/etc"])
+def test_symlinks_that_lead_out_are_not(make: Make, host: AgentHost, places: Path, user: str, target: str) -> None:
     """A build that changes to the folder by its path ends up in /etc."""
     task = make(host.program("act"), ["cwd=", "out=ran"], config={"work_dir": "local/way"}, user=user)
-    (task.local / "way").symlink_to(target.format(site=site))
+    (task.local / "way").symlink_to(target.format(places=places))
     with refused("working folder", "local/way", "leads out of the task's folder"):
         task.start()
     assert task.stdout.text == ""
@@ -109,10 +98,10 @@ def test_wrong_values(act: Make, work_dir: Any, reason: str) -> None:
     assert task.stdout.text == ""
 
 
-def test_the_user_must_be_able_to_enter(act: Make, site: Path) -> None:
-    site.chmod(0o700)
-    with refused("working folder", str(site), "nomad-80000"):
-        started_in(act, str(site)).start()
-    task = started_in(act, str(site), user="root")
+def test_the_user_must_be_able_to_enter(act: Make, places: Path) -> None:
+    places.chmod(0o700)
+    with refused("working folder", str(places), "nomad-80000"):
+        started_in(act, str(places)).start()
+    task = started_in(act, str(places), user="root")
     task.run()
-    assert task.line("cwd") == str(site)
+    assert task.line("cwd") == str(places)

@@ -153,3 +153,9 @@ def session(task: "Task", *command: str, **options: Any) -> Session:
 def script(task: "Task", text: str, **options: Any) -> Session:
     """A shell script in a task."""
     return session(task, "/bin/sh", "-c", text, **options)
+
+
+def commands_in(task: Task) -> list[int]:
+    """The pids of what was run in the task: in its cgroup, and not its main process."""
+    main = task.pid
+    return [int(pid) for pid in (task.scope / "cgroup.procs").read_text().split() if int(pid) != main]

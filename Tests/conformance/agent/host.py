@@ -106,6 +106,12 @@ class AgentHost:
         """A task with everything made that the agent makes; not yet started."""
         return Task(self, plugin, command, arguments, **options)
 
+    def paused(self, plugin: Plugin) -> Task:
+        """A task that is seen to run, and waits for signals."""
+        task = self.task(plugin, self.program("act"), ["out=up", "pause="]).start()
+        task.stdout.wait_for("up")
+        return task
+
     def clean_tasks(self) -> list[str]:
         """Ends and removes all tasks; see Task.clean."""
         faults = []

@@ -1,0 +1,44 @@
+"""How sessions with Executors are tried: how long they may take, and that a task goes on."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import termios
+import time
+
+from agent import ExitResult, Task
+from agent.state import folder_of
+from agent.timing import wait_until
+
+# How long an Executor may take to answer, and what a call needs besides.
+ANSWER_SECONDS = 5
+BOUND = ANSWER_SECONDS + 3
+
+
+def ends_well(task: Task) -> None:
+    """The task can be signalled and stopped, and has the right result."""
+    task.signal("SIGCONT")
+    task.stop(signal="SIGTERM")
+    assert task.wait() == ExitResult(143, 15)
+
+
+def drained(task: Task, *pipes: str) -> None:
+    """Returns when all that was put into the pipes, the control pipe without any, is read."""
+    for pipe in pipes or ("control",):
+        number = os.open(folder_of(task) / pipe, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            wait_until(lambda: fcntl.ioctl(number, termios.FIONREAD, bytes(4)) == bytes(4), 10, f"the {pipe} pipe read")
+        finally:
+            os.close(number)
+
+
+class Duration:
+    """How long what is inside took."""
+
+    def __enter__(self) -> "Duration":
+        self._begin = time.monotonic()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = time.monotonic() - self._begin

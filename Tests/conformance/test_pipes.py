@@ -1,0 +1,205 @@
+"""What stands in a task's pipes, or in their place, harms neither that task nor another."""
+
+from __future__ import annotations
+
+import random
+from typing import Any, Callable
+
+import pytest
+
+from agent import AgentHost, Plugin, cgroups, messages, processes
+from agent.expect import Code, refused
+from agent.restart import LOST, lost_result, recover, successor
+from agent.state import folder_of, frame, put
+from agent.timing import scaled
+from sessions import ANSWER_SECONDS, BOUND, Duration, drained, ends_well
+
+Launch = Callable[..., Plugin]
+
+
+# What stands in the pipes
+
+
+def stale_events(count: int) -> bytes:
+    """Answers and news of sessions that are over, to requests as a new driver numbers them."""
+    def event(**body: Any) -> bytes:
+        session, request = random.randrange(1, 2**63), body.pop("reply_to", 0)
+        return frame(messages.executor.Event(session=session, reply_to=request, **body))
+
+    begun = messages.executor.Started(pid=1, started_at_ns=1)
+    data = b""
+    for number in range(count):
+        data += event(exited={}) + event(started=begun) + event(launch_failed={"stage": 1, "error": 1})
+        data += event(reply_to=number + 1, welcome={"protocol": 9, "state": 4, "task": begun})
+        data += event(reply_to=number + 1, refused={"error": 1}) + event(reply_to=number + 1, done={})
+        data += frame(messages.executor.Event(reply_to=number + 1, welcome={"protocol": 9, "task": begun}))
+    return data
+
+
+def test_stale_events_are_no_answers(launch: Launch, host: AgentHost) -> None:
+    first = launch()
+    task = host.paused(first)
+    before = task.inspect()
+    first.kill()
+    put(folder_of(task) / "events", stale_events(20))
+    second = successor(launch, first)
+    recover(second, task)
+    assert task.inspect() == before
+    assert not task.wait_soon().done()
+    put(folder_of(task) / "events", stale_events(20))
+    with refused("SIGNONE"):
+        task.signal("SIGNONE")
+    assert task.inspect() == before
+    ends_well(task)
+
+
+def test_events_pipe_full_of_stale_events(launch: Launch, host: AgentHost) -> None:
+    """The welcome finds room: the new driver reads before it says hello."""
+    first = launch()
+    task = host.paused(first)
+    before = task.inspect()
+    first.kill()
+    written = put(folder_of(task) / "events", stale_events(200) * 4)
+    assert written >= 60_000
+    second = successor(launch, first)
+    with Duration() as duration:
+        recover(second, task)
+    assert duration.seconds < scaled(ANSWER_SECONDS - 1)
+    assert task.inspect() == before
+    ends_well(task)
+
+
+def garbage(kind: str) -> bytes:
+    source = random.Random(20)
+    signal_all = frame(messages.executor.Request(id=7, stop={"signal": 9, "timeout_ns": 0}))
+    return {
+        "torn": signal_all[:-3],
+        "torn in the header": signal_all[:5],
+        "wrong checksum": signal_all[:-1] + b"\x7f",
+        "random": source.randbytes(20_000),
+        "magic only": b"\xe2\x45" * 3000,
+        "longer than it is": b"\xe2\x45\xf8\x0f" + source.randbytes(40),
+        "longest payload": frame(source.randbytes(4088)),
+        "huge": source.randbytes(4 << 20),
+        "empty frames": frame(b"") * 500,
+    }[kind]
+
+
+KINDS = [
+    "torn", "torn in the header", "wrong checksum", "random", "magic only", "longer than it is", "longest payload", "huge",
+    "empty frames"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_garbage_in_both_pipes(launch: Launch, host: AgentHost, kind: str) -> None:
+    """While the driver lives, and before the next one comes."""
+    first = launch()
+    task, other = host.paused(first), host.paused(first)
+    before = task.inspect()
+    for pipe in ("control", "events"):
+        put(folder_of(task) / pipe, garbage(kind))
+    drained(task, "control", "events")
+    task.signal("SIGCONT")
+    assert task.inspect() == before
+    first.kill()
+    for pipe in ("control", "events"):
+        put(folder_of(task) / pipe, garbage(kind))
+    drained(task)
+    second = successor(launch, first)
+    with Duration() as duration:
+        recover(second, task, other)
+    assert duration.seconds < scaled(ANSWER_SECONDS - 1)
+    assert task.inspect() == before
+    put(folder_of(task) / "control", garbage(kind))
+    drained(task)
+    ends_well(task)
+    ends_well(other)
+
+
+def test_unknown_requests_and_events(launch: Launch, host: AgentHost) -> None:
+    """What only a later release knows is passed over."""
+    first = launch()
+    task = host.paused(first)
+    # Field 15, a message: no request and no event has it.
+    unknown = frame(b"\x08\x05\x7a\x03abc")
+    put(folder_of(task) / "control", unknown * 20)
+    put(folder_of(task) / "events", unknown * 20)
+    task.signal("SIGCONT")
+    ends_well(task)
+
+
+# Pipes that are none
+
+
+def replace(path: Any, by: str) -> None:
+    path.unlink()
+    if by == "file":
+        path.write_bytes(b"x" * 100)
+    elif by == "folder":
+        path.mkdir()
+    elif by == "symlink":
+        path.symlink_to("/dev/null")
+
+
+@pytest.mark.parametrize("by", ["file", "folder", "symlink", "nothing"])
+@pytest.mark.parametrize("pipe", ["control", "events"])
+def test_pipe_replaced(launch: Launch, host: AgentHost, pipe: str, by: str) -> None:
+    """The driver that has it open goes on; the next one says what is wrong, and
+    can still end the task when the host stops or destroys it."""
+    first = launch()
+    task, other = host.paused(first), host.paused(first)
+    pid, executor = task.pid, task.executor_pid
+    path = folder_of(task) / pipe
+    replace(path, by)
+    task.signal("SIGCONT")
+    second = successor(launch, first)
+    with Duration() as duration:
+        with refused(task.id, str(path), code=Code.UNAVAILABLE):
+            recover(second, task)
+        with refused(task.id, str(path), code=Code.UNAVAILABLE):
+            task.destroy(force=False)
+    assert duration.seconds < scaled(BOUND)
+    assert processes.is_alive(pid) and processes.is_alive(executor)
+    recover(second, other)
+    ends_well(other)
+    with Duration() as duration:
+        if pipe == "control":
+            task.stop()
+            assert lost_result(task, "supervisor") == LOST
+        task.destroy(force=True)
+    assert duration.seconds < scaled(BOUND)
+    assert not processes.is_alive(pid) and not processes.is_alive(executor)
+    assert not cgroups.populated(task.scope)
+    with refused("task not found", code=Code.NOT_FOUND):
+        task.inspect()
+    other.destroy()
+    assert not folder_of(task).exists()
+
+
+def test_pipe_replaced_by_what_somebody_wants_to_keep(launch: Launch, host: AgentHost) -> None:
+    """Nothing of a stranger's is removed: the error names it, and the call can be repeated."""
+    plugin = launch()
+    task = host.paused(plugin)
+    path = folder_of(task) / "events"
+    replace(path, "folder")
+    (path / "notes").touch()
+    with refused(task.id, str(path), "not empty", code=Code.INTERNAL):
+        task.destroy(force=True)
+    (path / "notes").unlink()
+    task.destroy(force=True)
+    assert not folder_of(task).exists()
+
+
+def test_folder_removed_under_a_running_task(launch: Launch, host: AgentHost) -> None:
+    """Somebody cleared the state folder: the driver that has the task goes on."""
+    plugin = launch()
+    task, other = host.paused(plugin), host.paused(plugin)
+    folder = folder_of(task)
+    for entry in folder.iterdir():
+        entry.unlink()
+    folder.rmdir()
+    task.signal("SIGCONT")
+    task.stop(signal="SIGTERM")
+    assert lost_result(task, "lost") == LOST
+    task.destroy()
+    ends_well(other)
