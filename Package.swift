@@ -80,19 +80,24 @@ var targets: [Target] = [
     .target(name: "CMessages", cSettings: [.unsafeFlags(placeless)]),
     .systemLibrary(name: "CGRPC"),
     .target(
+        name: "CAbseil", cxxSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror", "-fno-exceptions"] + placeless)]),
+    .target(
         name: "Shared", dependencies: ["CLinux", "CMessages"] + (watchingThreads ? ["CThreadSanitizer"] : []),
         swiftSettings: strict,
         linkerSettings: watchingThreads
             ? [.unsafeFlags(slowWaysOfMutex.flatMap { ["-Xlinker", "--wrap=\($0)"] })] : []),
     .executableTarget(
         name: "Driver",
-        dependencies: ["Shared", "CGRPC", "CLinux", "CMessages"],
+        dependencies: ["Shared", "CAbseil", "CGRPC", "CLinux", "CMessages"],
         swiftSettings: strict + [
             // Smaller by 1 %; what takes a call's time is the kernel's work (docs/performance.md).
             .unsafeFlags(["-Osize"], .when(configuration: .release))
         ],
         linkerSettings: (faulty
-            ? [.linkedLibrary("grpc_unsecure"), .linkedLibrary("gpr"), .linkedLibrary("protobuf-c")]
+            ? [
+                .linkedLibrary("grpc_unsecure"), .linkedLibrary("gpr"), .linkedLibrary("absl_synchronization"),
+                .linkedLibrary("protobuf-c"),
+            ]
             : [
                 .unsafeFlags(grpcArchives),
                 // Addresses of shared libraries' functions are filled in at start and read-only from then on.

@@ -91,9 +91,9 @@ final class RPCTestCall: Sendable {
     deinit { grpc_call_unref(core.pointer) }
 
     private func batch(_ operations: [grpc_op], _ then: @escaping @Sendable (Bool) -> Void) {
-        let tag = CompletionTag { [self] in
+        let tag = CompletionTag { [self] _, succeeded in
             withExtendedLifetime(self) { _ in }
-            then($0)
+            then(succeeded)
         }.handOver()
         let error = grpc_call_start_batch(core.pointer, operations, operations.count, tag, nil)
         precondition(error == GRPC_CALL_OK, "grpc_call_start_batch: \(error)")

@@ -20,10 +20,9 @@ def own_host(binary: Path) -> Iterator[AgentHost]:
 
 
 def test_soak(own_host: AgentHost) -> None:
-    """60 alive, 600 in a row. Memory is judged by the long form alone: here it is still warming up. Seen to fail
-    where one task of all was left undestroyed: four descriptors and a state folder more than before."""
-    seen = soak.run(own_host, alive=60, row=600, rest=0)
+    """60 alive, 600 in a row. Seen to fail where one task of all was left undestroyed (four descriptors and a state
+    folder more than before), and where malloc had its stocks for single threads (memory)."""
+    seen = soak.run(own_host, alive=60, row=600)
     assert seen.faults == []
     assert seen.ended == 650 and seen.stats > 0 and seen.signals > 0
-    assert [name for name in seen.off() if name not in soak.MEMORY] == []
-    assert seen.last["rss"] < seen.first["rss"] * 1.3
+    assert seen.off() == [], (seen.first, seen.last)

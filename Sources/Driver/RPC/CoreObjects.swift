@@ -11,12 +11,15 @@ struct CoreObject: @unchecked Sendable {
 
 /// What a completion queue hands back when an operation has ended: the action to take then.
 final class CompletionTag: Sendable {
-    private let action: @Sendable (_ succeeded: Bool) -> Void
+    /// What is done with the tag itself: it may be handed over again.
+    typealias Action = @Sendable (_ tag: CompletionTag, _ succeeded: Bool) -> Void
+
+    private let action: Action
     /// Orders what the starting thread wrote before what the queue's thread reads. gRPC orders the
     /// two anyway, by locks that thread sanitizers cannot see.
     private let handedOver = Atomic<Bool>(false)
 
-    init(_ action: @escaping @Sendable (_ succeeded: Bool) -> Void) {
+    init(_ action: @escaping Action) {
         self.action = action
     }
 
@@ -35,7 +38,7 @@ final class CompletionTag: Sendable {
     static func complete(_ tag: UnsafeMutableRawPointer, succeeded: Bool) {
         let tag = Unmanaged<CompletionTag>.fromOpaque(tag).takeRetainedValue()
         _ = tag.handedOver.load(ordering: .acquiring)
-        tag.action(succeeded)
+        tag.action(tag, succeeded)
     }
 }
 

@@ -170,7 +170,7 @@ final class RPCCall: Sendable {
         _ operations: [grpc_op], _ state: inout State,
         then: @escaping @Sendable (RPCCall, _ succeeded: Bool) -> Void
     ) -> Bool {
-        let tag = CompletionTag { [self] succeeded in
+        let tag = CompletionTag { [self] _, succeeded in
             then(self, succeeded)
             let last = self.state.withLock { state in
                 state.operations -= 1

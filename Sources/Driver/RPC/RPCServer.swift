@@ -1,3 +1,4 @@
+import CAbseil
 import CGRPC
 import Shared
 import Synchronization
@@ -13,8 +14,9 @@ final class RPCServer: Sendable {
     /// may then take to end them. Together below the two seconds after which go-plugin's client kills.
     static let gracePeriodMilliseconds: Int64 = 1000
     static let abandonPeriodMilliseconds: Int64 = 500
-    /// Calls that gRPC may take in before this process looks at the first of them.
-    private static let outstandingRequests = 32
+    /// Calls that may arrive at once; more of them wait within gRPC until one of these slots is free again, which is
+    /// as soon as this process has looked at the call in it.
+    private static let slots = 4
 
     private struct State {
         var handlers: [String: RPCHandler] = [:]
@@ -31,7 +33,10 @@ final class RPCServer: Sendable {
 
     /// The library stays initialised until the process ends: a call may be given back by a task
     /// after the server is gone.
-    private static let library: Void = grpc_init()
+    private static let library: Void = {
+        exec2_ignore_deadlocks()
+        grpc_init()
+    }()
 
     init(log: Logger) {
         _ = Self.library
@@ -109,7 +114,10 @@ final class RPCServer: Sendable {
     /// Serves calls on this thread until `shutdown` is called and the calls have ended. After `listen`.
     func run() {
         precondition(state.withLock { $0.listener != nil }, "run before listen")
-        for _ in 0..<Self.outstandingRequests { requestCall() }
+        for _ in 0..<Self.slots {
+            let slot = CallSlot()
+            requestCall(in: slot, CompletionTag { [self] tag, succeeded in if succeeded { accept(slot, tag) } })
+        }
         var stage = Stage.serving
         while true {
             let event = grpc_completion_queue_next(queue.pointer, stage.deadline, nil)
@@ -155,29 +163,17 @@ final class RPCServer: Sendable {
     }
 
     /// Asks gRPC for one more call. On the queue's thread only.
-    private func requestCall() {
-        let call = CoreOutput<OpaquePointer?>(nil)
-        let details = CoreOutput(grpc_call_details()) { grpc_call_details_destroy($0) }
-        let metadata = CoreOutput(grpc_metadata_array()) { grpc_metadata_array_destroy($0) }
-        grpc_call_details_init(details.pointer)
-        grpc_metadata_array_init(metadata.pointer)
-        let tag = CompletionTag { [self] succeeded in
-            guard succeeded, let core = call.pointer.pointee else { return }
-            withExtendedLifetime(metadata) {
-                accept(CoreObject(pointer: core), method: String(slice: details.pointer.pointee.method))
-            }
-        }.handOver()
-        let error = grpc_server_request_call(
-            core.pointer, call.pointer, details.pointer, metadata.pointer, queue.pointer, queue.pointer, tag)
+    private func requestCall(in slot: CallSlot, _ tag: CompletionTag) {
+        let error = slot.request(of: core, queue, tag)
         if error != GRPC_CALL_OK {
-            CompletionTag.takeBack(tag)
             log.error("cannot ask gRPC for calls", ["grpc_call_error": Int(error.rawValue)])
         }
     }
 
-    private func accept(_ core: CoreObject, method: String) {
+    private func accept(_ slot: CallSlot, _ tag: CompletionTag) {
+        guard let (core, method) = slot.take() else { return }
         let call = RPCCall(core: core, method: method, log: log) { [self] call in
-            _ = state.withLock { $0.calls.removeValue(forKey: ObjectIdentifier(call)) }
+            _ = state.withLock { $0.calls.removeAndShrink(ObjectIdentifier(call)) }
         }
         let (handler, stopping) = state.withLock { state in
             state.calls[ObjectIdentifier(call)] = call
@@ -187,7 +183,7 @@ final class RPCServer: Sendable {
             call.refuse(.stopping)
             return
         }
-        requestCall()
+        requestCall(in: slot, tag)
         if let handler {
             call.begin(handler)
         } else {
@@ -207,7 +203,7 @@ final class RPCServer: Sendable {
             state.stopping = true
             listener.close()
             // Under the lock, so that no thread can see `stopping` before gRPC has been told.
-            let tag = CompletionTag { [self] _ in connectionsAreClosed() }.handOver()
+            let tag = CompletionTag { [self] _, _ in connectionsAreClosed() }.handOver()
             grpc_server_shutdown_and_notify(core.pointer, queue.pointer, tag)
             return Array(state.calls.values)
         }

@@ -72,7 +72,7 @@ final class LogReaders: Sendable {
     func forget(_ watches: [Int32]) {
         state.withLock { state in
             guard let inotify = state.inotify else { return }
-            for watch in watches where state.pipes.removeValue(forKey: watch) != nil {
+            for watch in watches where state.pipes.removeAndShrink(watch) != nil {
                 inotify_rm_watch(inotify, watch)
             }
         }

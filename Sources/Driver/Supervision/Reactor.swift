@@ -62,7 +62,7 @@ final class Reactor: Sendable {
         }
         guard exec2_epoll_add(epoll.number, descriptor, events, token) == 0 else {
             let error = SystemError("watch", "descriptor \(descriptor)")
-            _ = state.withLock { $0.handlers.removeValue(forKey: token) }
+            _ = state.withLock { $0.handlers.removeAndShrink(token) }
             throw error
         }
         return Watch(token: token)
@@ -70,7 +70,7 @@ final class Reactor: Sendable {
 
     /// Ends a watch. To be called before the descriptor is closed.
     func unwatch(_ watch: Watch, _ descriptor: Int32) {
-        let known = state.withLock { $0.handlers.removeValue(forKey: watch.token) != nil }
+        let known = state.withLock { $0.handlers.removeAndShrink(watch.token) != nil }
         if known { _ = exec2_epoll_remove(epoll.number, descriptor) }
     }
 
@@ -91,7 +91,7 @@ final class Reactor: Sendable {
     /// Forgets a deadline that has not passed.
     func cancel(_ timer: Timer) {
         state.withLock { state in
-            if state.actions.removeValue(forKey: timer.token) != nil { state.deadlines.remove(timer.token) }
+            if state.actions.removeAndShrink(timer.token) != nil { state.deadlines.remove(timer.token) }
         }
     }
 
@@ -124,7 +124,7 @@ final class Reactor: Sendable {
                 guard let first = state.deadlines.first, first <= now, let token = state.deadlines.removeFirst() else {
                     return nil
                 }
-                return state.actions.removeValue(forKey: token)
+                return state.actions.removeAndShrink(token)
             }
             guard let action else { return }
             action()
@@ -162,8 +162,8 @@ struct DeadlineQueue: Sendable {
     }
 
     mutating func remove(_ token: UInt64) {
-        guard let position = positions.removeValue(forKey: token) else { return }
-        let last = heap.removeLast()
+        guard let position = positions.removeAndShrink(token) else { return }
+        let last = heap.removeLastAndShrink()
         guard position < heap.count else { return }
         heap[position] = last
         positions[last.token] = position

@@ -26,7 +26,7 @@ extension TaskTable {
                     entries.withLock { $0[id] = .known(task) }
                     return task
                 } catch {
-                    _ = entries.withLock { $0.removeValue(forKey: id) }
+                    _ = entries.withLock { $0.removeAndShrink(id) }
                     throw error
                 }
             }

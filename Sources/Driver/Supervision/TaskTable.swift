@@ -103,7 +103,7 @@ final class TaskTable: Sendable {
             if keepsStandby { prepareStandby(specification, executor) }
             return task
         } catch {
-            _ = entries.withLock { $0.removeValue(forKey: id) }
+            _ = entries.withLock { $0.removeAndShrink(id) }
             removeCgroupWhenIdle()
             memory.taskIsGone()
             throw error
@@ -287,7 +287,7 @@ final class TaskTable: Sendable {
         }
         // Known until nothing is left, so that the client can ask again.
         if let error = await task.remove() { throw .notRemoved(id: id, error) }
-        _ = entries.withLock { $0.removeValue(forKey: id) }
+        _ = entries.withLock { $0.removeAndShrink(id) }
         removeCgroupWhenIdle()
         memory.taskIsGone()
     }
