@@ -31,18 +31,15 @@ import recovery  # noqa: E402
 import stats  # noqa: E402
 import table  # noqa: E402
 from subject import Subject, Tasks  # noqa: E402
+from supervisors import SHIM, Supervisors  # noqa: E402
 from tools import Results, Spawner, built, memory  # noqa: E402
 
-from agent import AgentHost, cgroups, processes  # noqa: E402
+from agent import AgentHost, cgroups  # noqa: E402
 from agent.plugin import agent_environment, default_binary  # noqa: E402
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
-SHIM = "containerd-shim-runc-v2"
 CGROUP = "exec2-bench"
 THIS = "this driver"
-# More is not started of what takes this much memory, in MiB, or this long, in seconds.
-PEERS_MEMORY = 4096
-PEERS_SECONDS = 90
 
 
 class Bench:
@@ -188,6 +185,12 @@ class Bench:
                 self.results.add("growth", f"request → first instruction, {count} tasks run", THIS, "ms", starts, goal=1.0)
                 self.results.add("growth", f"last process gone → StopTask answered, {count} tasks run", THIS, "ms", stops, goal=2)
 
+    def memory_of_peers(self) -> None:
+        """Memory of other supervisors."""
+        Supervisors(
+            self.results, self.counts(), program=self.program, programs=self.host.programs, folder=self.folder,
+            cgroup2=self.cgroup2, cgroup=CGROUP).measure()
+
     def counts(self) -> list[int]:
         return [1, 100, 1000] if self.scale == 1 else [1, 100]
 
@@ -228,111 +231,15 @@ class Bench:
         self.results.add("driver", f"recovery of {count} tasks, all at once", THIS, "ms", totals, goal=count)
         self.results.add("driver", f"of these, one RecoverTask among {count}", THIS, "ms", calls)
 
-    # Memory of others
-
-    def memory_of_peers(self) -> None:
-        """Memory of other supervisors."""
-        for name, start in (("tini", self._tini), ("bubblewrap", self._bubblewrap), ("conmon (with crun)", self._conmon),
-                            ("containerd's shim (with runc)", self._shim)):
-            program = {"conmon (with crun)": "conmon", "bubblewrap": "bwrap", "tini": "tini"}.get(name)
-            if program and (reason := peers.missing(program)):
-                self.results.lacks("memory", "supervisor", name, reason)
-                continue
-            try:
-                self._grow(name, start)
-            except (RuntimeError, OSError) as error:
-                self.results.lacks("memory", "supervisor", name, str(error))
-
-    def _grow(self, name: str, start: Callable[[Spawner, pathlib.Path, int], Callable[[], None] | None]) -> None:
-        """Starts as many supervised tasks as are asked for, in steps; all that is not `moment` supervises."""
-        spawner = Spawner(self.cgroup2)
-        folder = self._folder(name.split(" ")[0].replace("'", ""))
-        ends: list[Callable[[], None]] = []
-        running = 0
-        began = time.monotonic()
-        try:
-            for count in self.counts():
-                if running:
-                    private = self.results.rows[-1]["median"] * count / 1024
-                    seconds = (time.monotonic() - began) / running * (count - running)
-                    if private > PEERS_MEMORY or (running > 1 and seconds > PEERS_SECONDS):
-                        self.results.lacks(
-                            "memory", f"supervisor, {count} tasks", name,
-                            f"it would take {private:.0f} MiB, and {seconds:.0f} s to start them")
-                        break
-                while running < count:
-                    end = start(spawner, folder, running)
-                    ends += [end] if end else []
-                    running += 1
-                time.sleep(0.3)
-                found = [memory(process.pid) for process in processes.descendants(spawner.pid) if process.name != "moment"]
-                if len(found) < count:
-                    raise RuntimeError(f"{len(found)} supervisors of {count} tasks are there")
-                for kind in ("RSS", "PSS", "private"):
-                    # What needs two processes a task has both.
-                    total = sum(facts[kind] for facts in found) / count
-                    note = f"{len(found) // count} processes a task" if len(found) >= 2 * count else ""
-                    self.results.add("memory", f"supervisor, {kind}, {count} tasks", name, "KiB", [total], note=note)
-        finally:
-            for end in ends:
-                end()
-            for _ in range(100):
-                left = processes.descendants(spawner.pid)
-                if not left:
-                    break
-                for process in left:
-                    try:
-                        os.kill(process.pid, 9)
-                    except ProcessLookupError:
-                        pass
-                time.sleep(0.05)
-            spawner.close()
-
-    def _waiting(self) -> list[str]:
-        return [str(self.program), "wait"]
-
-    def _tini(self, spawner: Spawner, _folder: pathlib.Path, _number: int) -> None:
-        spawner.leave(["tini", "--", *self._waiting()])
-
-    def _bubblewrap(self, spawner: Spawner, _folder: pathlib.Path, _number: int) -> None:
-        spawner.leave(peers.bubblewrap(self._waiting(), self.host.programs))
-
-    def _conmon(self, spawner: Spawner, folder: pathlib.Path, number: int) -> Callable[[], None]:
-        name = f"conmon-{number}"
-        (folder / name).mkdir()
-        bundle = peers.Bundle(folder / name, self._waiting(), self.host.programs, f"/{CGROUP}/{name}")
-        spawner.run(bundle.conmon("crun", folder / "state", name))
-        deadline = time.monotonic() + 20
-        while not (bundle.folder / "pid").exists():
-            if time.monotonic() > deadline:
-                raise RuntimeError("conmon has started no container within 20 s")
-            time.sleep(0.002)
-        if spawner.run(peers.runtime("start", "crun", folder / "state", name)).number != 0:
-            raise RuntimeError("crun did not start what conmon had created")
-        delete = ["crun", "--root", str(folder / "state"), "delete", "--force", name]
-        return lambda: None if spawner.run(delete) else None
-
-    def _shim(self, spawner: Spawner, folder: pathlib.Path, number: int) -> Callable[[], None]:
-        program = PROJECT / ".build" / "peers" / "usr" / "bin" / SHIM
-        if not program.exists():
-            raise RuntimeError(f"no {program.name} in .build/peers ('.ci/install-dependencies bench')")
-        if number == 0:
-            self._events = peers.Events(folder)
-        name = f"shim-{number}"
-        (folder / name).mkdir()
-        bundle = peers.Bundle(folder / name, self._waiting(), self.host.programs, f"/{CGROUP}/{name}")
-        return peers.Shim(spawner, program, bundle, name, self._events).end
-
 
 def facts() -> dict[str, Any]:
     """Of the machine and the peers."""
     models = [line.partition(":")[2].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
               if line.startswith("model name")]
-    shim = PROJECT / ".build" / "peers" / "usr" / "bin" / SHIM
     return {
         "kernel": platform.release(), "machine": platform.machine(), "processor": models[0] if models else "",
         "processors": os.cpu_count(), "load_before": os.getloadavg()[0],
-        "versions": {name: peers.version(name) for name in ("bwrap", "crun", "runc", "conmon", "tini", "unshare", str(shim))
+        "versions": {name: peers.version(name) for name in ("bwrap", "crun", "runc", "conmon", "tini", "unshare", str(SHIM))
                      if shutil.which(name)},
     }
 

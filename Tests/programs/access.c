@@ -5,7 +5,8 @@
 //
 // Prints one line each: OPERATION, tab, PATH, tab, outcome.
 #define _GNU_SOURCE
-#include <dirent.h>
+#include "list_folder.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -26,16 +27,6 @@ static int read_one(const char *path) {
     char byte;
     int error = read(fd, &byte, 1) < 0 && errno != EAGAIN ? errno : 0;
     close(fd);
-    return error;
-}
-
-static int list(const char *path) {
-    DIR *folder = opendir(path);
-    if (!folder) return errno;
-    errno = 0;
-    (void)readdir(folder);
-    int error = errno;
-    closedir(folder);
     return error;
 }
 
@@ -109,7 +100,7 @@ static int move(const char *path, int hard_link) {
 
 static int attempt(const char *operation, const char *path) {
     if (strcmp(operation, "read") == 0) return read_one(path);
-    if (strcmp(operation, "readdir") == 0) return list(path);
+    if (strcmp(operation, "readdir") == 0) return list_folder(path);
     if (strcmp(operation, "write") == 0) return write_one(path);
     if (strcmp(operation, "truncate") == 0) return truncate(path, 0) < 0 ? errno : 0;
     if (strcmp(operation, "exec") == 0) return execute(path);

@@ -23,7 +23,8 @@
 // end CODE  pause -                         end with this status; wait for ever
 // signals PID                               every signal, one after another
 #define _GNU_SOURCE
-#include <dirent.h>
+#include "list_folder.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
@@ -144,16 +145,6 @@ static int read_some(const char *path) {
     for (char *byte = detail; *byte; byte++)
         if (*byte == '\n' || *byte == '\t') *byte = ' ';
     close(fd);
-    return error;
-}
-
-static int list(const char *path) {
-    DIR *folder = opendir(path);
-    if (!folder) return errno;
-    errno = 0;
-    (void)readdir(folder);
-    int error = errno;
-    closedir(folder);
     return error;
 }
 
@@ -322,7 +313,7 @@ static int attempt(const char *operation, char *subject) {
     if (strcmp(operation, "fds") == 0) return open_descriptors(pid);
     if (strcmp(operation, "read") == 0) return read_some(subject);
     if (strcmp(operation, "write") == 0) return open_for_writing(subject);
-    if (strcmp(operation, "list") == 0) return list(subject);
+    if (strcmp(operation, "list") == 0) return list_folder(subject);
     if (strcmp(operation, "readlink") == 0) return result(readlink(subject, detail, sizeof detail - 1));
     if (strcmp(operation, "mount") == 0) return result(mount("tmpfs", subject, "tmpfs", 0, NULL));
     if (strcmp(operation, "umount") == 0) return result(umount2(subject, MNT_DETACH));

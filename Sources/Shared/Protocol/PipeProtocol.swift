@@ -23,8 +23,6 @@ public enum PipeProtocol {
 public enum LaunchMemory {
     /// The descriptor of the memory (memfd_create(2)) that holds the packed request, in the Executor.
     public static let descriptor: Int32 = 4
-    /// The first version of the protocol whose Executors keep it open while their task runs.
-    public static let leastProtocol: UInt32 = 3
 }
 
 /// What the Driver asks of a running Executor.

@@ -50,26 +50,7 @@ import Testing
         #expect(TextTable.duration(nanoseconds: seconds * 1_000_000_000) == text)
     }
 
-    @Test func jsonIsEscaped() {
-        var object = JSONObject()
-        object.add("text", "a\"\\\n\u{1}ü")
-        object.add("none", nil as String?)
-        object.add("number", 7)
-        object.add("yes", true)
-        #expect(object.text == #"{"text": "a\"\\\u000a\u0001ü", "none": null, "number": 7, "yes": true}"#)
-    }
-
-    @Test func locksAreFoundByFile() {
-        let holders = LockHolders(
-            """
-            1: FLOCK  ADVISORY  WRITE 811 00:19:5678 0 EOF
-            1: -> FLOCK  ADVISORY  WRITE 812 00:19:5678 0 EOF
-            2: POSIX  ADVISORY  WRITE 813 fe:00:77 0 EOF
-            3: FLOCK  ADVISORY  WRITE -1 fe:00:78 0 EOF
-            4: FLOCK
-            """)
-        #expect(holders.holder(major: 0, minor: 0x19, inode: 5678) == 811)
-        #expect(holders.holder(major: 0xFE, minor: 0, inode: 77) == nil)
-        #expect(holders.holder(major: 0xFE, minor: 0, inode: 78) == nil)
+    @Test func aNameOnOneLine() {
+        #expect("a b/\u{1B}[31m\nü\u{2028}".onOneLine == "a b/_[31m_ü_")
     }
 }

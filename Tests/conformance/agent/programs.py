@@ -1,5 +1,4 @@
-"""The C programs that run as tasks, compiled when they are missing or older
-than their source."""
+"""The C programs that run as tasks, compiled when they are missing or older than what they are made from."""
 
 from __future__ import annotations
 
@@ -17,7 +16,8 @@ def built(name: str) -> Path:
     """The program's path, compiled first where that is needed."""
     source = SOURCES / f"{name}.c"
     program = BUILD / "programs" / name
-    if program.exists() and program.stat().st_mtime >= source.stat().st_mtime:
+    newest = max(file.stat().st_mtime for file in (source, *SOURCES.glob("*.h")))
+    if program.exists() and program.stat().st_mtime >= newest:
         return program
     program.parent.mkdir(parents=True, exist_ok=True)
     fresh = program.with_suffix(f".{os.getpid()}")

@@ -1,3 +1,5 @@
+/// One function that offers what may come next.
+///
 /// The line is looked at as the shell has it up to the cursor, cut at blanks: what readline makes of
 /// `r:/etc` depends on COMP_WORDBREAKS.
 enum BashCompletion {

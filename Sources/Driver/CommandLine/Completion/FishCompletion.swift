@@ -1,3 +1,4 @@
+/// One `complete` for each word that may come; fish itself keeps track of the line.
 enum FishCompletion {
     static let script = """
         # Completion of nomad-driver-exec2 for fish, by "nomad-driver-exec2 completion fish".

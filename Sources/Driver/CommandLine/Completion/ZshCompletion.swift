@@ -1,3 +1,4 @@
+/// A function of zsh's completion system for the command and, in it, one call of `_arguments` for each of its commands.
 enum ZshCompletion {
     static let script = """
         #compdef nomad-driver-exec2
