@@ -239,3 +239,4 @@ static uint64_t nanoseconds_of(clockid_t clock) {
 
 uint64_t exec2_realtime(void) { return nanoseconds_of(CLOCK_REALTIME); }
 uint64_t exec2_monotonic(void) { return nanoseconds_of(CLOCK_MONOTONIC); }
+uint64_t exec2_boottime(void) { return nanoseconds_of(CLOCK_BOOTTIME); }

@@ -2757,7 +2757,7 @@ const ProtobufCMessageDescriptor exec2__executor__exited__descriptor =
   (ProtobufCMessageInit) exec2__executor__exited__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor exec2__executor__exit_record__field_descriptors[15] =
+static const ProtobufCFieldDescriptor exec2__executor__exit_record__field_descriptors[16] =
 {
   {
     "task_folder",
@@ -2939,9 +2939,22 @@ static const ProtobufCFieldDescriptor exec2__executor__exit_record__field_descri
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "ended_boottime_ns",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__ExitRecord, ended_boottime_ns),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned exec2__executor__exit_record__field_indices_by_name[] = {
   5,   /* field[5] = ended_at_ns */
+  15,   /* field[15] = ended_boottime_ns */
   10,   /* field[10] = exec_error */
   11,   /* field[11] = exec_program */
   1,   /* field[1] = exit_code */
@@ -2960,7 +2973,7 @@ static const unsigned exec2__executor__exit_record__field_indices_by_name[] = {
 static const ProtobufCIntRange exec2__executor__exit_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 15 }
+  { 0, 16 }
 };
 const ProtobufCMessageDescriptor exec2__executor__exit_record__descriptor =
 {
@@ -2970,7 +2983,7 @@ const ProtobufCMessageDescriptor exec2__executor__exit_record__descriptor =
   "Exec2__Executor__ExitRecord",
   "exec2.executor",
   sizeof(Exec2__Executor__ExitRecord),
-  15,
+  16,
   exec2__executor__exit_record__field_descriptors,
   exec2__executor__exit_record__field_indices_by_name,
   1,  exec2__executor__exit_record__number_ranges,

@@ -176,6 +176,7 @@ final class Supervision {
         let now = Int64(bitPattern: exec2_realtime())
         // The end is not before the start, whatever was done to the clock.
         result.endedAt = now < result.startedAt ? result.startedAt + Int64(exec2_monotonic() - began) : now
+        result.endedSinceBoot = Int64(bitPattern: exec2_boottime())
         result.userTime = microseconds(usage.ru_utime)
         result.systemTime = microseconds(usage.ru_stime)
         result.maxRSS = Int64(usage.ru_maxrss)

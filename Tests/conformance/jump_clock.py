@@ -13,10 +13,13 @@ from typing import Any, Callable, Iterator
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from agent import ExitResult, Plugin, Task, messages
+from agent import AgentHost, ExitResult, Plugin, Task, messages
+from agent.restart import recover, successor
+from agent.state import folder_of
 from agent.timing import scaled
 
 Act = Callable[..., Task]
+Launch = Callable[..., Plugin]
 HOUR = 3600
 JUMPS = pytest.mark.parametrize("seconds", [HOUR, -HOUR], ids=["forward", "back"])
 
@@ -90,6 +93,21 @@ def test_a_task_ends_after_it_began(act: Act, clock: Callable[[int], None], seco
     assert before - 1 <= began <= before + scaled(10)
     least = max(1, seconds)
     assert least <= ended - began < least + scaled(10)
+    task.destroy()
+
+
+def test_a_record_is_no_older_for_it(host: AgentHost, launch: Launch, clock: Callable[[int], None]) -> None:
+    """The next Driver comes after the clock was set forward by two days, and the host asks for the task later still.
+    Before the boot's clock counted, the record was gone then."""
+    first = launch()
+    task = host.task(first, host.program("act"), ["exit=4"])
+    assert task.start().wait() == ExitResult(4)
+    clock(48 * HOUR)
+    second = successor(launch, first, orphan_grace=1)
+    time.sleep(scaled(0.5) + 2)
+    assert folder_of(task).exists()
+    recover(second, task)
+    assert task.wait() == ExitResult(4)
     task.destroy()
 
 

@@ -4,6 +4,7 @@ any more, left alone where it is nobody's known."""
 from __future__ import annotations
 
 import os
+import shutil
 import time
 import uuid
 from pathlib import Path
@@ -25,14 +26,16 @@ def identity(task_id: str, boot: str, pid: int = 2**22 - 1, start: int = 1) -> A
         version=1, boot_id=boot, executor_pid=pid, executor_start_time=start, task_id=task_id, task_name="web")
 
 
-def forge(state_dir: Path, boot: str, ended: float | None = None) -> Path:
-    """A folder of a task; with `ended`, one that ended so many seconds ago."""
+def forge(state_dir: Path, boot: str, ended: float | None = None, *, said: float | None = None, by_boot: bool = True) -> Path:
+    """A folder of a task; with `ended`, one that ended so many seconds ago. `said`: so many by the time of day, if that
+    is another; without `by_boot` the record has nothing but that, as those of earlier releases."""
     task_id = f"{uuid.uuid4()}/web/{uuid.uuid4().hex[:8]}"
     folder = forge_folder(state_dir, task_id.replace("/", "+"), identity(task_id, boot))
     if ended is not None:
-        at = time.time_ns() - int(ended * 1e9)
-        (folder / "exit").write_bytes(record_bytes(
-            messages.executor.ExitRecord(task_folder=folder.name, exit_code=3, started_at_ns=at, ended_at_ns=at, pid=77)))
+        at = time.time_ns() - int((ended if said is None else said) * 1e9)
+        since_boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - int(ended * 1e9) if by_boot else 0
+        (folder / "exit").write_bytes(record_bytes(messages.executor.ExitRecord(
+            task_folder=folder.name, exit_code=3, started_at_ns=at, ended_at_ns=at, pid=77, ended_boottime_ns=since_boot)))
     return folder
 
 
@@ -52,11 +55,15 @@ def test_folder_of_another_boot(launch: Launch, host: AgentHost) -> None:
     ancient = forge(state_dir, str(uuid.uuid4()), ended=2 * DAY)
     plugin = launch({"state_dir": str(state_dir)})
     gone(old)
-    gone(ancient)
+    # It is as old as this boot at least, whatever the time of day was in that one.
+    if time.clock_gettime(time.CLOCK_BOOTTIME) > DAY:
+        gone(ancient)
     assert any(entry.get("path") == str(old) and "boot" in entry.get("reason", "") for entry in plugin.log)
     # Its record may still be asked for.
     time.sleep(scaled(0.3))
-    assert recorded.exists()
+    if time.clock_gettime(time.CLOCK_BOOTTIME) < DAY:
+        assert recorded.exists() and ancient.exists()
+        shutil.rmtree(ancient)
     request = messages.driver.RecoverTaskRequest(task_id="a/b/c", handle=handle_of(recorded, str(uuid.uuid4())))
     plugin.driver.RecoverTask(request, timeout=scaled(10))
     result = plugin.driver.WaitTask(messages.driver.WaitTaskRequest(task_id="a/b/c"), timeout=scaled(10))
@@ -106,6 +113,25 @@ def test_record_of_this_boot(launch: Launch, host: AgentHost) -> None:
     for entry in fresh.iterdir():
         entry.unlink()
     fresh.rmdir()
+
+
+def test_a_clock_that_was_set(launch: Launch, host: AgentHost) -> None:
+    """Forward by two days, it makes no record old; back by two, none new. Before the boot's clock counted, the former was
+    removed and the latter kept."""
+    state_dir = host.make_state_dir()
+    fresh = forge(state_dir, boot_id(), ended=60, said=2 * DAY)
+    old = forge(state_dir, boot_id(), ended=DAY + 600, said=-2 * DAY)
+    # Of an earlier release's Executor: no older than the boot, whatever it says.
+    plain = forge(state_dir, boot_id(), ended=2 * time.clock_gettime(time.CLOCK_BOOTTIME), by_boot=False)
+    for folder in (fresh, old, plain):
+        (folder / "claimed").touch()
+    launch({"state_dir": str(state_dir), "orphan_grace": 1})
+    gone(old)
+    time.sleep(scaled(0.3))
+    assert fresh.exists()
+    assert plain.exists() or time.clock_gettime(time.CLOCK_BOOTTIME) > DAY
+    for folder in (fresh, plain):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_ended_task_that_the_host_never_knew(launch: Launch, host: AgentHost) -> None:

@@ -130,5 +130,7 @@ int exec2_errno(void);
 /// clock_gettime(2) in nanoseconds: what both sides compare times in.
 uint64_t exec2_realtime(void);
 uint64_t exec2_monotonic(void);
+/// As long as the host is up, suspended or not, and set by nobody.
+uint64_t exec2_boottime(void);
 
 #endif

@@ -572,10 +572,14 @@ struct  Exec2__Executor__ExitRecord
    */
   uint64_t memory_limit;
   uint64_t memory_peak;
+  /*
+   * When the main process ended, in nanoseconds of CLOCK_BOOTTIME: nobody sets that clock. 0: not known.
+   */
+  int64_t ended_boottime_ns;
 };
 #define EXEC2__EXECUTOR__EXIT_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__exit_record__descriptor) \
-    , (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0 }
+    , (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, 0 }
 
 
 /*

@@ -13,7 +13,7 @@ struct StateSweep: Sendable {
     static let forgottenSeconds: UInt64 = 1800
     /// Until what is too old is removed, where orphan_grace is 0.
     static let agedSeconds: UInt64 = 30
-    /// How long the end of a task is kept for a host that may still ask.
+    /// How long the end of a task is kept for a host that may still ask, and between two looks for older ones.
     static let keptRecordSeconds: Int64 = 86_400
     /// From SIGTERM to SIGKILL for a task that is ended.
     private static let stopNanoseconds: UInt64 = 5_000_000_000
@@ -21,7 +21,7 @@ struct StateSweep: Sendable {
     enum Stage: Sendable {
         /// At the start: what cannot matter any more.
         case start
-        /// What is kept for a day; not at the start, since the host may ask for it then.
+        /// What is kept for a day: soon after the start, when the host has asked, and then once a day.
         case aged
         case neverClaimed
         case forgotten
@@ -45,6 +45,15 @@ struct StateSweep: Sendable {
                 guard settings.current.version == version else { return }
                 Task { await run(stage) }
             }
+        }
+        lookDaily(version)
+    }
+
+    private func lookDaily(_ version: Int) {
+        _ = table.reactor.after(UInt64(Self.keptRecordSeconds) * 1_000_000_000) {
+            guard settings.current.version == version else { return }
+            Task { await run(.aged) }
+            lookDaily(version)
         }
     }
 
@@ -143,7 +152,7 @@ struct FolderFacts: Sendable {
     var sameBoot: Bool
     var executorAlive: Bool
     var wasClaimed: Bool
-    /// Seconds since the exit record says that the task ended; nil without a record.
+    /// For how many seconds at least the task has been over; nil without a record.
     var endedSecondsAgo: Int64?
 
     enum Verdict: Equatable, Sendable {
@@ -179,8 +188,31 @@ extension FolderFacts {
         wasClaimed = access(folder.path + "/" + StateFile.claimed, F_OK) == 0
         endedSecondsAgo = nil
         if let record = try? folder.readRecord() {
-            endedSecondsAgo = (Int64(bitPattern: exec2_realtime()) - record.endedAt) / 1_000_000_000
+            endedSecondsAgo = Self.age(
+                of: record, sameBoot: sameBoot, sinceBoot: Int64(bitPattern: exec2_boottime()),
+                now: Int64(bitPattern: exec2_realtime()))
         }
+    }
+
+    /// For how many seconds at least a task has been over. It is the boot's clock that tells: the other one may be
+    /// set forward, and the end would be thrown away before the host has asked for it.
+    ///
+    /// What an earlier boot's record says by that clock means nothing now; it is as old as this boot at least. A
+    /// record of an earlier release's Executor has the other clock's time alone, and is no older than the boot.
+    ///
+    /// - Parameters:
+    ///   - sinceBoot: CLOCK_BOOTTIME, in nanoseconds.
+    ///   - now: CLOCK_REALTIME, in nanoseconds.
+    static func age(of record: ExitRecord, sameBoot: Bool, sinceBoot: Int64, now: Int64) -> Int64 {
+        let nanoseconds: Int64
+        if !sameBoot {
+            nanoseconds = sinceBoot
+        } else if let ended = record.endedSinceBoot {
+            nanoseconds = sinceBoot - ended
+        } else {
+            nanoseconds = min(now - record.endedAt, sinceBoot)
+        }
+        return nanoseconds / 1_000_000_000
     }
 }
 

@@ -33,12 +33,16 @@ public struct ExitRecord: Sendable {
     public var memoryLimit: UInt64?
     /// As `memoryLimit`: the most that was used.
     public var memoryPeak: UInt64?
+    /// As `endedAt`, in nanoseconds since the boot (CLOCK_BOOTTIME), which nobody can set; nil where an Executor
+    /// of an earlier release wrote the record.
+    public var endedSinceBoot: Int64?
 
     /// Every fact of a task's end; what is not given did not happen.
     public init(
         taskFolder: String, exitCode: Int32, signal: Int32, oomKilled: Bool, startedAt: Int64, endedAt: Int64,
         pid: Int32, userTime: Int64 = 0, systemTime: Int64 = 0, maxRSS: Int64 = 0, execError: Errno? = nil,
-        execProgram: String = "", survivors: Bool = false, memoryLimit: UInt64? = nil, memoryPeak: UInt64? = nil
+        execProgram: String = "", survivors: Bool = false, memoryLimit: UInt64? = nil, memoryPeak: UInt64? = nil,
+        endedSinceBoot: Int64? = nil
     ) {
         self.taskFolder = taskFolder
         self.exitCode = exitCode
@@ -55,6 +59,7 @@ public struct ExitRecord: Sendable {
         self.survivors = survivors
         self.memoryLimit = memoryLimit
         self.memoryPeak = memoryPeak
+        self.endedSinceBoot = endedSinceBoot
     }
 }
 
@@ -113,6 +118,7 @@ extension ExitRecord {
         message.survivors = survivors ? 1 : 0
         message.memory_limit = memoryLimit ?? 0
         message.memory_peak = memoryPeak ?? 0
+        message.ended_boottime_ns = endedSinceBoot ?? 0
         return withCopiedCString(of: taskFolder, limit: Self.greatestText) { folder in
             withCopiedCString(of: execProgram, limit: Self.greatestText) { program in
                 message.task_folder = folder
@@ -171,6 +177,7 @@ extension ExitRecord {
             execProgram: String(cString: message.pointee.exec_program),
             survivors: message.pointee.survivors != 0,
             memoryLimit: message.pointee.memory_limit == 0 ? nil : message.pointee.memory_limit,
-            memoryPeak: message.pointee.memory_peak == 0 ? nil : message.pointee.memory_peak)
+            memoryPeak: message.pointee.memory_peak == 0 ? nil : message.pointee.memory_peak,
+            endedSinceBoot: message.pointee.ended_boottime_ns == 0 ? nil : message.pointee.ended_boottime_ns)
     }
 }

@@ -8,7 +8,8 @@ import Testing
         taskFolder: "0f1e+web+1a2b3c4d", exitCode: 137, signal: 9, oomKilled: true,
         startedAt: 1_700_000_000_123_456_789, endedAt: 1_700_000_001_987_654_321, pid: 4_194_304,
         userTime: 1_500_000, systemTime: 250_000, maxRSS: 65_536, execError: .permissionDenied,
-        execProgram: "/usr/bin/ü", survivors: true, memoryLimit: 1 << 30, memoryPeak: .max)
+        execProgram: "/usr/bin/ü", survivors: true, memoryLimit: 1 << 30, memoryPeak: .max,
+        endedSinceBoot: -5_000_000_000)
     private static let plain = ExitRecord(
         taskFolder: "a", exitCode: 0, signal: 0, oomKilled: false, startedAt: 0, endedAt: 0, pid: 0)
 
