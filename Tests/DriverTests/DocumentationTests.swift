@@ -145,6 +145,7 @@ import Testing
             .unknown, .notRunning(id: "<id>"), .stillRunning(id: "<id>"), .cannotBeKilled(id: "<id>", executor: 4711),
         ]
         for error in errors { expectMessage(error.text.replacing("4711", with: "<pid>")) }
+        for action in TaskAction.allCases { expectMessage(TaskError.starting(id: "<id>", action).text) }
         let refusal = SystemError("", "", Errno(rawValue: EIO))
         let kept = TaskError.notRemoved(id: "<id>", refusal).text.replacing(refusal.text, with: "<reason>")
         expectMessage(kept)

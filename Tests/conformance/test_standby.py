@@ -12,7 +12,9 @@ from typing import Callable, Iterator
 
 import pytest
 
-from agent import AgentHost, ExitResult, Plugin, cgroups, processes
+from agent import AgentHost, ExitResult, Plugin, cgroups, messages, processes
+from agent.exec import exec_task
+from agent.expect import Code, refused
 from agent.plugin import default_binary
 from agent.restart import Stopped, recover, successor
 from agent.state import folder_of
@@ -183,13 +185,89 @@ def test_one_that_is_stopped_when_it_dies(launch: Launch, host: AgentHost) -> No
     with Stopped(ahead):
         start = task.start_soon()
         wait_until(lambda: standing_by(plugin) == [ahead] and folder_of(task).exists(), 5, "the request handed over")
-        time.sleep(scaled(0.1))
+        # Not scaled: one that is stopped is not waited for long.
+        time.sleep(0.1)
         assert not start.done()
         os.kill(ahead, signal.SIGKILL)
         task.took(start.result())
     task.stdout.wait_for("up")
     assert task.executor_pid != ahead
     assert any(entry["@level"] == "warn" and entry.get("executor_pid") == ahead for entry in plugin.log)
+    task.stop(signal="SIGTERM")
+    assert task.wait() == ExitResult(143, 15)
+
+
+def test_one_that_is_stopped(launch: Launch, host: AgentHost) -> None:
+    """It is not waited for: it is killed, and the task runs under another, once. Before that was so, the start took a
+    minute and failed."""
+    plugin = launch()
+    ran(host, plugin)
+    ahead = standby(plugin)
+    task = host.task(plugin, host.program("act"), user="root")
+    log = task.local / "ran"
+    task.set_config({"command": str(host.program("act")), "args": [f"append={log}", "out=up", "pause="]})
+    with Stopped(ahead):
+        began = time.monotonic()
+        task.start()
+        assert time.monotonic() - began < 3 + scaled(2)
+        assert processes.look(ahead) is None
+    task.stdout.wait_for("up")
+    assert task.executor_pid != ahead
+    assert log.read_text().count("\n") == 1
+    told = [entry["@message"] for entry in plugin.log if entry["@level"] == "warn" and entry.get("executor_pid") == ahead]
+    assert any("has not begun with its task" in message for message in told), told
+    task.stop(signal="SIGTERM")
+    assert task.wait() == ExitResult(143, 15)
+    task.destroy()
+    assert log.read_text().count("\n") == 1
+    ran(host, plugin)
+    standby(plugin)
+
+
+def test_one_that_goes_on_in_time(launch: Launch, host: AgentHost) -> None:
+    """Stopped for a second, it has its task all the same."""
+    plugin = launch()
+    ran(host, plugin)
+    ahead = standby(plugin)
+    task = host.task(plugin, host.program("act"), ["out=up", "pause="])
+    with Stopped(ahead):
+        start = task.start_soon()
+        wait_until(lambda: folder_of(task).exists(), 5, "the request handed over")
+        time.sleep(1)
+        assert not start.done()
+    task.took(start.result())
+    assert task.executor_pid == ahead
+    task.stop()
+
+
+def test_calls_about_a_task_that_is_just_being_started(launch: Launch, host: AgentHost) -> None:
+    """Each says what it was to do; the start goes on. Before that was so, a stop and a destroy were answered as if
+    they were recoveries, or as if they had been done."""
+    plugin = launch()
+    ran(host, plugin)
+    task = host.task(plugin, host.program("act"), ["out=up", "pause="])
+    empty = messages.driver.TaskHandle(version=1)
+    stats = messages.driver.TaskStatsRequest(task_id=task.id)
+    stats.collection_interval.FromSeconds(1)
+    calls: dict[str, Callable[[], object]] = {
+        "cannot wait for task": task.wait,
+        "cannot send a signal to task": lambda: task.signal("SIGTERM"),
+        "cannot stop task": task.stop,
+        "cannot inspect task": task.inspect,
+        "cannot sample the usage of task": lambda: next(plugin.driver.TaskStats(stats, timeout=scaled(10))),
+        "cannot exec in task": lambda: exec_task(task, "true"),
+        "cannot destroy task": lambda: task.destroy(force=True),
+        "cannot recover task": lambda: recover(plugin, task, handle=empty),
+    }
+    with Stopped(standby(plugin)):
+        start = task.start_soon()
+        wait_until(lambda: folder_of(task).exists(), 5, "the request handed over")
+        for words, call in calls.items():
+            with refused(words, task.id, "it is just being started", code=Code.FAILED_PRECONDITION):
+                call()
+        assert not start.done()
+    task.took(start.result())
+    task.stdout.wait_for("up")
     task.stop(signal="SIGTERM")
     assert task.wait() == ExitResult(143, 15)
 

@@ -26,7 +26,7 @@ extension DriverService {
     private func startSession(
         _ id: String, _ command: [String], _ kind: CommandStreams.Kind
     ) throws(RPCStatus) -> (session: ExecSession, task: SupervisedTask) {
-        let task = try task(id)
+        let task = try task(id, to: .exec)
         do throws(ExecError) {
             guard task.ended.current == nil, let executorPidfd = task.executorPidfd, let main = task.started?.pid else {
                 throw ExecError(.notRunning(id: id))

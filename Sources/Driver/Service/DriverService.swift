@@ -66,7 +66,8 @@ struct DriverService: Sendable {
             .serverStreaming(Wire.TaskStatsRequest.self) {
                 (request, responses) throws(RPCStatus) in
                 try await stats.stream(
-                    try task(request.task_id), interval: request.collection_interval?.nanoseconds ?? 0, to: responses)
+                    try task(request.task_id, to: .sample), interval: request.collection_interval?.nanoseconds ?? 0,
+                    to: responses)
             })
         server.register(
             Self.prefix + "TaskEvents",
@@ -76,7 +77,7 @@ struct DriverService: Sendable {
         server.register(
             Self.prefix + "InspectTask",
             .unary(Wire.InspectTaskRequest.self) {
-                (request) throws(RPCStatus) in inspection(of: try task(request.task_id))
+                (request) throws(RPCStatus) in inspection(of: try task(request.task_id, to: .inspect))
             })
     }
 
@@ -142,9 +143,9 @@ struct DriverService: Sendable {
         }
     }
 
-    func task(_ id: String) throws(RPCStatus) -> SupervisedTask {
+    func task(_ id: String, to action: TaskAction) throws(RPCStatus) -> SupervisedTask {
         do throws(TaskError) {
-            return try table.task(id)
+            return try table.task(id, to: action)
         } catch {
             throw error.status
         }
@@ -156,7 +157,7 @@ extension TaskError {
         let code: RPCCode =
             switch self {
             case .unknown: .notFound
-            case .notRunning, .stillRunning: .failedPrecondition
+            case .starting, .notRunning, .stillRunning: .failedPrecondition
             case .cannotAttach: .unavailable
             case .unrecoverable: .failedPrecondition
             case .signalRefused, .notRemoved: .internalError

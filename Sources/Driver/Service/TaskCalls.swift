@@ -79,7 +79,9 @@ extension DriverService {
             if let state = HandleState(driverState: handle.driver_state) {
                 let name = handle.config?.name ?? state.taskName
                 task = try await table.recover(id: id, name: name, state)
-            } else if let adopted = try await table.adopt(id: id, stateFolder: settings.configuration.stateFolder) {
+            } else if let adopted = try await table.adopt(
+                id: id, stateFolder: settings.configuration.stateFolder, to: .recover)
+            {
                 task = adopted
             } else {
                 throw .unrecoverable(
@@ -98,7 +100,7 @@ extension DriverService {
     // MARK: Wait, signal, stop
 
     func wait(_ id: String) async throws(RPCStatus) -> [UInt8] {
-        let task = try task(id)
+        let task = try task(id, to: .wait)
         task.claim(settings.current.version)
         task.claims.beginWait()
         defer { task.claims.endWait() }
@@ -110,7 +112,7 @@ extension DriverService {
     }
 
     func signal(_ id: String, _ name: String) async throws(RPCStatus) {
-        let task = try task(id)
+        let task = try task(id, to: .signal)
         guard let number = SignalName.number(of: name) else {
             throw RPCStatus(
                 code: .invalidArgument,
@@ -130,7 +132,7 @@ extension DriverService {
         let task: SupervisedTask
         do throws(TaskError) {
             let folder = settings.current.configuration.stateFolder
-            guard let found = try await table.adoptToEnd(id: id, stateFolder: folder) else { return }
+            guard let found = try await table.adoptToEnd(id: id, stateFolder: folder, to: .stop) else { return }
             task = found
         } catch {
             throw error.status

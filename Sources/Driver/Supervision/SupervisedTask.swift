@@ -88,8 +88,10 @@ final class SupervisedTask: Sendable {
         }
     }
 
-    /// Whether the Executor has begun with the task: its first act is to say in the folder who it is.
-    var wasTakenUp: Bool { access(folder.path + "/" + StateFile.identity, F_OK) == 0 }
+    /// Whether the Executor has begun with the task, or may have: its first act is to say in the folder who it is.
+    var wasTakenUp: Bool {
+        access(folder.path + "/" + StateFile.identity, F_OK) == 0 || Errno.last != .noSuchFile
+    }
 
     /// A pidfd of the Executor, for as long as this object lives; nil where the task had ended before this
     /// Driver came.

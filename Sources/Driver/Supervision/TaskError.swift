@@ -1,8 +1,22 @@
 import Shared
 
+/// What a call about a task was to do, for the sentence that says why it could not.
+enum TaskAction: String, CaseIterable, Sendable {
+    case recover = "recover"
+    case wait = "wait for"
+    case signal = "send a signal to"
+    case stop = "stop"
+    case destroy = "destroy"
+    case inspect = "inspect"
+    case sample = "sample the usage of"
+    case exec = "exec in"
+}
+
 /// Why a call about a task failed.
 enum TaskError: Error, Sendable {
     case unknown
+    /// Another call is just starting it: nothing can be done with it before that has succeeded.
+    case starting(id: String, TaskAction)
     case notRunning(id: String)
     case signalRefused(id: String, signal: Int32, Errno)
     case executor(id: String, LinkError)
@@ -17,6 +31,7 @@ enum TaskError: Error, Sendable {
     var text: String {
         switch self {
         case .unknown: "task not found for given id"
+        case .starting(let id, let action): "cannot \(action.rawValue) task \(quoted(id)): it is just being started"
         case .notRunning(let id): "task \(quoted(id)) is not running: it has ended"
         case .cannotAttach(let id, let error): "cannot recover task \(quoted(id)): \(error.text)"
         case .unrecoverable(let id, let reason): "cannot recover task \(quoted(id)): \(reason)"

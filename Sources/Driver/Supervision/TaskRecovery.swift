@@ -6,7 +6,9 @@ import Shared
 extension TaskTable {
     /// Makes a task of an earlier Driver's known again, by its handle; where it is known, nothing is to
     /// be done. Several callers may do so at once.
-    func recover(id: String, name: String, _ state: HandleState) async throws(TaskError) -> SupervisedTask {
+    func recover(
+        id: String, name: String, _ state: HandleState, to action: TaskAction = .recover
+    ) async throws(TaskError) -> SupervisedTask {
         while true {
             let mine = OneShot<Void>()
             let found = entries.withLock { entries -> Entry? in
@@ -16,7 +18,7 @@ extension TaskTable {
             }
             switch found {
             case .known(let task): return task
-            case .starting: throw .unrecoverable(id: id, reason: "it is just being started")
+            case .starting: throw .starting(id: id, action)
             case .recovering(let done):
                 if await done.wait() == nil { throw .unrecoverable(id: id, reason: "the client gave up") }
             case nil:
@@ -35,8 +37,14 @@ extension TaskTable {
 
     /// A task that only an earlier Driver knew, by what that left in the state folder; nil where there
     /// is nothing.
-    func adopt(id: String, stateFolder: String) async throws(TaskError) -> SupervisedTask? {
-        if let task = try? task(id) { return task }
+    func adopt(
+        id: String, stateFolder: String, to action: TaskAction
+    ) async throws(TaskError) -> SupervisedTask? {
+        switch entries.withLock({ $0[id] }) {
+        case .known(let task): return task
+        case .starting: throw .starting(id: id, action)
+        case .recovering, nil: break
+        }
         guard let name = try? stateFolderName(ofTask: id) else { return nil }
         let identity: HandleState?
         do throws(SystemError) {
@@ -45,14 +53,16 @@ extension TaskTable {
             throw .cannotAttach(id: id, error)
         }
         guard let state = identity else { return nil }
-        return try await recover(id: id, name: state.taskName, state)
+        return try await recover(id: id, name: state.taskName, state, to: action)
     }
 
     /// Adopts a task to end it. Where its Executor lives and cannot be reached through the folder, it is
     /// killed, and the task with it: who stops or destroys a task wants it gone.
-    func adoptToEnd(id: String, stateFolder: String) async throws(TaskError) -> SupervisedTask? {
+    func adoptToEnd(
+        id: String, stateFolder: String, to action: TaskAction
+    ) async throws(TaskError) -> SupervisedTask? {
         do throws(TaskError) {
-            return try await adopt(id: id, stateFolder: stateFolder)
+            return try await adopt(id: id, stateFolder: stateFolder, to: action)
         } catch {
             guard case .cannotAttach(_, let cause) = error, cause.errno != .busy,
                 let name = try? stateFolderName(ofTask: id)
@@ -66,7 +76,7 @@ extension TaskTable {
                     ["task_id": id, "reason": error.text])
                 await process.kill(on: reactor)
             }
-            return try await adopt(id: id, stateFolder: stateFolder)
+            return try await adopt(id: id, stateFolder: stateFolder, to: action)
         }
     }
 

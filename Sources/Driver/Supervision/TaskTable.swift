@@ -14,6 +14,9 @@ final class TaskTable: Sendable {
 
     /// How long a launch may take: opening files on a dead network file system can hang for ever.
     private static let launchNanoseconds: UInt64 = 60_000_000_000
+    /// How long an Executor that stood by may take to begin with its task, which it does at once unless it is
+    /// stopped or frozen.
+    private static let takeUpNanoseconds: UInt64 = 3_000_000_000
 
     let reactor: Reactor
     let entries = Mutex<[String: Entry]>([:])
@@ -33,10 +36,13 @@ final class TaskTable: Sendable {
         memory = MemoryReturn(reactor: reactor)
     }
 
-    /// The task of an id.
-    func task(_ id: String) throws(TaskError) -> SupervisedTask {
-        guard case .known(let task)? = entries.withLock({ $0[id] }) else { throw .unknown }
-        return task
+    /// The task of an id, for a call that is to do this with it.
+    func task(_ id: String, to action: TaskAction) throws(TaskError) -> SupervisedTask {
+        switch entries.withLock({ $0[id] }) {
+        case .known(let task): return task
+        case .starting: throw .starting(id: id, action)
+        case .recovering, nil: throw .unknown
+        }
     }
 
     /// Whether a task of an id is known, or is just becoming so.
@@ -234,8 +240,7 @@ final class TaskTable: Sendable {
     private func launch(
         _ task: SupervisedTask, _ specification: LaunchSpecification
     ) async throws(StartError) -> Bool {
-        let outcome = await task.launched.wait(atMost: Self.launchNanoseconds, on: reactor)
-        switch outcome {
+        switch await outcome(of: task) {
         case .started: return true
         case .failed(let stage, let errno, let subject):
             await task.remove()
@@ -265,19 +270,34 @@ final class TaskTable: Sendable {
         }
     }
 
+    /// How the launch went; nil when its time is up, or the client has given it up.
+    ///
+    /// An Executor that stood by and does not begin with the task is killed. Only when it is gone counts what it
+    /// has left in the folder: nothing can be added by then, so that no task is launched a second time.
+    private func outcome(of task: SupervisedTask) async -> LaunchOutcome? {
+        if task.stoodBy {
+            let outcome = await task.launched.wait(atMost: Self.takeUpNanoseconds, on: reactor)
+            if outcome != nil || Task.isCancelled { return outcome }
+            if !task.wasTakenUp {
+                log.warn(
+                    "an Executor that stood by has not begun with its task in time: it is killed",
+                    ["task_id": task.id, "executor_pid": task.executorPid])
+                task.killExecutor()
+            }
+        }
+        return await task.launched.wait(atMost: Self.launchNanoseconds, on: reactor)
+    }
+
     // MARK: Destroy
 
     /// Forgets a task and removes what it left. A running one is refused, or killed with `force`. One
     /// that only an earlier Driver knew is destroyed all the same; an unknown one is no error.
     func destroy(_ id: String, force: Bool, stateFolder: String) async throws(TaskError) {
-        let task: SupervisedTask
-        if let known = try? self.task(id) {
-            task = known
-        } else if let adopted = try await force
-            ? adoptToEnd(id: id, stateFolder: stateFolder) : adopt(id: id, stateFolder: stateFolder)
-        {
-            task = adopted
-        } else {
+        let found =
+            try await force
+            ? adoptToEnd(id: id, stateFolder: stateFolder, to: .destroy)
+            : adopt(id: id, stateFolder: stateFolder, to: .destroy)
+        guard let task = found else {
             removeRemains(of: id, in: stateFolder)
             return
         }
