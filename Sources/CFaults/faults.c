@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <pwd.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -22,6 +23,8 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -90,13 +93,15 @@ long exec2_fault_environment(long environment) {
     }
 
 #define EACH_FUNCTION(F) \
-    F(access) F(calloc) F(chmod) F(chown) F(close) F(dup2) F(epoll_create1) F(epoll_ctl) F(epoll_wait) F(eventfd) \
-    F(faccessat) F(fallocate) F(fchmod) F(fchown) F(fcntl) F(fdopendir) F(flock) F(fstat) F(fstatfs) F(fsync) \
-    F(ftruncate) F(getgrouplist) F(getpwnam_r) F(getpwuid_r) F(kill) F(lseek) F(lstat) F(malloc) F(memfd_create) \
-    F(mkdir) F(mkdtemp) F(mkfifo) F(mmap) F(open) F(openat) F(opendir) F(pipe2) F(poll) F(posix_memalign) F(prctl) \
-    F(pread) F(pthread_create) F(pwrite) F(read) F(readdir) F(readlink) F(readlinkat) F(rename) F(renameat) F(rmdir) \
-    F(sendmsg) F(recvmsg) F(setrlimit) F(sigaction) F(signalfd) F(stat) F(symlink) F(timerfd_create) \
-    F(timerfd_settime) F(uname) F(unlink) F(unlinkat) F(wait4) F(waitid) F(waitpid) F(write)
+    F(accept4) F(access) F(bind) F(calloc) F(chmod) F(chown) F(close) F(dup2) F(epoll_create1) F(epoll_ctl) \
+    F(epoll_wait) F(eventfd) F(faccessat) F(fallocate) F(fchmod) F(fchown) F(fcntl) F(fdopendir) F(flock) F(fstat) \
+    F(fstatfs) F(fsync) F(ftruncate) F(getgrouplist) F(getpwnam_r) F(getpwuid_r) F(getsockopt) F(inotify_add_watch) \
+    F(inotify_init1) F(ioctl) F(kill) F(listen) F(lseek) F(lstat) F(malloc) F(memfd_create) F(mkdir) F(mkdtemp) \
+    F(mkfifo) F(mmap) F(open) F(openat) F(opendir) F(pipe2) F(poll) F(posix_memalign) F(prctl) F(pread) \
+    F(pthread_create) F(pwrite) F(read) F(readdir) F(readlink) F(readlinkat) F(realpath) F(recvmsg) F(rename) \
+    F(renameat) F(rmdir) F(sendmsg) F(setns) F(setresgid) F(setrlimit) F(sigaction) F(signalfd) F(socket) F(stat) \
+    F(symlink) F(timerfd_create) F(timerfd_settime) F(uname) F(unlink) F(unlinkat) F(unshare) F(wait4) F(waitid) \
+    F(waitpid) F(write)
 
 #define NUMBER_OF(name) NUMBER_##name,
 enum { EACH_FUNCTION(NUMBER_OF) NUMBER_COUNT };
@@ -105,7 +110,9 @@ _Static_assert(FUNCTIONS + NUMBER_COUNT <= SLOTS, "more functions than the contr
 #define NAME_OF(name) #name,
 static const char *const names[] = {EACH_FUNCTION(NAME_OF)};
 
+DIVERT(int, accept4, (int socket, struct sockaddr *address, socklen_t *length, int flags), (socket, address, length, flags))
 DIVERT(int, access, (const char *path, int mode), (path, mode))
+DIVERT(int, bind, (int socket, const struct sockaddr *address, socklen_t length), (socket, address, length))
 DIVERT_POINTER(void *, calloc, (size_t count, size_t size), (count, size))
 DIVERT(int, chmod, (const char *path, mode_t mode), (path, mode))
 DIVERT(int, chown, (const char *path, uid_t user, gid_t group), (path, user, group))
@@ -133,7 +140,12 @@ DIVERT_ERROR(getpwnam_r, (const char *name, struct passwd *entry, char *buffer, 
              (name, entry, buffer, size, result))
 DIVERT_ERROR(getpwuid_r, (uid_t user, struct passwd *entry, char *buffer, size_t size, struct passwd **result),
              (user, entry, buffer, size, result))
+DIVERT(int, getsockopt, (int socket, int level, int option, void *value, socklen_t *length),
+       (socket, level, option, value, length))
+DIVERT(int, inotify_add_watch, (int inotify, const char *path, uint32_t events), (inotify, path, events))
+DIVERT(int, inotify_init1, (int flags), (flags))
 DIVERT(int, kill, (pid_t pid, int signal), (pid, signal))
+DIVERT(int, listen, (int socket, int backlog), (socket, backlog))
 DIVERT(off_t, lseek, (int fd, off_t offset, int whence), (fd, offset, whence))
 DIVERT(int, lstat, (const char *path, struct stat *facts), (path, facts))
 DIVERT_POINTER(void *, malloc, (size_t size), (size))
@@ -163,15 +175,19 @@ DIVERT(ssize_t, read, (int fd, void *bytes, size_t count), (fd, bytes, count))
 DIVERT_POINTER(struct dirent *, readdir, (DIR * folder), (folder))
 DIVERT(ssize_t, readlink, (const char *path, char *target, size_t size), (path, target, size))
 DIVERT(ssize_t, readlinkat, (int folder, const char *path, char *target, size_t size), (folder, path, target, size))
+DIVERT_POINTER(char *, realpath, (const char *path, char *resolved), (path, resolved))
 DIVERT(int, rename, (const char *from, const char *to), (from, to))
 DIVERT(int, renameat, (int from_folder, const char *from, int to_folder, const char *to),
        (from_folder, from, to_folder, to))
 DIVERT(int, rmdir, (const char *path), (path))
 DIVERT(ssize_t, sendmsg, (int socket, const struct msghdr *message, int flags), (socket, message, flags))
 DIVERT(ssize_t, recvmsg, (int socket, struct msghdr *message, int flags), (socket, message, flags))
+DIVERT(int, setns, (int descriptor, int namespaces), (descriptor, namespaces))
+DIVERT(int, setresgid, (gid_t real, gid_t effective, gid_t saved), (real, effective, saved))
 DIVERT(int, setrlimit, (__rlimit_resource_t resource, const struct rlimit *limit), (resource, limit))
 DIVERT(int, sigaction, (int signal, const struct sigaction *action, struct sigaction *before), (signal, action, before))
 DIVERT(int, signalfd, (int fd, const sigset_t *signals, int flags), (fd, signals, flags))
+DIVERT(int, socket, (int domain, int type, int protocol), (domain, type, protocol))
 DIVERT(int, stat, (const char *path, struct stat *facts), (path, facts))
 DIVERT(int, symlink, (const char *target, const char *path), (target, path))
 DIVERT(int, timerfd_create, (clockid_t clock, int flags), (clock, flags))
@@ -180,6 +196,7 @@ DIVERT(int, timerfd_settime, (int fd, int flags, const struct itimerspec *value,
 DIVERT(int, uname, (struct utsname * name), (name))
 DIVERT(int, unlink, (const char *path), (path))
 DIVERT(int, unlinkat, (int folder, const char *path, int flags), (folder, path, flags))
+DIVERT(int, unshare, (int namespaces), (namespaces))
 DIVERT(pid_t, wait4, (pid_t pid, int *status, int options, struct rusage *usage), (pid, status, options, usage))
 DIVERT(int, waitid, (idtype_t kind, id_t id, siginfo_t *facts, int options), (kind, id, facts, options))
 DIVERT(pid_t, waitpid, (pid_t pid, int *status, int options), (pid, status, options))
@@ -229,6 +246,18 @@ int __wrap_fcntl(int fd, int command, ...) {
     int error = FAILS(fcntl);
     if (error) errno = error;
     return error ? -1 : __real_fcntl(fd, command, argument);
+}
+
+int __real_ioctl(int fd, unsigned long request, ...);
+int __wrap_ioctl(int fd, unsigned long request, ...);
+int __wrap_ioctl(int fd, unsigned long request, ...) {
+    va_list rest;
+    va_start(rest, request);
+    long argument = va_arg(rest, long);
+    va_end(rest);
+    int error = FAILS(ioctl);
+    if (error) errno = error;
+    return error ? -1 : __real_ioctl(fd, request, argument);
 }
 
 int __real_prctl(int option, ...);

@@ -74,15 +74,24 @@ long exec2_child_generated_file(int file_system, const char *path) {
     return result;
 }
 
+// Neither call tells of a failure, which a shortage of memory is; who is asked to become nobody says who he is
+// (setfsuid(2)).
+static long act_as(uint32_t user, uint32_t group) {
+    CALL1(SYS_setfsgid, group);
+    CALL1(SYS_setfsuid, user);
+    int is_done = (uint32_t)CALL1(SYS_setfsgid, -1) == group && (uint32_t)CALL1(SYS_setfsuid, -1) == user;
+    return is_done ? 0 : -ENOMEM;
+}
+
 // Makes one part of a path as the task's user: what root would make wherever it was led, he may not.
 static long make_part(const struct exec2_step *step, long folder, const char *name, int is_folder) {
-    CALL1(SYS_setfsgid, step->group);
-    CALL1(SYS_setfsuid, step->user);
-    long result = is_folder ? CALL3(SYS_mkdirat, folder, name, 0755)
-                            : CALL4(SYS_mknodat, folder, name, S_IFREG | 0644, 0);
-    CALL1(SYS_setfsuid, 0);
-    CALL1(SYS_setfsgid, 0);
-    return result == -EEXIST ? 0 : result;
+    long result = act_as(step->user, step->group);
+    if (result == 0)
+        result = is_folder ? CALL3(SYS_mkdirat, folder, name, 0755)
+                           : CALL4(SYS_mknodat, folder, name, S_IFREG | 0644, 0);
+    if (result == -EEXIST) result = 0;
+    long back = act_as(0, 0);
+    return result < 0 ? result : back;
 }
 
 // Opens the destination part by part, making what is missing. Whatever happens to the names meanwhile, each

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "sessions.h"
+#include "system_calls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +27,7 @@ int exec2_is_proc(int descriptor) {
 }
 
 int exec2_terminal(int sides[2]) {
-    int holder = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    int holder = exec2_open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0);
     if (holder < 0) return -1;
     int unlocked = 0;
     int session = ioctl(holder, TIOCSPTLCK, &unlocked) < 0

@@ -178,11 +178,16 @@ import Testing
 
     @Test func everyErrorOfAnExecIsThere() {
         let errors: [ExecError] = [
-            .emptyCommand("<id>"), .olderExecutor("<id>", executor: 4711), .attendantLost("<id>", attendant: 4711),
+            .emptyCommand("<id>"), .olderExecutor("<id>", executor: 4711),
             .timeIsUp("<id>", command: "<name>", seconds: 4711),
+            .noReport("<id>", SystemError("read the report of", "attendant 4711", Errno(rawValue: EIO))),
         ]
-        for error in errors {
-            expectMessage(error.text.replacing("4711.0", with: "<n>").replacing("4711", with: "<pid>"))
+        let leaves: [ExecutorLeave] = [
+            .exited(0), .exited(2), .exited(4), .killed(signal: SIGKILL), .killed(signal: 4712), .unknown,
+        ]
+        for error in errors + leaves.map({ .attendantLost("<id>", attendant: 4711, $0) }) {
+            let text = error.text.replacing("4711.0", with: "<n>").replacing("4711", with: "<pid>")
+            expectMessage(text.replacing("4712", with: "<n>").replacing(Errno(rawValue: EIO).text, with: "<reason>"))
         }
     }
 

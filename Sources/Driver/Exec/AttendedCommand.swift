@@ -8,8 +8,15 @@ import Synchronization
 /// It keeps itself alive until the attendant is gone, and reaps that, so that nothing is left also where
 /// nobody waits for the end any more.
 final class AttendedCommand: Sendable {
-    /// What the attendant said in the end; nil where it was killed before.
-    let ended = OneShot<ExecReport?>()
+    /// What the attendant's end has told of the command's.
+    enum End: Sendable {
+        case reported(ExecReport)
+        /// The attendant is gone without a word.
+        case silent(ExecutorLeave)
+        case unreadable(SystemError)
+    }
+
+    let ended = OneShot<End>()
     /// The attendant.
     let attendant: Int32
 
@@ -17,6 +24,8 @@ final class AttendedCommand: Sendable {
     private let report: OwnedDescriptor
     private let leash: Mutex<OwnedDescriptor?>
     private let watch = Mutex<Reactor.Watch?>(nil)
+    /// When an attendant that was to kill its command is killed itself.
+    private let lateness = Mutex<Reactor.Timer?>(nil)
     private let reactor: Reactor
 
     private init(
@@ -111,19 +120,28 @@ final class AttendedCommand: Sendable {
     /// It has said all that it had to say: the report is in the pipe, or there is none.
     private func attendantEnded() {
         unwatch()
-        var status: Int32 = -1
-        var signal: Int32 = -1
-        // How the command ended is in the report.
-        _ = exec2_pidfd_reap(pidfd.number, &status, &signal)
+        let leave = ExecutorLeave(reaping: pidfd.number)
         leash.withLock { $0 = nil }
-        let report = withUnsafeTemporaryAllocation(byteCount: Frame.greatestSize, alignment: 16) { buffer in
-            let number = self.report.number
-            let count = retrying { read(number, buffer.baseAddress, buffer.count) }
-            var scanner = FrameScanner()
-            let payload = scanner.next(in: UnsafeRawBufferPointer(rebasing: buffer[..<max(0, count)]))
-            return payload.flatMap { ExecReport.decode($0) }
+        do throws(SystemError) {
+            ended.set(try readReport().map { .reported($0) } ?? .silent(leave))
+        } catch {
+            ended.set(.unreadable(error))
         }
-        ended.set(report)
+        forgetDeadline()
+    }
+
+    private func readReport() throws(SystemError) -> ExecReport? {
+        let (bytes, errno) = withUnsafeTemporaryAllocation(byteCount: Frame.greatestSize, alignment: 16) { buffer in
+            let number = report.number
+            let count = retrying { read(number, buffer.baseAddress, buffer.count) }
+            return (Array(buffer[..<max(0, count)]), count < 0 ? Errno.last : nil)
+        }
+        // Non-blocking: there is none.
+        if let errno, errno != .wouldBlock { throw SystemError("read the report of", "attendant \(attendant)", errno) }
+        return bytes.span.bytes.withUnsafeBytes { bytes in
+            var scanner = FrameScanner()
+            return scanner.next(in: bytes).flatMap { ExecReport.decode($0) }
+        }
     }
 
     /// How long an attendant may take to do its part before it is killed.
@@ -140,9 +158,21 @@ final class AttendedCommand: Sendable {
             return wasHeld
         }
         guard wasHeld, ended.current == nil else { return }
-        _ = reactor.after(Self.attendantNanoseconds) { [self] in
+        let timer = reactor.after(Self.attendantNanoseconds) { [self] in
             if ended.current == nil { killAttendant() }
         }
+        lateness.withLock { $0 = timer }
+        // Where it had ended before the line above, its handler found no deadline to forget.
+        if ended.current != nil { forgetDeadline() }
+    }
+
+    /// What is kept for the deadline, descriptors too, goes with it.
+    private func forgetDeadline() {
+        let timer = lateness.withLock { timer in
+            defer { timer = nil }
+            return timer
+        }
+        if let timer { reactor.cancel(timer) }
     }
 
     /// Kills an attendant that does not do its part, and by that the command.

@@ -22,16 +22,23 @@ final class ByteStream: Sendable {
     }
 
     private let state: Mutex<State>
+    private let name: String
+    private let isTerminal: Bool
     private let reactor: Reactor
     private let readable = Edge()
     private let writable = Edge()
 
     /// Takes over a descriptor.
-    init(_ descriptor: consuming OwnedDescriptor, reactor: Reactor) throws(SystemError) {
+    /// - Parameter name: What errors call it.
+    init(
+        _ descriptor: consuming OwnedDescriptor, _ name: String, isTerminal: Bool = false, reactor: Reactor
+    ) throws(SystemError) {
         let number = descriptor.number
         state = Mutex(State(descriptor: consume descriptor, watch: nil, rest: nil))
+        self.name = name
+        self.isTerminal = isTerminal
         self.reactor = reactor
-        guard exec2_set_nonblocking(number) == 0 else { throw SystemError("make non-blocking", "a command's stream") }
+        guard exec2_set_nonblocking(number) == 0 else { throw SystemError("make non-blocking", name) }
         let watch = try reactor.watchChanges(number) { [readable, writable] in
             readable.raise()
             writable.raise()
@@ -72,21 +79,23 @@ final class ByteStream: Sendable {
     private enum Attempt {
         case bytes([UInt8])
         case wait, end
+        case failed(Errno)
     }
 
     /// The next piece; nil at the end, or when the Swift task is cancelled.
-    func read() async -> [UInt8]? {
+    func read() async throws(SystemError) -> [UInt8]? {
         while !Task.isCancelled {
-            switch state.withLock({ Self.attemptRead(&$0) }) {
+            switch state.withLock({ Self.attemptRead(&$0, isTerminal) }) {
             case .bytes(let bytes): return bytes
             case .end: return nil
             case .wait: await readable.wait()
+            case .failed(let errno): throw SystemError("read", name, errno)
             }
         }
         return nil
     }
 
-    private static func attemptRead(_ state: inout State) -> Attempt {
+    private static func attemptRead(_ state: inout State, _ isTerminal: Bool) -> Attempt {
         guard let number = state.descriptor?.number else { return .end }
         let most = min(pieceSize, state.rest ?? pieceSize)
         guard most > 0 else { return .end }
@@ -100,8 +109,13 @@ final class ByteStream: Sendable {
             state.rest = state.rest.map { $0 - bytes.count }
             return .bytes(bytes)
         }
-        // A terminal that nobody has open any more answers EIO, a pipe no byte.
-        return failure == .wouldBlock && state.rest == nil ? .wait : .end
+        switch failure {
+        case nil: return .end
+        case .wouldBlock: return state.rest == nil ? .wait : .end
+        // A terminal that nobody has open any more.
+        case Errno(rawValue: EIO) where isTerminal: return .end
+        case let errno?: return .failed(errno)
+        }
     }
 
     /// How a write ended.
@@ -113,20 +127,23 @@ final class ByteStream: Sendable {
     }
 
     /// Writes all of it, however long the reader takes.
-    func write(_ bytes: [UInt8]) async -> Written {
+    func write(_ bytes: [UInt8]) async throws(SystemError) -> Written {
         var written = 0
         while written < bytes.count {
             if Task.isCancelled { return .cancelled }
-            let count = state.withLock { state -> Int? in
+            let result = state.withLock { state -> Result<Int, SystemError>? in
                 guard let number = state.descriptor?.number else { return nil }
                 let count = bytes[written...].withUnsafeBytes { rest in
                     retrying { Glibc.write(number, rest.baseAddress, rest.count) }
                 }
-                return count >= 0 ? count : Errno.last == .wouldBlock ? 0 : nil
+                return count >= 0 ? .success(count) : .failure(SystemError("write to", name))
             }
-            guard let count else { return .broken }
-            written += count
-            if count == 0 { await writable.wait() }
+            switch result {
+            case .success(let count): written += count
+            case .failure(let error) where error.errno == .wouldBlock: await writable.wait()
+            case .failure(let error) where error.errno != .brokenPipe: throw error
+            case .failure, nil: return .broken
+            }
         }
         return .all
     }

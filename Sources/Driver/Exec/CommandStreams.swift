@@ -54,7 +54,7 @@ struct CommandConnection: ~Copyable {
             }
             let stdout = try Self.copy(session)
             let stderr = try Self.copy(session)
-            let stream = try ByteStream(holder, reactor: reactor)
+            let stream = try ByteStream(holder, "the command's terminal", isTerminal: true, reactor: reactor)
             if let size { stream.resize(size) }
             streams = CommandStreams(kind: kind, stdin: stream, stdout: stream, stderr: nil)
             self.stdin = session
@@ -65,8 +65,9 @@ struct CommandConnection: ~Copyable {
             let output = try Self.pipe(owner)
             let error = try Self.pipe(owner)
             streams = CommandStreams(
-                kind: kind, stdin: nil, stdout: try ByteStream(output.reading, reactor: reactor),
-                stderr: try ByteStream(error.reading, reactor: reactor))
+                kind: kind, stdin: nil,
+                stdout: try ByteStream(output.reading, "the command's stdout", reactor: reactor),
+                stderr: try ByteStream(error.reading, "the command's stderr", reactor: reactor))
             stdin = null
             stdout = output.writing
             stderr = error.writing
@@ -75,9 +76,9 @@ struct CommandConnection: ~Copyable {
             let output = try Self.pipe(owner)
             let error = try Self.pipe(owner)
             streams = CommandStreams(
-                kind: kind, stdin: try ByteStream(input.writing, reactor: reactor),
-                stdout: try ByteStream(output.reading, reactor: reactor),
-                stderr: try ByteStream(error.reading, reactor: reactor))
+                kind: kind, stdin: try ByteStream(input.writing, "the command's stdin", reactor: reactor),
+                stdout: try ByteStream(output.reading, "the command's stdout", reactor: reactor),
+                stderr: try ByteStream(error.reading, "the command's stderr", reactor: reactor))
             stdin = input.reading
             stdout = output.writing
             stderr = error.writing

@@ -41,11 +41,15 @@ extension ExecError {
                 + "one", code: .failedPrecondition)
     }
 
-    static func attendantLost(_ id: String, attendant: Int32) -> ExecError {
+    static func attendantLost(_ id: String, attendant: Int32, _ leave: ExecutorLeave) -> ExecError {
         ExecError(
             .unavailable,
-            "the exec in task \(quoted(id)) has no result: its attendant (pid \(attendant)) was killed, and the command with it"
-        )
+            "the exec in task \(quoted(id)) has no result: its attendant (pid \(attendant)) \(leave.lossOfCommand)")
+    }
+
+    /// The attendant has reported, or not, and nobody can know what.
+    static func noReport(_ id: String, _ error: SystemError) -> ExecError {
+        ExecError(.unavailable, "the exec in task \(quoted(id)) has no result: \(error.text)")
     }
 
     static func timeIsUp(_ id: String, command: String, seconds: Double) -> ExecError {

@@ -90,12 +90,12 @@ extension DriverService {
             setup.task_id, setup.strings(\.n_command, \.command), isTerminal ? .terminal(early.size) : .pipes)
         let status = try await session.run(
             taskEnded: task.ended,
-            feed: { (streams) throws(RPCStatus) in
-                if let request = early.other { await Self.feed(request, to: streams) }
+            feed: { (session) throws(RPCStatus) in
+                if let request = early.other { try await Self.feed(request, to: session) }
                 while let request = try await requests.next(Wire.ExecTaskStreamingRequest.self) {
-                    await Self.feed(request, to: streams)
+                    try await Self.feed(request, to: session)
                 }
-                Self.endInput(of: streams)
+                session.endInput()
             },
             deliver: { (output, piece) throws(RPCStatus) in
                 try await responses.send(Self.response(output, piece))
@@ -107,18 +107,14 @@ extension DriverService {
             })
     }
 
-    private static func feed(_ request: MessageView<Wire.ExecTaskStreamingRequest>, to streams: CommandStreams) async {
-        if let size = request.tty_size { streams.resize(TerminalSize(size)) }
+    private static func feed(
+        _ request: MessageView<Wire.ExecTaskStreamingRequest>, to session: ExecSession
+    ) async throws(RPCStatus) {
+        if let size = request.tty_size { session.streams.resize(TerminalSize(size)) }
         guard let stdin = request.stdin else { return }
-        // A command that reads no more is none that has failed: the rest of its input is passed over.
         let data = stdin.data
-        if !data.isEmpty { _ = await streams.stdin?.write(data) }
-        if stdin.isSet(\.close) { endInput(of: streams) }
-    }
-
-    /// A terminal's input has no end but what is typed into it.
-    private static func endInput(of streams: CommandStreams) {
-        if case .pipes = streams.kind { streams.stdin?.close() }
+        if !data.isEmpty { try await session.feed(data) }
+        if stdin.isSet(\.close) { session.endInput() }
     }
 
     private static func response(_ output: ExecSession.Output, _ piece: [UInt8]?) -> [UInt8] {

@@ -15,8 +15,8 @@ struct ExecSession: Sendable {
 
     /// Takes a piece of the command's output, as long as that may take; nil: there will be no more.
     typealias Deliver = @Sendable (Output, [UInt8]?) async throws(RPCStatus) -> Void
-    /// Passes input on to the streams until there is no more, or until its Swift task is cancelled.
-    typealias Feed = @Sendable (CommandStreams) async throws(RPCStatus) -> Void
+    /// Passes input on to the session until there is no more, or until its Swift task is cancelled.
+    typealias Feed = @Sendable (ExecSession) async throws(RPCStatus) -> Void
 
     /// How long processes that the command has left behind may hold its pipes open, after its own end,
     /// before they are closed.
@@ -32,7 +32,7 @@ struct ExecSession: Sendable {
     private enum Part: Sendable {
         case output(RPCStatus?)
         case fed(RPCStatus?)
-        case over(ExecReport?)
+        case over(AttendedCommand.End?)
         case timeUp
         case idle
     }
@@ -82,6 +82,20 @@ struct ExecSession: Sendable {
             reactor: reactor)
     }
 
+    /// Input for the command. One that reads no more is none that has failed: the rest of its input is passed over.
+    func feed(_ bytes: [UInt8]) async throws(RPCStatus) {
+        do throws(SystemError) {
+            _ = try await streams.stdin?.write(bytes)
+        } catch {
+            throw ExecError(task: taskID, error).status
+        }
+    }
+
+    /// The end of the command's input. A terminal's has no end but what is typed into it.
+    func endInput() {
+        if case .pipes = streams.kind { streams.stdin?.close() }
+    }
+
     /// Attends to the streams until the command is over and its output delivered. When the Swift task is
     /// cancelled, or output cannot be delivered, the command is killed.
     ///
@@ -99,16 +113,17 @@ struct ExecSession: Sendable {
         command.kill()
         for stream in [streams.stdin, streams.stdout, streams.stderr] { stream?.close() }
         switch try result.get() {
-        case .ended(let exitCode, let signal): return ExitStatus(exitCode: exitCode, signal: signal)
-        case .failed(let stage, let errno, let subject):
+        case .reported(.ended(let exitCode, let signal)): return ExitStatus(exitCode: exitCode, signal: signal)
+        case .reported(.failed(let stage, let errno, let subject)):
             throw ExecError(task: taskID, stage: stage, errno, subject: subject, launch).status
-        case nil: throw ExecError.attendantLost(taskID, attendant: command.attendant).status
+        case .silent(let leave): throw ExecError.attendantLost(taskID, attendant: command.attendant, leave).status
+        case .unreadable(let error): throw ExecError.noReport(taskID, error).status
         }
     }
 
     private func attend(
         _ timeout: UInt64?, _ taskEnded: OneShot<TaskEnd>?, _ feed: Feed?, _ deliver: @escaping Deliver
-    ) async -> Result<ExecReport?, RPCStatus> {
+    ) async -> Result<AttendedCommand.End, RPCStatus> {
         await withTaskGroup(of: Part.self) { group in
             defer { group.cancelAll() }
             var outputs = 0
@@ -118,7 +133,7 @@ struct ExecSession: Sendable {
                 outputs += 1
                 group.addTask { .output(await pass(output, stream, deliver)) }
             }
-            if let feed { group.addTask { .fed(await attempt { () throws(RPCStatus) in try await feed(streams) }) } }
+            if let feed { group.addTask { .fed(await attempt { () throws(RPCStatus) in try await feed(self) }) } }
             group.addTask { .over(await end(allDelivered)) }
             if let timeout {
                 group.addTask {
@@ -133,7 +148,7 @@ struct ExecSession: Sendable {
                 }
             }
 
-            var report: ExecReport??
+            var over: AttendedCommand.End?
             while let part = await group.next() {
                 if Task.isCancelled { return .failure(.clientGone) }
                 switch part {
@@ -141,7 +156,7 @@ struct ExecSession: Sendable {
                 case .output(nil):
                     outputs -= 1
                     if outputs == 0 { allDelivered.set(()) }
-                case .over(let found): report = .some(found)
+                case .over(let end): over = end
                 case .timeUp:
                     // Nothing of it is left when its caller reads that.
                     command.kill()
@@ -149,7 +164,7 @@ struct ExecSession: Sendable {
                     return .failure(.timeUp)
                 case .fed(nil), .idle: break
                 }
-                if outputs == 0, let report { return .success(report) }
+                if outputs == 0, let over { return .success(over) }
             }
             return .failure(.clientGone)
         }
@@ -164,9 +179,17 @@ struct ExecSession: Sendable {
         }
     }
 
+    private func read(_ stream: ByteStream) async throws(RPCStatus) -> [UInt8]? {
+        do throws(SystemError) {
+            return try await stream.read()
+        } catch {
+            throw ExecError(task: taskID, error).status
+        }
+    }
+
     private func pass(_ output: Output, _ stream: ByteStream, _ deliver: Deliver) async -> RPCStatus? {
         await attempt { () throws(RPCStatus) in
-            while let piece = await stream.read() { try await deliver(output, piece) }
+            while let piece = try await read(stream) { try await deliver(output, piece) }
             if Task.isCancelled { throw .clientGone }
             try await deliver(output, nil)
             // A terminal carries both, and its end is that of both.
@@ -176,21 +199,21 @@ struct ExecSession: Sendable {
 
     /// Waits for the command's end and brings the outputs to theirs: a terminal's at once, those of pipes
     /// when all holders are gone or their time is up. What the command itself had written is in them then.
-    private func end(_ allDelivered: OneShot<Void>) async -> ExecReport? {
-        let report = await command.ended.wait()
+    private func end(_ allDelivered: OneShot<Void>) async -> AttendedCommand.End? {
+        let end = await command.ended.wait()
         if streams.stderr != nil {
             _ = await allDelivered.wait(atMost: Self.leftBehindNanoseconds, on: reactor)
         }
         streams.stdout.finish()
         streams.stderr?.finish()
-        return report ?? nil
+        return end
     }
 
     /// The task's Executor cannot leave before its attendants have: one that is stopped or hangs is killed.
     private func killLateAttendant(_ taskEnded: OneShot<TaskEnd>) async {
         guard await taskEnded.wait() != nil else { return }
-        let report = await command.ended.wait(atMost: AttendedCommand.attendantNanoseconds, on: reactor)
-        if report == nil { command.killAttendant() }
+        let end = await command.ended.wait(atMost: AttendedCommand.attendantNanoseconds, on: reactor)
+        if end == nil { command.killAttendant() }
     }
 }
 

@@ -68,13 +68,13 @@ struct TaskEntrance: ~Copyable {
             }
         }
         let memory = OwnedDescriptor(owning: number)
-        // An older Executor has another file at that number.
-        guard name(of: memory).hasPrefix(memoryName) else { throw .olderExecutor(id, executor: executor) }
         do throws(SystemError) {
-            return try decode(try contents(of: memory), id)
+            if try name(of: memory).hasPrefix(memoryName) { return try decode(try contents(of: memory), id) }
         } catch {
             throw ExecError(task: id, error)
         }
+        // Another file is at that number.
+        throw .olderExecutor(id, executor: executor)
     }
 
     private static func decode(
@@ -86,10 +86,11 @@ struct TaskEntrance: ~Copyable {
         return message.root
     }
 
-    private static func name(of descriptor: borrowing OwnedDescriptor) -> String {
+    private static func name(of descriptor: borrowing OwnedDescriptor) throws(SystemError) -> String {
         var buffer = [CChar](repeating: 0, count: 128)
         let count = readlink("/proc/self/fd/\(descriptor.number)", &buffer, buffer.count)
-        return String(decoding: buffer[..<max(0, count)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        guard count >= 0 else { throw SystemError("examine", "the launch request") }
+        return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     /// Read from the beginning, whatever the file's offset, which is the Executor's too, says.

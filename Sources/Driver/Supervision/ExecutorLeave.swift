@@ -33,6 +33,18 @@ enum ExecutorLeave: Equatable, Sendable {
         }
     }
 
+    /// What became of an attendant that has not told how its command ended.
+    var lossOfCommand: String {
+        switch self {
+        case .exited(ExecutorExit.noRequest): "could not read its request (out of memory?), and the command was not run"
+        case .exited(ExecutorExit.outOfMemory): "had no memory; the command was not run, or was killed with it"
+        case .exited: "could not report how it ended"
+        case .killed(SIGKILL): "was killed, and the command with it"
+        case .killed(let signal): "was ended by signal \(signal) (out of memory?), and the command with it"
+        case .unknown: "is gone without a report"
+        }
+    }
+
     /// Why the exit status of a task that had started is not known.
     func lossOfTask(executor: Int32, folder: String) -> String {
         switch self {

@@ -48,8 +48,8 @@ import Testing
         var ends: [Int32] = [-1, -1]
         guard exec2_pipe2(&ends, O_CLOEXEC) == 0 else { throw SystemError("make", "a pipe") }
         return (
-            try ByteStream(OwnedDescriptor(owning: ends[0]), reactor: reactor),
-            try ByteStream(OwnedDescriptor(owning: ends[1]), reactor: reactor)
+            try ByteStream(OwnedDescriptor(owning: ends[0]), "a pipe", reactor: reactor),
+            try ByteStream(OwnedDescriptor(owning: ends[1]), "a pipe", reactor: reactor)
         )
     }
 
@@ -58,14 +58,14 @@ import Testing
         let (reading, writing) = try Self.pair(try Reactor())
         let data = (0..<5_000_000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
         let writer = Task {
-            let result = await writing.write(data)
+            let result = try await writing.write(data)
             writing.close()
             return result
         }
         var got: [UInt8] = []
-        while let piece = await reading.read() { got += piece }
+        while let piece = try await reading.read() { got += piece }
         #expect(got == data)
-        guard case .all = await writer.value else {
+        guard case .all = try await writer.value else {
             Issue.record("the write did not end well")
             return
         }
@@ -74,10 +74,10 @@ import Testing
     @Test func aReaderThatLeavesBreaksTheWrite() async throws {
         signal(SIGPIPE, SIG_IGN)
         let (reading, writing) = try Self.pair(try Reactor())
-        let writer = Task { await writing.write([UInt8](repeating: 0, count: 1 << 20)) }
-        _ = await reading.read()
+        let writer = Task { try await writing.write([UInt8](repeating: 0, count: 1 << 20)) }
+        _ = try await reading.read()
         reading.close()
-        guard case .broken = await writer.value else {
+        guard case .broken = try await writer.value else {
             Issue.record("the write did not break")
             return
         }
@@ -85,28 +85,48 @@ import Testing
 
     @Test func finishEndsAfterWhatIsThere() async throws {
         let (reading, writing) = try Self.pair(try Reactor())
-        _ = await writing.write([1, 2, 3])
+        _ = try await writing.write([1, 2, 3])
         reading.finish()
-        #expect(await reading.read() == [1, 2, 3])
-        #expect(await reading.read() == nil)
+        #expect(try await reading.read() == [1, 2, 3])
+        #expect(try await reading.read() == nil)
     }
 
     @Test func finishWakesAReader() async throws {
         let (reading, writing) = try Self.pair(try Reactor())
-        let reader = Task { await reading.read() }
+        let reader = Task { try await reading.read() }
         reading.finish()
-        #expect(await reader.value == nil)
+        #expect(try await reader.value == nil)
         writing.close()
+    }
+
+    /// What the kernel refuses is no end: read(2) of a pipe's writing end is EBADF.
+    @Test func aFailureIsNoEnd() async throws {
+        let (reading, writing) = try Self.pair(try Reactor())
+        let refusal = Errno(rawValue: EBADF)
+        await #expect(throws: SystemError("read", "a pipe", refusal)) { try await writing.read() }
+        await #expect(throws: SystemError("write to", "a pipe", refusal)) { try await reading.write([1]) }
+    }
+
+    /// A terminal that nobody has open any more answers EIO.
+    @Test func aTerminalEndsWithItsLastHolder() async throws {
+        var sides: [Int32] = [-1, -1]
+        try #require(exec2_terminal(&sides) == 0)
+        let stream = try ByteStream(
+            OwnedDescriptor(owning: sides[0]), "a terminal", isTerminal: true, reactor: try Reactor())
+        #expect(write(sides[1], "end", 3) == 3)
+        close(sides[1])
+        #expect(try await stream.read() == Array("end".utf8))
+        #expect(try await stream.read() == nil)
     }
 
     @Test func cancellationEndsAReadAndAWrite() async throws {
         let (reading, writing) = try Self.pair(try Reactor())
-        let reader = Task { await reading.read() }
+        let reader = Task { try await reading.read() }
         reader.cancel()
-        #expect(await reader.value == nil)
-        let writer = Task { await writing.write([UInt8](repeating: 0, count: 1 << 20)) }
+        #expect(try await reader.value == nil)
+        let writer = Task { try await writing.write([UInt8](repeating: 0, count: 1 << 20)) }
         writer.cancel()
-        guard case .cancelled = await writer.value else {
+        guard case .cancelled = try await writer.value else {
             Issue.record("the write was not cancelled")
             return
         }

@@ -108,9 +108,9 @@ struct ExecTool: Sendable {
         do throws(RPCStatus) {
             return .success(
                 try await session.run(
-                    feed: { (streams) throws(RPCStatus) in
-                        while let piece = await input.read() { _ = await streams.stdin?.write(piece) }
-                        if case .pipes = streams.kind { streams.stdin?.close() }
+                    feed: { (session) throws(RPCStatus) in
+                        while let piece = await input.read() { try await session.feed(piece) }
+                        session.endInput()
                     },
                     deliver: { (output, piece) throws(RPCStatus) in
                         guard let piece else { return }

@@ -1,0 +1,73 @@
+"""Which calls are made to fail in a walk of faults, and with what."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from agent.faults import DRIVER, FUNCTIONS, Fault, Faults
+
+LONG = bool(os.environ.get("EXEC2_FAULTS_LONG"))
+# Most rounds of one loop that are failed in the short walk.
+ROUNDS = 16
+
+# What each function fails with: the likely reason first; the others in the long walk.
+OPEN = (errno.EMFILE, errno.ENOMEM, errno.EIO)
+SPACE = (errno.ENOSPC, errno.EIO, errno.ENOMEM)
+MEMORY = (errno.ENOMEM,)
+ERRORS: dict[str, tuple[int, ...]] = {
+    **dict.fromkeys(["open", "openat", "openat2", "opendir", "fdopendir"], OPEN),
+    **dict.fromkeys(["dup2", "dup3", "pipe2", "fcntl", "eventfd", "epoll_create1", "signalfd", "timerfd_create",
+                     "memfd_create", "pidfd_open", "fsopen", "fsmount",
+                     "accept4", "socket", "inotify_init1", "pidfd_getfd"], (errno.EMFILE, errno.ENOMEM)),
+    **dict.fromkeys(["write", "pwrite", "mkdir", "mkfifo", "rename", "renameat", "fallocate", "ftruncate", "symlink",
+                     "mkdirat", "mknodat", "inotify_add_watch", "ioctl"], SPACE),
+    **dict.fromkeys(["mmap", "malloc", "calloc", "posix_memalign", "mount", "open_tree", "move_mount", "mount_setattr",
+                     "landlock_create_ruleset", "landlock_add_rule", "setgroups", "close_range", "chdir", "fchdir", "seccomp",
+                     "fsconfig", "umount2", "setfsuid", "setfsgid"],
+                    MEMORY),
+    "clone3": (errno.EAGAIN, errno.ENOMEM, errno.ENOSPC),
+    "execve": (errno.ENOMEM, errno.EIO, errno.EACCES),
+    "epoll_ctl": (errno.ENOSPC, errno.ENOMEM),
+    "pthread_create": (errno.EAGAIN,),
+    "kill": (errno.EPERM,),
+    "pidfd_send_signal": (errno.EPERM,),
+    **dict.fromkeys(["setresuid", "setresgid"], (errno.EAGAIN, errno.EPERM)),
+    **dict.fromkeys(["prctl", "capset", "setsid", "prlimit64", "setns", "unshare"], (errno.EPERM, errno.ENOMEM)),
+}
+OTHERS = (errno.EIO, errno.ENOMEM)
+# What the kernel cannot refuse when it is called rightly, or answers about others than the caller: a
+# failure would be an invented one.
+CANNOT_FAIL = {
+    "gettid", "getpid", "umask", "sigaction", "rt_sigaction", "lseek", "timerfd_settime", "wait4", "waitid", "waitpid",
+    "uname", "poll", "epoll_wait", "futex",
+}
+# Swift's runtime and gRPC end a process that has no memory, whoever asked: what that does to tasks, which is
+# nothing, is told by test_no_memory_in_the_driver.
+ENDS_A_DRIVER = {"malloc", "calloc", "posix_memalign"}
+# What a signal may interrupt (signal(7)).
+INTERRUPTIBLE = {
+    "open", "openat", "openat2", "read", "write", "pread", "pwrite", "fallocate", "ftruncate", "flock", "wait4",
+    "waitid", "waitpid", "poll", "epoll_wait",
+}
+
+
+def faults_of(control: Faults, counts: dict[tuple[int, int], int], *, interrupted: bool = False) -> list[Fault]:
+    """The calls that are to fail, one after another."""
+    found = []
+    for (role, slot), count in sorted(counts.items()):
+        name = control.name(slot)
+        function = name.split()[-1]
+        if interrupted:
+            # Between clone and execve every signal is blocked, so that only what goes by name counts.
+            if slot < FUNCTIONS or function not in INTERRUPTIBLE:
+                continue
+            errors: tuple[int, ...] = (errno.EINTR,)
+        else:
+            if function in CANNOT_FAIL or (role == DRIVER and function in ENDS_A_DRIVER):
+                continue
+            errors = ERRORS.get(function, OTHERS)[:None if LONG else 1]
+        step = 1 if LONG else max(1, count // ROUNDS)
+        rounds = sorted({*range(1, count + 1, step), count})
+        found += [Fault(role, slot, name, nth, error) for nth in rounds for error in errors]
+    return found

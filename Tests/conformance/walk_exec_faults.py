@@ -1,0 +1,153 @@
+"""Every call of a command in a running task fails, each once: the Driver's, and those of the attendant, whose program
+is the Executor's.
+
+The session has an error that says why, or its result and all of its output; nothing is left of it, the task and its
+Executor have not felt anything, and the next session works. See walk_faults.py.
+
+What it found before it was mended: output that was cut off and input that was dropped without a word, where one
+read or write failed; a terminal's session that then waited for ever; an attendant said to have been killed that had no
+memory, or whose report could not be read; a task's Executor taken for that of an older release; a terminal not
+made for EINTR; descriptors that were kept for two seconds after a session that was given up.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import replace
+
+import pytest
+
+from agent import AgentHost, ExitResult, processes
+from agent.exec import Session, exec_task
+from agent.faults import DRIVER, EXECUTOR, Fault
+from agent.host import state_folders
+from agent.timing import wait_until
+from agent.walk import STOPPED, Life, Walk, wrong_error
+
+COMMAND = ("/bin/sh", "-c", "read line; echo got $line; echo wrong >&2; exit 3")
+ENDED = ExitResult(3)
+# What each kind of session prints: ExecTask has no input, and a terminal shows what is typed, and has one output.
+STDOUT = {"unary": b"got\n", "pipes": b"got hello\n", "terminal": b"hello\r\ngot hello\r\nwrong\r\n"}
+STDERR = {"unary": b"wrong\n", "pipes": b"wrong\n", "terminal": b""}
+# What an attendant says by its exit status alone, when it cannot say more.
+LEFT = ("could not read its request", "had no memory", "could not report how it ended")
+NO_REPORT = ("has no result: cannot read the report of attendant",)
+
+
+class Sessions(Walk):
+    """Sessions of one kind in a task that runs all the time."""
+
+    def __init__(self, host: AgentHost, kind: str):
+        self.kind = kind
+        super().__init__(host)
+
+    def settle(self) -> None:
+        super().settle()
+        self.task.start()
+        wait_until(lambda: len(processes.descriptors(self.plugin.pid)) > self.descriptors, 10, "the task's descriptors")
+        self.main, self.executor = self.task.pid, self.task.executor_pid
+        assert self.went_well(self.live())
+        self.run_next()
+        self.descriptors = len(processes.descriptors(self.plugin.pid))
+        self.of_executor = processes.descriptors(self.executor)
+
+    def live(self) -> Life:
+        life = Life()
+        life.do("Exec", lambda: self.unary(life) if self.kind == "unary" else self.streaming(life))
+        return life
+
+    def unary(self, life: Life) -> None:
+        answer = exec_task(self.task, *COMMAND, seconds=20)
+        life.result = ExitResult(answer.result.exit_code, answer.result.signal)
+        life.stdout, life.stderr = answer.stdout, answer.stderr
+
+    def streaming(self, life: Life) -> None:
+        is_terminal = self.kind == "terminal"
+        given = Session(
+            self.plugin, self.task.id, COMMAND, tty=is_terminal, sizes=[(24, 80)] if is_terminal else [], seconds=20)
+        given.send(b"hello\n")
+        if is_terminal:
+            given.resize(25, 80)
+        else:
+            given.close_stdin()
+        try:
+            life.result = ExitResult(*given.wait())
+        finally:
+            life.stdout, life.stderr = given.stdout, given.stderr
+
+    def went_well(self, life: Life) -> bool:
+        outputs = (life.stdout, life.stderr) == (STDOUT[self.kind], STDERR[self.kind])
+        return life.steps == {"Exec": None} and life.result == ENDED and outputs
+
+    def faults_of(self, counts: dict[tuple[int, int], int], *, interrupted: bool = False) -> list[Fault]:
+        """A terminal answers EIO where nobody has it open any more: that is no failure."""
+        found = super().faults_of(counts, interrupted=interrupted)
+        return [
+            replace(fault, error=errno.ENOMEM)
+            if self.kind == "terminal" and fault.name == "read" and fault.error == errno.EIO else fault for fault in found]
+
+    def judge(self, fault: Fault, life: Life) -> str | None:
+        # The attendant is the Executor's program: it ends where that would.
+        if life.steps["Exec"]:
+            return wrong_error(fault, life, LEFT if fault.role == EXECUTOR else NO_REPORT)
+        if self.went_well(life):
+            return None
+        if fault.name.endswith("execve"):
+            told = os.strerror(fault.error).encode() in life.stderr + life.stdout
+            return None if life.result == ExitResult(126) and told else "not the end of a command that cannot be run"
+        return "neither an error nor all that the command gave"
+
+    def run_next(self) -> None:
+        if not hasattr(self, "main"):
+            super().run_next()
+            return
+        answer = exec_task(self.task, str(self.host.program("act")), "out=next", "exit=5")
+        assert (answer.result.exit_code, answer.stdout) == (5, b"next\n"), answer
+        assert self.task.pid == self.main, "the task is another"
+
+    def left(self) -> list[str]:
+        found = []
+        now = processes.descriptors(self.plugin.pid)
+        if len(now) > self.descriptors:
+            found.append(f"{len(now)} descriptors instead of {self.descriptors}: {now}")
+        below = sorted(process.pid for process in self.plugin.executors())
+        if below != sorted([self.executor, self.main]):
+            found.append(f"processes {self.plugin.executors()}, and not {self.executor} and {self.main} alone")
+        if len(state_folders(self.plugin)) != 1:
+            found.append(f"state folders {state_folders(self.plugin)}")
+        if processes.descriptors(self.executor) != self.of_executor:
+            found.append(f"the Executor has {processes.descriptors(self.executor)}")
+        return found + self.left_anywhere()
+
+    def is_in_cgroup(self, events: str) -> bool:
+        return (self.task.scope / "cgroup.procs").read_text().split() != [str(self.main)]
+
+    def clear(self) -> None:
+        for process in self.plugin.executors():
+            if process.pid not in (self.executor, self.main):
+                os.kill(process.pid, 9)
+        self.descriptors = max(self.descriptors, len(processes.descriptors(self.plugin.pid)))
+
+    def end(self) -> None:
+        """The task has not felt anything: it ends as it is told to."""
+        self.task.stop(1)
+        assert self.task.wait() == STOPPED
+        self.task.destroy()
+
+
+# To an attendant, a session without input is one with pipes.
+@pytest.mark.parametrize("kind, role", [
+    ("unary", DRIVER), ("pipes", DRIVER), ("pipes", EXECUTOR), ("terminal", DRIVER), ("terminal", EXECUTOR)], ids=[
+    "unary-driver", "pipes-driver", "pipes-attendant", "terminal-driver", "terminal-attendant"])
+def test_every_call_of_a_session_fails_once(host: AgentHost, kind: str, role: int) -> None:
+    walk = Sessions(host, kind)
+    walk.walk(role, least=30)
+    walk.end()
+
+
+@pytest.mark.parametrize("kind", ["pipes", "terminal"])
+def test_every_interrupted_call_of_a_session_goes_well(host: AgentHost, kind: str) -> None:
+    walk = Sessions(host, kind)
+    walk.walk(interrupted=True, least=15)
+    walk.end()
