@@ -20,7 +20,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "conformanc
 
 import grpc  # noqa: E402
 
-from agent import AgentHost, Plugin, Task, messages, processes  # noqa: E402
+from agent import AgentHost, messages, processes  # noqa: E402
+from quiet import destruction, quiet_task  # noqa: E402
 
 AT_ONCE = 16  # StartTasks
 
@@ -44,7 +45,7 @@ def measure(host: AgentHost, count: int = 1000) -> dict[str, Any]:
     config = {"state_dir": str(state_dir), "orphan_grace": 600}
     first = host.launch(config)
     idle = memory(first.pid)["Rss"]
-    tasks = [make(host, first) for _ in range(count)]
+    tasks = [quiet_task(host, first) for _ in range(count)]
     began = time.monotonic()
     for group in (tasks[at:at + AT_ONCE] for at in range(0, count, AT_ONCE)):
         for task, call in [(task, task.start_soon()) for task in group]:
@@ -83,21 +84,6 @@ def show(figures: dict[str, Any]) -> None:
     print_calls("RecoverTask", figures["recovered"])
     print(f"all recovered {figures['recovered'][0]:.3f} s after the first call (goal for 1000: 1 s)")
     print_driver("that recovered them", *figures["driver_that_recovered"], count)
-
-
-def make(host: AgentHost, plugin: Plugin) -> Task:
-    """A task without limits and logs."""
-    task = host.task(plugin, "/bin/sleep", ["100000"], bind_mounts=False)
-    task.request.task.stdout_path = task.request.task.stderr_path = "/dev/null"
-    task.stdout.leave()
-    task.stderr.leave()
-    return task
-
-
-def destruction(plugin: Plugin, task: Task) -> grpc.Future:
-    task._destroyed = True
-    request = messages.driver.DestroyTaskRequest(task_id=task.id, force=True)
-    return plugin.driver.DestroyTask.future(request, timeout=120)
 
 
 def all_at_once(

@@ -20,7 +20,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "conformanc
 
 import grpc.aio  # noqa: E402
 
-from agent import AgentHost, Plugin, Task, messages  # noqa: E402
+from agent import AgentHost, Plugin, messages  # noqa: E402
+from quiet import destruction, quiet_task  # noqa: E402
 
 AT_ONCE = 16  # StartTasks
 GOAL_PERCENT = 5.0  # of one core, for a thousand tasks
@@ -55,21 +56,6 @@ def measure(host: AgentHost, count: int = 1000, seconds: float = 15) -> dict[str
         for call in [destruction(plugin, task) for task in tasks]:
             call.result()
         plugin.end()
-
-
-def quiet_task(host: AgentHost, plugin: Plugin) -> Task:
-    """A task without limits and logs."""
-    task = host.task(plugin, "/bin/sleep", ["100000"], bind_mounts=False)
-    task.request.task.stdout_path = task.request.task.stderr_path = "/dev/null"
-    task.stdout.leave()
-    task.stderr.leave()
-    return task
-
-
-def destruction(plugin: Plugin, task: Task) -> Any:
-    task._destroyed = True
-    request = messages.driver.DestroyTaskRequest(task_id=task.id, force=True)
-    return plugin.driver.DestroyTask.future(request, timeout=120)
 
 
 async def sample(plugin: Plugin, ids: list[str], seconds: float) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import platform
 import shutil
 import signal
+import subprocess
+import uuid
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -196,3 +198,13 @@ def volume(places: Path) -> Path:
     (source / "deep").mkdir()
     (source / "deep").chmod(0o777)
     return source
+
+
+@pytest.fixture
+def namespace() -> Iterator[Path]:
+    """A network namespace with its loopback up."""
+    name = f"exec2-{uuid.uuid4().hex[:8]}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
+    yield Path("/run/netns") / name
+    subprocess.run(["ip", "netns", "del", name], check=True)

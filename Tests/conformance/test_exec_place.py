@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import uuid
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Callable
 
 import pytest
 
@@ -116,16 +114,6 @@ def test_logs_are_read_only(make: Make) -> None:
     task = make("/bin/sleep", ["300"], user="root").start()
     answer = exec_task(task, "/bin/sh", "-c", 'echo x > "$NOMAD_ALLOC_DIR/logs/mine"')
     assert answer.result.exit_code != 0 and b"Read-only file system" in answer.stderr
-
-
-@pytest.fixture
-def namespace() -> Iterator[Path]:
-    """A network namespace with its loopback up."""
-    name = f"exec2-{uuid.uuid4().hex[:8]}"
-    subprocess.run(["ip", "netns", "add", name], check=True)
-    subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
-    yield Path("/run/netns") / name
-    subprocess.run(["ip", "netns", "del", name], check=True)
 
 
 def test_network_is_the_tasks(act: Make, host: AgentHost, namespace: Path) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import uuid
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Callable
 
 import pytest
 
@@ -15,16 +13,6 @@ from agent import ExitResult, Task, messages
 from agent.expect import refused
 
 Make = Callable[..., Task]
-
-
-@pytest.fixture
-def namespace() -> Iterator[Path]:
-    """A network namespace with its loopback up."""
-    name = f"exec2-{uuid.uuid4().hex[:8]}"
-    subprocess.run(["ip", "netns", "add", name], check=True)
-    subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
-    yield Path("/run/netns") / name
-    subprocess.run(["ip", "netns", "del", name], check=True)
 
 
 def test_host_network(act: Make) -> None:
