@@ -1,7 +1,6 @@
 import CLinux
 import Glibc
 import Shared
-import Synchronization
 
 /// How a launch went.
 enum LaunchOutcome: Sendable {
@@ -23,7 +22,7 @@ final class SupervisedTask: Sendable {
     /// Whether the Executor was there before the task.
     let stoodBy: Bool
     /// Nil where the task had ended before this Driver came.
-    private let supervisor: Supervisor?
+    private let supervisor: HeldExecutor?
     /// What the handle says of a task that an earlier Driver started; nil for one of this Driver's.
     private let recovered: StartedTask?
     let cgroup: String
@@ -32,7 +31,6 @@ final class SupervisedTask: Sendable {
     private let log: Logger
     let claims = Claims()
     private let claimedOnDisk = OneShot<Void>()
-    private let watches = Mutex<(events: Reactor.Watch, pidfd: Reactor.Watch)?>(nil)
 
     /// Set once, in this order.
     let launched = OneShot<LaunchOutcome>()
@@ -49,7 +47,7 @@ final class SupervisedTask: Sendable {
         self.folder = folder
         self.executorPid = executor.pid
         self.stoodBy = stoodBy
-        self.supervisor = Supervisor(link: link, pidfd: executor.takePidfd())
+        self.supervisor = HeldExecutor(executor, link: link)
         self.recovered = recovered
         self.cgroup = cgroup
         self.reactor = reactor
@@ -78,16 +76,6 @@ final class SupervisedTask: Sendable {
         executorGone.set(())
     }
 
-    private final class Supervisor: Sendable {
-        let link: ExecutorLink
-        let pidfd: OwnedDescriptor
-
-        init(link: ExecutorLink, pidfd: consuming OwnedDescriptor) {
-            self.link = link
-            self.pidfd = pidfd
-        }
-    }
-
     /// Whether the Executor has begun with the task, or may have: its first act is to say in the folder who it is.
     var wasTakenUp: Bool {
         access(folder.path + "/" + StateFile.identity, F_OK) == 0 || Errno.last != .noSuchFile
@@ -100,25 +88,13 @@ final class SupervisedTask: Sendable {
     /// Begins to listen to the Executor.
     func watch() throws(SystemError) {
         guard let supervisor else { return }
-        let link = supervisor.link
-        let events: Reactor.Watch
-        do throws(SystemError) {
-            events = try reactor.watch(link.eventsDescriptor) { [self] in receive(supervisor) }
-        } catch {
-            throw SystemError("watch the events pipe of", "Executor \(executorPid)", error.errno)
-        }
-        do throws(SystemError) {
-            let gone = try reactor.watch(supervisor.pidfd.number) { [self] in executorEnded(supervisor) }
-            watches.withLock { $0 = (events, gone) }
-        } catch {
-            reactor.unwatch(events, link.eventsDescriptor)
-            throw SystemError("watch", "Executor \(executorPid)", error.errno)
-        }
+        try supervisor.watch(
+            on: reactor, said: { [self] in receive(supervisor) }, ended: { [self] in executorEnded(supervisor) })
     }
 
     /// Kills and reaps an Executor that cannot be watched.
     func abandon() {
-        killExecutor()
+        supervisor?.kill()
         _ = retrying { waitpid(executorPid, nil, 0) }
     }
 
@@ -130,7 +106,7 @@ final class SupervisedTask: Sendable {
 
     // MARK: What the Executor says
 
-    private func receive(_ supervisor: Supervisor) {
+    private func receive(_ supervisor: HeldExecutor) {
         supervisor.link.receive { event in
             switch event {
             case .started(let task): launched.set(.started(task))
@@ -144,9 +120,9 @@ final class SupervisedTask: Sendable {
     }
 
     /// The Executor is gone: what it wrote is all there will ever be.
-    private func executorEnded(_ supervisor: Supervisor) {
+    private func executorEnded(_ supervisor: HeldExecutor) {
         receive(supervisor)
-        unwatch(supervisor)
+        supervisor.unwatch(on: reactor)
         let leave = ExecutorLeave(reaping: supervisor.pidfd.number)
         supervisor.link.close()
         launched.set(recovered.map { .started($0) } ?? .executorGone(leave))
@@ -212,16 +188,6 @@ final class SupervisedTask: Sendable {
         if conclude(.lost(reason: reason, endedAt: Int64(bitPattern: exec2_realtime()))) {
             log.error("a task's end is not known", ["task_id": id, "reason": reason])
         }
-    }
-
-    private func unwatch(_ supervisor: Supervisor) {
-        let watches = self.watches.withLock { watches in
-            defer { watches = nil }
-            return watches
-        }
-        guard let watches else { return }
-        reactor.unwatch(watches.events, supervisor.link.eventsDescriptor)
-        reactor.unwatch(watches.pidfd, supervisor.pidfd.number)
     }
 
     // MARK: What the Driver asks
@@ -293,9 +259,7 @@ final class SupervisedTask: Sendable {
     }
 
     /// Kills the Executor and, with the PID namespace, everything of its task.
-    func killExecutor() {
-        if let supervisor { _ = exec2_pidfd_send_signal(supervisor.pidfd.number, SIGKILL) }
-    }
+    func killExecutor() { supervisor?.kill() }
 
     private func ask(_ request: ExecutorRequest) async throws(TaskError) -> ExecutorEvent {
         guard let supervisor else { throw .notRunning(id: id) }
