@@ -118,7 +118,14 @@ DIVERT(int, chmod, (const char *path, mode_t mode), (path, mode))
 DIVERT(int, chown, (const char *path, uid_t user, gid_t group), (path, user, group))
 DIVERT(int, dup2, (int from, int to), (from, to))
 DIVERT(int, epoll_create1, (int flags), (flags))
-DIVERT(int, epoll_ctl, (int epoll, int what, int fd, struct epoll_event *event), (epoll, what, fd, event))
+// To end a watch is nothing that the kernel can refuse.
+int __real_epoll_ctl(int epoll, int what, int fd, struct epoll_event *event);
+int __wrap_epoll_ctl(int epoll, int what, int fd, struct epoll_event *event);
+int __wrap_epoll_ctl(int epoll, int what, int fd, struct epoll_event *event) {
+    int error = what == EPOLL_CTL_DEL ? 0 : FAILS(epoll_ctl);
+    if (error) errno = error;
+    return error ? -1 : __real_epoll_ctl(epoll, what, fd, event);
+}
 DIVERT(int, epoll_wait, (int epoll, struct epoll_event *events, int count, int timeout), (epoll, events, count, timeout))
 DIVERT(int, eventfd, (unsigned value, int flags), (value, flags))
 DIVERT(int, faccessat, (int folder, const char *path, int mode, int flags), (folder, path, mode, flags))

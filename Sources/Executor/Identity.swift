@@ -38,10 +38,10 @@ func writeIdentity(
 
 /// What an Executor does before it has a task, since none of it depends on one: a task does not wait for it.
 struct Preparation {
-    /// This process as the host numbers it.
-    let pid: Int32
-    /// In the kernel's ticks since the boot (proc_pid_stat(5)).
-    let startTime: UInt64
+    /// This process as the host numbers it; 0 where /proc did not tell.
+    private(set) var pid: Int32
+    /// In the kernel's ticks since the boot (proc_pid_stat(5)); 0 where /proc did not tell.
+    private(set) var startTime: UInt64
     /// Whether this process has an IPC namespace that is not the host's, so that its task need not be given one.
     let ownsIPC: Bool
 
@@ -50,6 +50,13 @@ struct Preparation {
         pid = ownPid()
         startTime = ownStartTime()
         ownsIPC = exec2_unshare_ipc() == 0
+    }
+
+    /// Asks again for what was refused: one that stands by was spawned long before its task, in a shortage of
+    /// descriptors perhaps that is over by now.
+    mutating func complete() {
+        if pid <= 0 { pid = ownPid() }
+        if startTime == 0 { startTime = ownStartTime() }
     }
 }
 
@@ -75,8 +82,14 @@ private func ownStartTime() -> UInt64 {
     }
 }
 
-/// The host's number of a process: what /proc, which is the host's here, shows for its pidfd.
+/// The host's number of a process: what /proc, which is the host's here, shows for its pidfd; 0 where it does not. It
+/// is asked a second time then: the number is for the task's whole life.
 func hostPid(ofPidfd pidfd: Int32) -> Int32 {
+    let pid = pidShown(for: pidfd)
+    return pid > 0 ? pid : pidShown(for: pidfd)
+}
+
+private func pidShown(for pidfd: Int32) -> Int32 {
     withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 8) { buffer -> Int32 in
         guard let text = buffer.baseAddress?.assumingMemoryBound(to: CChar.self) else { return 0 }
         writeDescriptorPath(pidfd, folder: "/proc/self/fdinfo/", into: text)

@@ -8,13 +8,14 @@ func runExecutor() -> Int32 {
     // Tells the two programs apart in ps, whose column holds 15 characters.
     _ = exec2_set_process_name("exec2-standby")
     _ = exec2_block_signals()
-    let preparation = Preparation()
+    var preparation = Preparation()
     guard let request = LaunchRequest.receive() else {
         say("this program is started by nomad-driver-exec2, one for each task; see nomad-driver-exec2 --help\n")
         return ExecutorExit.noRequest
     }
     if request.message.pointee.exec != nil { return Attendant.run(request) }
     _ = exec2_set_process_name("exec2-executor")
+    preparation.complete()
     guard let channel = EventChannel.open(for: request) else { return ExecutorExit.launchFailed }
     do throws(LaunchFailure) {
         try request.checkVersion()

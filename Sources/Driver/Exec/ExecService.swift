@@ -37,7 +37,8 @@ extension DriverService {
                 throw ExecError(task: id, search.missesText + "; " + ExecutorSearch.remedy, code: .failedPrecondition)
             }
             let place = ExecSession.Place(
-                taskID: id, executor: task.executorPid, executorPidfd: executorPidfd, mainProcess: main,
+                taskID: id, executor: task.executorPid, executorPidfd: executorPidfd,
+                mainProcess: main > 0 ? main : nil,
                 program: program, executorCgroup: table.executorCgroup)
             let isTerminal = if case .terminal = kind { true } else { false }
             let session = try ExecSession.start(

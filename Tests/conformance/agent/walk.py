@@ -76,7 +76,8 @@ class Walk:
     def launch(self) -> Plugin:
         return self.host.launch(
             # Without one that stands by each call of an Executor has its number.
-            {"state_dir": self.state_dir, "standby_executor": self.standby, "allow_caps": ["net_bind_service"]},
+            {"state_dir": self.state_dir, "standby_executor": self.standby, "unveil_by_task": True,
+             "allow_caps": ["net_bind_service"]},
             binary=faulty_binary(), environment=self.faults.environment)
 
     def settle(self) -> None:

@@ -1,0 +1,96 @@
+"""Every call of the life of a task with all that there is fails, each once: volumes that are read-only, made in the task's
+folder, or a file; devices in their own place and in another's; resolv.conf and hosts; limits, capabilities and ports.
+
+A task that has started has every one of its mounts, and its pid. See walk_faults.py.
+
+What it found before it was mended: a task without a pid in its handle, so that no command could be run in it as long
+as it lived. Read on the way: a folder for a volume would have been made as root, and not as the task's user, where the
+kernel had no memory for the change, of which setfsuid(2) says nothing.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from agent import AgentHost, Task, landlock, mounts
+from agent.faults import DRIVER, EXECUTOR, Fault
+from agent.state import handle_state
+from agent.volumes import add_device, add_volume, make_node
+from agent.walk import Life, Walk
+
+# /dev/zero and /dev/null.
+ZERO, NULL = (1, 5), (1, 3)
+USER = 80000
+
+
+class Equipped(Walk):
+    """Lives of a task that has mounts of every kind."""
+
+    def __init__(self, host: AgentHost, places: Path, volume: Path):
+        self.places, self.volume = places, volume
+        super().__init__(host, equip=self.give)
+        assert self.went_well(self.live())
+        self.expected = self.seen
+
+    def give(self, task: Task) -> None:
+        data, text = self.places / "data", self.places / "text"
+        data.mkdir()
+        text.touch()
+        add_volume(task, self.volume, data)
+        add_volume(task, self.volume, "local/made/here", readonly=True)
+        add_volume(task, self.volume / "file", text)
+        add_volume(task, self.volume / "file", "local/made/file")
+        add_device(task, make_node(self.places / "zero", *ZERO))
+        add_device(task, self.places / "zero", make_node(self.places / "null", *NULL))
+        task.request.task.dns.servers.append("10.9.8.7")
+        isolation = task.request.task.network_isolation_spec
+        isolation.hostsConfig.hostname, isolation.hostsConfig.address = "web-1", "172.26.64.2"
+        ports = {"tcp_bind": [8080], "tcp_connect": [443]} if landlock.abi() >= 4 else {}
+        task.set_config({
+            **task.config, "cap_add": ["net_bind_service"], "ulimit": {"nofile": "512:1024", "core": "0"},
+            "unveil": [f"r:{self.places}"], "work_dir": "local", **ports})
+
+    def live(self) -> Life:
+        # What is missing is made anew.
+        shutil.rmtree(self.task.local / "made", ignore_errors=True)
+        return super().live()
+
+    def go_on(self, life: Life) -> None:
+        pid = handle_state(self.task).task_pid
+        own = (self.places, self.task.folder, self.task.alloc_dir, Path("/etc"), Path("/proc"))
+        try:
+            self.seen = sorted(point for folder in own for point in mounts.below(folder, pid))
+        except OSError:  # it has ended
+            self.seen = []
+        made = self.task.local / "made"
+        self.owners = {path.stat().st_uid for path in (made, made / "here", made / "file")}
+        super().go_on(life)
+
+    def judge(self, fault: Fault, life: Life) -> str | None:
+        if self.went_well(life) and self.seen != self.expected:
+            return f"the task has not what is its own: {self.seen} instead of {self.expected}"
+        if self.went_well(life) and self.owners != {USER}:
+            return f"folders for volumes were made by {self.owners}"
+        return super().judge(fault, life)
+
+
+@pytest.fixture
+def walk(host: AgentHost, places: Path, volume: Path) -> Equipped:
+    return Equipped(host, places, volume)
+
+
+def test_what_the_walk_is_about(walk: Equipped) -> None:
+    """Each kind of mount is made in it, and each has calls that can fail."""
+    names = {walk.faults.name(slot).split()[-1] for _, slot in walk.count()}
+    assert {"open_tree", "mount_setattr", "move_mount", "fsopen", "fsconfig", "fsmount", "umount2", "mount", "mkdirat", "mknodat",
+            "openat2", "setfsuid", "setfsgid", "capset", "prlimit64", "seccomp", "landlock_add_rule"} <= names
+    own = [walk.places / name for name in ("data", "text", "null")] + [walk.task.local / name for name in ("made/here", "made/file")]
+    assert {*map(str, own), "/etc/hosts", "/proc"} <= set(walk.expected)
+
+
+@pytest.mark.parametrize("role", [DRIVER, EXECUTOR], ids=["driver", "executor"])
+def test_every_call_of_a_life_fails_once(walk: Equipped, role: int) -> None:
+    walk.walk(role)

@@ -1,0 +1,38 @@
+"""Calls fail while an Executor stands by for the next task, as it does where nobody has switched that off.
+
+The calls of three programs' lives mix there: the task's Executor, the one that is being spawned, and the Driver that has
+to do with both. So the third openat of the Executor's is not the same call each time, and what a life may come to is
+asked without regard to that: an error with its reason, or none; no more left than one Executor that stands by, and
+what the Driver has open for that; the next task well. Nearly every fault has to meet a call. See walk_faults.py.
+
+What it found before it was mended: an Executor that was spawned in a shortage of descriptors and did not know its own
+pid then failed the next start, however long after.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from agent import AgentHost, ExitResult
+from agent.faults import DRIVER, EXECUTOR
+from agent.walk import Walk
+
+
+class WithStandby(Walk):
+    """Lives whose Executor was there before them, most of the time."""
+
+    def __init__(self, host: AgentHost):
+        super().__init__(host, standby=True)
+
+    def run_next(self) -> None:
+        """Two, so that the second begins with the Executor that was spawned ahead by the first."""
+        for _ in range(2):
+            assert self.next.run() == ExitResult(0)
+            self.next.destroy()
+
+
+@pytest.mark.parametrize("role", [DRIVER, EXECUTOR], ids=["driver", "executor"])
+def test_every_call_of_a_life_fails_once(host: AgentHost, role: int) -> None:
+    walk = WithStandby(host)
+    walk.walk(role)
+    assert walk.fired >= 0.9 * walk.walked, f"{walk.fired} of {walk.walked} faults met a call"
