@@ -29,8 +29,3 @@ def refused(*words: str, code: Code | None = None) -> Iterator[None]:
         assert len(text) > 10, f"the error explains nothing: {text!r}"
         return
     raise AssertionError(f"nothing was refused; expected an error about {words}")
-
-
-def code_of(error: grpc.RpcError) -> Code:
-    """The status code of a failed call."""
-    return error.code()
