@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "mounts.h"
+#include "system_calls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +27,7 @@ static int mount_memory(void) {
 }
 
 static int write_file(int folder, const char *bytes, size_t count) {
-    int file = openat(folder, EXEC2_MEMORY_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    int file = exec2_openat(folder, EXEC2_MEMORY_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (file < 0) return -1;
     int result = fchmod(file, 0644); // the umask is the agent's
     for (size_t done = 0; result == 0 && done < count;) {

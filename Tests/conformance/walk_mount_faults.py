@@ -5,7 +5,7 @@ A task that has started has every one of its mounts, and its pid. See walk_fault
 
 What it found before it was mended: a task without a pid in its handle, so that no command could be run in it as long
 as it lived. Read on the way: a folder for a volume would have been made as root, and not as the task's user, where the
-kernel had no memory for the change, of which setfsuid(2) says nothing.
+kernel had no memory for the change, of which setfsuid(2) says nothing; a file of the task not written for EINTR.
 """
 
 from __future__ import annotations
@@ -94,3 +94,7 @@ def test_what_the_walk_is_about(walk: Equipped) -> None:
 @pytest.mark.parametrize("role", [DRIVER, EXECUTOR], ids=["driver", "executor"])
 def test_every_call_of_a_life_fails_once(walk: Equipped, role: int) -> None:
     walk.walk(role)
+
+
+def test_every_interrupted_call_of_a_life_goes_well(walk: Equipped) -> None:
+    walk.walk(interrupted=True, least=40)

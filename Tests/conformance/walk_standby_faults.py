@@ -36,3 +36,7 @@ def test_every_call_of_a_life_fails_once(host: AgentHost, role: int) -> None:
     walk = WithStandby(host)
     walk.walk(role)
     assert walk.fired >= 0.9 * walk.walked, f"{walk.fired} of {walk.walked} faults met a call"
+
+
+def test_every_interrupted_call_of_a_life_goes_well(host: AgentHost) -> None:
+    WithStandby(host).walk(interrupted=True, least=40)
