@@ -175,7 +175,9 @@ class Chaos:
 
         def left() -> tuple[list[int], list[str]]:
             running = [pid for task, _ in self.lost for pid in cgroups.processes(task.scope)]
-            return running, [name for name in os.listdir(self.state_dir) if name in self.unanswered]
+            # A Driver that dies while it makes a folder leaves it under the name that it has until it is whole.
+            return running, [
+                name for name in os.listdir(self.state_dir) if name in self.unanswered or name.startswith(".new+")]
 
         while any(left()) and time.monotonic() < deadline:
             time.sleep(0.02)
