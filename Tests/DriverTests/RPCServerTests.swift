@@ -121,6 +121,39 @@ final class Flag: Sendable {
         #expect(await running.stop() < .milliseconds(500))
     }
 
+    @Test func whatNobodyKnowsOfIsUndone() async throws {
+        let entered = Flag()
+        let release = Flag()
+        let undone = Flag()
+        let undoings = Mutex(0)
+        let running = try RunningServer([
+            "/t.T/Make": .undoable { request in
+                entered.raise()
+                // Goes on although the client leaves.
+                await Task.detached { await release.wait() }.value
+                return (
+                    request,
+                    {
+                        undoings.withLock { $0 += 1 }
+                        undone.raise()
+                    }
+                )
+            }
+        ])
+        let left = running.client.call("/t.T/Make")
+        left.begin()
+        await left.send([], last: true)
+        await entered.wait()
+        left.cancel()
+        #expect(await left.status().code == .cancelled)
+        release.raise()
+        await undone.wait()
+        // Who gets the answer has what was made.
+        #expect(await running.client.unary("/t.T/Make", [1]).response == [1])
+        _ = await running.stop()
+        #expect(undoings.withLock { $0 } == 1)
+    }
+
     @Test func shutdownEndsCallsInFlightAndLetsTheLastAnswerOut() async throws {
         let held = Mutex(0)
         let allHeld = Flag()

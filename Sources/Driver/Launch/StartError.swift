@@ -31,6 +31,9 @@ struct StartError: Error, Sendable, Equatable {
 }
 
 extension StartError {
+    /// Nobody waits for the task any more.
+    static let givenUp = StartError(.transient, "the client gave the start up before the task ran")
+
     /// A system call of the Driver's own failed.
     init(_ error: SystemError) {
         self.init(Self.mayPass(error.errno) ? .transient : .permanent, error.text)

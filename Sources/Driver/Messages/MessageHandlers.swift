@@ -8,6 +8,13 @@ extension RPCHandler {
         .unary { (bytes) throws(RPCStatus) in try await answer(read(bytes)) }
     }
 
+    static func undoable<Request: WireMessage>(
+        _ request: Request.Type,
+        _ answer: @escaping @Sendable (MessageView<Request>) async throws(RPCStatus) -> (response: [UInt8], undo: Undo)
+    ) -> RPCHandler {
+        .undoable { (bytes) throws(RPCStatus) in try await answer(read(bytes)) }
+    }
+
     static func serverStreaming<Request: WireMessage>(
         _ request: Request.Type,
         _ answer: @escaping @Sendable (MessageView<Request>, RPCResponseStream) async throws(RPCStatus) -> Void

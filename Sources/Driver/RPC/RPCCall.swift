@@ -28,6 +28,10 @@ final class RPCCall: Sendable {
     struct State {
         var task: Task<Void, Never>?
         var cancelled = false
+        /// Nothing that is sent reaches the client any more.
+        var clientIsGone = false
+        /// Called where the client has not had the response that is on its way.
+        var undo: RPCHandler.Undo?
         /// The status is on its way: nothing more may be started.
         var ended = false
         var metadataSent = false
@@ -64,21 +68,28 @@ final class RPCCall: Sendable {
         switch handler {
         case .unary(let answer):
             receive { call, request in
-                call.run { () throws(RPCStatus) in .some(try await answer(request)) }
+                call.run { () throws(RPCStatus) in (try await answer(request), nil) }
+            }
+        case .undoable(let answer):
+            receive { call, request in
+                call.run { () throws(RPCStatus) in
+                    let (response, undo) = try await answer(request)
+                    return (response, undo)
+                }
             }
         case .serverStreaming(let answer):
             receive { call, request in
                 call.sendInitialMetadata()
                 call.run { () throws(RPCStatus) in
                     try await answer(request, RPCResponseStream(call: call))
-                    return nil
+                    return (nil, nil)
                 }
             }
         case .bidirectional(let answer):
             sendInitialMetadata()
             run { [self] () throws(RPCStatus) in
                 try await answer(RPCRequestStream(call: self), RPCResponseStream(call: self))
-                return nil
+                return (nil, nil)
             }
         }
     }
@@ -100,12 +111,15 @@ final class RPCCall: Sendable {
         if waitsForRequest { end(.failure(reason)) }
     }
 
-    private func run(_ body: @escaping @Sendable () async throws(RPCStatus) -> [UInt8]?) {
+    private func run(
+        _ body: @escaping @Sendable () async throws(RPCStatus) -> (response: [UInt8]?, undo: RPCHandler.Undo?)
+    ) {
         let cancelled: Task<Void, Never>? = state.withLock { state in
             guard !state.ended else { return nil }
             let task = Task.detached {
                 do throws(RPCStatus) {
-                    self.end(.success(try await body()))
+                    let (response, undo) = try await body()
+                    self.end(.success(response), undo: undo)
                 } catch {
                     self.end(.failure(error))
                 }
@@ -123,9 +137,20 @@ final class RPCCall: Sendable {
         operation.data.recv_close_on_server.cancelled = cancelled.pointer
         state.withLock { state in
             _ = start([operation], &state) { call, _ in
-                if cancelled.pointer.pointee != 0 { call.cancel(.clientGone) }
+                call.closed(clientIsGone: cancelled.pointer.pointee != 0)
             }
         }
+    }
+
+    /// gRPC knows how the call has ended for the client: nothing can be sent any more, or all is sent.
+    private func closed(clientIsGone: Bool) {
+        let undo = state.withLock { state in
+            state.clientIsGone = clientIsGone
+            defer { state.undo = nil }
+            return clientIsGone ? state.undo : nil
+        }
+        undo?()
+        if clientIsGone { cancel(.clientGone) }
     }
 
     /// Receives the one request of a call and hands it on, on the queue's thread.
@@ -142,12 +167,14 @@ final class RPCCall: Sendable {
         }
     }
 
-    private func end(_ result: Result<[UInt8]?, RPCStatus>) {
+    private func end(_ result: Result<[UInt8]?, RPCStatus>, undo: RPCHandler.Undo? = nil) {
         let ending = Ending(result)
-        let (abandoned, last): ([Sender], Bool) = state.withLock { state in
-            guard !state.ended else { return ([], false) }
+        let (isInVain, abandoned, last): (Bool, [Sender], Bool) = state.withLock { state in
+            guard !state.ended else { return (true, [], false) }
+            let isInVain = state.clientIsGone
             state.ended = true
             state.task = nil
+            if !isInVain { state.undo = undo }
             var operations: [grpc_op] = []
             if !state.metadataSent { operations.append(Self.initialMetadata) }
             state.metadataSent = true
@@ -157,8 +184,9 @@ final class RPCCall: Sendable {
             }
             let waiting = state.sends.dropFirst().compactMap(\.sender)
             state.sends = Array(state.sends.prefix(1))
-            return (waiting, state.operations == 0)
+            return (isInVain, waiting, state.operations == 0)
         }
+        if isInVain { undo?() }
         for sender in abandoned { sender.resume(returning: .failure(.clientGone)) }
         if last { gone(self) }
     }

@@ -2,8 +2,13 @@
 /// client cancels the call, when its deadline passes, when the connection breaks and when the server
 /// shuts down. A handler must not block its thread for long: all calls share a few threads.
 enum RPCHandler: Sendable {
+    typealias Undo = @Sendable () -> Void
+
     /// One request, one response.
     case unary(@Sendable ([UInt8]) async throws(RPCStatus) -> [UInt8])
+    /// The same for what is not to stand where nobody knows of it: the answer's second half is called once, from any
+    /// thread, where the client has gone before the response was sent.
+    case undoable(@Sendable ([UInt8]) async throws(RPCStatus) -> (response: [UInt8], undo: Undo))
     /// One request, any number of responses; the call ends when the handler returns.
     case serverStreaming(@Sendable ([UInt8], RPCResponseStream) async throws(RPCStatus) -> Void)
     /// Requests and responses independently of each other; the call ends when the handler returns.

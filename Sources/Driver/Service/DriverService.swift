@@ -20,7 +20,7 @@ struct DriverService: Sendable {
         registerExec(on: server)
         server.register(
             Self.prefix + "StartTask",
-            .unary(Wire.StartTaskRequest.self) {
+            .undoable(Wire.StartTaskRequest.self) {
                 (request) throws(RPCStatus) in try await start(request)
             })
         server.register(

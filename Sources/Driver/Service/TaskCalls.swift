@@ -4,7 +4,9 @@ import Shared
 
 /// The calls about one task, from its start to its end.
 extension DriverService {
-    func start(_ request: MessageView<Wire.StartTaskRequest>) async throws(RPCStatus) -> [UInt8] {
+    func start(
+        _ request: MessageView<Wire.StartTaskRequest>
+    ) async throws(RPCStatus) -> (response: [UInt8], undo: RPCHandler.Undo) {
         guard let config = request.task else {
             throw RPCStatus(
                 code: .invalidArgument, message: "StartTaskRequest.task is missing: there is no task to start")
@@ -22,12 +24,30 @@ extension DriverService {
             "started a task",
             ["task_id": wanted.id, "pid": task.started?.pid ?? 0, "executor_pid": task.executorPid])
         let state = HandleState(task)
-        return Wire.StartTaskResponse.encoded { response, arena in
+        let response = Wire.StartTaskResponse.encoded { response, arena in
             response.handle = arena.message(Wire.TaskHandle.self) { handle in
                 handle.version = Self.handleVersion
                 handle.config = arena.borrow(config)
                 handle.state = HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__TASK_STATE__RUNNING
                 handle.driver_state = arena.bytes(state.encoded())
+            }
+        }
+        return (response, { undoStart(of: task) })
+    }
+
+    /// Ends a task of which no host has a handle.
+    private func undoStart(of task: SupervisedTask) {
+        log.warn(
+            "the client has gone before it had the answer to StartTask: its task is ended, of which it has no handle",
+            ["task_id": task.id])
+        Task {
+            // The client may have destroyed it by its id, and started it anew.
+            guard (try? table.task(task.id, to: .destroy)) === task else { return }
+            do throws(TaskError) {
+                try await table.destroy(
+                    task.id, force: true, stateFolder: settings.current.configuration.stateFolder)
+            } catch {
+                log.error("cannot end a task that nobody has a handle of", ["task_id": task.id, "error": error.text])
             }
         }
     }

@@ -215,20 +215,3 @@ extension FolderFacts {
         return nanoseconds / 1_000_000_000
     }
 }
-
-/// The names in a folder.
-enum FolderList {
-    /// Without . and ..; nil where the folder cannot be read.
-    static func names(in path: String) -> [String]? {
-        guard let folder = opendir(path) else { return nil }
-        defer { closedir(folder) }
-        var names: [String] = []
-        while let entry = readdir(folder) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
-                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if name != "." && name != ".." { names.append(name) }
-        }
-        return names
-    }
-}

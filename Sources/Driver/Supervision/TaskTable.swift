@@ -93,6 +93,7 @@ final class TaskTable: Sendable {
         let folderName = try folderName(id)
         try reserve(id)
         do throws(StartError) {
+            if Task.isCancelled { throw .givenUp }
             try await endPredecessors(in: specification.cgroup, stateFolder: stateFolder)
             let folder = TaskFolder(stateFolder: stateFolder, name: folderName)
             if !keepsStandby { standby.dismiss() }
@@ -259,7 +260,7 @@ final class TaskTable: Sendable {
             // A task that nobody has a handle of must not go on running.
             task.killExecutor()
             await task.remove()
-            throw StartError(.transient, "the client gave the start up before the task ran")
+            throw .givenUp
         case nil:
             task.killExecutor()
             await task.remove()
