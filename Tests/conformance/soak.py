@@ -41,13 +41,13 @@ TOLERANCE = 0.02
 STATS_SECONDS = 2
 # When the Driver has given memory back for the second time after a task is gone (MemoryReturn), and a moment.
 MEMORY_RETURN_SECONDS = 32
+# How often it is looked at then, a second between two looks.
+LOOKS = 6
 # By their names, cut off at 15 characters: gRPC's, and libdispatch's for Swift.
 POOLS = ("default-executo", "resolver-execut", "grpc_global_tim", "event_engine", "timer_manager", "-qos.overcommit",
          "oot.default-qos")
 # At most so many more of them: of gRPC's executor and timers, one for each core and one.
 MORE_OF_POOLS = 1 + (os.cpu_count() or 1)
-# How long it is looked at then, a second between two looks.
-LOOKS = 6
 ROW = "in a row"
 SIGNALS_PER_SECOND = 50
 STATS_METHOD = "/hashicorp.nomad.plugins.drivers.proto.Driver/TaskStats"
