@@ -62,7 +62,7 @@ def test_reader_that_does_not_read(launch: Callable[..., Plugin], host: AgentHos
 def test_agent_closes_the_connection_in_mid_call(launch: Callable[..., Plugin], host: AgentHost) -> None:
     plugin = launch()
     task = host.task(plugin, host.program("act"), ["out=up", "pause="]).start()
-    before = len(processes.descriptors(plugin.pid))
+    before = plugin.descriptors_with_a_task()
     for _ in range(20):
         channel = grpc.insecure_channel(f"unix:{plugin.address}", options=[("grpc.use_local_subchannel_pool", 1)])
         driver = messages.driver_service.DriverStub(channel)

@@ -99,9 +99,7 @@ def test_waits_need_no_thread_each(act: Act, plugin: Plugin) -> None:
 def test_waits_are_forgotten(act: Act, plugin: Plugin) -> None:
     """A client that cancels and waits again does not use up the plugin."""
     task = act("pause=").start()
-    # The Executor for the next task comes behind the answer, and has descriptors of the Driver's.
-    wait_until(lambda: "exec2-standby" in [process.name for process in plugin.executors()], 5, "an Executor that stands by")
-    before = len(processes.descriptors(plugin.pid))
+    before = plugin.descriptors_with_a_task()
     for _ in range(200):
         task.wait_soon().cancel()
     plugin.settle(before + 1)

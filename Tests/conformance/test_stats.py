@@ -138,7 +138,7 @@ def test_cancelled_streams_leave_nothing(act: Act, plugin: Plugin) -> None:
     """A stream that the client gives up is let go at once, descriptors included."""
     task = act("out=up", "pause=").start()
     task.stdout.wait_for("up")
-    before = len(processes.descriptors(plugin.pid))
+    before = plugin.descriptors_with_a_task()
     samples = [stream(plugin, task.id, 0.1) for _ in range(20)]
     for sample in samples:
         next(sample)

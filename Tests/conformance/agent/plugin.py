@@ -304,6 +304,15 @@ class Plugin:
         stream.cancel()
         return answer
 
+    def descriptors_with_a_task(self) -> int:
+        """How many descriptors the plugin has open while a task runs: what comes behind the answer to StartTask, the
+        Executor for the next task and the watch of log readers, is waited for."""
+        wait_until(
+            lambda: "exec2-standby" in [process.name for process in self.executors()]
+            and "anon_inode:inotify" in processes.descriptors(self.pid).values(),
+            5, "an Executor that stands by, and the watch of log readers")
+        return len(processes.descriptors(self.pid))
+
     def settle(self, expected_descriptors: int) -> None:
         """Waits until the plugin has no more than `expected_descriptors` open."""
         wait_until(
