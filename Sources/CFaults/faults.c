@@ -243,29 +243,22 @@ int __wrap_openat(int folder, const char *path, int flags, ...) {
     return error ? -1 : __real_openat(folder, path, flags, mode);
 }
 
-int __real_fcntl(int fd, int command, ...);
-int __wrap_fcntl(int fd, int command, ...);
-int __wrap_fcntl(int fd, int command, ...) {
-    va_list rest;
-    va_start(rest, command);
-    long argument = va_arg(rest, long);
-    va_end(rest);
-    int error = FAILS(fcntl);
-    if (error) errno = error;
-    return error ? -1 : __real_fcntl(fd, command, argument);
-}
+// What takes one argument more by what the second one says.
+#define DIVERT_COMMAND(name, type) \
+    int __real_##name(int fd, type command, ...); \
+    int __wrap_##name(int fd, type command, ...); \
+    int __wrap_##name(int fd, type command, ...) { \
+        va_list rest; \
+        va_start(rest, command); \
+        long argument = va_arg(rest, long); \
+        va_end(rest); \
+        int error = FAILS(name); \
+        if (error) errno = error; \
+        return error ? -1 : __real_##name(fd, command, argument); \
+    }
 
-int __real_ioctl(int fd, unsigned long request, ...);
-int __wrap_ioctl(int fd, unsigned long request, ...);
-int __wrap_ioctl(int fd, unsigned long request, ...) {
-    va_list rest;
-    va_start(rest, request);
-    long argument = va_arg(rest, long);
-    va_end(rest);
-    int error = FAILS(ioctl);
-    if (error) errno = error;
-    return error ? -1 : __real_ioctl(fd, request, argument);
-}
+DIVERT_COMMAND(fcntl, int)
+DIVERT_COMMAND(ioctl, unsigned long)
 
 int __real_prctl(int option, ...);
 int __wrap_prctl(int option, ...);

@@ -31,15 +31,16 @@ func environment() -> [String: String] {
     return variables
 }
 
-switch PluginHandshake.decide(environment: environment()) {
+let variables = environment()
+switch PluginHandshake.decide(environment: variables) {
 case .runByPerson:
-    CommandLineTool.main(CommandLine.arguments, environment: environment())
+    CommandLineTool.main(CommandLine.arguments, environment: variables)
 case .refuse(let reason):
     Logger(name: "exec2").error("cannot serve this agent", ["error": reason])
     exit(1)
 case .serve(let socketDirectory, let announcesMultiplexing):
     let log = Logger(name: "exec2")
-    HeapTunables.apply(environment: environment(), log: log)
+    HeapTunables.apply(environment: variables, log: log)
     do throws(PluginError) {
         // A host whose boot is not known would take every task for one of an earlier boot.
         guard !Boot.id.isEmpty else { throw PluginError("cannot read this boot's id from \(Boot.path)") }

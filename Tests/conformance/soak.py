@@ -94,18 +94,8 @@ class Soak:
         return (self.last[name] - self.first[name]) / max(1, self.first[name])
 
 
-def thread_names(pid: int) -> list[str]:
-    found = []
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        try:
-            found.append((thread / "comm").read_text().strip())
-        except (FileNotFoundError, ProcessLookupError):
-            pass
-    return found
-
-
 def measure(host: AgentHost, plugin: Plugin) -> dict[str, int]:
-    names = thread_names(plugin.pid)
+    names = processes.thread_names(plugin.pid)
     of_pools = sum(name in POOLS for name in names)
     return {
         "rss": int(processes.status(plugin.pid, "VmRSS").split()[0]),

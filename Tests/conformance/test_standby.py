@@ -25,19 +25,8 @@ EXECUTOR = "nomad-driver-exec2-executor"
 EXECUTORS_SCOPE = "exec2-executors.scope"
 
 
-def standing_by(plugin: Plugin) -> list[int]:
-    """The Executors that stand by, told by their name."""
-    return [process.pid for process in plugin.executors() if process.name == "exec2-standby"]
-
-
-def standby(plugin: Plugin) -> int:
-    """The one that stands by, once it does so: in read(2), for its length."""
-    wait_until(lambda: len(standing_by(plugin)) == 1, 5, "one Executor stands by")
-    return standing_by(plugin)[0]
-
-
 def none_stands_by(plugin: Plugin) -> None:
-    wait_until(lambda: standing_by(plugin) == [], 5, "no Executor stands by")
+    wait_until(lambda: plugin.standing_by() == [], 5, "no Executor stands by")
 
 
 def ran(host: AgentHost, plugin: Plugin) -> None:
@@ -46,6 +35,13 @@ def ran(host: AgentHost, plugin: Plugin) -> None:
     assert task.run() == ExitResult(3)
     assert task.stdout.text == "ran\n"
     task.destroy()
+
+
+def ready(launch: Launch, host: AgentHost) -> tuple[Plugin, int]:
+    """A plugin that has run a task, and the Executor that stands by for the next."""
+    plugin = launch()
+    ran(host, plugin)
+    return plugin, plugin.await_standby()
 
 
 @pytest.fixture
@@ -69,10 +65,10 @@ def test_none_before_the_first_task(launch: Launch, host: AgentHost) -> None:
 def test_it_becomes_the_next_tasks(launch: Launch, host: AgentHost) -> None:
     plugin = launch()
     first = host.paused(plugin)
-    ahead = standby(plugin)
+    ahead = plugin.await_standby()
     second = host.paused(plugin)
     assert second.executor_pid == ahead != first.executor_pid
-    wait_until(lambda: standing_by(plugin) not in ([], [ahead]), 5, "another stands by")
+    wait_until(lambda: plugin.standing_by() not in ([], [ahead]), 5, "another stands by")
     for task in (first, second):
         task.stop(signal="SIGTERM")
         assert task.wait() == ExitResult(143, 15)
@@ -89,16 +85,14 @@ def test_ten_in_a_row_and_ten_at_once(launch: Launch, host: AgentHost) -> None:
     assert [task.wait().exit_code for task in tasks] == list(range(10))
     for task in tasks:
         task.destroy()
-    standby(plugin)
+    plugin.await_standby()
     assert len(plugin.executors()) == 1
 
 
 def test_what_it_is_while_it_waits(launch: Launch, host: AgentHost) -> None:
     """Asleep in read(2), as every Executor is: in the Executors' cgroup, in a session of its own, with
     nothing of the agent's. It has no timer, so that it is never woken."""
-    plugin = launch()
-    ran(host, plugin)
-    ahead = standby(plugin)
+    plugin, ahead = ready(launch, host)
     wait_until(lambda: processes.look(ahead).state == "S", 5, "the Executor that stands by asleep")
     assert cgroups.processes(host.slice.root / EXECUTORS_SCOPE) == [ahead]
     assert os.getsid(ahead) == ahead
@@ -114,9 +108,7 @@ def test_what_it_is_while_it_waits(launch: Launch, host: AgentHost) -> None:
 @pytest.mark.parametrize("number", [
     signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGPIPE, signal.SIGALRM], ids=lambda n: n.name)
 def test_signals_do_not_end_it(launch: Launch, host: AgentHost, number: signal.Signals) -> None:
-    plugin = launch()
-    ran(host, plugin)
-    ahead = standby(plugin)
+    plugin, ahead = ready(launch, host)
     os.kill(ahead, number)
     task = host.paused(plugin)
     assert task.executor_pid == ahead
@@ -130,7 +122,7 @@ def test_one_that_dies_is_no_tasks(launch: Launch, host: AgentHost, delay: float
     plugin = launch()
     ran(host, plugin)
     for _ in range(5):
-        ahead = standby(plugin)
+        ahead = plugin.await_standby()
         os.kill(ahead, signal.SIGKILL)
         time.sleep(delay)
         ran(host, plugin)
@@ -142,9 +134,7 @@ def test_one_that_dies_is_no_tasks(launch: Launch, host: AgentHost, delay: float
 def test_one_that_dies_with_the_request(launch: Launch, host: AgentHost, delay: float) -> None:
     """At whatever moment: either the task runs under another, or its start fails with a reason, or it has
     run and its end says what happened. It never runs twice."""
-    plugin = launch()
-    ran(host, plugin)
-    ahead = standby(plugin)
+    plugin, ahead = ready(launch, host)
     task = host.task(plugin, host.program("act"), user="root")
     log = task.local / "ran"
     task.set_config({"command": str(host.program("act")), "args": [f"append={log}", "pause="]})
@@ -178,13 +168,11 @@ def test_one_that_dies_with_the_request(launch: Launch, host: AgentHost, delay: 
 
 def test_one_that_is_stopped_when_it_dies(launch: Launch, host: AgentHost) -> None:
     """It lives when it is handed the task, and dies before it has read of it: another starts the task."""
-    plugin = launch()
-    ran(host, plugin)
-    ahead = standby(plugin)
+    plugin, ahead = ready(launch, host)
     task = host.task(plugin, host.program("act"), ["out=up", "pause="])
     with Stopped(ahead):
         start = task.start_soon()
-        wait_until(lambda: standing_by(plugin) == [ahead] and folder_of(task).exists(), 5, "the request handed over")
+        wait_until(lambda: plugin.standing_by() == [ahead] and folder_of(task).exists(), 5, "the request handed over")
         # Not scaled: one that is stopped is not waited for long.
         time.sleep(0.1)
         assert not start.done()
@@ -200,9 +188,7 @@ def test_one_that_is_stopped_when_it_dies(launch: Launch, host: AgentHost) -> No
 def test_one_that_is_stopped(launch: Launch, host: AgentHost) -> None:
     """It is not waited for: it is killed, and the task runs under another, once. Before that was so, the start took a
     minute and failed."""
-    plugin = launch()
-    ran(host, plugin)
-    ahead = standby(plugin)
+    plugin, ahead = ready(launch, host)
     task = host.task(plugin, host.program("act"), user="root")
     log = task.local / "ran"
     task.set_config({"command": str(host.program("act")), "args": [f"append={log}", "out=up", "pause="]})
@@ -221,14 +207,12 @@ def test_one_that_is_stopped(launch: Launch, host: AgentHost) -> None:
     task.destroy()
     assert log.read_text().count("\n") == 1
     ran(host, plugin)
-    standby(plugin)
+    plugin.await_standby()
 
 
 def test_one_that_goes_on_in_time(launch: Launch, host: AgentHost) -> None:
     """Stopped for a second, it has its task all the same."""
-    plugin = launch()
-    ran(host, plugin)
-    ahead = standby(plugin)
+    plugin, ahead = ready(launch, host)
     task = host.task(plugin, host.program("act"), ["out=up", "pause="])
     with Stopped(ahead):
         start = task.start_soon()
@@ -259,7 +243,7 @@ def test_calls_about_a_task_that_is_just_being_started(launch: Launch, host: Age
         "cannot destroy task": lambda: task.destroy(force=True),
         "cannot recover task": lambda: recover(plugin, task, handle=empty),
     }
-    with Stopped(standby(plugin)):
+    with Stopped(plugin.await_standby()):
         start = task.start_soon()
         wait_until(lambda: folder_of(task).exists(), 5, "the request handed over")
         for words, call in calls.items():
@@ -276,7 +260,7 @@ def test_upgrade(launch: Launch, host: AgentHost, copy: Path) -> None:
     """The file is replaced while one stands by: the next task runs under the new one."""
     plugin = launch({"executor_path": str(copy)})
     ran(host, plugin)
-    ahead = standby(plugin)
+    ahead = plugin.await_standby()
     fresh = copy.with_suffix(".new")
     shutil.copy(copy, fresh)
     fresh.rename(copy)
@@ -288,9 +272,7 @@ def test_upgrade(launch: Launch, host: AgentHost, copy: Path) -> None:
 
 
 def test_configuration_ends_it(launch: Launch, host: AgentHost, copy: Path) -> None:
-    plugin = launch()
-    ran(host, plugin)
-    ahead = standby(plugin)
+    plugin, ahead = ready(launch, host)
     scope = host.slice.root / EXECUTORS_SCOPE
     assert scope.exists()
     plugin.set_config({**plugin.config, "executor_path": str(copy)})
@@ -298,23 +280,19 @@ def test_configuration_ends_it(launch: Launch, host: AgentHost, copy: Path) -> N
     assert not scope.exists()
     task = host.paused(plugin)
     assert os.readlink(f"/proc/{task.executor_pid}/exe") == str(copy)
-    assert os.readlink(f"/proc/{standby(plugin)}/exe") == str(copy)
+    assert os.readlink(f"/proc/{plugin.await_standby()}/exe") == str(copy)
     task.stop()
 
 
 def test_configuration_that_is_only_checked_does_not(launch: Launch, host: AgentHost) -> None:
-    plugin = launch()
-    ran(host, plugin)
-    ahead = standby(plugin)
+    plugin, ahead = ready(launch, host)
     plugin.set_config(plugin.config, with_driver=False)
-    assert standing_by(plugin) == [ahead]
+    assert plugin.standing_by() == [ahead]
 
 
 def test_off(launch: Launch, host: AgentHost) -> None:
     """standby_executor = false: nothing is spawned ahead, and what was is ended."""
-    plugin = launch()
-    ran(host, plugin)
-    standby(plugin)
+    plugin, _ = ready(launch, host)
     plugin.set_config({**plugin.config, "standby_executor": False})
     none_stands_by(plugin)
     for _ in range(3):
@@ -326,9 +304,7 @@ def test_off(launch: Launch, host: AgentHost) -> None:
 
 def test_another_cgroup(launch: Launch, host: AgentHost) -> None:
     """One that lives where this task's Executor would not is not used."""
-    plugin = launch()
-    ran(host, plugin)
-    ahead = standby(plugin)
+    plugin, ahead = ready(launch, host)
     deeper = host.slice.share / "deeper.slice"
     deeper.mkdir()
     task = host.task(plugin, host.program("act"), ["out=up", "pause="])
@@ -354,35 +330,31 @@ def test_driver_that_is_killed_while_one_stands_by(launch: Launch, host: AgentHo
     """It ends with the Driver, the task's Executor does not; the next Driver has one of its own."""
     plugin = launch()
     task = host.paused(plugin)
-    ahead, executor = standby(plugin), task.executor_pid
+    ahead, executor = plugin.await_standby(), task.executor_pid
     second = successor(launch, plugin)
     wait_until(lambda: not processes.is_alive(ahead), 5, "the end of what stood by for a dead Driver")
     assert processes.is_alive(executor)
     recover(second, task)
-    assert standing_by(second) == []
+    assert second.standing_by() == []
     ran(host, second)
-    standby(second)
+    second.await_standby()
     task.stop(signal="SIGTERM")
     assert task.wait() == ExitResult(143, 15)
 
 
 def test_start_that_fails_in_it(launch: Launch, host: AgentHost) -> None:
     """The error is the launch's own, as without one, and the next start works."""
-    plugin = launch()
-    ran(host, plugin)
-    standby(plugin)
+    plugin, _ = ready(launch, host)
     task = host.task(plugin, host.program("act"), ["exit=0"])
     task.stdout_path.unlink()
     error = task.start_soon().exception()
     assert error is not None and str(task.stdout_path) in error.details()
     ran(host, plugin)
-    standby(plugin)
+    plugin.await_standby()
 
 
 def test_request_larger_than_a_pipe(launch: Launch, host: AgentHost) -> None:
-    plugin = launch()
-    ran(host, plugin)
-    ahead = standby(plugin)
+    plugin, ahead = ready(launch, host)
     value = "x" * 100_000
     task = host.task(plugin, host.program("act"), ["pause="],
                      env={"LARGE": value, **{f"MORE_{number}": value for number in range(10)}}).start()

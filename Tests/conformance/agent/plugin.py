@@ -304,13 +304,25 @@ class Plugin:
         stream.cancel()
         return answer
 
-    def descriptors_with_a_task(self) -> int:
-        """How many descriptors the plugin has open while a task runs: what comes behind the answer to StartTask, the
-        Executor for the next task and the watch of log readers, is waited for."""
+    def await_log_watch(self) -> None:
+        """Returns when log readers are watched: that begins with the first task that runs long enough, behind its start's
+        answer, and is there for good."""
         wait_until(
-            lambda: "exec2-standby" in [process.name for process in self.executors()]
-            and "anon_inode:inotify" in processes.descriptors(self.pid).values(),
-            5, "an Executor that stands by, and the watch of log readers")
+            lambda: "anon_inode:inotify" in processes.descriptors(self.pid).values(), 5, "log readers are watched")
+
+    def standing_by(self) -> list[int]:
+        """The pids of the Executors that stand by for the next task: one, or none."""
+        return [process.pid for process in self.executors() if process.name == "exec2-standby"]
+
+    def await_standby(self) -> int:
+        """The pid of the Executor that stands by, once it does so, in read(2): it comes behind a start's answer."""
+        wait_until(lambda: len(self.standing_by()) == 1, 5, "one Executor stands by")
+        return self.standing_by()[0]
+
+    def descriptors_with_a_task(self) -> int:
+        """How many descriptors the plugin has open while a task runs, with all that comes behind a start's answer."""
+        self.await_standby()
+        self.await_log_watch()
         return len(processes.descriptors(self.pid))
 
     def settle(self, expected_descriptors: int) -> None:

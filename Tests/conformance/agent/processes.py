@@ -77,6 +77,17 @@ def status(pid: int, field: str) -> str:
     raise KeyError(field)
 
 
+def thread_names(pid: int) -> list[str]:
+    """What the threads of `pid` are called; the kernel cuts a name off at 15 characters."""
+    found = []
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            found.append((thread / "comm").read_text().strip())
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return found
+
+
 def cgroup(pid: int) -> str:
     """The cgroup v2 path of `pid`, relative to the mount."""
     for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():

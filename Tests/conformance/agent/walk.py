@@ -24,7 +24,6 @@ from agent.task import ExitResult, Task
 from agent.timing import wait_until
 
 STOPPED = ExitResult(130, 2)
-_INOTIFY = "anon_inode:inotify"
 # What a Driver has open for an Executor that stands by: its pidfd, the memory and the pipe for its request.
 STANDBY_DESCRIPTORS = 3
 # As long as the longest step may take: a stop that fails kills after a second.
@@ -85,9 +84,8 @@ class Walk:
         for task in (self.task, self.next):
             task.plugin = self.plugin
         self.run_next()
-        # The watch of log readers is made with the first task that still runs when it is to be watched.
         self.task.start()
-        wait_until(lambda: _INOTIFY in processes.descriptors(self.plugin.pid).values(), 10, "log readers are watched")
+        self.plugin.await_log_watch()
         self.task.stop(1)
         self.task.wait()
         self.task.destroy()

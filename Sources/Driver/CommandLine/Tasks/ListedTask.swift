@@ -75,10 +75,7 @@ extension ListedTask {
 
     /// Since the epoch, of clock ticks since boot, suspended time included (proc_pid_stat(5)).
     private static func time(ofTicks ticks: UInt64) -> Int64 {
-        var sinceBoot = timespec()
-        clock_gettime(CLOCK_BOOTTIME, &sinceBoot)
-        let boot =
-            Int64(bitPattern: exec2_realtime()) - Int64(sinceBoot.tv_sec) * 1_000_000_000 - Int64(sinceBoot.tv_nsec)
+        let boot = Int64(bitPattern: exec2_realtime()) - Int64(bitPattern: exec2_boottime())
         return boot + Int64(clamping: ticks) * Int64(ProcessUsage.tick) * 1000
     }
 }
