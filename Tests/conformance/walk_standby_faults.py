@@ -11,10 +11,12 @@ pid then failed the next start, however long after.
 
 from __future__ import annotations
 
+from typing import Any, Callable
+
 import pytest
 
 from agent import AgentHost, ExitResult
-from agent.faults import DRIVER, EXECUTOR
+from agent.faults import DRIVER, EXECUTOR, Fault
 from agent.walk import Walk
 
 
@@ -29,6 +31,15 @@ class WithStandby(Walk):
         for _ in range(2):
             assert self.next.run() == ExitResult(0)
             self.next.destroy()
+
+    def check(self, fault: Fault, *how: Callable[..., Any] | None) -> list[str]:
+        """Once more where the call did not come, which is by chance: not every life has as many."""
+        before = self.fired
+        problems = super().check(fault, *how)
+        if problems or self.fired > before:
+            return problems
+        self.walked -= 1
+        return super().check(fault, *how)
 
 
 @pytest.mark.parametrize("role", [DRIVER, EXECUTOR], ids=["driver", "executor"])
