@@ -11,7 +11,7 @@ pid then failed the next start, however long after.
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 
@@ -32,14 +32,14 @@ class WithStandby(Walk):
             assert self.next.run() == ExitResult(0)
             self.next.destroy()
 
-    def check(self, fault: Fault, *how: Callable[..., Any] | None) -> list[str]:
+    def check(self, fault: Fault, **how: Any) -> list[str]:
         """Once more where the call did not come, which is by chance: not every life has as many."""
         before = self.fired
-        problems = super().check(fault, *how)
+        problems = super().check(fault, **how)
         if problems or self.fired > before:
             return problems
         self.walked -= 1
-        return super().check(fault, *how)
+        return super().check(fault, **how)
 
 
 @pytest.mark.parametrize("role", [DRIVER, EXECUTOR], ids=["driver", "executor"])
