@@ -33,3 +33,11 @@ static inline grpc_byte_buffer *exec2_byte_buffer_from_bytes(const void *bytes, 
     grpc_slice_unref(slice);
     return buffer;
 }
+
+/* A tag of a queue whose operations' ends gRPC tells by calling a function.
+ *
+ * In C because gRPC finds the function by the structure's first member, and only C promises where that lies. */
+struct exec2_called_tag {
+    grpc_completion_queue_functor functor;
+    void *tag;
+};

@@ -3,7 +3,7 @@ import Shared
 
 /// Adds the services of the plugin proper; go-plugin's own are there already. What is returned is to be
 /// called when the server has ended.
-func registerServices(on server: RPCServer, reactor: Reactor) -> @Sendable () -> Void {
+func registerServices(on server: RPCServer, reactor: Reactor) throws(SystemError) -> @Sendable () -> Void {
     let log = Logger(name: "exec2")
     let settings = DriverSettings()
     let table = TaskTable(reactor: reactor, log: log)
@@ -14,7 +14,8 @@ func registerServices(on server: RPCServer, reactor: Reactor) -> @Sendable () ->
         sweep.begin()
     }
     BasePluginService(settings: settings, configured: configured, log: log).register(on: server)
-    DriverService(settings: settings, table: table, log: log).register(on: server)
+    let stats = try StatsService(settings: settings)
+    DriverService(settings: settings, table: table, stats: stats, log: log).register(on: server)
     // With it goes the cgroup of the Executors, where no task needs that any more.
     return table.dismissStandby
 }

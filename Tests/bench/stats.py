@@ -10,7 +10,6 @@ time, which does not depend on what else the host does, and that every sample ha
 from __future__ import annotations
 
 import asyncio
-import os
 import pathlib
 import sys
 import time
@@ -98,15 +97,8 @@ async def sample(plugin: Plugin, ids: list[str], seconds: float) -> dict[str, An
 
 
 def processor_seconds(pid: int) -> float:
-    """Of all threads of the process, user and system (schedstat counts in nanoseconds)."""
-    total = 0
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        try:
-            with open(f"/proc/{pid}/task/{thread}/schedstat") as file:
-                total += int(file.read().split()[0])
-        except FileNotFoundError:  # it has ended
-            continue
-    return total / 1e9
+    """Of the whole process, also of threads that have ended, user and system: its clock (clock_getcpuclockid(3))."""
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 def show(figures: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ struct PluginProcess: Sendable {
     let log: Logger
     /// Adds the plugin's own services to the server, before it listens; returns what is to be called when
     /// that has ended.
-    let registerServices: @Sendable (RPCServer, Reactor) -> @Sendable () -> Void
+    let registerServices: @Sendable (RPCServer, Reactor) throws(SystemError) -> @Sendable () -> Void
 
     /// Serves until the agent or SIGTERM ends it. The first thread must call this, before others exist.
     func serve(socketDirectory: String, announcesMultiplexing: Bool) throws(PluginError) {
@@ -21,7 +21,8 @@ struct PluginProcess: Sendable {
         do throws(SystemError) { reactor = try Reactor() } catch { throw PluginError(error.text) }
         let server = RPCServer(log: log.named("rpc"))
         PluginServices(log: log).register(on: server)
-        let ended = registerServices(server, reactor)
+        let ended: @Sendable () -> Void
+        do throws(SystemError) { ended = try registerServices(server, reactor) } catch { throw PluginError(error.text) }
         do throws(RPCServerError) {
             try server.listen(unixSocket: folder.socket, on: reactor, admission: SocketPeer.refusal(of:))
         } catch {

@@ -49,14 +49,17 @@ final class MessageArena {
     /// Text for a string field. A NUL, which would end the text there, becomes U+FFFD.
     func string(_ text: String) -> UnsafeMutablePointer<CChar>? {
         var text = text
-        if text.utf8.contains(0) {
-            text = String(String.UnicodeScalarView(text.unicodeScalars.map { $0 == "\0" ? "\u{FFFD}" : $0 }))
-        }
-        let bytes = text.utf8CString
-        let copy = allocate(CChar.self, bytes.count)
-        bytes.withUnsafeBufferPointer { bytes in
-            if let start = bytes.baseAddress { copy?.update(from: start, count: bytes.count) }
-        }
+        if let copy = text.withUTF8({ copy(ofUTF8: $0) }) { return copy }
+        text = String(String.UnicodeScalarView(text.unicodeScalars.map { $0 == "\0" ? "\u{FFFD}" : $0 }))
+        return text.withUTF8 { copy(ofUTF8: $0) }
+    }
+
+    /// With a NUL behind it; nil where there is one in it.
+    private func copy(ofUTF8 text: UnsafeBufferPointer<UInt8>) -> UnsafeMutablePointer<CChar>? {
+        guard let start = text.baseAddress else { return allocate(CChar.self, 1) }
+        guard memchr(start, 0, text.count) == nil else { return nil }
+        let copy = allocate(CChar.self, text.count + 1)
+        copy.map { _ = memcpy($0, start, text.count) }
         return copy
     }
 
@@ -97,6 +100,20 @@ final class MessageArena {
         let list = allocate(Value.self, values.count)
         for (index, value) in values.enumerated() { list?.advanced(by: index).initialize(to: value) }
         return (values.count, list)
+    }
+
+    /// The same for values that `fill` adds one by one, at most so many.
+    func values<Value>(
+        _ type: Value.Type, atMost capacity: Int, _ fill: (_ add: (Value) -> Void) -> Void
+    ) -> (Int, UnsafeMutablePointer<Value>?) {
+        let list = allocate(type, capacity)
+        var count = 0
+        fill { value in
+            precondition(count < capacity, "more than \(capacity) values")
+            list?.advanced(by: count).initialize(to: value)
+            count += 1
+        }
+        return (count, list)
     }
 
     /// The two fields of a list of messages, one for each of `elements`; also of a map, with the

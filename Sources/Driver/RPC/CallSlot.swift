@@ -5,11 +5,16 @@ import CGRPC
 /// Used for one call after another: made anew for each, its small pieces would come to lie all over the heap, each in
 /// a page that is then never given back (MemoryReturn).
 final class CallSlot: Sendable {
+    /// Nil: for calls of any method that has no slots of its own.
+    let method: ReactorMethod?
     private let call = CoreOutput<OpaquePointer?>(nil)
     private let details = CoreOutput(grpc_call_details()) { grpc_call_details_destroy($0) }
     private let metadata = CoreOutput(grpc_metadata_array()) { grpc_metadata_array_destroy($0) }
 
-    init() { begin() }
+    init(for method: ReactorMethod? = nil) {
+        self.method = method
+        begin()
+    }
 
     private func begin() {
         call.pointer.pointee = nil
@@ -20,19 +25,27 @@ final class CallSlot: Sendable {
     /// Asks gRPC for a call; `tag` comes out of the queue when there is one, and no more where that is refused.
     func request(of server: CoreObject, _ queue: CoreObject, _ tag: CompletionTag) -> grpc_call_error {
         let handed = tag.handOver()
-        let error = grpc_server_request_call(
-            server.pointer, call.pointer, details.pointer, metadata.pointer, queue.pointer, queue.pointer, handed)
-        if error != GRPC_CALL_OK { CompletionTag.takeBack(handed) }
+        let error =
+            if let method {
+                method.request(
+                    of: server, into: call.pointer, &details.pointer.pointee.deadline, metadata.pointer,
+                    notifying: queue, handed)
+            } else {
+                grpc_server_request_call(
+                    server.pointer, call.pointer, details.pointer, metadata.pointer, queue.pointer, queue.pointer,
+                    handed)
+            }
+        if error != GRPC_CALL_OK { tag.takeBack(handed) }
         return error
     }
 
     /// The call that has come, with a reference to it and its method ("/package.Service/Method"). The slot is free then.
     func take() -> (CoreObject, method: String)? {
         guard let core = call.pointer.pointee else { return nil }
-        let method = String(slice: details.pointer.pointee.method)
+        let name = method?.name ?? String(slice: details.pointer.pointee.method)
         grpc_call_details_destroy(details.pointer)
         grpc_metadata_array_destroy(metadata.pointer)
         begin()
-        return (CoreObject(pointer: core), method)
+        return (CoreObject(pointer: core), name)
     }
 }

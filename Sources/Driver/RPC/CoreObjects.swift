@@ -9,28 +9,37 @@ struct CoreObject: @unchecked Sendable {
     let pointer: OpaquePointer
 }
 
-/// What a completion queue hands back when an operation has ended: the action to take then.
+/// What gRPC hands back when an operation has ended: the action to take then.
 final class CompletionTag: Sendable {
     /// What is done with the tag itself: it may be handed over again.
     typealias Action = @Sendable (_ tag: CompletionTag, _ succeeded: Bool) -> Void
 
+    private let reactor: Reactor?
     private let action: Action
-    /// Orders what the starting thread wrote before what the queue's thread reads. gRPC orders the
+    /// Orders what the starting thread wrote before what the completing thread reads. gRPC orders the
     /// two anyway, by locks that thread sanitizers cannot see.
     private let handedOver = Atomic<Bool>(false)
 
-    init(_ action: @escaping Action) {
+    /// - Parameter reactor: On whose thread the action is taken: that of an operation of a ReactorMethod's call. Nil:
+    ///   on the thread of the completion queue.
+    init(on reactor: Reactor? = nil, _ action: @escaping Action) {
+        self.reactor = reactor
         self.action = action
     }
 
-    /// The tag as gRPC takes it; it stays alive until `complete` or `takeBack`.
+    /// The tag as gRPC takes it; it stays alive until it was completed or `takeBack`.
     func handOver() -> UnsafeMutableRawPointer {
         handedOver.store(true, ordering: .releasing)
-        return Unmanaged.passRetained(self).toOpaque()
+        let tag = Unmanaged.passRetained(self).toOpaque()
+        guard reactor != nil else { return tag }
+        let called = UnsafeMutablePointer<exec2_called_tag>.allocate(capacity: 1)
+        called.initialize(to: exec2_called_tag(functor: Self.functor, tag: tag))
+        return UnsafeMutableRawPointer(called)
     }
 
-    /// Releases a tag that gRPC refused and so will never hand back.
-    static func takeBack(_ tag: UnsafeMutableRawPointer) {
+    /// Releases what `handOver` gave and gRPC refused, and so will never hand back.
+    func takeBack(_ handed: UnsafeMutableRawPointer) {
+        let tag = reactor == nil ? handed : Self.release(handed)
         Unmanaged<CompletionTag>.fromOpaque(tag).release()
     }
 
@@ -39,6 +48,28 @@ final class CompletionTag: Sendable {
         let tag = Unmanaged<CompletionTag>.fromOpaque(tag).takeRetainedValue()
         _ = tag.handedOver.load(ordering: .acquiring)
         tag.action(tag, succeeded)
+    }
+
+    /// Only hands over to the reactor: gRPC calls it from any thread, and within the call that started the operation
+    /// too, for which the caller holds a lock.
+    private static var functor: grpc_completion_queue_functor {
+        var functor = grpc_completion_queue_functor()
+        functor.inlineable = 1
+        functor.functor_run = { functor, succeeded in
+            guard let functor else { return }
+            let pointer = CompletionTag.release(UnsafeMutableRawPointer(functor))
+            let tag = Unmanaged<CompletionTag>.fromOpaque(pointer).takeRetainedValue()
+            _ = tag.handedOver.load(ordering: .acquiring)
+            tag.reactor?.perform { tag.action(tag, succeeded != 0) }
+        }
+        return functor
+    }
+
+    /// Frees the structure that gRPC was given, and answers the tag in it.
+    private static func release(_ handed: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {
+        let called = handed.assumingMemoryBound(to: exec2_called_tag.self)
+        defer { called.deallocate() }
+        return called.pointee.tag
     }
 }
 

@@ -45,14 +45,19 @@ final class RPCCall: Sendable {
 
     let method: String
     private let core: CoreObject
+    /// Of a ReactorMethod's call.
+    let reactor: Reactor?
     private let log: Logger
     private let gone: @Sendable (RPCCall) -> Void
     let state = Mutex(State())
 
     /// Takes over the reference `core`. `gone` is called once, after the last operation of
     /// the call has completed.
-    init(core: CoreObject, method: String, log: Logger, gone: @escaping @Sendable (RPCCall) -> Void) {
+    init(
+        core: CoreObject, method: String, reactor: Reactor?, log: Logger, gone: @escaping @Sendable (RPCCall) -> Void
+    ) {
         self.core = core
+        self.reactor = reactor
         self.method = method
         self.log = log
         self.gone = gone
@@ -198,17 +203,18 @@ final class RPCCall: Sendable {
         _ operations: [grpc_op], _ state: inout State,
         then: @escaping @Sendable (RPCCall, _ succeeded: Bool) -> Void
     ) -> Bool {
-        let tag = CompletionTag { [self] _, succeeded in
+        let tag = CompletionTag(on: reactor) { [self] _, succeeded in
             then(self, succeeded)
             let last = self.state.withLock { state in
                 state.operations -= 1
                 return state.ended && state.operations == 0
             }
             if last { gone(self) }
-        }.handOver()
-        let error = grpc_call_start_batch(core.pointer, operations, operations.count, tag, nil)
+        }
+        let handed = tag.handOver()
+        let error = grpc_call_start_batch(core.pointer, operations, operations.count, handed, nil)
         guard error == GRPC_CALL_OK else {
-            CompletionTag.takeBack(tag)
+            tag.takeBack(handed)
             log.error(
                 "cannot start an operation of a call", ["method": method, "grpc_call_error": Int(error.rawValue)])
             return false

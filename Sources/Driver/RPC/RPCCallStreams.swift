@@ -60,6 +60,18 @@ extension RPCCall {
         waiter?.resume(returning: .failure(.clientGone))
     }
 
+    var isFree: Bool { state.withLock { $0.sends.isEmpty } }
+
+    func offer(_ bytes: [UInt8]) -> Bool {
+        let message = OutgoingMessage(bytes)
+        return state.withLock { state in
+            guard state.sends.isEmpty, !state.ended, !state.cancelled, startSend(message, &state) else { return false }
+            state.nextSend += 1
+            state.sends.append(PendingSend(id: state.nextSend, message: message, sender: nil))
+            return true
+        }
+    }
+
     func send(_ bytes: [UInt8]) async throws(RPCStatus) {
         let id = state.withLock { state in
             state.nextSend += 1

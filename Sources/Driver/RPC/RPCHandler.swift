@@ -38,4 +38,13 @@ struct RPCResponseStream: Sendable {
     func send(_ message: [UInt8]) async throws(RPCStatus) {
         try await call.send(message)
     }
+
+    /// Whether the message before has passed.
+    var isFree: Bool { call.isFree }
+
+    /// Sends one message where the one before has passed; false where it has not, or where nothing can be sent any
+    /// more. Waits for nothing.
+    func offer(_ message: [UInt8]) -> Bool {
+        call.offer(message)
+    }
 }

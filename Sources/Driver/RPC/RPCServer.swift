@@ -20,6 +20,7 @@ final class RPCServer: Sendable {
 
     private struct State {
         var handlers: [String: RPCHandler] = [:]
+        var reactorMethods: [ReactorMethod] = []
         var calls: [ObjectIdentifier: RPCCall] = [:]
         var listener: RPCListener?
         var stopping = false
@@ -68,10 +69,18 @@ final class RPCServer: Sendable {
     }
 
     /// Answers `method` ("/package.Service/Method") with `handler`. Before `listen`.
-    func register(_ method: String, _ handler: RPCHandler) {
+    ///
+    /// - Parameter reactor: Whose thread does what follows the operations of this method's calls (`ReactorMethod`).
+    ///   Nil: that of the server's queue.
+    func register(_ method: String, on reactor: Reactor? = nil, _ handler: RPCHandler) {
         state.withLock { state in
             precondition(state.listener == nil, "register(\(method)) after listen")
             precondition(state.handlers.updateValue(handler, forKey: method) == nil, "\(method) registered twice")
+            guard let reactor else { return }
+            guard let method = ReactorMethod(method, of: core, on: reactor) else {
+                preconditionFailure("gRPC refuses \(method)")
+            }
+            state.reactorMethods.append(method)
         }
     }
 
@@ -94,6 +103,15 @@ final class RPCServer: Sendable {
 
     // MARK: - Serving
 
+    /// How the calls ended that were under way when the server was shut down.
+    enum Ending: Sendable {
+        case byThemselves
+        /// gRPC cut them off when the grace period was over.
+        case cutOff
+        /// Some have not ended.
+        case abandoned
+    }
+
     private enum Stage {
         case serving
         /// Handlers were cancelled and may end by themselves until then.
@@ -101,7 +119,7 @@ final class RPCServer: Sendable {
         /// gRPC cuts the calls off until then.
         case cutting(until: gpr_timespec)
         /// Nothing is left; the queue empties itself.
-        case closing
+        case closing(Ending)
 
         var deadline: gpr_timespec {
             switch self {
@@ -112,20 +130,22 @@ final class RPCServer: Sendable {
     }
 
     /// Serves calls on this thread until `shutdown` is called and the calls have ended. After `listen`.
-    func run() {
+    @discardableResult func run() -> Ending {
         precondition(state.withLock { $0.listener != nil }, "run before listen")
-        for _ in 0..<Self.slots {
-            let slot = CallSlot()
-            requestCall(in: slot, CompletionTag { [self] tag, succeeded in if succeeded { accept(slot, tag) } })
+        for method in [nil] + state.withLock({ $0.reactorMethods }) {
+            for _ in 0..<Self.slots {
+                let slot = CallSlot(for: method)
+                requestCall(in: slot, CompletionTag { [self] tag, succeeded in if succeeded { accept(slot, tag) } })
+            }
         }
         var stage = Stage.serving
         while true {
             let event = grpc_completion_queue_next(queue.pointer, stage.deadline, nil)
             switch (event.type, stage) {
-            case (GRPC_QUEUE_SHUTDOWN, _):
+            case (GRPC_QUEUE_SHUTDOWN, .closing(let ending)):
                 grpc_server_destroy(core.pointer)
                 grpc_completion_queue_destroy(queue.pointer)
-                return
+                return ending
             case (GRPC_QUEUE_TIMEOUT, .draining):
                 grpc_server_cancel_all_calls(core.pointer)
                 stage = .cutting(until: Self.after(milliseconds: Self.abandonPeriodMilliseconds))
@@ -133,7 +153,7 @@ final class RPCServer: Sendable {
                 // Server and queue are left as they are: a handler that ends later still uses them.
                 let names = state.withLock { $0.calls.values.map(\.method) }.joined(separator: " ")
                 log.warn("calls that do not end are abandoned", ["methods": names])
-                return
+                return .abandoned
             case (GRPC_QUEUE_TIMEOUT, _):
                 break
             default:
@@ -144,13 +164,17 @@ final class RPCServer: Sendable {
     }
 
     private func next(after stage: Stage) -> Stage {
-        let (stopping, empty) = state.withLock { ($0.stopping, $0.connectionsClosed && $0.calls.isEmpty) }
+        let (stopping, empty) = state.withLock { state in
+            // Those of a reactor have ended when the connections have, and use another queue than this.
+            (state.stopping, state.connectionsClosed && state.calls.values.allSatisfy { $0.reactor != nil })
+        }
         switch stage {
         case .closing:
             return stage
         case _ where empty:
             grpc_completion_queue_shutdown(queue.pointer)
-            return .closing
+            if case .cutting = stage { return .closing(.cutOff) }
+            return .closing(.byThemselves)
         case .serving where stopping:
             return .draining(until: Self.after(milliseconds: Self.gracePeriodMilliseconds))
         default:
@@ -172,7 +196,7 @@ final class RPCServer: Sendable {
 
     private func accept(_ slot: CallSlot, _ tag: CompletionTag) {
         guard let (core, method) = slot.take() else { return }
-        let call = RPCCall(core: core, method: method, log: log) { [self] call in
+        let call = RPCCall(core: core, method: method, reactor: slot.method?.reactor, log: log) { [self] call in
             _ = state.withLock { $0.calls.removeAndShrink(ObjectIdentifier(call)) }
         }
         let (handler, stopping) = state.withLock { state in

@@ -13,6 +13,7 @@ struct DriverService: Sendable {
 
     let settings: DriverSettings
     let table: TaskTable
+    let stats: StatsService
     let log: Logger
 
     func register(on server: RPCServer) {
@@ -60,12 +61,11 @@ struct DriverService: Sendable {
                 }
                 return Wire.DestroyTaskResponse.encoded()
             })
-        let stats = StatsService(settings: settings, reactor: table.reactor)
         server.register(
-            Self.prefix + "TaskStats",
+            Self.prefix + "TaskStats", on: stats.reactor,
             .serverStreaming(Wire.TaskStatsRequest.self) {
                 (request, responses) throws(RPCStatus) in
-                try await stats.stream(
+                await stats.stream(
                     try task(request.task_id, to: .sample), interval: request.collection_interval?.nanoseconds ?? 0,
                     to: responses)
             })

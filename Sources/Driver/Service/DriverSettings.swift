@@ -15,6 +15,9 @@ final class DriverSettings: Sendable {
 
     var current: Values { state.withLock { $0 } }
 
+    /// Of the host's processor, as the client has told it.
+    var megahertzPerCore: UInt64? { state.withLock { $0.topology.megahertzPerCore } }
+
     func set(_ configuration: PluginConfiguration, _ topology: ClientTopology) {
         state.withLock { values in
             values.configuration = configuration

@@ -1,4 +1,3 @@
-import CLinux
 import CMessages
 import Shared
 
@@ -8,22 +7,31 @@ struct StatsService: Sendable {
     private static let leastInterval: UInt64 = 100_000_000
     private static let defaultInterval: UInt64 = 1_000_000_000
 
-    let settings: DriverSettings
-    let reactor: Reactor
+    private let settings: DriverSettings
+    private let rounds: UsageRounds
 
-    func stream(_ task: SupervisedTask, interval wanted: UInt64, to responses: RPCResponseStream)
-        async throws(RPCStatus)
-    {
+    /// Starts the thread of all streams.
+    init(settings: DriverSettings) throws(SystemError) {
+        self.settings = settings
+        rounds = try UsageRounds()
+    }
+
+    /// Of the calls that `stream` is for.
+    var reactor: Reactor { rounds.reactor }
+
+    /// A client that is slower than the interval is told less often: each sample is about the time since the one before.
+    func stream(_ task: SupervisedTask, interval wanted: UInt64, to responses: RPCResponseStream) async {
         let interval = wanted == 0 ? Self.defaultInterval : max(wanted, Self.leastInterval)
-        var sampler = UsageSampler(cgroup: task.cgroup)
-        var deadline = Deadline(interval: interval)
-        while !Task.isCancelled {
-            if await task.ended.wait(atMost: deadline.remaining(), on: reactor) != nil { return }
-            if Task.isCancelled { return }
-            deadline.advance()
-            let megahertz = settings.current.topology.megahertzPerCore ?? 0
-            try await responses.send(Self.response(task.id, sampler.sample(), megahertzPerCore: megahertz))
-        }
+        let (id, settings) = (task.id, settings)
+        let client = UsageStream.Client(
+            awaits: { responses.isFree },
+            take: { sample in
+                _ = responses.offer(Self.response(id, sample, megahertzPerCore: settings.megahertzPerCore ?? 0))
+            })
+        let stream = UsageStream(cgroup: task.cgroup, interval: interval, for: client)
+        defer { stream.end() }
+        rounds.add(stream)
+        _ = await task.ended.wait()
     }
 
     private static func response(
@@ -56,54 +64,29 @@ struct StatsService: Sendable {
     }
 }
 
-/// Points in time at a fixed distance: a late sample does not put off the next.
-///
-/// The first is put off a little, at most by a twentieth of the interval, to a point that streams of the
-/// same interval have in common: a thousand streams then wake the Driver twenty times a second.
-struct Deadline: Sendable {
-    private static let coarsest: UInt64 = 50_000_000
-
-    private let interval: UInt64
-    private(set) var next: UInt64
-
-    /// - Parameter interval: Nanoseconds; not 0.
-    init(interval: UInt64, now: UInt64 = exec2_monotonic()) {
-        self.interval = interval
-        let grid = max(1, min(interval / 20, Self.coarsest))
-        next = (now + interval + grid - 1) / grid * grid
-    }
-
-    func remaining() -> UInt64 {
-        let now = exec2_monotonic()
-        return next > now ? next - now : 0
-    }
-
-    /// To the next point that has not passed.
-    mutating func advance(now: UInt64 = exec2_monotonic()) {
-        next += interval
-        if next <= now { next += ((now - next) / interval + 1) * interval }
-    }
-}
-
 extension MessageArena {
     fileprivate func processor(
-        _ share: ProcessorShare, _ megahertzPerCore: UInt64,
-        _ more: (inout Wire.CPUUsage) -> [Wire.CPUUsageFields] = { _ in [] }
+        _ share: ProcessorShare, _ megahertzPerCore: UInt64, of usage: CgroupUsage? = nil
     ) -> UnsafeMutablePointer<Wire.CPUUsage>? {
         message(Wire.CPUUsage.self) { cpu in
-            cpu.percent = share.total
-            cpu.user_mode = share.user
-            cpu.system_mode = share.system
-            var measured = [
-                HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__CPUUSAGE__FIELDS__SYSTEM_MODE,
-                HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__CPUUSAGE__FIELDS__USER_MODE,
-                HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__CPUUSAGE__FIELDS__PERCENT,
-            ]
-            if megahertzPerCore > 0 {
-                cpu.total_ticks = share.total / 100 * Double(megahertzPerCore)
-                measured.append(HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__CPUUSAGE__FIELDS__TOTAL_TICKS)
+            (cpu.n_measured_fields, cpu.measured_fields) = values(Wire.CPUUsageFields.self, atMost: 6) { measured in
+                cpu.percent = share.total
+                cpu.user_mode = share.user
+                cpu.system_mode = share.system
+                measured(HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__CPUUSAGE__FIELDS__SYSTEM_MODE)
+                measured(HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__CPUUSAGE__FIELDS__USER_MODE)
+                measured(HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__CPUUSAGE__FIELDS__PERCENT)
+                if megahertzPerCore > 0 {
+                    cpu.total_ticks = share.total / 100 * Double(megahertzPerCore)
+                    measured(HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__CPUUSAGE__FIELDS__TOTAL_TICKS)
+                }
+                if let periods = usage?.throttledPeriods, let time = usage?.throttledTime {
+                    cpu.throttled_periods = periods
+                    cpu.throttled_time = time * 1000
+                    measured(HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__CPUUSAGE__FIELDS__THROTTLED_PERIODS)
+                    measured(HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__CPUUSAGE__FIELDS__THROTTLED_TIME)
+                }
             }
-            (cpu.n_measured_fields, cpu.measured_fields) = values(measured + more(&cpu))
         }
     }
 
@@ -111,37 +94,31 @@ extension MessageArena {
         _ sample: UsageSampler.Sample, _ megahertzPerCore: UInt64
     ) -> UnsafeMutablePointer<Wire.CPUUsage>? {
         guard sample.usage.cpuTotal != nil else { return message(Wire.CPUUsage.self) }
-        return processor(sample.share, megahertzPerCore) { cpu in
-            guard let periods = sample.usage.throttledPeriods, let time = sample.usage.throttledTime else { return [] }
-            cpu.throttled_periods = periods
-            cpu.throttled_time = time * 1000
-            return [
-                HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__CPUUSAGE__FIELDS__THROTTLED_PERIODS,
-                HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__CPUUSAGE__FIELDS__THROTTLED_TIME,
-            ]
-        }
+        return processor(sample.share, megahertzPerCore, of: sample.usage)
     }
 
     /// Only what was measured is listed: the client shows nothing else.
     fileprivate func memory(_ usage: CgroupUsage) -> UnsafeMutablePointer<Wire.MemoryUsage>? {
         message(Wire.MemoryUsage.self) { memory in
-            var measured: [Wire.MemoryUsageFields] = []
-            func set(_ value: UInt64?, _ field: Wire.MemoryUsageFields, _ target: inout UInt64) {
-                guard let value else { return }
-                target = value
-                measured.append(field)
+            (memory.n_measured_fields, memory.measured_fields) = values(Wire.MemoryUsageFields.self, atMost: 6) {
+                measured in
+                func set(_ value: UInt64?, _ field: Wire.MemoryUsageFields, _ target: inout UInt64) {
+                    guard let value else { return }
+                    target = value
+                    measured(field)
+                }
+                set(usage.anonymous, HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__MEMORY_USAGE__FIELDS__RSS, &memory.rss)
+                set(usage.file, HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__MEMORY_USAGE__FIELDS__CACHE, &memory.cache)
+                set(usage.swap, HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__MEMORY_USAGE__FIELDS__SWAP, &memory.swap)
+                set(
+                    usage.memory, HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__MEMORY_USAGE__FIELDS__USAGE, &memory.usage)
+                set(
+                    usage.memoryPeak, HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__MEMORY_USAGE__FIELDS__MAX_USAGE,
+                    &memory.max_usage)
+                set(
+                    usage.kernel, HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__MEMORY_USAGE__FIELDS__KERNEL_USAGE,
+                    &memory.kernel_usage)
             }
-            set(usage.anonymous, HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__MEMORY_USAGE__FIELDS__RSS, &memory.rss)
-            set(usage.file, HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__MEMORY_USAGE__FIELDS__CACHE, &memory.cache)
-            set(usage.swap, HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__MEMORY_USAGE__FIELDS__SWAP, &memory.swap)
-            set(usage.memory, HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__MEMORY_USAGE__FIELDS__USAGE, &memory.usage)
-            set(
-                usage.memoryPeak, HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__MEMORY_USAGE__FIELDS__MAX_USAGE,
-                &memory.max_usage)
-            set(
-                usage.kernel, HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__MEMORY_USAGE__FIELDS__KERNEL_USAGE,
-                &memory.kernel_usage)
-            (memory.n_measured_fields, memory.measured_fields) = values(measured)
         }
     }
 }

@@ -12,6 +12,10 @@ struct SampledFile: ~Copyable, Sendable {
     /// A controller that the host lacks has no file, and will have none in the life of a stream.
     private let exists: Bool
 
+    /// A file of many lines is given by pages (the kernel's fs/seq_file.c): what leaves room for another line in the
+    /// smallest page was the last of it.
+    private static let fullReading = 4096 - 256
+
     /// Of all streams together.
     private static let held = Atomic<Int>(0)
     /// Starts and stops of tasks go before statistics.
@@ -58,7 +62,7 @@ struct SampledFile: ~Copyable, Sendable {
             let count = retrying { pread(number, rest.baseAddress, rest.count, off_t(length)) }
             if count <= 0 { break }
             length += count
-            if atOnce { break }
+            if atOnce || count < fullReading { break }
         }
         return UnsafeRawBufferPointer(rebasing: buffer[..<length])
     }

@@ -25,6 +25,8 @@ struct UsageSampler: ~Copyable, Sendable {
         var usage: ProcessUsage
         /// Of the first few; the rest are opened for each reading.
         var file: ProcessFile?
+        /// The number of the sample in which it was read.
+        var sample: UInt64
     }
 
     /// Processes whose files stay open: most tasks have no more.
@@ -38,6 +40,7 @@ struct UsageSampler: ~Copyable, Sendable {
     private var usageTime: UInt64 = 0
     private var processes: [Int32: Known] = [:]
     private var processesTime: UInt64 = 0
+    private var samples: UInt64 = 0
 
     /// Takes the readings that the first sample is compared with.
     init(cgroup: String) {
@@ -59,32 +62,34 @@ struct UsageSampler: ~Copyable, Sendable {
     private mutating func sampleProcesses(_ buffer: UnsafeMutableRawBufferPointer) -> [Sample.Process] {
         let now = exec2_monotonic()
         let elapsed = now - processesTime
-        var samples: [Sample.Process] = []
-        var later: [Int32: Known] = [:]
+        processesTime = now
+        samples += 1
+        var found: [Sample.Process] = []
         withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 16) { text in
             files.forEachProcess(buffer) { pid in
                 let earlier = processes[pid]
-                guard let known = read(pid, earlier, mayHold: later.count < Self.heldProcesses, text) else { return }
-                let isSame = earlier?.usage.startedAt == known.usage.startedAt
-                samples.append(
+                guard let (usage, file) = read(pid, earlier, mayHold: found.count < Self.heldProcesses, text) else {
+                    return
+                }
+                let isSame = earlier?.usage.startedAt == usage.startedAt
+                found.append(
                     Sample.Process(
                         pid: pid,
-                        share: ProcessorShare(
-                            from: isSame ? earlier?.usage : nil, to: known.usage, nanoseconds: elapsed),
-                        residentSet: known.usage.residentSet))
-                later[pid] = known
+                        share: ProcessorShare(from: isSame ? earlier?.usage : nil, to: usage, nanoseconds: elapsed),
+                        residentSet: usage.residentSet))
+                processes[pid] = Known(usage: usage, file: file, sample: samples)
             }
         }
-        (processes, processesTime) = (later, now)
-        return samples
+        if processes.count > found.count { processes = processes.filter { $0.value.sample == samples } }
+        return found
     }
 
     private func read(
         _ pid: Int32, _ earlier: Known?, mayHold: Bool, _ text: UnsafeMutableRawBufferPointer
-    ) -> Known? {
-        if let file = earlier?.file, let usage = file.read(text) { return Known(usage: usage, file: file) }
+    ) -> (ProcessUsage, ProcessFile?)? {
+        if let file = earlier?.file, let usage = file.read(text) { return (usage, file) }
         let file = ProcessFile(pid)
         guard let usage = file.read(text) else { return nil }
-        return Known(usage: usage, file: mayHold ? file : nil)
+        return (usage, mayHold ? file : nil)
     }
 }

@@ -15,7 +15,17 @@ final class Reactor: Sendable {
         var handlers: [UInt64: @Sendable () -> Void] = [:]
         var deadlines = DeadlineQueue()
         var actions: [UInt64: @Sendable () -> Void] = [:]
+        /// What is to be called as soon as the thread can.
+        var soon: [@Sendable () -> Void] = []
         var nextToken: UInt64 = 1
+        /// The thread looks at nothing of this until it is woken.
+        var sleeps = false
+
+        /// True where the thread must be woken to see what has come; to whom it is said, he wakes it.
+        mutating func takeSleep() -> Bool {
+            defer { sleeps = false }
+            return sleeps
+        }
     }
 
     private static let wakeToken: UInt64 = 0
@@ -24,7 +34,8 @@ final class Reactor: Sendable {
     private let wakeup: OwnedDescriptor
 
     /// Makes the epoll instance and starts the thread.
-    init() throws(SystemError) {
+    /// - Parameter purpose: Whose thread it is, for the error.
+    init(_ purpose: String = "the reactor's thread") throws(SystemError) {
         let epoll = exec2_epoll_create()
         guard epoll >= 0 else { throw SystemError("create", "an epoll instance") }
         self.epoll = OwnedDescriptor(owning: epoll)
@@ -34,7 +45,7 @@ final class Reactor: Sendable {
         guard exec2_epoll_add(epoll, wakeup, EXEC2_EPOLLIN, Self.wakeToken) == 0 else {
             throw SystemError("watch", "an eventfd")
         }
-        try DetachedThread.start("the reactor's thread", stackSize: 512 * 1024) { [self] in run() }
+        try DetachedThread.start(purpose, stackSize: 512 * 1024) { [self] in run() }
     }
 
     /// Calls `handler` on the reactor's thread whenever the descriptor is readable or has failed. The
@@ -78,14 +89,24 @@ final class Reactor: Sendable {
     func after(_ nanoseconds: UInt64, _ action: @escaping @Sendable () -> Void) -> Timer {
         let now = exec2_monotonic()
         let deadline = now.addingReportingOverflow(nanoseconds)
-        let (token, isFirst) = state.withLock { state in
+        let (token, wakes) = state.withLock { state in
             let token = state.nextToken
             state.nextToken += 1
             state.actions[token] = action
-            return (token, state.deadlines.insert(deadline.overflow ? .max : deadline.partialValue, token))
+            let isFirst = state.deadlines.insert(deadline.overflow ? .max : deadline.partialValue, token)
+            return (token, isFirst && state.takeSleep())
         }
-        if isFirst { wake() }
+        if wakes { wake() }
         return Timer(token: token)
+    }
+
+    /// Calls `action` on the reactor's thread as soon as it can, but not within this call.
+    func perform(_ action: @escaping @Sendable () -> Void) {
+        let wakes = state.withLock { state in
+            state.soon.append(action)
+            return state.takeSleep()
+        }
+        if wakes { wake() }
     }
 
     /// Forgets a deadline that has not passed.
@@ -102,9 +123,15 @@ final class Reactor: Sendable {
 
     private func run() {
         let ready = UnsafeMutableBufferPointer<exec2_ready>.allocate(capacity: 64)
+        var soon: [@Sendable () -> Void] = []
         while true {
-            let wait = state.withLock { Self.milliseconds(until: $0.deadlines.first) }
+            let wait = state.withLock { state -> Int32 in
+                guard state.soon.isEmpty else { return 0 }
+                state.sleeps = true
+                return Self.milliseconds(until: state.deadlines.first)
+            }
             let count = exec2_epoll_wait(epoll.number, ready.baseAddress, 64, wait)
+            state.withLock { $0.sleeps = false }
             for index in 0..<max(0, Int(count)) {
                 if ready[index].token == Self.wakeToken {
                     var drop: UInt64 = 0
@@ -114,6 +141,7 @@ final class Reactor: Sendable {
                 }
             }
             passDeadlines()
+            callSoon(&soon)
         }
     }
 
@@ -131,70 +159,19 @@ final class Reactor: Sendable {
         }
     }
 
+    /// Calls what is there; what comes meanwhile waits until descriptors were looked at.
+    /// - Parameter actions: Empty before and after; its room is used in turn with that of the actions that come.
+    private func callSoon(_ actions: inout [@Sendable () -> Void]) {
+        state.withLock { swap(&actions, &$0.soon) }
+        for action in actions { action() }
+        actions.removeAll(keepingCapacity: !TableCapacity.isWasted(actions.capacity, count: actions.count))
+    }
+
     private static func milliseconds(until deadline: UInt64?) -> Int32 {
         guard let deadline else { return -1 }
         let now = exec2_monotonic()
         guard deadline > now else { return 0 }
         // Rounded up: to wake a moment too early would be to spin.
         return Int32(clamping: (deadline - now + 999_999) / 1_000_000)
-    }
-}
-
-/// Deadlines in order, with removal by token: a binary heap that knows where each token stands.
-struct DeadlineQueue: Sendable {
-    private var heap: [(deadline: UInt64, token: UInt64)] = []
-    private var positions: [UInt64: Int] = [:]
-
-    var first: UInt64? { heap.first?.deadline }
-
-    /// True where the new deadline is now the first.
-    mutating func insert(_ deadline: UInt64, _ token: UInt64) -> Bool {
-        heap.append((deadline, token))
-        positions[token] = heap.count - 1
-        rise(heap.count - 1)
-        return heap[0].token == token
-    }
-
-    mutating func removeFirst() -> UInt64? {
-        guard let token = heap.first?.token else { return nil }
-        remove(token)
-        return token
-    }
-
-    mutating func remove(_ token: UInt64) {
-        guard let position = positions.removeAndShrink(token) else { return }
-        let last = heap.removeLastAndShrink()
-        guard position < heap.count else { return }
-        heap[position] = last
-        positions[last.token] = position
-        rise(position)
-        sink(position)
-    }
-
-    private mutating func rise(_ start: Int) {
-        var position = start
-        while position > 0, heap[position].deadline < heap[(position - 1) / 2].deadline {
-            exchange(position, (position - 1) / 2)
-            position = (position - 1) / 2
-        }
-    }
-
-    private mutating func sink(_ start: Int) {
-        var position = start
-        while true {
-            var least = position
-            for child in [2 * position + 1, 2 * position + 2] where child < heap.count {
-                if heap[child].deadline < heap[least].deadline { least = child }
-            }
-            guard least != position else { return }
-            exchange(position, least)
-            position = least
-        }
-    }
-
-    private mutating func exchange(_ left: Int, _ right: Int) {
-        heap.swapAt(left, right)
-        positions[heap[left].token] = left
-        positions[heap[right].token] = right
     }
 }

@@ -70,4 +70,30 @@ import Testing
         let error = #expect(throws: (any Error).self) { try reactor.watch(-1) {} }
         #expect(error.map { "\($0)" }?.contains("descriptor -1") == true)
     }
+
+    /// What is to be done soon is done on the reactor's thread, once and in order, also what such an action adds.
+    @Test func whatIsToBeDoneSoonIsDoneOnItsThread() async throws {
+        let reactor = try Reactor()
+        let seen = Mutex<[(Int, pthread_t)]>([])
+        let done = OneShot<Void>()
+        for number in 0..<1000 {
+            reactor.perform {
+                seen.withLock { $0.append((number, pthread_self())) }
+                guard number == 999 else { return }
+                reactor.perform { seen.withLock { $0.append((1000, pthread_self())) } }
+                _ = reactor.after(0) {
+                    seen.withLock { $0.append((1001, pthread_self())) }
+                    done.set(())
+                }
+                // Not within the call.
+                seen.withLock { $0.append((-1, pthread_self())) }
+            }
+        }
+        #expect(await done.wait() != nil)
+        #expect(await OneShot<Void>().wait(atMost: Self.millisecond, on: reactor) == nil)
+        let order = seen.withLock { $0 }
+        #expect(order.prefix(1001).map(\.0) == Array(0..<1000) + [-1])
+        #expect(Set(order.dropFirst(1001).map(\.0)) == [1000, 1001])
+        #expect(Set(order.map(\.1)).count == 1)
+    }
 }
