@@ -164,7 +164,7 @@ final class Reactor: Sendable {
     private func callSoon(_ actions: inout [@Sendable () -> Void]) {
         state.withLock { swap(&actions, &$0.soon) }
         for action in actions { action() }
-        actions.removeAll(keepingCapacity: !TableCapacity.isWasted(actions.capacity, count: actions.count))
+        actions.removeAll(keepingCapacity: actions.capacity <= TableCapacity.least)
     }
 
     private static func milliseconds(until deadline: UInt64?) -> Int32 {
