@@ -213,10 +213,11 @@ def _varint(message: bytes, number: int) -> int:
 
 
 def version(program: str) -> str:
-    """The first line of what a program says of its version."""
+    """The first line of what a program says of its version, but for its own path."""
     option = "-v" if "shim" in program else "--version"
     try:
         said = subprocess.run([program, option], capture_output=True, text=True, timeout=10)
     except OSError:
         return ""
-    return (said.stdout or said.stderr).strip().splitlines()[0] if said.stdout or said.stderr else ""
+    lines = [line.strip() for line in (said.stdout or said.stderr).splitlines()]
+    return next((line for line in lines if line and line != f"{program}:"), "")
