@@ -4,9 +4,9 @@ import Testing
 
 @testable import Driver
 
-/// Where the calls of a method live.
+/// Whose thread does what follows the operations of a method's calls.
 enum CallPlace: CaseIterable {
-    case pool, reactor
+    case queue, reactor
 }
 
 /// A server in a folder of its own, running until `stop`.
@@ -16,9 +16,9 @@ struct RunningServer: Sendable {
     let client: RPCTestClient
     private let ended: AsyncStream<RPCServer.Ending>
 
-    /// - Parameter place: Where the calls of `methods` live.
+    /// - Parameter place: Of the calls of `methods`.
     init(
-        at place: CallPlace = .pool, _ methods: [String: RPCHandler], also register: (RPCServer) -> Void = { _ in }
+        at place: CallPlace = .queue, _ methods: [String: RPCHandler], also register: (RPCServer) -> Void = { _ in }
     ) throws {
         signal(SIGPIPE, SIG_IGN)
         let server = RPCServer(log: Logger(name: "test"))

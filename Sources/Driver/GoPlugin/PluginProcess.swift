@@ -17,12 +17,16 @@ struct PluginProcess: Sendable {
         CoreLog.redirect()
         let folder = try SocketFolder(below: socketDirectory)
         defer { folder.remove() }
-        let reactor: Reactor
-        do throws(SystemError) { reactor = try Reactor() } catch { throw PluginError(error.text) }
         let server = RPCServer(log: log.named("rpc"))
         PluginServices(log: log).register(on: server)
+        let reactor: Reactor
         let ended: @Sendable () -> Void
-        do throws(SystemError) { ended = try registerServices(server, reactor) } catch { throw PluginError(error.text) }
+        do throws(SystemError) {
+            reactor = try Reactor()
+            ended = try registerServices(server, reactor)
+        } catch {
+            throw PluginError(error.text)
+        }
         do throws(RPCServerError) {
             try server.listen(unixSocket: folder.socket, on: reactor, admission: SocketPeer.refusal(of:))
         } catch {

@@ -97,9 +97,7 @@ final class MessageArena {
 
     /// The two fields of a list of numbers, enums or pointers.
     func values<Value>(_ values: [Value]) -> (Int, UnsafeMutablePointer<Value>?) {
-        let list = allocate(Value.self, values.count)
-        for (index, value) in values.enumerated() { list?.advanced(by: index).initialize(to: value) }
-        return (values.count, list)
+        self.values(Value.self, atMost: values.count) { add in values.forEach(add) }
     }
 
     /// The same for values that `fill` adds one by one, at most so many.

@@ -65,10 +65,9 @@ extension RPCCall {
     func offer(_ bytes: [UInt8]) -> Bool {
         let message = OutgoingMessage(bytes)
         return state.withLock { state in
-            guard state.sends.isEmpty, !state.ended, !state.cancelled, startSend(message, &state) else { return false }
+            guard state.sends.isEmpty else { return false }
             state.nextSend += 1
-            state.sends.append(PendingSend(id: state.nextSend, message: message, sender: nil))
-            return true
+            return begin(PendingSend(id: state.nextSend, message: message, sender: nil), &state)
         }
     }
 
@@ -90,16 +89,18 @@ extension RPCCall {
 
     private func enqueue(_ send: PendingSend) {
         let accepted = state.withLock { state in
-            if Task.isCancelled || state.ended || state.cancelled { return false }
-            guard state.sends.isEmpty else {
-                state.sends.append(send)
-                return true
-            }
-            guard startSend(send.message, &state) else { return false }
-            state.sends.append(send)
-            return true
+            !Task.isCancelled && begin(send, &state)
         }
         if !accepted { send.sender?.resume(returning: .failure(.clientGone)) }
+    }
+
+    /// Starts a message, or lets it wait for its turn; false where none can go any more. Must be called with the lock
+    /// held.
+    private func begin(_ send: PendingSend, _ state: inout State) -> Bool {
+        guard !state.ended, !state.cancelled else { return false }
+        guard !state.sends.isEmpty || startSend(send.message, &state) else { return false }
+        state.sends.append(send)
+        return true
     }
 
     /// Must be called with the lock held.

@@ -11,12 +11,14 @@ struct ReactorMethod: Sendable {
 
     /// Of all such calls, for as long as the process lives: gRPC calls the tags' functions, and nobody waits for it.
     private static let queue: CoreObject = {
-        let whenShutDown = CoreOutput(grpc_completion_queue_functor())
-        whenShutDown.pointer.pointee.functor_run = { _, _ in }
+        // The queue keeps the pointer, and lives as long as the process.
+        let whenShutDown = UnsafeMutablePointer<grpc_completion_queue_functor>.allocate(capacity: 1)
+        whenShutDown.initialize(to: grpc_completion_queue_functor())
+        whenShutDown.pointee.functor_run = { _, _ in }
         var attributes = grpc_completion_queue_attributes(
             version: GRPC_CQ_CURRENT_VERSION, cq_completion_type: GRPC_CQ_CALLBACK,
             cq_polling_type: GRPC_CQ_NON_POLLING,
-            cq_shutdown_cb: Unmanaged.passRetained(whenShutDown).takeUnretainedValue().pointer)
+            cq_shutdown_cb: whenShutDown)
         return CoreObject(
             pointer: grpc_completion_queue_create(
                 grpc_completion_queue_factory_lookup(&attributes), &attributes, nil))

@@ -73,7 +73,7 @@ struct CgroupFiles: ~Copyable, Sendable {
 
     /// Calls `visit` for each process, for no more than `buffer` takes.
     func forEachProcess(_ buffer: UnsafeMutableRawBufferPointer, _ visit: (Int32) -> Void) {
-        let content = processes.read(into: buffer, atOnce: false)
+        let content = processes.read(into: buffer)
         var index = 0
         while let pid = decimalNumber(in: content, at: &index), index < content.count {
             visit(Int32(clamping: pid))

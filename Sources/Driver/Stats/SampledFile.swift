@@ -41,28 +41,25 @@ struct SampledFile: ~Copyable, Sendable {
     }
 
     /// The content now, as far as `buffer` takes it; empty where there is none.
-    /// - Parameter atOnce: The kernel gives the whole file in one reading, which saves asking for the rest.
-    func read(into buffer: UnsafeMutableRawBufferPointer, atOnce: Bool = true) -> UnsafeRawBufferPointer {
+    func read(into buffer: UnsafeMutableRawBufferPointer) -> UnsafeRawBufferPointer {
         guard exists else { return UnsafeRawBufferPointer(rebasing: buffer[..<0]) }
-        if number >= 0 { return Self.read(number, buffer, atOnce) }
+        if number >= 0 { return Self.read(number, buffer) }
         let opened = Self.open(path)
         guard opened >= 0 else { return UnsafeRawBufferPointer(rebasing: buffer[..<0]) }
         defer { _ = close(opened) }
-        return Self.read(opened, buffer, atOnce)
+        return Self.read(opened, buffer)
     }
 
     private static func open(_ path: String) -> Int32 { retrying { exec2_open(path, O_RDONLY | O_CLOEXEC, 0) } }
 
-    private static func read(
-        _ number: Int32, _ buffer: UnsafeMutableRawBufferPointer, _ atOnce: Bool
-    ) -> UnsafeRawBufferPointer {
+    private static func read(_ number: Int32, _ buffer: UnsafeMutableRawBufferPointer) -> UnsafeRawBufferPointer {
         var length = 0
         while length < buffer.count {
             let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[length...])
             let count = retrying { pread(number, rest.baseAddress, rest.count, off_t(length)) }
             if count <= 0 { break }
             length += count
-            if atOnce || count < fullReading { break }
+            if count < fullReading { break }
         }
         return UnsafeRawBufferPointer(rebasing: buffer[..<length])
     }

@@ -64,14 +64,12 @@ final class UsageStream: Sendable {
 
     /// Takes a sample where one is awaited, and answers when the next is due; nil for a stream that has ended.
     func sample() -> UInt64? {
-        guard let client = state.withLock({ $0?.client }) else { return nil }
-        let isAwaited = client.awaits()
-        let sample = state.withLock { state in
+        state.withLock { state in
+            guard let client = state?.client else { return nil }
             state?.deadline.advance()
-            return isAwaited ? state?.sampler.sample() : nil
+            if client.awaits(), let sample = state?.sampler.sample() { client.take(sample) }
+            return state?.deadline.next
         }
-        sample.map(client.take)
-        return nextDeadline
     }
 
     func end() { state.withLock { $0 = nil } }

@@ -100,7 +100,8 @@ final class Reactor: Sendable {
         return Timer(token: token)
     }
 
-    /// Calls `action` on the reactor's thread as soon as it can, but not within this call.
+    /// Calls `action` on the reactor's thread as soon as it can, but not within this call, and in the order of the calls,
+    /// which `after` does not promise.
     func perform(_ action: @escaping @Sendable () -> Void) {
         let wakes = state.withLock { state in
             state.soon.append(action)
