@@ -60,6 +60,11 @@ int exec2_pipe2(int descriptors[2], int flags) { return pipe2(descriptors, flags
 
 int exec2_duplicate(int descriptor, int least) { return fcntl(descriptor, F_DUPFD_CLOEXEC, least); }
 
+int exec2_is_unwritable(int descriptor) {
+    int flags = fcntl(descriptor, F_GETFL);
+    return flags >= 0 && (flags & O_ACCMODE) == O_RDONLY;
+}
+
 int exec2_memfd(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
 
 int exec2_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }

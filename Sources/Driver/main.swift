@@ -33,7 +33,7 @@ func environment() -> [String: String] {
 }
 
 let variables = environment()
-switch PluginHandshake.decide(environment: variables) {
+switch PluginHandshake.decide(environment: variables, hasArguments: CommandLine.argc > 1) {
 case .runByPerson:
     CommandLineTool.main(CommandLine.arguments, environment: variables)
 case .refuse(let reason):

@@ -20,6 +20,12 @@ import Testing
         #expect(decide(["NOMAD_PLUGIN_MAGIC_COOKIE": "else"]) == .runByPerson)
     }
 
+    @Test func withArgumentsAPersonRunsIt() {
+        let cookie = ["NOMAD_PLUGIN_MAGIC_COOKIE": Self.cookie]
+        #expect(PluginHandshake.decide(environment: cookie, hasArguments: true) == .runByPerson)
+        #expect(PluginHandshake.decide(environment: cookie, hasArguments: false) != .runByPerson)
+    }
+
     @Test func socketFolderComesFromTheEnvironment() {
         #expect(decide([:]) == .serve(socketDirectory: "/tmp", announcesMultiplexing: false))
         #expect(decide(["TMPDIR": "/t"]) == .serve(socketDirectory: "/t", announcesMultiplexing: false))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -68,7 +70,7 @@ def test_check_agrees_with_this_host() -> None:
     marks = dict(re.findall(r"^(?:(?P<mark>ok|FAIL) +)(.+?)  ", result.stdout, re.MULTILINE))
     assert set(lines) == {
         "root", "kernel", "cgroup v2", "cgroup controller cpu", "cgroup controller memory", "cgroup controller pids",
-        "cgroup controller cpuset", "Landlock", "Executor"}
+        "cgroup controller cpuset", "Landlock", "Executor", "state directory"}
     assert os.uname().release in lines["kernel"]
     assert str(mount_point()) in lines["cgroup v2"]
     for controller in ("cpu", "memory", "pids", "cpuset"):
@@ -80,6 +82,48 @@ def test_check_agrees_with_this_host() -> None:
     columns = {match.start(2) - match.start() for match in re.finditer(
         r"^(?:ok  |FAIL)  (.+?)  +(.+)$", result.stdout, re.MULTILINE)}
     assert len(columns) == 1
+
+
+def test_check_as_json() -> None:
+    """The same checks, with the same outcome. Seen before: 'unknown option "--json"'."""
+    shown = re.findall(r"^(ok  |FAIL)  (.+?)  +(.+)$", tool("check").stdout, re.MULTILINE)
+    result = tool("check", "--json")
+    report = json.loads(result.stdout)
+    assert [(check["ok"], check["name"], check["detail"]) for check in report["checks"]] == [
+        (mark == "ok  ", name, detail) for mark, name, detail in shown]
+    assert report["fit"] == (result.returncode == 0) == all(check["ok"] for check in report["checks"])
+    assert all((check["remedy"] is None) == check["ok"] for check in report["checks"])
+    assert tool("--version").stdout.split()[1] == report["version"]
+
+
+def state_directory(path: Path) -> tuple[bool, str]:
+    """What `check` says of it."""
+    checks = json.loads(tool("check", "--json", "--state-dir", str(path)).stdout)["checks"]
+    found = [check for check in checks if check["name"] == "state directory"]
+    assert len(found) == 1
+    return found[0]["ok"], found[0]["detail"]
+
+
+def test_check_names_the_state_directory(tmp_path: Path) -> None:
+    """Seen before: not a word of it."""
+    assert state_directory(tmp_path) == (True, f"{tmp_path} is empty: no task of the plugin's is on this host")
+    missing = tmp_path / "missing"
+    assert state_directory(missing) == (True, f"{missing} does not exist; the first task's start makes it")
+    (tmp_path / "alloc+web+1a2b3c4d").mkdir()
+    assert state_directory(tmp_path) == (True, f"{tmp_path} has 1 task")
+    os.chown(tmp_path, 65534, 65534)
+    assert state_directory(tmp_path) == (False, f"{tmp_path} is of uid 65534 and not root's")
+    os.chown(tmp_path, 0, 0)
+    assert state_directory(Path("/etc/hosts")) == (False, "/etc/hosts is not a directory")
+    assert "/run/nomad-driver-exec2" in tool("check").stdout
+
+
+def test_the_agents_cookie_with_arguments_is_the_tool() -> None:
+    """Seen before: a plugin that waited for an agent, whatever the arguments."""
+    cookie = {"NOMAD_PLUGIN_MAGIC_COOKIE": "e4327c2e01eabfd75a8a67adb114fb34a757d57eee7728d857a8cec6e91a7255"}
+    result = tool("run", "echo", "here", env={**environment(), **cookie})
+    assert (result.returncode, result.stdout, result.stderr) == (0, "here\n", "")
+    assert tool("--version", env={**environment(), **cookie}).stdout.startswith("nomad-driver-exec2 ")
 
 
 def test_check_names_a_missing_executor_and_the_remedy() -> None:

@@ -94,7 +94,8 @@ def test_full_disk_is_reported() -> None:
 
 
 def test_closed_streams_do_no_harm() -> None:
-    for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
+    """So are those that are open, but not for writing. Seen before with these: 125, Bad file descriptor."""
+    for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-", "2</dev/null", "1</dev/null 2</dev/null"):
         assert subprocess.run(["sh", "-c", f'"$0" run sh -c "echo x; echo y >&2; exit 3" {closed}', PROGRAM],
                               check=False, capture_output=True, timeout=30 * SLOW, env=environment()).returncode == 3
 
@@ -224,7 +225,10 @@ def test_errors_of_the_tool_itself(words: list[str], named: list[str]) -> None:
 
 
 def test_run_without_root_says_so() -> None:
-    copy = Path(f"/tmp/exec2-cli-{os.getpid()}-program")
+    # In a directory of its own: beside it in /tmp somebody may have put an Executor.
+    folder = Path(f"/tmp/exec2-cli-{os.getpid()}")
+    folder.mkdir(mode=0o755)
+    copy = folder / "program"
     copy.write_bytes(Path(PROGRAM).read_bytes())
     try:
         copy.chmod(0o755)
@@ -239,3 +243,4 @@ def test_run_without_root_says_so() -> None:
         assert re.search(r"^FAIL  Executor ", report.stdout, re.MULTILINE)
     finally:
         copy.unlink()
+        folder.rmdir()

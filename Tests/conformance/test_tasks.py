@@ -168,6 +168,43 @@ def test_errors_are_named(binary: Path, tmp_path: Path) -> None:
     assert user is not None and user.returncode == 1 and "root" in user.stderr
 
 
+def test_the_directories_are_named_where_nothing_is_in_them(binary: Path, tmp_path: Path) -> None:
+    """Seen before: a table's heading alone."""
+    assert tool(binary, "tasks", "--state-dir", str(tmp_path)).stdout == f"no task in {tmp_path}\n"
+    given = tool(binary, "exec", "--state-dir", str(tmp_path), "web", "true")
+    assert given.returncode == 125
+    assert given.stderr == f'nomad-driver-exec2: no task "web" runs: nothing runs in {tmp_path}\n'
+    given = tool(binary, "exec", "--state-dir", str(tmp_path / "missing"), "web", "true")
+    assert given.returncode == 125
+    assert given.stderr.endswith(f"{tmp_path}/missing: No such file or directory\n")
+    quiet = tool(binary, "tasks", "-q", "--state-dir", str(tmp_path / "missing"))
+    assert (quiet.returncode, quiet.stdout) == (1, "") and "missing: No such file" in quiet.stderr
+
+
+def test_a_runs_directory_can_be_named(binary: Path, tmp_path: Path) -> None:
+    """That of the run itself, or the one that `run` was told to use.
+
+    Seen before: 'no task "X" runs: those that run are ' and nothing behind it."""
+    run = subprocess.Popen(
+        [binary, "run", "--state-dir", str(tmp_path), "sh", "-c", "echo up; sleep 100"], stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, env=environment(), text=True)
+    try:
+        assert run.stdout is not None and run.stdout.readline() == "up\n"
+        (own,) = tmp_path.iterdir()
+        for folder in (own, tmp_path):
+            given = tool(binary, "exec", "--state-dir", str(folder), "X", "true")
+            assert given.returncode == 125
+            assert given.stderr == f'nomad-driver-exec2: no task "X" runs: those that run are {own.name}\n'
+            for name in (own.name, str(run.pid)):
+                assert tool(binary, "exec", "--state-dir", str(folder), name, "echo", "in").stdout == "in\n"
+            (task,) = json.loads(tool(binary, "tasks", "--json", "--state-dir", str(folder)).stdout)
+            assert (task["id"], task["task"], task["driver_pid"]) == (own.name, "(run)", run.pid)
+            assert tool(binary, "tasks", "-q", "--state-dir", str(folder)).stdout == own.name + "\n"
+    finally:
+        run.terminate()
+        assert run.wait(scaled(30)) == 128 + signal.SIGTERM
+
+
 def test_what_is_no_task_is_passed_over(binary: Path, tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "file").write_text("x")

@@ -25,6 +25,9 @@ int exec2_open_no_symlinks(int folder, const char *path, int flags, int beneath)
 int exec2_pipe2(int descriptors[2], int flags);
 int exec2_duplicate(int descriptor, int least);
 
+/// Whether a descriptor is open, but not for writing (fcntl(2) is variadic).
+int exec2_is_unwritable(int descriptor);
+
 /// memfd_create(2), close-on-exec: behind _GNU_SOURCE.
 int exec2_memfd(const char *name);
 

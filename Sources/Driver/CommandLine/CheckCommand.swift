@@ -8,6 +8,10 @@ enum CheckCommand {
             name: "executor", value: "PATH",
             help: "where nomad-driver-exec2-executor is, as the plugin's executor_path says it",
             completes: .files),
+        CommandOption(
+            name: "state-dir", value: "FOLDER",
+            help: "the plugin's state_dir; default: \(PluginConfiguration().stateFolder)", completes: .folders),
+        CommandOption(name: "json", help: "print JSON: whether the host is fit, and an object for each check"),
         CommandOption(name: "help", letter: "h", help: "show this help"),
     ]
 
@@ -32,6 +36,23 @@ enum CheckCommand {
         return "\(text)\n\(outcome)\n"
     }
 
+    /// One object, with an array of an object for each check.
+    static func json(_ checks: [HostCheck]) -> String {
+        let objects = checks.map { check in
+            var json = JSONObject()
+            json.add("name", check.name)
+            json.add("ok", check.ok)
+            json.add("detail", check.detail)
+            json.add("remedy", check.remedy)
+            return json
+        }
+        var json = JSONObject()
+        json.add("fit", checks.allSatisfy(\.ok))
+        json.add("version", driverVersion)
+        json.add("checks", objects)
+        return json.text + "\n"
+    }
+
     /// - Returns: The exit status.
     static func execute(_ words: [String]) throws(UsageError) -> Int32 {
         let (found, rest) = try OptionScanner(options: options).scan(words)
@@ -40,9 +61,13 @@ enum CheckCommand {
             return 0
         }
         if let word = rest.first { throw UsageError("check takes no argument, and there is \(quoted(word))") }
-        let checks = HostCheck.all(
+        let folder = found.last { $0.name == "state-dir" }?.value
+        if folder == "" { throw UsageError("--state-dir is empty") }
+        var checks = HostCheck.all(
             HostFacts.gather(executorPath: found.last { $0.name == "executor" }?.value))
-        Console.write(report(checks, colour: Console.hasColour))
+        checks.append(StateDirectoryCheck.check(StateDirectoryCheck.look(folder ?? PluginConfiguration().stateFolder)))
+        let isJSON = found.contains { $0.name == "json" }
+        Console.write(isJSON ? json(checks) : report(checks, colour: Console.hasColour))
         return checks.allSatisfy(\.ok) ? 0 : CommandLineTool.ExitStatus.failure
     }
 }

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Shared
 
@@ -5,7 +6,10 @@ import Shared
 enum Console {
     /// Opens what the caller has closed of the standard streams: another file in their place would get
     /// what is meant for them.
+    ///
+    /// A stdout or stderr that is open, but not for writing, takes nothing either and counts as closed.
     static func openMissingStreams() {
+        for stream in [STDOUT_FILENO, STDERR_FILENO] where exec2_is_unwritable(stream) != 0 { close(stream) }
         while true {
             let number = open("/dev/null", O_RDWR)
             if number > STDERR_FILENO {

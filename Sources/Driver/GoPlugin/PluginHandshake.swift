@@ -16,8 +16,10 @@ enum PluginHandshake: Equatable, Sendable {
     private static let cookieName = "NOMAD_PLUGIN_MAGIC_COOKIE"
     private static let cookie = "e4327c2e01eabfd75a8a67adb114fb34a757d57eee7728d857a8cec6e91a7255"
 
-    static func decide(environment: [String: String]) -> PluginHandshake {
-        guard environment[cookieName] == cookie else { return .runByPerson }
+    /// - Parameter hasArguments: The command line has words after the program's name. An agent gives none, so that
+    ///   the cookie has only been inherited there: from a task of an agent's, or from a shell's environment.
+    static func decide(environment: [String: String], hasArguments: Bool = false) -> PluginHandshake {
+        guard environment[cookieName] == cookie, !hasArguments else { return .runByPerson }
         func value(_ name: String) -> String? {
             environment[name].flatMap { $0.isEmpty ? nil : $0 }
         }

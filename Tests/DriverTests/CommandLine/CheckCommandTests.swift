@@ -1,3 +1,4 @@
+import Shared
 import Testing
 
 @testable import Driver
@@ -43,5 +44,27 @@ import Testing
     @Test func marksAreColouredForATerminal() {
         let text = CheckCommand.report([check("a", ok: true), check("b", ok: false)], colour: true)
         #expect(text.hasPrefix("\u{1B}[32mok  \u{1B}[0m  a  detail of a\n\u{1B}[31mFAIL\u{1B}[0m  b  "))
+    }
+
+    @Test func asJSONThereIsAnObjectForEachCheck() {
+        let text = CheckCommand.json([check("a", ok: true), check("b", ok: false, remedy: "do \"this\"")])
+        #expect(
+            text == """
+                {"fit": false, "version": "\(driverVersion)", "checks": [
+                  {"name": "a", "ok": true, "detail": "detail of a", "remedy": null},
+                  {"name": "b", "ok": false, "detail": "detail of b", "remedy": "do \\"this\\""}
+                ]}
+
+                """)
+    }
+
+    @Test(arguments: [
+        (StateDirectoryCheck.Facts.Content.missing, true), (.tasks(0), true), (.tasks(2), true), (.notDirectory, false),
+        (.ofAnotherUser(4711), false), (.unreadable(.permissionDenied), false),
+    ])
+    func theStateDirectoryIsNamed(_ content: StateDirectoryCheck.Facts.Content, ok: Bool) {
+        let check = StateDirectoryCheck.check(.init(path: "/srv/state", content: content))
+        #expect(check.ok == ok && check.detail.contains("/srv/state"))
+        #expect((check.remedy == nil) == ok)
     }
 }

@@ -8,6 +8,12 @@ struct JSONObject: Sendable {
     mutating func add(_ name: String, _ value: Bool) { add(name, raw: value ? "true" : "false") }
     mutating func add(_ name: String, _ value: (some BinaryInteger)?) { add(name, raw: value.map { String($0) }) }
 
+    /// An array, one object on a line.
+    mutating func add(_ name: String, _ objects: [JSONObject]) {
+        let lines = objects.map { "  " + $0.text }.joined(separator: ",\n")
+        add(name, raw: objects.isEmpty ? "[]" : "[\n\(lines)\n]")
+    }
+
     private mutating func add(_ name: String, raw value: String?) {
         members.append(Self.string(name) + ": " + (value ?? "null"))
     }

@@ -10,15 +10,14 @@ enum TaskListing {
         let holders = LockHolders.read()
         for home in TaskHome.all(named: folder) {
             do throws(SystemError) {
-                for folder in try home.taskFolders() {
+                for folder in try home.taskFolders(named: folder) {
                     guard var task = try look(folder, holders) else { continue }
                     if let run = home.run { (task.id, task.name, task.allocID) = (run, "(run)", "") }
                     tasks.append(task)
                 }
             } catch {
-                // A run may be gone by now, and where no task has ever run there is no folder; one that was
-                // named must be there.
-                guard home.run != nil || (folder == nil && error.errno == .noSuchFile) else { throw error }
+                // Of a run that ends meanwhile anything may be half gone.
+                guard home.run != nil, home.stateFolder != folder else { throw error }
             }
         }
         return tasks.sorted { ($0.startedAt ?? .max, $0.folder) < ($1.startedAt ?? .max, $1.folder) }

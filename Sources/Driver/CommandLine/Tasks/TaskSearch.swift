@@ -8,7 +8,7 @@ enum TaskSearch {
         var run: String?
 
         /// What it is called in messages, and what finds it and no other.
-        var title: String { run ?? state.taskID }
+        var title: String { run ?? (state.taskID.isEmpty ? state.folder : state.taskID) }
     }
 
     struct Failure: Error, Equatable {
@@ -32,12 +32,19 @@ enum TaskSearch {
 
     /// The one task that is meant, of those that run.
     static func find(_ wanted: String, in stateFolder: String?) throws(Failure) -> Candidate {
-        let running = running(in: stateFolder)
+        let running: [Candidate]
+        do throws(SystemError) {
+            running = try Self.running(in: stateFolder)
+        } catch {
+            throw Failure(error.text)
+        }
         let found = matches(wanted, among: running)
         switch found.count {
         case 1: return found[0]
         case 0:
-            let others = running.isEmpty ? "none runs here" : "those that run are \(list(running))"
+            let others =
+                running.isEmpty
+                ? "nothing runs in \(TaskHome.places(named: stateFolder))" : "those that run are \(list(running))"
             throw Failure("no task \(quoted(wanted)) runs: \(others)")
         default: throw Failure("\(quoted(wanted)) may be any of \(list(found)): say which")
         }
@@ -47,16 +54,16 @@ enum TaskSearch {
         candidates.map(\.title).sorted().joined(separator: ", ")
     }
 
-    /// Every task that runs, in no order.
+    /// Every task that runs, in no order. Fails where a directory that a person named cannot be read.
     /// - Parameter stateFolder: As `TaskHome.all(named:)` takes it.
-    static func running(in stateFolder: String?) -> [Candidate] {
-        TaskHome.all(named: stateFolder).flatMap { home in
-            ((try? home.taskFolders()) ?? []).compactMap { folder in
-                guard let state = HandleState(identityIn: folder), (try? state.executorLives) == true else {
-                    return nil
-                }
-                return Candidate(state: state, run: home.run)
+    static func running(in stateFolder: String?) throws(SystemError) -> [Candidate] {
+        var candidates: [Candidate] = []
+        for home in TaskHome.all(named: stateFolder) {
+            for folder in try home.taskFolders(named: stateFolder) {
+                guard let state = HandleState(identityIn: folder), (try? state.executorLives) == true else { continue }
+                candidates.append(Candidate(state: state, run: home.run))
             }
         }
+        return candidates
     }
 }

@@ -42,6 +42,8 @@ enum TasksCommand {
         let now = Int64(bitPattern: exec2_realtime())
         if found.contains(where: { $0.name == "json" }) {
             Console.write(json(tasks, now: now))
+        } else if tasks.isEmpty {
+            Console.write("no task in \(TaskHome.places(named: folder))\n")
         } else {
             Console.write(table(tasks, now: now).text(colour: Console.hasColour))
         }
@@ -50,7 +52,13 @@ enum TasksCommand {
 
     /// What `exec` takes, and what a shell completes.
     private static func printIDs(in folder: String?) -> Int32 {
-        for title in TaskSearch.running(in: folder).map(\.title).sorted() { Console.write(title.onOneLine + "\n") }
+        do throws(SystemError) {
+            let titles = try TaskSearch.running(in: folder).map(\.title).sorted()
+            for title in titles { Console.write(title.onOneLine + "\n") }
+        } catch {
+            Console.complain(error.text)
+            return CommandLineTool.ExitStatus.failure
+        }
         return 0
     }
 

@@ -1,0 +1,68 @@
+import Glibc
+import Shared
+
+/// Whether the plugin's `state_dir` can be used, and what is in it. For `check` alone: the fingerprint does not
+/// ask, and a start that cannot use the directory says so itself.
+enum StateDirectoryCheck {
+    /// What is at the path.
+    struct Facts: Equatable, Sendable {
+        enum Content: Equatable, Sendable {
+            /// The first task's start makes the directory.
+            case missing
+            case notDirectory
+            case ofAnotherUser(uid_t)
+            case unreadable(Errno)
+            case tasks(Int)
+        }
+
+        let path: String
+        let content: Content
+    }
+
+    /// Looks, as the driver does before a start, and counts the tasks' directories.
+    static func look(_ path: String) -> Facts {
+        var status = stat()
+        guard lstat(path, &status) == 0 else {
+            return Facts(path: path, content: Errno.last == .noSuchFile ? .missing : .unreadable(.last))
+        }
+        guard status.st_mode & S_IFMT == S_IFDIR else { return Facts(path: path, content: .notDirectory) }
+        // A person without rights does not own what is root's; then reading fails, and that is said.
+        guard status.st_uid == 0 else { return Facts(path: path, content: .ofAnotherUser(status.st_uid)) }
+        do throws(SystemError) {
+            let tasks = try TaskHome(stateFolder: path, run: nil).taskFolders()
+            return Facts(path: path, content: .tasks(tasks.count))
+        } catch {
+            return Facts(path: path, content: .unreadable(error.errno))
+        }
+    }
+
+    /// The check for a report.
+    static func check(_ facts: Facts) -> HostCheck {
+        let path = facts.path
+        switch facts.content {
+        case .missing: return passed("\(path) does not exist; the first task's start makes it")
+        case .tasks(0): return passed("\(path) is empty: no task of the plugin's is on this host")
+        case .tasks(let count): return passed("\(path) has \(count) task\(count == 1 ? "" : "s")")
+        case .notDirectory:
+            return failed("\(path) is not a directory", "remove it, or set the plugin option state_dir")
+        case .ofAnotherUser(let user):
+            return failed(
+                "\(path) is of uid \(user) and not root's",
+                "remove it or make it root's, or set the plugin option state_dir")
+        case .unreadable(let errno):
+            return failed(
+                "cannot read \(path): \(errno.text)",
+                errno == .permissionDenied ? "check as root: use sudo" : "set the plugin option state_dir")
+        }
+    }
+
+    private static let name = "state directory"
+
+    private static func passed(_ detail: String) -> HostCheck {
+        HostCheck(name: name, health: .healthy, detail: detail, remedy: nil)
+    }
+
+    private static func failed(_ detail: String, _ remedy: String) -> HostCheck {
+        HostCheck(name: name, health: .unhealthy, detail: detail, remedy: remedy)
+    }
+}
