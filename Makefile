@@ -3,7 +3,7 @@
 
 PYTHON = PYTHONDONTWRITEBYTECODE=1 .build/venv/bin/python
 
-.PHONY: build run test faults fuzz sanitize soak chaos bench bench-recovery bench-stats release package protos lint format clean deps run-deps test-deps release-deps
+.PHONY: build run test unit conformance faults fuzz sanitize soak chaos bench bench-recovery bench-stats release package protos lint format clean deps run-deps test-deps release-deps
 
 build:
 	@.ci/install-dependencies --check build
@@ -14,6 +14,16 @@ run: run-deps build
 
 test: test-deps
 	@Tests/run-all
+
+# The unit tests, without root; T=Suite or T=Suite/test runs a part of them.
+unit:
+	@.ci/install-dependencies --check build
+	swift test $(if $(T),--filter $(T))
+
+# As root: conformance tests against the release build, with T=test_stop.py or T=test_stop.py::test_name. See pytest's
+# -m and -k in T too: T="-k standby".
+conformance: test-deps build
+	cd Tests/conformance && $(subst .build,../../.build,$(PYTHON)) -m pytest $(T)
 
 # As root: every call of the Driver's and the Executor's own fails once, with every error that it may have,
 # in a build for that alone. 'make test' has the short form.
@@ -66,7 +76,7 @@ soak: test-deps build
 protos:
 	.ci/generate-messages
 
-lint:
+lint: test-deps
 	.ci/lint
 
 format:
