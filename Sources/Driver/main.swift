@@ -41,7 +41,6 @@ case .refuse(let reason):
     exit(1)
 case .serve(let socketDirectory, let announcesMultiplexing):
     let log = Logger(name: "exec2")
-    HeapTunables.apply(environment: variables, log: log)
     do throws(PluginError) {
         // A host whose boot is not known would take every task for one of an earlier boot.
         guard !Boot.id.isEmpty else { throw PluginError("cannot read this boot's id from \(Boot.path)") }

@@ -4,7 +4,7 @@
 EXEC2_SOAK_ALIVE (1000) tasks run at the same time, each with a stream of statistics, and signals are sent to them, while
 EXEC2_SOAK_ROW (10000) more are started and ended, 50 at a time, in every way in which a task can end. When all are gone,
 memory, descriptors, threads, processes, folders and mounts are what they were after a first hundred, 50 that lived and
-50 in a row, ± 2 %.
+50 in a row, ± 2 %, and memory at most 1 MiB more where that is more.
 
 Threads are counted apart from those of the pools of gRPC and of Swift, which have one more when much comes at once,
 and keep it, up to a number that follows from the cores.
@@ -24,7 +24,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Callable
 
 import grpc
@@ -38,6 +37,8 @@ from soak_plot import draw
 
 AT_ONCE = 50
 TOLERANCE = 0.02
+# malloc keeps free pieces for single threads, in KiB of the Driver's memory: with a thousand tasks, 1000 at most.
+KEPT_BY_MALLOC = 1024
 STATS_SECONDS = 2
 # When the Driver has given memory back for the second time after a task is gone (MemoryReturn), and a moment.
 MEMORY_RETURN_SECONDS = 32
@@ -87,6 +88,8 @@ class Soak:
         """Less memory is no leak; less of all else would be a strange thing."""
         if name == "threads of pools":
             return self.last[name] <= self.first[name] + MORE_OF_POOLS
+        if name == "rss" and self.last[name] <= self.first[name] + KEPT_BY_MALLOC:
+            return True
         change = self.change(name)
         return change <= TOLERANCE and (change >= -TOLERANCE or name == "rss")
 

@@ -13,7 +13,6 @@ import pytest
 
 from agent import AgentHost, HandshakeError, Plugin, messages, processes
 from agent.expect import Code
-from agent.host import default_binary
 from agent.timing import scaled, wait_until
 
 Check = messages.health.HealthCheckRequest
@@ -24,19 +23,6 @@ def test_handshake_line(plugin: Plugin) -> None:
     assert fields[:3] == ["1", "2", "unix"]
     assert fields[4:] == ["grpc", ""]
     assert stat.S_ISSOCK(os.stat(fields[3]).st_mode)
-
-
-def test_it_starts_itself_again_unseen(launch: Callable[..., Plugin]) -> None:
-    """For malloc's setting, which is read at the start alone: same process, name and arguments, and the host's own settings."""
-    plugin = launch(environment={"GLIBC_TUNABLES": "glibc.malloc.perturb=0"})
-    facts = Path(f"/proc/{plugin.pid}")
-    variables = facts.joinpath("environ").read_bytes()
-    # glibc itself cuts the value into its settings there.
-    assert b"GLIBC_TUNABLES=glibc.malloc.perturb=0" in variables and b"glibc.malloc.tcache_count=0" in variables
-    program = default_binary()
-    assert facts.joinpath("comm").read_text() == program.name[:15] + "\n"
-    assert facts.joinpath("cmdline").read_bytes() == os.fsencode(program) + b"\0"
-    assert facts.joinpath("exe").resolve() == program.resolve()
 
 
 def test_socket_is_roots_alone(plugin: Plugin) -> None:

@@ -20,8 +20,8 @@ def own_host(binary: Path) -> Iterator[AgentHost]:
 
 
 def test_soak(own_host: AgentHost) -> None:
-    """60 alive, 600 in a row. Seen to fail where one task of all was left undestroyed (four descriptors and a state
-    folder more than before), and where malloc had its stocks for single threads (memory)."""
+    """60 alive, 600 in a row. Seen to fail where one task of all was left undestroyed: four descriptors and a state
+    folder more than before."""
     seen = soak.run(own_host, alive=60, row=600)
     assert seen.faults == []
     assert seen.ended == 650 and seen.stats > 0 and seen.signals > 0
