@@ -9,11 +9,14 @@ import time
 
 from agent import ExitResult, Task
 from agent.state import folder_of
-from agent.timing import wait_until
+from agent.timing import scaled, wait_until
 
-# How long an Executor may take to answer, and what a call needs besides.
+# How long the driver waits for an Executor's answer. The limit is the product's and does not grow on a slow machine.
 ANSWER_SECONDS = 5
-BOUND = ANSWER_SECONDS + 3
+# A call that waits for no Executor that is silent ends before that limit, on a slow machine too.
+PROMPT = min(scaled(ANSWER_SECONDS - 1), ANSWER_SECONDS - 0.5)
+# A call that meets that limit meets it once, never twice.
+BOUND = ANSWER_SECONDS + min(scaled(3), ANSWER_SECONDS - 0.5)
 
 
 def ends_well(task: Task) -> None:

@@ -19,6 +19,9 @@ from attacking import USERS
 Make = Callable[..., Task]
 # Of the job, in seconds that are not scaled.
 KILL_TIMEOUT = 0.5
+# What killing takes besides. A stop whose processes live on is answered ten seconds after its kill timeout, on a slow
+# machine too: that must not pass.
+KILLING = min(scaled(3), 9)
 
 
 def armed(make: Make, host: AgentHost, *kinds: str, user: str, **options: object) -> Task:
@@ -35,7 +38,7 @@ def stop(task: Task) -> None:
     begin = time.monotonic()
     task.stop(timeout=KILL_TIMEOUT)
     took = time.monotonic() - begin
-    assert took < KILL_TIMEOUT + scaled(3), f"{took:.2f} s"
+    assert took < KILL_TIMEOUT + KILLING, f"{took:.2f} s"
     assert not cgroups.populated(task.scope)
     assert [pid for pid in below if (process := processes.look(pid)) and process.name == "bomb" and not process.is_zombie] == []
     task.wait_soon().result()
@@ -110,7 +113,7 @@ def test_many_bombs_at_once(make: Make, host: AgentHost) -> None:
     stops = [task.stop_soon(timeout=KILL_TIMEOUT) for task in tasks]
     for answer in stops:
         answer.result()
-    assert time.monotonic() - begin < KILL_TIMEOUT + scaled(5)
+    assert time.monotonic() - begin < KILL_TIMEOUT + min(scaled(5), 9)
     assert {task.wait() for task in tasks} == {ExitResult(137, 9)}
 
 
