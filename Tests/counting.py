@@ -1,9 +1,11 @@
-"""How many tests passed and failed, read from what the test programs print."""
+"""How many tests passed and failed, read from what the test programs print or write."""
 
 from __future__ import annotations
 
+import pathlib
 import re
 from dataclasses import dataclass
+from xml.etree import ElementTree
 
 
 @dataclass
@@ -14,14 +16,17 @@ class Count:
     failed: int = 0
 
 
-def swift_test(output: str) -> Count:
-    """XCTest's and Swift Testing's lines, one for each test."""
+def xunit(report: pathlib.Path) -> Count:
+    """The test cases of a report in JUnit's XML, as `swift test --xunit-output` writes it; none where the report is
+    missing or torn."""
     count = Count()
-    for outcome in re.findall(r"^Test Case '.*' (passed|failed|skipped) \(", output, re.MULTILINE):
-        _add(count, outcome)
-    lines = r"^\S Test (?!run with |case )(?:.* )?(passed|failed) after |^\S Test .* (skipped)(?::|\.|$)"
-    for ended, skipped in re.findall(lines, output, re.MULTILINE):
-        _add(count, ended or skipped)
+    try:
+        root = ElementTree.parse(report).getroot()
+    except (OSError, ElementTree.ParseError):
+        return count
+    for case in root.iter("testcase"):
+        has_passed = all(case.find(outcome) is None for outcome in ("failure", "error", "skipped"))
+        _add(count, "passed" if has_passed else "failed")
     return count
 
 
