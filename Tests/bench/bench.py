@@ -13,6 +13,7 @@ docs/performance.md says what each contender does and does not do.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import pathlib
@@ -106,7 +107,7 @@ class Bench:
             if reason:
                 self.results.lacks("start", "request → first instruction", name, reason)
             else:
-                contenders[name] = lambda command=command: self._spawn(command)
+                contenders[name] = functools.partial(self._spawn, command)
         begun: dict[str, list[float]] = {name: [] for name in contenders}
         ended: dict[str, list[float]] = {name: [] for name in contenders}
         order = list(contenders)

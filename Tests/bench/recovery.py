@@ -18,10 +18,10 @@ from typing import Any, Callable, Sequence
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "conformance"))
 
-import grpc  # noqa: E402
+import grpc
 
-from agent import AgentHost, messages, processes  # noqa: E402
-from quiet import destruction, quiet_task  # noqa: E402
+from agent import AgentHost, messages, processes
+from quiet import destruction, quiet_task
 
 AT_ONCE = 16  # StartTasks
 
@@ -77,17 +77,17 @@ def measure(host: AgentHost, count: int = 1000) -> dict[str, Any]:
 def show(figures: dict[str, Any]) -> None:
     count, took = figures["tasks"], figures["started"]
     print(f"{count} tasks started, {AT_ONCE} at a time: {took:.2f} s, {took / count * 1000:.2f} ms each")
-    print_driver("that started them", *figures["driver_that_started"], count)
+    print_driver("that started them", figures["driver_that_started"], count)
     executors = figures["executors"]
     print(f"Executor, mean of {executors['count']}: {executors['Rss']:.0f} KiB RSS, {executors['Pss']:.1f} KiB PSS")
     print_calls("no task found", figures["no_task_found"])
     print_calls("RecoverTask", figures["recovered"])
     print(f"all recovered {figures['recovered'][0]:.3f} s after the first call (goal for 1000: 1 s)")
-    print_driver("that recovered them", *figures["driver_that_recovered"], count)
+    print_driver("that recovered them", figures["driver_that_recovered"], count)
 
 
 def all_at_once(
-    method: Callable[..., Any], requests: Sequence[Any], expected: grpc.StatusCode | None = None
+    method: Any, requests: Sequence[Any], expected: grpc.StatusCode | None = None
 ) -> tuple[float, list[float]]:
     """Seconds for all calls together, and for each."""
     ends = [0.0] * len(requests)
@@ -125,7 +125,8 @@ def print_calls(name: str, times: tuple[float, list[float]]) -> None:
     print(f"{len(each)} × {name}, all at once: {total:.3f} s, per call p50 {cuts[49] * 1000:.1f} ms, p99 {cuts[98] * 1000:.1f} ms")
 
 
-def print_driver(which: str, before: int, after: int, count: int) -> None:
+def print_driver(which: str, memory: list[int], count: int) -> None:
+    before, after = memory
     print(f"Driver {which}: {before} KiB RSS before, {after} KiB with them, {(after - before) / count:.1f} KiB a task")
 
 

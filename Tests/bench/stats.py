@@ -17,10 +17,10 @@ from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "conformance"))
 
-import grpc.aio  # noqa: E402
+import grpc.aio
 
-from agent import AgentHost, Plugin, messages  # noqa: E402
-from quiet import destruction, quiet_task  # noqa: E402
+from agent import AgentHost, Plugin, messages
+from quiet import destruction, quiet_task
 
 AT_ONCE = 16  # StartTasks
 GOAL_PERCENT = 5.0  # of one core, for a thousand tasks

@@ -166,13 +166,14 @@ class Results:
         least: bool = False, note: str = "",
     ) -> dict[str, Any]:
         """Samples of one thing. `goal` is the most, or with `least` the least, that the median may be."""
-        row = {
+        median = statistics.median(values)
+        row: dict[str, Any] = {
             "group": group, "what": what, "who": who, "unit": unit, "samples": len(values), "min": min(values),
-            "median": statistics.median(values), "p99": quantile(values, 0.99), "note": note,
+            "median": median, "p99": quantile(values, 0.99), "note": note,
         }
         if goal is not None:
             row["goal"] = goal
-            row["missed"] = row["median"] < goal if least else row["median"] > goal
+            row["missed"] = median < goal if least else median > goal
         self.rows.append(row)
         return row
 

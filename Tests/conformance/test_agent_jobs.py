@@ -42,10 +42,11 @@ def test_texts_and_expectations(tmp_path: Path) -> None:
     assert job.config["args"] == ["${NOMAD_TASK_DIR}/x", "first \\n\n  second\n"]
     assert (job.prints, job.exits_with, job.job_type) == (["one line", "", "and *"], 3, "batch")
     assert jobs.interpolated(job.config["args"][0], {"NOMAD_TASK_DIR": "/t"}.__getitem__) == "/t/x"
+    nothing: dict[str, str] = {}
     with pytest.raises(KeyError):
-        jobs.interpolated("${NO_SUCH}", {}.__getitem__)
+        jobs.interpolated("${NO_SUCH}", nothing.__getitem__)
     with pytest.raises(AssertionError):
-        jobs.interpolated("${attr.kernel.name}", {}.__getitem__)
+        jobs.interpolated("${attr.kernel.name}", nothing.__getitem__)
 
 
 @pytest.mark.parametrize("block", ['lifecycle { hook = "prestart" }', 'kill_timeout = "soon"',

@@ -84,7 +84,7 @@ def test_administrators_calls(host: AgentHost, plugin: Plugin, user: str) -> Non
 
 
 @pytest.fixture
-def privileged(host: AgentHost) -> Iterator[tuple[Path, Path]]:
+def privileged(host: AgentHost) -> Iterator[Path]:
     """Programs that change who runs them: set-user-id of root's (for root: of nobody's), and one with CAP_SYS_ADMIN."""
     folder = host.root / "privileged"
     folder.mkdir()
@@ -211,7 +211,7 @@ def test_cgroups(host: AgentHost, plugin: Plugin, user: str) -> None:
     task = begin(host, plugin, ("list", "/tmp"), user=user)
     words = [("put", f"{folder}/{file},{text}") for folder in (top, host.slice.share, task.scope)
              for file, text in (("cgroup.procs", "0"), ("cgroup.subtree_control", ""), ("cgroup.freeze", "0"), ("cgroup.kill", ""))]
-    words += [("list", top), ("list", task.scope)]
+    words += [("list", str(top)), ("list", str(task.scope))]
     task.set_config({"command": str(host.program("attack")), "args": [str(word) for pair in words for word in pair]})
     assert task.run() == ExitResult(0)
     # ENOENT: the root cgroup has not every file.

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import pytest
 
@@ -145,7 +145,9 @@ def test_socket_cannot_be_taken_beforehand(launch: Launch, host: AgentHost) -> N
     shared = host.root / "shared"
     shared.mkdir()
     shared.chmod(0o1777)
-    over, seen, done = threading.Event(), set(), []
+    over = threading.Event()
+    seen: set[Any] = set()
+    done: list[Any] = []
     squatter = threading.Thread(target=squat, args=(shared, over, seen, done))
     squatter.start()
     try:

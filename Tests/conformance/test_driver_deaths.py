@@ -60,13 +60,16 @@ def executors_below(plugins: list[Plugin]) -> list[processes.Process]:
 def test_kill_at_every_step_of_a_start(launch: Launch, host: AgentHost) -> None:
     assert len(DELAYS) >= 60
     state_dir = str(host.make_state_dir())
-    plugins, arrived, lost = [], [], []
+    plugins: list[Plugin] = []
+    numbers: dict[Task, int] = {}
+    arrived: list[Task] = []
+    lost: list[Task] = []
     for number, delay in enumerate(DELAYS):
         plugin = launch({"state_dir": state_dir, "orphan_grace": 0})
         plugins.append(plugin)
         # Alternately over soon, and only when told.
         task = appending(host, plugin, "sleep=50", f"exit={number}") if number % 2 else appending(host, plugin, "pause=")
-        task.number = number
+        numbers[task] = number
         (arrived if start_and_kill(plugin, task, delay / 1000) else lost).append(task)
     # Otherwise this has tried nothing: kills before, in and behind the start.
     assert arrived and lost, (len(arrived), len(lost))
@@ -77,12 +80,12 @@ def test_kill_at_every_step_of_a_start(launch: Launch, host: AgentHost) -> None:
     begun = time.monotonic()
     recover(last, *arrived)
     for task in arrived:
-        if task.number % 2:
-            assert task.wait() == ExitResult(task.number)
+        if numbers[task] % 2:
+            assert task.wait() == ExitResult(numbers[task])
         else:
             task.signal("SIGCONT")
             assert task.inspect().task.state == messages.driver.RUNNING
-    running = {pid: task for task in arrived if task.number % 2 == 0 for pid in (task.pid, task.executor_pid)}
+    running = {pid: task for task in arrived if numbers[task] % 2 == 0 for pid in (task.pid, task.executor_pid)}
 
     # What never reached the host ends, and nothing of it is left.
     kept = {folder_of(task).name for task in arrived}
@@ -95,7 +98,7 @@ def test_kill_at_every_step_of_a_start(launch: Launch, host: AgentHost) -> None:
         assert runs(task) <= 1
     for task in arrived:
         assert runs(task) == 1
-        if task.number % 2 == 0:
+        if numbers[task] % 2 == 0:
             task.stop(signal="SIGTERM")
             assert task.wait() == ExitResult(143, 15)
         task.destroy(force=False)

@@ -186,7 +186,7 @@ def test_the_ordinary_is_no_event(fresh: Plugin, host: AgentHost) -> None:
         host.task(fresh, host.program("act"), [end]).run()
     last = host.task(fresh, "no-such-command")
     last.run()
-    events_of_last = lambda: last.id in seen  # noqa: E731
+    events_of_last = lambda: last.id in seen
     wait_until(events_of_last, 5, "the event of the last task")
     events.cancel()
     listener.join()

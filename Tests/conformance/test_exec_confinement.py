@@ -14,6 +14,11 @@ CONFINED = {"caps": "20 20 20 20 20", "limit7": "20 30", "bind0": "EACCES", "key
 PORTS = landlock.abi() >= 4
 
 
+def keyed(text: str) -> dict[str, str]:
+    """Lines of a key and what it came to."""
+    return {line.partition(" ")[0]: line.partition(" ")[2] for line in text.splitlines()}
+
+
 def test_with_the_options(launch: Launch, host: AgentHost) -> None:
     """And the task itself, for comparison, which does the same."""
     plugin = launch({"allow_caps": ["kill"]})
@@ -21,7 +26,7 @@ def test_with_the_options(launch: Launch, host: AgentHost) -> None:
     program = host.program("confined")
     task = host.task(plugin, program, [*VERBS, "out=up", "pause="], config=config).start()
     task.stdout.wait_for("up")
-    said = {line.partition(" ")[0]: line.partition(" ")[2] for line in output(task, program, *VERBS, "exit=0").splitlines()}
+    said = keyed(output(task, program, *VERBS, "exit=0"))
     expected = {**CONFINED, **({} if PORTS else {"bind0": "ok"})}
     assert {key: said[key] for key in expected} == expected
     assert {key: task.line(key) for key in said} == said
@@ -31,7 +36,7 @@ def test_with_the_options(launch: Launch, host: AgentHost) -> None:
 def test_without_them(launch: Launch, host: AgentHost) -> None:
     plugin = launch({"seccomp": False})
     task = host.task(plugin, host.program("act"), ["pause="]).start()
-    said = dict(line.split(" ", 1) for line in output(task, host.program("confined"), *VERBS, "exit=0").splitlines())
+    said = keyed(output(task, host.program("confined"), *VERBS, "exit=0"))
     assert said["caps"] == "0 0 0 0 0" and said["limit7"] != "20 30" and said["bind0"] == "ok"
     assert "EPERM" not in (said["keyctl"], said["userfaultfd"])
     task.stop()
@@ -40,6 +45,6 @@ def test_without_them(launch: Launch, host: AgentHost) -> None:
 def test_an_opened_group(launch: Launch, host: AgentHost) -> None:
     plugin = launch({"allow_syscalls": ["keyrings"]})
     task = host.task(plugin, host.program("act"), ["pause="], config={"syscalls": ["keyrings"]}).start()
-    said = dict(line.split(" ", 1) for line in output(task, host.program("confined"), *VERBS, "exit=0").splitlines())
+    said = keyed(output(task, host.program("confined"), *VERBS, "exit=0"))
     assert said["keyctl"] != "EPERM" and said["unshare"] == "EPERM"
     task.stop()

@@ -189,7 +189,7 @@ def test_sessions_while_tasks_come_and_go(make: Make, host: AgentHost) -> None:
     stops = [task.stop_soon(signal="SIGKILL") for task in tasks]
     for stop in stops:
         stop.result()
-    for task, given in sessions:
+    for _, given in sessions:
         try:
             assert given.wait() == (137, 9)
         except grpc.RpcError as error:

@@ -8,7 +8,7 @@ from typing import Callable
 
 import pytest
 
-from agent import AgentHost, ExitResult, Task
+from agent import AgentHost, ExitResult, Plugin, Task
 
 Make = Callable[..., Task]
 
@@ -75,7 +75,7 @@ def test_command_not_executable(make: Make, user: str) -> None:
     assert task.stderr.text.count("\n") == 1
 
 
-def test_command_not_unveiled(launch: Callable[..., object], host: AgentHost) -> None:
+def test_command_not_unveiled(launch: Callable[..., Plugin], host: AgentHost) -> None:
     """A program that exists and may not be executed under the rules."""
     plugin = launch({"unveil_defaults": False})
     task = host.task(plugin, "/bin/true")

@@ -98,7 +98,7 @@ def test_owner_and_mode(make: Make, host: AgentHost, launch: Launch) -> None:
 
 def test_without_defaults_they_are_closed(host: AgentHost, launch: Launch) -> None:
     plugin = launch({"unveil_defaults": False, "unveil_by_task": True})
-    words = ["read", RESOLV, "read", HOSTS]
+    words: list[str | Path] = ["read", RESOLV, "read", HOSTS]
     task = named(host.task(plugin, host.program("access"), words), servers=["10.9.8.7"], hostname="web-1", address="172.26.64.2")
     task.run()
     assert [line.split("\t")[2] for line in task.lines()] == ["EACCES", "EACCES"]

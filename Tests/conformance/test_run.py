@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -54,7 +55,7 @@ def test_output_is_complete_and_in_order() -> None:
     result = run("sh", "-c", script + "; printf last", text=False, timeout=120 * SLOW)
     assert result.returncode == 0
     wanted = b"".join(str(digit).encode() * 10_000_000 for digit in range(10)) + b"last"
-    assert hashlib.sha256(result.stdout).digest() == hashlib.sha256(wanted).digest()
+    assert hashlib.sha256(cast(bytes, result.stdout)).digest() == hashlib.sha256(wanted).digest()
     assert result.stderr == "".join(f"{digit}\n" for digit in range(10)).encode()
 
 

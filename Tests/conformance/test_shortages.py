@@ -96,7 +96,7 @@ def test_a_full_disk_loses_no_exit_status(host: AgentHost, small: Callable[..., 
 
 def test_inodes_run_out(host: AgentHost, small: Callable[..., tuple[Plugin, Path]]) -> None:
     plugin, folder = small("nr_inodes=64")
-    others = []
+    others: list[Path] = []
     try:
         while True:
             others.append(folder / f"other{len(others)}")

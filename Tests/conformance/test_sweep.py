@@ -158,7 +158,7 @@ def test_folder_whose_executor_never_came(launch: Launch, host: AgentHost) -> No
         gone(folder)
 
 
-STRANGE: dict[str, Callable[[Path], None]] = {
+STRANGE: dict[str, Callable[[Path], object]] = {
     "empty": lambda path: path.mkdir(),
     "notes": lambda path: (path.mkdir(), (path / "notes.txt").write_text("mine")),
     "with a folder": lambda path: (path / "control" / "deep").mkdir(parents=True),

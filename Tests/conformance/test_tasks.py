@@ -119,8 +119,8 @@ def test_runs_are_shown(binary: Path) -> None:
 def test_table_is_aligned_and_coloured_on_a_terminal_only(act: Act, plugin: Plugin, binary: Path) -> None:
     task = act("out=up", "pause=").start()
     task.stdout.wait_for("up")
-    words = [binary, "tasks", "--state-dir", str(plugin.state_dir)]
-    plain = tool(*words).stdout
+    words: list[Path | str] = [binary, "tasks", "--state-dir", str(plugin.state_dir)]
+    plain = tool(binary, "tasks", "--state-dir", str(plugin.state_dir)).stdout
     assert "\x1b" not in plain
     lines = plain.splitlines()
     assert lines[0].split() == ["TASK", "ALLOC", "STATE", "PID", "DRIVER", "PROCESSES", "MEMORY", "CPU", "AGE"]

@@ -127,7 +127,7 @@ def one(host: AgentHost, layer: Path, config: dict[str, Any]) -> Iterator[Plugin
     assert not faults + plugin.violations
 
 
-def outcomes(host: AgentHost, plugin: Plugin, user: str, cases: list[tuple[str, str]], **options: Any) -> dict[Any, str]:
+def outcomes(host: AgentHost, plugin: Plugin, user: str, cases: list[tuple[Any, str, str]], **options: Any) -> dict[Any, str]:
     """Runs one task that tries all `cases` (key, operation, path)."""
     words = [word for _, *words in cases for word in words]
     task = host.task(plugin, host.program("access"), words, user=user, bind_mounts=False, **options)

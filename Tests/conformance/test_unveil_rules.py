@@ -18,17 +18,14 @@ Make = Callable[..., Task]
 USERS = ["nomad-80000", "nobody", "root"]
 
 
-def cat(host: AgentHost, plugin: Plugin, user: str, **options: object) -> Task:
+def shows_passwd(host: AgentHost, plugin: Plugin, user: str, **options: object) -> bool:
+    """Whether a task may print /etc/passwd."""
     task = host.task(plugin, "cat", ["/etc/passwd"], user=user, **options)
-    task.result = task.run()
-    return task
-
-
-def shows_passwd(task: Task) -> bool:
-    if task.result.exit_code == 0:
+    result = task.run()
+    if result.exit_code == 0:
         assert task.stdout.text == Path("/etc/passwd").read_text()
         return True
-    assert task.result.exit_code == 1
+    assert result.exit_code == 1
     assert "Permission denied" in task.stderr.text
     assert task.stdout.text == ""
     return False
@@ -36,18 +33,18 @@ def shows_passwd(task: Task) -> bool:
 
 @pytest.mark.parametrize("user", USERS)
 def test_passwd_is_closed_by_default(host: AgentHost, plugin: Plugin, user: str) -> None:
-    assert not shows_passwd(cat(host, plugin, user))
+    assert not shows_passwd(host, plugin, user)
 
 
 @pytest.mark.parametrize("user", USERS)
 def test_passwd_opened_by_the_operator(host: AgentHost, launch: Launch, user: str) -> None:
     plugin = launch({"unveil_paths": [host.programs_rule, "r:/etc/passwd"]})
-    assert shows_passwd(cat(host, plugin, user))
+    assert shows_passwd(host, plugin, user)
 
 
 @pytest.mark.parametrize("user", USERS)
 def test_passwd_opened_by_the_job_where_allowed(host: AgentHost, plugin: Plugin, user: str) -> None:
-    assert shows_passwd(cat(host, plugin, user, unveil=["r:/etc/passwd"]))
+    assert shows_passwd(host, plugin, user, unveil=["r:/etc/passwd"])
 
 
 @pytest.mark.parametrize("user", USERS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Any, Callable, Iterator
 
 import pytest
 
@@ -272,7 +272,7 @@ def test_wrong_sources(make: Make, host: AgentHost, source: str, reason: str) ->
 @pytest.mark.parametrize("options, reason", [
     ({"propagation": "bidirectional"}, "cannot mount anything"), ({"propagation": "rshared"}, '"rshared": must be'),
     ({"propagation": "Private"}, "must be"), ({"label": "z"}, "selinux_label")])
-def test_wrong_options(make: Make, host: AgentHost, volume: Path, options: dict[str, str], reason: str) -> None:
+def test_wrong_options(make: Make, host: AgentHost, volume: Path, options: dict[str, Any], reason: str) -> None:
     task = add_volume(make(host.program("act"), ["out=ran"]), volume, "local/data", **options)
     with refused(reason, "local/data"):
         task.start()

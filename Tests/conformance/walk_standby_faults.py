@@ -32,14 +32,14 @@ class WithStandby(Walk):
             assert self.next.run() == ExitResult(0)
             self.next.destroy()
 
-    def check(self, fault: Fault, **how: Any) -> list[str]:
+    def check(self, fault: Fault, *how: Any, **named: Any) -> list[str]:
         """Once more where the call did not come, which is by chance: not every life has as many."""
         before = self.fired
-        problems = super().check(fault, **how)
+        problems = super().check(fault, *how, **named)
         if problems or self.fired > before:
             return problems
         self.walked -= 1
-        return super().check(fault, **how)
+        return super().check(fault, *how, **named)
 
 
 @pytest.mark.parametrize("role", [DRIVER, EXECUTOR], ids=["driver", "executor"])

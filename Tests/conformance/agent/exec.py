@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Sequence
 
 import grpc
@@ -20,7 +21,7 @@ Driver = messages.driver
 Request = Driver.ExecTaskStreamingRequest
 
 
-def exec_task(task: "Task", *command: str, timeout: float = 0, seconds: float = 30) -> Any:
+def exec_task(task: "Task", *command: str | Path, timeout: float = 0, seconds: float = 30) -> Any:
     """ExecTask: the answer, with stdout, stderr and result."""
     request = Driver.ExecTaskRequest(task_id=task.id, command=[str(word) for word in command])
     if timeout:
@@ -28,7 +29,7 @@ def exec_task(task: "Task", *command: str, timeout: float = 0, seconds: float = 
     return task.plugin.driver.ExecTask(request, timeout=scaled(seconds))
 
 
-def output(task: "Task", *command: str, code: int = 0) -> str:
+def output(task: "Task", *command: str | Path, code: int = 0) -> str:
     """What a command that ends with `code` prints to stdout."""
     answer = exec_task(task, *command)
     assert (answer.result.exit_code, answer.stderr if code == 0 else b"") == (code, b""), answer
@@ -40,7 +41,7 @@ class Session:
     false only when asked for, as by a client that is slow."""
 
     def __init__(
-        self, plugin: "Plugin", task_id: str, command: Sequence[str], *, tty: bool = False,
+        self, plugin: "Plugin", task_id: str, command: Sequence[str | Path], *, tty: bool = False,
         sizes: Sequence[tuple[int, int]] = (), reads: bool = True, seconds: float = 60,
     ):
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -145,7 +146,7 @@ class Session:
         return self.error.code()
 
 
-def session(task: "Task", *command: str, **options: Any) -> Session:
+def session(task: "Task", *command: str | Path, **options: Any) -> Session:
     """ExecTaskStreaming in a task."""
     return Session(task.plugin, task.id, command, **options)
 

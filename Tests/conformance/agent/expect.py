@@ -13,7 +13,7 @@ _UNCLEAR = {Code.UNKNOWN, Code.INTERNAL, Code.UNAVAILABLE, Code.DEADLINE_EXCEEDE
 
 
 @contextmanager
-def refused(*words: str, code: Code | None = None) -> Iterator[None]:
+def refused(*words: str, code: grpc.StatusCode | None = None) -> Iterator[None]:
     """The calls inside end in a gRPC error whose text has each of `words`, in
     any case; its code is `code` or, without it, one that blames the request."""
     try:

@@ -293,7 +293,7 @@ class Plugin:
         limit = scaled(CALL_SECONDS)
         self.base.PluginInfo(messages.base.PluginInfoRequest(), timeout=limit)
         self.base.ConfigSchema(messages.base.ConfigSchemaRequest(), timeout=limit)
-        self.set_config(config, **topology_facts)
+        self.set_config(config, with_driver=True, **topology_facts)
         self.driver.Capabilities(messages.driver.CapabilitiesRequest(), timeout=limit)
         self.fingerprint()
 

@@ -16,10 +16,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 # Its threads, made anew at each fork, would take the pids that strangers are to have.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
-from agent import AgentHost, ExitResult, Plugin, Task, processes  # noqa: E402
-from agent.restart import LOST, kill_executor, lost_result, recover  # noqa: E402
-from agent.state import folder_of, handle_state  # noqa: E402
-from agent.timing import wait_until  # noqa: E402
+from agent import AgentHost, ExitResult, Plugin, Task, processes
+from agent.restart import LOST, kill_executor, lost_result, recover
+from agent.state import folder_of, handle_state
+from agent.timing import wait_until
 
 _NEXT = Path("/proc/sys/kernel/ns_last_pid")
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Callable
+from typing import Callable, TypeVar
+
+Found = TypeVar("Found")
 
 SLOW = float(os.environ.get("EXEC2_SLOW", "1"))
 
@@ -19,7 +21,7 @@ def sleep(milliseconds: float) -> str:
     return f"sleep={round(scaled(milliseconds))}"
 
 
-def wait_until(condition: Callable[[], object], seconds: float, what: str) -> object:
+def wait_until(condition: Callable[[], Found], seconds: float, what: str) -> Found:
     """The first true answer of `condition`; AssertionError naming `what` when
     none came within `seconds` (scaled)."""
     end = time.monotonic() + scaled(seconds)
