@@ -3,7 +3,7 @@
 
 PYTHON = PYTHONDONTWRITEBYTECODE=1 .build/venv/bin/python
 
-.PHONY: build run test unit conformance faults fuzz sanitize soak chaos bench bench-recovery bench-stats release package protos lint format clean deps run-deps test-deps release-deps
+.PHONY: build run test unit conformance mutants faults fuzz sanitize soak chaos bench bench-recovery bench-stats release package protos lint format clean deps run-deps test-deps release-deps
 
 build:
 	@.ci/install-dependencies --check build
@@ -59,6 +59,11 @@ bench-recovery: test-deps build
 # As root: what a thousand TaskStats streams at one second cost the Driver.
 bench-stats: test-deps build
 	$(PYTHON) Tests/bench/stats.py
+
+# As root: takes each protection out of the sources, one at a time, and fails where no test notices (half an hour);
+# T="word" tries those whose name contains it.
+mutants: test-deps build
+	$(PYTHON) Tests/mutants/run.py $(T)
 
 # What is published: archives and a Debian package with their checksums, in .build/release-files.
 release: release-deps

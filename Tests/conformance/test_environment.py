@@ -131,6 +131,18 @@ def test_signal_state_is_clean(make: Make, host: AgentHost) -> None:
     task.stop(signal="SIGKILL")
 
 
+def test_umask(launch: Callable[..., Plugin], host: AgentHost) -> None:
+    """022, whatever the agent has. Seen without the step: 077, and a web server's files that nobody else could read."""
+    before = os.umask(0o077)
+    try:
+        plugin = launch()
+    finally:
+        os.umask(before)
+    task = host.task(plugin, "/bin/sh", ["-c", "umask"])
+    assert task.run().exit_code == 0
+    assert task.stdout.text == "0022\n"
+
+
 def test_own_session_and_group(act: Make) -> None:
     task = act("out=up", "pause=").start()
     task.stdout.wait_for("up")

@@ -1,0 +1,181 @@
+#!/usr/bin/python3
+"""Takes each protection out of the sources, one at a time, and runs the tests that must notice.
+
+The patches are the `*.toml` files beside this: each replaces one piece of text by another. A copy of the sources is
+built with the patch in it and its tests are run. A patch whose tests still pass has survived: nothing holds that
+protection. Prints a table and exits with 1 where one has survived or could not be tried.
+
+  Tests/mutants/run.py [--check] [NAME…]     all patches, or those whose name contains one of the words
+      --check    only looks whether every patch applies, once and nowhere else
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from dataclasses import dataclass
+
+PROJECT = pathlib.Path(__file__).resolve().parents[2]
+TREE = PROJECT / ".build" / "mutants"
+# A mutant may make a test hang: that is noticing, too.
+TEST_SECONDS = 300
+BUILD_SECONDS = 900
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One protection taken out."""
+
+    area: str
+    name: str
+    # The file's name, wherever below Sources it is.
+    file: str
+    old: str
+    new: str
+    # For pytest, in Tests/conformance.
+    tests: tuple[str, ...]
+
+    def path(self, root: pathlib.Path) -> pathlib.Path:
+        found = sorted((root / "Sources").rglob(self.file))
+        if len(found) != 1:
+            raise ValueError(f"{len(found)} files are named {self.file}")
+        return found[0]
+
+    def applied(self, root: pathlib.Path) -> tuple[pathlib.Path, str, str]:
+        """The file, its text, and its text with the patch in it."""
+        path = self.path(root)
+        text = path.read_text()
+        if text.count(self.old) != 1:
+            raise ValueError(f"{path.relative_to(root)} has {text.count(self.old)} times the text that is replaced")
+        return path, text, text.replace(self.old, self.new)
+
+
+def mutants() -> list[Mutant]:
+    result = []
+    for file in sorted(PROJECT.glob("Tests/mutants/*.toml")):
+        for entry in tomllib.loads(file.read_text())["mutant"]:
+            result.append(Mutant(
+                area=file.stem, name=entry["name"], file=entry["file"], old=entry["old"], new=entry["new"],
+                tests=tuple(entry["tests"])))
+    return result
+
+
+def problems(chosen: list[Mutant]) -> list[str]:
+    """Patches that do not apply, and tests that do not exist."""
+    found = []
+    for mutant in chosen:
+        try:
+            mutant.applied(PROJECT)
+        except ValueError as error:
+            found.append(f"{mutant.area}: {mutant.name}: {error}")
+        for test in mutant.tests:
+            file, _, function = test.partition("::")
+            path = PROJECT / "Tests" / "conformance" / file
+            if not path.exists() or f"def {function.partition('[')[0]}(" not in path.read_text():
+                found.append(f"{mutant.area}: {mutant.name}: there is no test {test}")
+    names = [mutant.name for mutant in chosen]
+    return found + [f"two mutants are named {name!r}" for name in sorted(set(names)) if names.count(name) > 1]
+
+
+def prepare() -> None:
+    """A copy of the sources as git would commit them, with its own build."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=PROJECT, check=True,
+        stdout=subprocess.PIPE).stdout
+    wanted = {name.decode() for name in listed.split(b"\0") if name}
+    for name in sorted(wanted):
+        source, target = PROJECT / name, TREE / name
+        if not source.is_file() or (target.exists() and target.read_bytes() == source.read_bytes()):
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target)
+    for folder in ("Sources", "Tests"):
+        for path in (TREE / folder).rglob("*"):
+            if path.is_file() and str(path.relative_to(TREE)) not in wanted:
+                path.unlink()
+    venv = TREE / ".build" / "venv"
+    venv.parent.mkdir(exist_ok=True)
+    if not venv.is_symlink():
+        venv.symlink_to(PROJECT / ".build" / "venv")
+
+
+def build() -> str:
+    """Why the copy cannot be built, or ""."""
+    done = subprocess.run(
+        ["swift", "build", "-c", "release"], cwd=TREE, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, timeout=BUILD_SECONDS, check=False)
+    return "" if done.returncode == 0 else "\n".join(line for line in done.stdout.splitlines() if "error" in line)[-1500:]
+
+
+def test(tests: tuple[str, ...]) -> int | None:
+    """pytest's exit status; None at the time limit."""
+    command = [str(PROJECT / ".build" / "venv" / "bin" / "python"), "-m", "pytest", "-x", "-q", *tests]
+    process = subprocess.Popen(
+        command, cwd=TREE / "Tests" / "conformance", env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        return process.wait(TEST_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, 15)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, 9)
+            process.wait()
+        return None
+
+
+def outcome(mutant: Mutant) -> str:
+    """caught, survived, or why it could not be tried."""
+    path, text, changed = mutant.applied(TREE)
+    try:
+        path.write_text(changed)
+        if error := build():
+            return f"does not compile: {error}"
+        status = test(mutant.tests)
+    finally:
+        path.write_text(text)
+    known = {0: "SURVIVED", 1: "caught", None: "caught: the test hung"}
+    return known.get(status, f"could not be tried: pytest ended with {status}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("names", nargs="*")
+    options = parser.parse_args()
+    chosen = [mutant for mutant in mutants()
+              if not options.names or any(word in f"{mutant.area}: {mutant.name}" for word in options.names)]
+    if found := problems(chosen):
+        print("\n".join(found), file=sys.stderr)
+        print(f"\n{len(chosen) - len(found)} passed, {len(found)} failed")
+        return 1
+    if options.check:
+        print(f"every patch applies\n\n{len(chosen)} passed, 0 failed")
+        return 0
+    prepare()
+    if error := build():
+        print(f"the sources do not build as they are:\n{error}", file=sys.stderr)
+        return 1
+    every = tuple(dict.fromkeys(test for mutant in chosen for test in mutant.tests))
+    if (status := test(every)) != 0:
+        print(f"the tests do not pass on the sources as they are (pytest: {status})", file=sys.stderr)
+        return 1
+    failed = 0
+    for mutant in chosen:
+        began = time.monotonic()
+        result = outcome(mutant)
+        failed += not result.startswith("caught")
+        print(f"{mutant.area:10} {mutant.name:72} {result}  ({time.monotonic() - began:.0f} s)", flush=True)
+    print(f"\n{len(chosen) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
