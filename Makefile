@@ -29,7 +29,7 @@ conformance: test-deps build
 # in a build for that alone. 'make test' has the short form.
 faults: test-deps build
 	FAULTS=1 swift build -c release --scratch-path .build/faults
-	EXEC2_FAULTS_LONG=1 $(PYTHON) -m pytest Tests/conformance/walk_*.py
+	EXEC2_FAULTS_LONG=1 $(PYTHON) -m pytest Tests/conformance/fault_sweep_*.py
 
 # libFuzzer looks for bytes that no parser can take, a minute for each; 'make test' replays the corpus.
 fuzz: test-deps

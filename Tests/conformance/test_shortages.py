@@ -1,7 +1,7 @@
 """What runs out is said, and nothing is half: no exit status is lost to it, and afterwards all is well.
 
-That every single call may fail is shown by walk_faults.py; here the shortages are real ones. Before a
-descriptor was waited for, an exit status was given up with "Too many open files" (seen in that walk).
+That every single call may fail is shown by fault_sweep_tasks.py; here the shortages are real ones. Before a
+descriptor was waited for, an exit status was given up with "Too many open files" (seen in that sweep).
 """
 
 from __future__ import annotations

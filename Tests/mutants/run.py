@@ -91,6 +91,11 @@ def prepare() -> None:
     wanted = {name.decode() for name in listed.split(b"\0") if name}
     for name in sorted(wanted):
         source, target = PROJECT / name, TREE / name
+        if source.is_symlink():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not target.is_symlink():
+                target.symlink_to(source.readlink())
+            continue
         if not source.is_file() or (target.exists() and target.read_bytes() == source.read_bytes()):
             continue
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Which calls are made to fail in a walk of faults, and with what."""
+"""Which calls are made to fail in a fault sweep, and with what."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import os
 from agent.faults import DRIVER, FUNCTIONS, Fault, Faults
 
 LONG = bool(os.environ.get("EXEC2_FAULTS_LONG"))
-# Most rounds of one loop that are failed in the short walk.
+# Most rounds of one loop that are failed in the short sweep.
 ROUNDS = 16
 
-# What each function fails with: the likely reason first; the others in the long walk.
+# What each function fails with: the likely reason first; the others in the long sweep.
 OPEN = (errno.EMFILE, errno.ENOMEM, errno.EIO)
 SPACE = (errno.ENOSPC, errno.EIO, errno.ENOMEM)
 MEMORY = (errno.ENOMEM,)

@@ -1,7 +1,7 @@
-"""One call after another fails, each once, and nothing is ever half: a task's life, its recovery, and a Driver's start.
+"""Fault sweeps of a task, of its recovery, and of a Driver's start: each call fails once, and no partial state remains.
 
-How a walk goes is told in agent/walk.py. Its siblings are walk_exec_faults.py, of commands in tasks,
-walk_mount_faults.py, of a task with volumes, devices and files of its own, and walk_standby_faults.py, of tasks that
+agent/fault_sweep.py explains how a sweep works. Its siblings are fault_sweep_exec.py, of commands in tasks,
+fault_sweep_mounts.py, of a task with volumes, devices and files of its own, and fault_sweep_standby.py, of tasks that
 an Executor waits for.
 
 Run by its name (`make faults`, a stage of `make test`): it needs the build with faults in it. EXEC2_FAULTS_LONG
@@ -27,61 +27,61 @@ from agent.faults import DRIVER, EXECUTOR, Fault, Faults, faulty_binary
 from agent.messages import REPOSITORY
 from agent.restart import recover_soon
 from agent.timing import wait_until
-from agent.walk import STOPPED, Life, Walk, report
+from agent.fault_sweep import STOPPED, Scenario, FaultSweep, report
 
 
 @pytest.fixture
-def walk(host: AgentHost) -> Iterator[Walk]:
-    yield Walk(host)
+def sweep(host: AgentHost) -> Iterator[FaultSweep]:
+    yield FaultSweep(host)
 
 
 @pytest.mark.parametrize("role", [DRIVER, EXECUTOR], ids=["driver", "executor"])
-def test_every_call_of_a_life_fails_once(walk: Walk, role: int) -> None:
-    walk.walk(role)
+def test_every_call_of_a_task_fails_once(sweep: FaultSweep, role: int) -> None:
+    sweep.run_all(role)
 
 
-def test_every_interrupted_call_of_a_life_goes_well(walk: Walk) -> None:
-    walk.walk(interrupted=True, least=40)
+def test_every_interrupted_call_of_a_task_goes_well(sweep: FaultSweep) -> None:
+    sweep.run_all(interrupted=True, minimum=40)
 
 
-def test_every_call_of_a_recovery_fails_once(host: AgentHost, walk: Walk) -> None:
+def test_every_call_of_a_recovery_fails_once(host: AgentHost, sweep: FaultSweep) -> None:
     """The Driver is killed while the task runs; the next one's calls fail from RecoverTask on."""
     killed: list[Plugin] = []
 
     def prepare() -> None:
-        walk.task.start()
-        walk.plugin.kill()
-        killed.append(walk.plugin)
-        walk.plugin = walk.launch()
-        walk.task.plugin = walk.next.plugin = walk.plugin
-        walk.descriptors = len(processes.descriptors(walk.plugin.pid)) + 3
+        sweep.task.start()
+        sweep.plugin.kill()
+        killed.append(sweep.plugin)
+        sweep.plugin = sweep.launch()
+        sweep.task.plugin = sweep.next.plugin = sweep.plugin
+        sweep.descriptors = len(processes.descriptors(sweep.plugin.pid)) + 3
 
-    def recover() -> Life:
-        life = Life({"StartTask": None})
-        if not life.do("RecoverTask", lambda: recover_soon(walk.plugin, walk.task).result()):
-            walk.faults.stop()
-            recover_soon(walk.plugin, walk.task).result()
-        walk.go_on(life)
+    def recover() -> Scenario:
+        scenario = Scenario({"StartTask": None})
+        if not scenario.do("RecoverTask", lambda: recover_soon(sweep.plugin, sweep.task).result()):
+            sweep.faults.stop()
+            recover_soon(sweep.plugin, sweep.task).result()
+        sweep.go_on(scenario)
         old = killed.pop()
         wait_until(lambda: not old.executors(), 10, "the earlier Driver's Executor gone")
         old.end()
         host.plugins.remove(old)
-        return life
+        return scenario
 
     counts: dict[tuple[int, int], int] = {}
     for _ in range(2):
         prepare()
-        walk.faults.count()
-        life = recover()
-        walk.faults.stop()
-        assert walk.went_well(life), str(life)
-        for key, count in walk.faults.counts().items():
+        sweep.faults.count()
+        scenario = recover()
+        sweep.faults.stop()
+        assert sweep.passed(scenario), str(scenario)
+        for key, count in sweep.faults.counts().items():
             counts[key] = max(counts.get(key, 0), count)
-    faults = [fault for fault in walk.faults_of(counts) if fault.role == DRIVER]
+    faults = [fault for fault in sweep.faults_of(counts) if fault.role == DRIVER]
     problems = []
     for fault in faults:
         prepare()
-        problems += walk.check(fault, recover)
+        problems += sweep.check(fault, recover)
     report(faults, problems)
 
 
@@ -115,27 +115,27 @@ def test_every_call_of_a_driver_that_starts_fails_once(host: AgentHost) -> None:
         control.stop()
         if problem:
             problems.append(f"{fault}: {problem}")
-    report(faults, problems, least=25)
+    report(faults, problems, minimum=25)
 
 
-def test_no_memory_in_the_driver(host: AgentHost, walk: Walk) -> None:
+def test_no_memory_in_the_driver(host: AgentHost, sweep: FaultSweep) -> None:
     """A Driver without memory ends at once; its tasks do not, and the next Driver has them."""
-    counts = walk.count()
-    slot = next(slot for role, slot in counts if role == DRIVER and walk.faults.name(slot) == "calloc")
-    other = host.task(walk.plugin, host.program("act"), ["pause="])
+    counts = sweep.count()
+    slot = next(slot for role, slot in counts if role == DRIVER and sweep.faults.name(slot) == "calloc")
+    other = host.task(sweep.plugin, host.program("act"), ["pause="])
     other.start()
-    walk.faults.fail(Fault(DRIVER, slot, "calloc", 1, errno.ENOMEM))
+    sweep.faults.fail(Fault(DRIVER, slot, "calloc", 1, errno.ENOMEM))
     with pytest.raises(grpc.RpcError):
-        walk.task.start()
-    walk.faults.stop()
-    walk.plugin.wait_exit()
-    walk.plugin.violations.clear()
-    walk.plugin = walk.launch()
-    recover_soon(walk.plugin, other).result()
+        sweep.task.start()
+    sweep.faults.stop()
+    sweep.plugin.wait_exit()
+    sweep.plugin.violations.clear()
+    sweep.plugin = sweep.launch()
+    recover_soon(sweep.plugin, other).result()
     other.stop()
     assert other.wait() == STOPPED
     other.destroy()
-    walk.settle()
+    sweep.settle()
 
 
 def test_nothing_of_it_is_in_an_ordinary_build() -> None:

@@ -1,8 +1,8 @@
-"""Walks of faults: a life is lived once for each call that is made in it, with that call failing.
+"""Fault sweeps: a scenario is run once for each system call that it makes, with that call failing.
 
-The calls are counted first, in the Driver and in the Executor's program, between clone and execve too. What is
-asked of each life is the same everywhere: an error that names what failed and why, or no harm done; nothing left,
-nothing hung, the Driver alive, and the next task well.
+A first run counts the calls of the Driver and of the Executor's program, those between clone and execve included. Every
+run is evaluated in the same way: the failure is reported with what failed and why, or does no harm; nothing is left
+behind, nothing hangs, the Driver lives, and the next task runs.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from agent.timing import wait_until
 STOPPED = ExitResult(130, 2)
 # What a Driver has open for an Executor that stands by: its pidfd, the memory and the pipe for its request.
 STANDBY_DESCRIPTORS = 3
-# As long as the longest step may take: a stop that fails kills after a second.
-GREATEST_SECONDS = 15
+# The longest that a run may take: a stop that fails kills after a second.
+MAXIMUM_SECONDS = 15
 
 
 @dataclass
-class Life:
-    """What each step of a task's life came to: None where it went well."""
+class Scenario:
+    """The outcome of each step of one run: None where it succeeded."""
 
     steps: dict[str, grpc.RpcError | None] = field(default_factory=dict)
     result: ExitResult | None = None
@@ -55,16 +55,16 @@ class Life:
         return "; ".join([*told, f"{self.result} {self.error!r}", *outputs])
 
 
-class Walk:
-    """One Driver in which calls fail, with two tasks: one that suffers, and the next."""
+class FaultSweep:
+    """One Driver in which calls fail, with two tasks: the one under test, and the next, which must succeed."""
 
     def __init__(self, host: AgentHost, *, standby: bool = False, equip: Callable[[Task], object] | None = None):
-        """`equip` gives the task what it has beside its program."""
+        """`equip` adds volumes, devices or options to the task under test."""
         self.host, self.standby = host, standby
         self.faults = Faults(host.root / f"faults-{time.monotonic_ns()}")
         self.state_dir = str(host.make_state_dir())
-        # Of all faults that were walked through: how many have failed a call.
-        self.walked = self.fired = 0
+        # Of all faults that were tried: how many have failed a call.
+        self.tried = self.fired = 0
         self.plugin = self.launch()
         self.task = host.task(self.plugin, host.program("act"), ["pause="])
         if equip:
@@ -80,7 +80,7 @@ class Walk:
             binary=faulty_binary(), environment=self.faults.environment)
 
     def settle(self) -> None:
-        """A first life, so that what is made once is there; what stays open then is the measure."""
+        """Runs once without faults, so that what is made once exists. What is open then is the baseline."""
         for task in (self.task, self.next):
             task.plugin = self.plugin
         self.run_next()
@@ -101,42 +101,42 @@ class Walk:
     def executors(self) -> int:
         return len(self.plugin.executors())
 
-    # A life
+    # The scenario
 
-    def live(self) -> Life:
+    def run(self) -> Scenario:
         """StartTask, SignalTask, StopTask, WaitTask, DestroyTask."""
-        life = Life()
-        if life.do("StartTask", self.task.start):
-            self.go_on(life)
-        return life
+        scenario = Scenario()
+        if scenario.do("StartTask", self.task.start):
+            self.go_on(scenario)
+        return scenario
 
-    def go_on(self, life: Life) -> None:
+    def go_on(self, scenario: Scenario) -> None:
         waiting = self.task.wait_soon()
-        life.do("SignalTask", lambda: self.task.signal("SIGCONT"))
-        life.do("StopTask", lambda: self.task.stop(1))
+        scenario.do("SignalTask", lambda: self.task.signal("SIGCONT"))
+        scenario.do("StopTask", lambda: self.task.stop(1))
 
         def wait() -> None:
             answer = waiting.result()
-            life.result = ExitResult(answer.result.exit_code, answer.result.signal, answer.result.oom_killed)
-            life.error = answer.err
+            scenario.result = ExitResult(answer.result.exit_code, answer.result.signal, answer.result.oom_killed)
+            scenario.error = answer.err
 
-        life.do("WaitTask", wait)
-        if not life.do("DestroyTask", self.task.destroy):
+        scenario.do("WaitTask", wait)
+        if not scenario.do("DestroyTask", self.task.destroy):
             # The client may ask again, and what failed once goes well then.
             self.task.destroy()
 
-    def went_well(self, life: Life) -> bool:
-        return not any(life.steps.values()) and life.result == STOPPED and not life.error
+    def passed(self, scenario: Scenario) -> bool:
+        return not any(scenario.steps.values()) and scenario.result == STOPPED and not scenario.error
 
     def run_next(self) -> None:
-        """What comes after a life goes well."""
+        """The task after the one under test succeeds."""
         assert self.next.run() == ExitResult(0)
         self.next.destroy()
 
-    # What a life leaves
+    # What is left behind
 
     def left(self) -> list[str]:
-        """What there is more than before."""
+        """What exists beyond the baseline."""
         found = []
         standing = min(self.executors(), 1) if self.standby else 0
         now = processes.descriptors(self.plugin.pid)
@@ -164,7 +164,7 @@ class Walk:
         return "populated 0" not in events
 
     def clear(self) -> None:
-        """Takes away what a failed life has left, so that the next one is judged by itself."""
+        """Removes what a failed run has left, so that the next one is evaluated by itself."""
         for process in self.plugin.executors():
             os.kill(process.pid, 9)
         for name in state_folders(self.plugin):
@@ -173,14 +173,14 @@ class Walk:
 
     # The faults
 
-    def count(self, live: Callable[[], Life] | None = None) -> dict[tuple[int, int], int]:
-        """How often each function is called in a life in which nothing fails: in the longest of three."""
+    def count(self, run: Callable[[], Scenario] | None = None) -> dict[tuple[int, int], int]:
+        """How often a run without faults calls each function: the maximum of three runs."""
         most: dict[tuple[int, int], int] = {}
         for _ in range(3):
             self.faults.count()
-            life = (live or self.live)()
+            scenario = (run or self.run)()
             self.faults.stop()
-            assert self.went_well(life), str(life)
+            assert self.passed(scenario), str(scenario)
             for key, count in self.faults.counts().items():
                 most[key] = max(most.get(key, 0), count)
         return most
@@ -190,15 +190,15 @@ class Walk:
         return faults_of(self.faults, counts, interrupted=interrupted)
 
     def check(
-        self, fault: Fault, live: Callable[[], Life] | None = None,
-        judge: Callable[[Fault, Life], str | None] | None = None,
+        self, fault: Fault, run: Callable[[], Scenario] | None = None,
+        evaluate: Callable[[Fault, Scenario], str | None] | None = None,
     ) -> list[str]:
-        """One life with one failing call."""
+        """Runs the scenario with one failing call, and returns what was wrong."""
         began = time.monotonic()
         self.faults.fail(fault)
-        life = (live or self.live)()
+        scenario = (run or self.run)()
         fired = self.faults.stop()
-        self.walked, self.fired = self.walked + 1, self.fired + fired
+        self.tried, self.fired = self.tried + 1, self.fired + fired
         seconds = time.monotonic() - began
         problems = []
         if not self.plugin.is_running:
@@ -208,11 +208,11 @@ class Walk:
             self.plugin = self.launch()
             self.settle()
             return [problem]
-        if (problem := (judge or self.judge)(fault, life)) is not None:
+        if (problem := (evaluate or self.evaluate)(fault, scenario)) is not None:
             problems.append(problem)
-        if not fired and not self.went_well(life):
+        if not fired and not self.passed(scenario):
             problems.append("no call failed, and it did not go well")
-        if seconds > GREATEST_SECONDS:
+        if seconds > MAXIMUM_SECONDS:
             problems.append(f"took {seconds:.0f} s")
         try:
             wait_until(lambda: not self.left(), 5, "nothing left")
@@ -223,26 +223,26 @@ class Walk:
             self.run_next()
         except (grpc.RpcError, AssertionError) as error:
             problems.append(f"the next one: {error}")
-        return [f"{fault}: {problem} [{life}]" for problem in problems]
+        return [f"{fault}: {problem} [{scenario}]" for problem in problems]
 
-    def judge(self, fault: Fault, life: Life) -> str | None:
-        """Why the outcome is no good one, or None."""
-        return wrong_error(fault, life) or wrong_end(fault, life)
+    def evaluate(self, fault: Fault, scenario: Scenario) -> str | None:
+        """Why the outcome is wrong, or None."""
+        return wrong_error(fault, scenario) or wrong_end(fault, scenario)
 
-    def judge_interrupted(self, _fault: Fault, life: Life) -> str | None:
-        """EINTR is nobody's failure."""
-        return None if self.went_well(life) else "did not go on"
+    def evaluate_interrupted(self, _fault: Fault, scenario: Scenario) -> str | None:
+        """EINTR must be retried."""
+        return None if self.passed(scenario) else "did not go on"
 
-    def walk(self, role: int | None = None, *, interrupted: bool = False, least: int = 50) -> None:
-        """Through every call of the life that this walk lives."""
+    def run_all(self, role: int | None = None, *, interrupted: bool = False, minimum: int = 50) -> None:
+        """Runs the scenario once for each of its calls."""
         faults = [fault for fault in self.faults_of(self.count(), interrupted=interrupted) if role in (None, fault.role)]
-        judge = self.judge_interrupted if interrupted else self.judge
-        report(faults, [problem for fault in faults for problem in self.check(fault, judge=judge)], least)
+        evaluate = self.evaluate_interrupted if interrupted else self.evaluate
+        report(faults, [problem for fault in faults for problem in self.check(fault, evaluate=evaluate)], minimum)
 
 
-def wrong_error(fault: Fault, life: Life, consequences: tuple[str, ...] = ()) -> str | None:
+def wrong_error(fault: Fault, scenario: Scenario, consequences: tuple[str, ...] = ()) -> str | None:
     """What a step's error lacks, or None."""
-    for step, error in life.steps.items():
+    for step, error in scenario.steps.items():
         if error is None:
             continue
         text = error.details() or ""
@@ -259,29 +259,29 @@ def wrong_error(fault: Fault, life: Life, consequences: tuple[str, ...] = ()) ->
     return None
 
 
-def wrong_end(fault: Fault, life: Life) -> str | None:
-    """Why a task's end is no good one, or None."""
+def wrong_end(fault: Fault, scenario: Scenario) -> str | None:
+    """Why the end of a task is wrong, or None."""
     function = fault.name.split()[-1]
-    if life.steps["StartTask"] or life.result is None:
-        return None if life.steps["StartTask"] or life.steps["WaitTask"] else "no result"
-    if life.result == STOPPED:
-        return f"a right result with an error: {life.error}" if life.error else None
+    if scenario.steps["StartTask"] or scenario.result is None:
+        return None if scenario.steps["StartTask"] or scenario.steps["WaitTask"] else "no result"
+    if scenario.result == STOPPED:
+        return f"a right result with an error: {scenario.error}" if scenario.error else None
     if function == "execve":
-        return None if life.result.exit_code == 126 else "not the exit code of a program that cannot be run"
-    if life.error:
-        if life.result != ExitResult(137, 9):
+        return None if scenario.result.exit_code == 126 else "not the exit code of a program that cannot be run"
+    if scenario.error:
+        if scenario.result != ExitResult(137, 9):
             return "an unknown end has a made-up result"
-        by_executor = fault.role == EXECUTOR and "(Executor, pid" in life.error
+        by_executor = fault.role == EXECUTOR and "(Executor, pid" in scenario.error
         # The stop could not be asked for, and so the Executor was killed.
-        by_stop = function == "write" and "was killed" in life.error
-        told = os.strerror(fault.error) in life.error or by_executor or by_stop
+        by_stop = function == "write" and "was killed" in scenario.error
+        told = os.strerror(fault.error) in scenario.error or by_executor or by_stop
         return None if told else "an end is lost, and not for the reason that is given"
     # Killed in the end, since it could not be told to stop.
     stops = function in ("kill", "pidfd_send_signal", "write")
-    return None if stops and life.result == ExitResult(137, 9) else "a result that is not the task's"
+    return None if stops and scenario.result == ExitResult(137, 9) else "a result that is not the task's"
 
 
-def report(walked: list[Fault], problems: list[str], least: int = 50) -> None:
-    print(f"{len(walked)} calls failed, one at a time")
-    assert len(walked) >= least
-    assert not problems, f"{len(problems)} of {len(walked)}:\n" + "\n".join(problems)
+def report(tried: list[Fault], problems: list[str], minimum: int = 50) -> None:
+    print(f"{len(tried)} calls failed, one at a time")
+    assert len(tried) >= minimum
+    assert not problems, f"{len(problems)} of {len(tried)}:\n" + "\n".join(problems)

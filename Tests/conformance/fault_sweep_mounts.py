@@ -1,7 +1,7 @@
-"""Every call of the life of a task with all that there is fails, each once: volumes that are read-only, made in the task's
+"""Fault sweep of a task with mounts of every kind: volumes that are read-only, made in the task's
 folder, or a file; devices in their own place and in another's; resolv.conf and hosts; limits, capabilities and ports.
 
-A task that has started has every one of its mounts, and its pid. See walk_faults.py.
+A task that has started has every one of its mounts, and its pid. See fault_sweep_tasks.py.
 
 What it found before it was mended: a task without a pid in its handle, so that no command could be run in it as long
 as it lived. Read on the way: a folder for a volume would have been made as root, and not as the task's user, where the
@@ -19,20 +19,20 @@ from agent import AgentHost, Task, landlock, mounts
 from agent.faults import DRIVER, EXECUTOR, Fault
 from agent.state import handle_state
 from agent.volumes import add_device, add_volume, make_node
-from agent.walk import Life, Walk
+from agent.fault_sweep import Scenario, FaultSweep
 
 # /dev/zero and /dev/null.
 ZERO, NULL = (1, 5), (1, 3)
 USER = 80000
 
 
-class Equipped(Walk):
-    """Lives of a task that has mounts of every kind."""
+class Equipped(FaultSweep):
+    """Runs a task that has mounts of every kind."""
 
     def __init__(self, host: AgentHost, places: Path, volume: Path):
         self.places, self.volume = places, volume
         super().__init__(host, equip=self.give)
-        assert self.went_well(self.live())
+        assert self.passed(self.run())
         self.expected = self.seen
 
     def give(self, task: Task) -> None:
@@ -53,12 +53,12 @@ class Equipped(Walk):
             **task.config, "cap_add": ["net_bind_service"], "ulimit": {"nofile": "512:1024", "core": "0"},
             "unveil": [f"r:{self.places}"], "work_dir": "local", **ports})
 
-    def live(self) -> Life:
+    def run(self) -> Scenario:
         # What is missing is made anew.
         shutil.rmtree(self.task.local / "made", ignore_errors=True)
-        return super().live()
+        return super().run()
 
-    def go_on(self, life: Life) -> None:
+    def go_on(self, scenario: Scenario) -> None:
         pid = handle_state(self.task).task_pid
         own = (self.places, self.task.folder, self.task.alloc_dir, Path("/etc"), Path("/proc"))
         try:
@@ -67,34 +67,34 @@ class Equipped(Walk):
             self.seen = []
         made = self.task.local / "made"
         self.owners = {path.stat().st_uid for path in (made, made / "here", made / "file")}
-        super().go_on(life)
+        super().go_on(scenario)
 
-    def judge(self, fault: Fault, life: Life) -> str | None:
-        if self.went_well(life) and self.seen != self.expected:
+    def evaluate(self, fault: Fault, scenario: Scenario) -> str | None:
+        if self.passed(scenario) and self.seen != self.expected:
             return f"the task has not what is its own: {self.seen} instead of {self.expected}"
-        if self.went_well(life) and self.owners != {USER}:
+        if self.passed(scenario) and self.owners != {USER}:
             return f"folders for volumes were made by {self.owners}"
-        return super().judge(fault, life)
+        return super().evaluate(fault, scenario)
 
 
 @pytest.fixture
-def walk(host: AgentHost, places: Path, volume: Path) -> Equipped:
+def sweep(host: AgentHost, places: Path, volume: Path) -> Equipped:
     return Equipped(host, places, volume)
 
 
-def test_what_the_walk_is_about(walk: Equipped) -> None:
+def test_what_the_sweep_covers(sweep: Equipped) -> None:
     """Each kind of mount is made in it, and each has calls that can fail."""
-    names = {walk.faults.name(slot).split()[-1] for _, slot in walk.count()}
+    names = {sweep.faults.name(slot).split()[-1] for _, slot in sweep.count()}
     assert {"open_tree", "mount_setattr", "move_mount", "fsopen", "fsconfig", "fsmount", "umount2", "mount", "mkdirat", "mknodat",
             "openat2", "setfsuid", "setfsgid", "capset", "prlimit64", "seccomp", "landlock_add_rule"} <= names
-    own = [walk.places / name for name in ("data", "text", "null")] + [walk.task.local / name for name in ("made/here", "made/file")]
-    assert {*map(str, own), "/etc/hosts", "/proc"} <= set(walk.expected)
+    own = [sweep.places / name for name in ("data", "text", "null")] + [sweep.task.local / name for name in ("made/here", "made/file")]
+    assert {*map(str, own), "/etc/hosts", "/proc"} <= set(sweep.expected)
 
 
 @pytest.mark.parametrize("role", [DRIVER, EXECUTOR], ids=["driver", "executor"])
-def test_every_call_of_a_life_fails_once(walk: Equipped, role: int) -> None:
-    walk.walk(role)
+def test_every_call_of_a_task_fails_once(sweep: Equipped, role: int) -> None:
+    sweep.run_all(role)
 
 
-def test_every_interrupted_call_of_a_life_goes_well(walk: Equipped) -> None:
-    walk.walk(interrupted=True, least=40)
+def test_every_interrupted_call_of_a_task_goes_well(sweep: Equipped) -> None:
+    sweep.run_all(interrupted=True, minimum=40)

@@ -1,8 +1,8 @@
-"""Every call of a command in a running task fails, each once: the Driver's, and those of the attendant, whose program
+"""Fault sweep of a command in a running task: each call fails once, the Driver's, and those of the attendant, whose program
 is the Executor's.
 
 The session has an error that says why, or its result and all of its output; nothing is left of it, the task and its
-Executor have not felt anything, and the next session works. See walk_faults.py.
+Executor have not felt anything, and the next session works. See fault_sweep_tasks.py.
 
 What it found before it was mended: output that was cut off and input that was dropped without a word, where one
 read or write failed; a terminal's session that then waited for ever; an attendant said to have been killed that had no
@@ -23,7 +23,7 @@ from agent.exec import Session, exec_task
 from agent.faults import DRIVER, EXECUTOR, Fault
 from agent.host import state_folders
 from agent.timing import wait_until
-from agent.walk import STOPPED, Life, Walk, wrong_error
+from agent.fault_sweep import STOPPED, Scenario, FaultSweep, wrong_error
 
 COMMAND = ("/bin/sh", "-c", "read line; echo got $line; echo wrong >&2; exit 3")
 ENDED = ExitResult(3)
@@ -35,7 +35,7 @@ LEFT = ("could not read its request", "had no memory", "could not report how it 
 NO_REPORT = ("has no result: cannot read the report of attendant",)
 
 
-class Sessions(Walk):
+class Sessions(FaultSweep):
     """Sessions of one kind in a task that runs all the time."""
 
     def __init__(self, host: AgentHost, kind: str):
@@ -47,22 +47,22 @@ class Sessions(Walk):
         self.task.start()
         wait_until(lambda: len(processes.descriptors(self.plugin.pid)) > self.descriptors, 10, "the task's descriptors")
         self.main, self.executor = self.task.pid, self.task.executor_pid
-        assert self.went_well(self.live())
+        assert self.passed(self.run())
         self.run_next()
         self.descriptors = len(processes.descriptors(self.plugin.pid))
         self.of_executor = processes.descriptors(self.executor)
 
-    def live(self) -> Life:
-        life = Life()
-        life.do("Exec", lambda: self.unary(life) if self.kind == "unary" else self.streaming(life))
-        return life
+    def run(self) -> Scenario:
+        scenario = Scenario()
+        scenario.do("Exec", lambda: self.unary(scenario) if self.kind == "unary" else self.streaming(scenario))
+        return scenario
 
-    def unary(self, life: Life) -> None:
+    def unary(self, scenario: Scenario) -> None:
         answer = exec_task(self.task, *COMMAND, seconds=20)
-        life.result = ExitResult(answer.result.exit_code, answer.result.signal)
-        life.stdout, life.stderr = answer.stdout, answer.stderr
+        scenario.result = ExitResult(answer.result.exit_code, answer.result.signal)
+        scenario.stdout, scenario.stderr = answer.stdout, answer.stderr
 
-    def streaming(self, life: Life) -> None:
+    def streaming(self, scenario: Scenario) -> None:
         is_terminal = self.kind == "terminal"
         given = Session(
             self.plugin, self.task.id, COMMAND, tty=is_terminal, sizes=[(24, 80)] if is_terminal else [], seconds=20)
@@ -72,13 +72,13 @@ class Sessions(Walk):
         else:
             given.close_stdin()
         try:
-            life.result = ExitResult(*given.wait())
+            scenario.result = ExitResult(*given.wait())
         finally:
-            life.stdout, life.stderr = given.stdout, given.stderr
+            scenario.stdout, scenario.stderr = given.stdout, given.stderr
 
-    def went_well(self, life: Life) -> bool:
-        outputs = (life.stdout, life.stderr) == (STDOUT[self.kind], STDERR[self.kind])
-        return life.steps == {"Exec": None} and life.result == ENDED and outputs
+    def passed(self, scenario: Scenario) -> bool:
+        outputs = (scenario.stdout, scenario.stderr) == (STDOUT[self.kind], STDERR[self.kind])
+        return scenario.steps == {"Exec": None} and scenario.result == ENDED and outputs
 
     def faults_of(self, counts: dict[tuple[int, int], int], *, interrupted: bool = False) -> list[Fault]:
         """A terminal answers EIO where nobody has it open any more: that is no failure."""
@@ -87,15 +87,15 @@ class Sessions(Walk):
             replace(fault, error=errno.ENOMEM)
             if self.kind == "terminal" and fault.name == "read" and fault.error == errno.EIO else fault for fault in found]
 
-    def judge(self, fault: Fault, life: Life) -> str | None:
+    def evaluate(self, fault: Fault, scenario: Scenario) -> str | None:
         # The attendant is the Executor's program: it ends where that would.
-        if life.steps["Exec"]:
-            return wrong_error(fault, life, LEFT if fault.role == EXECUTOR else NO_REPORT)
-        if self.went_well(life):
+        if scenario.steps["Exec"]:
+            return wrong_error(fault, scenario, LEFT if fault.role == EXECUTOR else NO_REPORT)
+        if self.passed(scenario):
             return None
         if fault.name.endswith("execve"):
-            told = os.strerror(fault.error).encode() in life.stderr + life.stdout
-            return None if life.result == ExitResult(126) and told else "not the end of a command that cannot be run"
+            told = os.strerror(fault.error).encode() in scenario.stderr + scenario.stdout
+            return None if scenario.result == ExitResult(126) and told else "not the end of a command that cannot be run"
         return "neither an error nor all that the command gave"
 
     def run_next(self) -> None:
@@ -141,13 +141,13 @@ class Sessions(Walk):
     ("unary", DRIVER), ("pipes", DRIVER), ("pipes", EXECUTOR), ("terminal", DRIVER), ("terminal", EXECUTOR)], ids=[
     "unary-driver", "pipes-driver", "pipes-attendant", "terminal-driver", "terminal-attendant"])
 def test_every_call_of_a_session_fails_once(host: AgentHost, kind: str, role: int) -> None:
-    walk = Sessions(host, kind)
-    walk.walk(role, least=30)
-    walk.end()
+    sweep = Sessions(host, kind)
+    sweep.run_all(role, minimum=30)
+    sweep.end()
 
 
 @pytest.mark.parametrize("kind", ["pipes", "terminal"])
 def test_every_interrupted_call_of_a_session_goes_well(host: AgentHost, kind: str) -> None:
-    walk = Sessions(host, kind)
-    walk.walk(interrupted=True, least=15)
-    walk.end()
+    sweep = Sessions(host, kind)
+    sweep.run_all(interrupted=True, minimum=15)
+    sweep.end()
