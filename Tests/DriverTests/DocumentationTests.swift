@@ -49,7 +49,7 @@ import Testing
         var documented: Set<String> = []
         for line in part.split(separator: "\n") where line.hasPrefix("| ") {
             let cells = line.split(separator: "|", omittingEmptySubsequences: false)
-            guard cells.count == 5, !line.contains("own folders") else { continue }
+            guard cells.count == 5, !line.contains("own directories") else { continue }
             let modes = cells[2].filter { $0 != "`" }.trimmed
             for path in cells[3].split(separator: "`") where path.hasPrefix("/") {
                 documented.insert(modes + ":" + path)
