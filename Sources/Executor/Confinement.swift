@@ -24,21 +24,18 @@ extension LaunchPlan {
     }
 
     private mutating func add(_ limit: Exec2__Executor__ResourceLimit, onlyRaising: Bool) {
-        add(EXEC2_STEP_RESOURCE_LIMIT, number: UInt64(limit.resource))
-        steps[steps.count - 1].soft = limit.soft
-        steps[steps.count - 1].hard = limit.hard
-        steps[steps.count - 1].optional = onlyRaising ? 1 : 0
+        add(.resourceLimit(limit.resource, soft: limit.soft, hard: limit.hard, onlyRaising: onlyRaising))
     }
 
     /// The change of user, with the capabilities that are to be left after it.
     mutating func addUserAndCapabilities() {
-        add(EXEC2_STEP_BOUNDING_SET, number: request.capabilities)
+        add(.boundingSet(keeping: request.capabilities))
         // A change to another user drops them all, unless that is prevented; root keeps them.
         let isRoot = request.user_id == 0
-        if !isRoot && request.capabilities != 0 { add(EXEC2_STEP_KEEP_CAPABILITIES) }
-        add(EXEC2_STEP_USER_ID, number: UInt64(request.user_id))
-        if isRoot || request.capabilities != 0 { add(EXEC2_STEP_CAPABILITIES, number: request.capabilities) }
-        if request.ambient_capabilities != 0 { add(EXEC2_STEP_AMBIENT, number: request.ambient_capabilities) }
+        if !isRoot && request.capabilities != 0 { add(.keepCapabilities) }
+        add(.userID(request.user_id))
+        if isRoot || request.capabilities != 0 { add(.capabilities(request.capabilities)) }
+        if request.ambient_capabilities != 0 { add(.ambient(request.ambient_capabilities)) }
     }
 
     /// Needs no_new_privs, and comes so late because it may deny what other steps do.
@@ -46,8 +43,7 @@ extension LaunchPlan {
         let filter = request.seccomp_filter
         // struct sock_filter has 8 bytes.
         guard filter.len >= 8, let instructions = filter.data else { return }
-        add(EXEC2_STEP_SECCOMP, number: UInt64(filter.len / 8))
-        steps[steps.count - 1].filter = UnsafeRawPointer(instructions)
+        add(.seccomp(instructions, count: filter.len / 8))
     }
 
     /// `nofile to 1024:4096`.

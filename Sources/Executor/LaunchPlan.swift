@@ -22,14 +22,14 @@ struct LaunchPlan {
         stderr: LogStream
     ) {
         self.init(request, namespaces: EXEC2_CLONE_NEWNS | (ownsIPC ? 0 : EXEC2_CLONE_NEWIPC))
-        add(EXEC2_STEP_SESSION)
+        add(.session)
         // Lowered from the Executor's own −1000 while there is still the right to do so, and through the Executor's
         // /proc: the task's own may be read-only.
-        add(EXEC2_STEP_OOM_SCORE_ADJ, number: UInt64(bitPattern: Int64(request.oom_score_adj)))
-        if network >= 0 { add(EXEC2_STEP_NETWORK, descriptor: network, path: request.network_namespace) }
+        add(.oomScoreAdjustment)
+        if network >= 0 { add(.network(network, path: request.network_namespace)) }
         addMounts(mounts)
-        add(EXEC2_STEP_DESCRIPTOR, descriptor: stdout.forTask, number: UInt64(STDOUT_FILENO))
-        add(EXEC2_STEP_DESCRIPTOR, descriptor: stderr.forTask, number: UInt64(STDERR_FILENO))
+        add(.descriptor(stdout.forTask, becomes: STDOUT_FILENO))
+        add(.descriptor(stderr.forTask, becomes: STDERR_FILENO))
         // Only now do /dev/stdout, /proc/self and whatever leads there mean the task's.
         addRules(ruleset, afterMounts: false)
         addVolumes(mounts)
@@ -42,57 +42,39 @@ struct LaunchPlan {
     mutating func addConfinement(_ ruleset: Ruleset) {
         addWorkDir()
         addDescriptorLimit()
-        add(EXEC2_STEP_NO_NEW_PRIVS)
-        add(EXEC2_STEP_RESTRICT, descriptor: ruleset.number)
+        add(.noNewPrivileges)
+        add(.restrict(ruleset))
         // The Executor blocks signals, and has changed no disposition.
-        add(EXEC2_STEP_SIGNALS, number: 1)
-        add(EXEC2_STEP_UMASK, number: 0o022)
+        add(.signalMask)
+        add(.umask(0o022))
         addSeccompFilter()
-        add(EXEC2_STEP_CLOSE, number: 3)
+        add(.close(from: 3))
     }
 
-    mutating func add(
-        _ kind: exec2_step_kind, descriptor: Int32 = -1, number: UInt64 = 0, path: UnsafePointer<CChar>? = nil
-    ) {
-        var step = exec2_step()
-        step.kind = kind.rawValue
-        step.fd = descriptor
-        step.number = number
-        step.path = path
-        steps.append(step)
-    }
+    mutating func add(_ step: exec2_step) { steps.append(step) }
 
     private mutating func addMounts(_ mounts: TaskMounts) {
-        add(EXEC2_STEP_MOUNTS_SLAVE)
-        for file in mounts.files { add(EXEC2_STEP_GENERATED_FILE, descriptor: file.descriptor, path: file.path) }
-        add(EXEC2_STEP_PROC)
+        add(.mountsAsSlave)
+        for file in mounts.files { add(.generatedFile(file.descriptor, at: file.path)) }
+        add(.proc)
         for index in 0..<request.n_read_only {
             guard let folder = request.read_only[index]?.pointee else { continue }
-            add(EXEC2_STEP_READ_ONLY, path: folder.root)
-            steps[steps.count - 1].text = UnsafePointer(folder.inside)
-            steps[steps.count - 1].optional = 1
+            add(.readOnly(folder.inside, below: folder.root))
         }
     }
 
     private mutating func addVolumes(_ mounts: TaskMounts) {
         for volume in mounts.volumes {
-            add(
-                EXEC2_STEP_MOUNT, descriptor: volume.descriptor,
-                number: UInt64((volume.isFolder ? EXEC2_MOUNT_FOLDER : 0) | (volume.isMade ? EXEC2_MOUNT_MAKE : 0)),
-                path: volume.root)
-            steps[steps.count - 1].text = volume.inside
-            steps[steps.count - 1].user = request.user_id
-            steps[steps.count - 1].group = request.group_id
+            add(.mount(volume, user: request.user_id, group: request.group_id))
         }
     }
 
     /// Where it is below the task's own folder, it must not lead out of that.
     private mutating func addWorkDir() {
         if request.work_dir_root.isEmpty {
-            add(EXEC2_STEP_WORK_DIR, path: request.work_dir)
+            add(.workDirectory(request.work_dir))
         } else {
-            add(EXEC2_STEP_WORK_DIR, path: request.work_dir_root)
-            steps[steps.count - 1].text = UnsafePointer(request.work_dir)
+            add(.workDirectory(request.work_dir, beneath: request.work_dir_root))
         }
     }
 
@@ -102,25 +84,22 @@ struct LaunchPlan {
         for index in 0..<request.n_unveil {
             guard let unveil = request.unveil[index]?.pointee else { continue }
             guard (unveil.after_mounts != 0) == afterMounts else { continue }
-            addRule(unveil, ruleset)
+            addRule(unveil, ruleset, optional: unveil.optional != 0)
         }
     }
 
     /// - Parameter flags: EXEC2_UNVEIL_*, beside those of the rule itself.
-    mutating func addRule(_ unveil: Exec2__Executor__UnveilPath, _ ruleset: Ruleset, flags: Int32 = 0) {
-        add(
-            EXEC2_STEP_UNVEIL, descriptor: ruleset.number,
-            number: UInt64(flags | (unveil.no_symlink != 0 ? EXEC2_UNVEIL_NO_SYMLINK : 0)), path: unveil.path)
-        steps[steps.count - 1].folder_rights = ruleset.rights(unveil.modes, on: .folder)
-        steps[steps.count - 1].file_rights = ruleset.rights(unveil.modes, on: .file)
-        steps[steps.count - 1].optional = UInt32(unveil.optional)
+    mutating func addRule(
+        _ unveil: Exec2__Executor__UnveilPath, _ ruleset: Ruleset, flags: Int32 = 0, optional: Bool
+    ) {
+        let flags = flags | (unveil.no_symlink != 0 ? EXEC2_UNVEIL_NO_SYMLINK : 0)
+        add(.unveil(unveil.path, unveil.modes, in: ruleset, flags: flags, optional: optional))
     }
 
     mutating func addIdentity() {
         addResourceLimits()
-        add(EXEC2_STEP_GROUPS, number: UInt64(request.n_groups))
-        steps[steps.count - 1].values = UnsafePointer(request.groups)
-        add(EXEC2_STEP_GROUP_ID, number: UInt64(request.group_id))
+        add(.groups(request.groups, count: request.n_groups))
+        add(.groupID(request.group_id))
         addUserAndCapabilities()
     }
 

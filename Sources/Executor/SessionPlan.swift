@@ -20,23 +20,23 @@ extension LaunchPlan {
     /// not there any more is none that could be reached.
     init(_ request: LaunchRequest.Message, ruleset: Ruleset, session: Session) {
         self.init(request, namespaces: 0)
-        add(EXEC2_STEP_SESSION)
+        add(.session)
         // Through the host's /proc, as at a launch.
-        add(EXEC2_STEP_OOM_SCORE_ADJ, number: UInt64(bitPattern: Int64(request.oom_score_adj)))
+        add(.oomScoreAdjustment)
         for stream in STDIN_FILENO...STDERR_FILENO {
-            add(EXEC2_STEP_DESCRIPTOR, descriptor: AttendantDescriptor.stdin + stream, number: UInt64(stream))
+            add(.descriptor(AttendantDescriptor.stdin + stream, becomes: stream))
         }
-        if session.hasTerminal { add(EXEC2_STEP_TERMINAL, descriptor: STDIN_FILENO) }
+        if session.hasTerminal { add(.terminal(STDIN_FILENO)) }
         addRules(ruleset, .host)
         let network = request.network_namespace.map { $0.isEmpty } ?? true ? 0 : EXEC2_CLONE_NEWNET
         add(
-            EXEC2_STEP_JOIN, descriptor: session.task, number: EXEC2_CLONE_NEWNS | EXEC2_CLONE_NEWIPC | network,
-            path: request.task_id)
+            .join(
+                session.task, EXEC2_CLONE_NEWNS | EXEC2_CLONE_NEWIPC | network, subject: request.task_id))
         addRules(ruleset, .task)
         addGeneratedFiles(ruleset)
         addIdentity()
         // Behind the change of the user, which takes the signal away again (prctl(2)).
-        add(EXEC2_STEP_PARENT_DEATH, descriptor: session.attendant)
+        add(.dieWithParent(session.attendant))
         addConfinement(ruleset)
     }
 
@@ -48,20 +48,13 @@ extension LaunchPlan {
         for index in 0..<request.n_unveil {
             guard let unveil = request.unveil[index]?.pointee else { continue }
             if unveil.after_mounts != 0 {
-                if view == .task { addOptionalRule(unveil, ruleset) }
+                if view == .task { addRule(unveil, ruleset, optional: true) }
             } else if isOnProc(unveil.path) {
-                if view == .task { addOptionalRule(unveil, ruleset, flags: EXEC2_UNVEIL_ONLY_PROC) }
+                if view == .task { addRule(unveil, ruleset, flags: EXEC2_UNVEIL_ONLY_PROC, optional: true) }
             } else if view == .host {
-                addOptionalRule(unveil, ruleset)
+                addRule(unveil, ruleset, optional: true)
             }
         }
-    }
-
-    private mutating func addOptionalRule(
-        _ unveil: Exec2__Executor__UnveilPath, _ ruleset: Ruleset, flags: Int32 = 0
-    ) {
-        addRule(unveil, ruleset, flags: flags)
-        steps[steps.count - 1].optional = 1
     }
 
     private func isOnProc(_ path: UnsafeMutablePointer<CChar>?) -> Bool {
@@ -80,9 +73,9 @@ extension LaunchPlan {
                 guard let unveil = request.unveil[number]?.pointee, strcmp(unveil.path, file.path) == 0 else {
                     continue
                 }
-                addOptionalRule(unveil, ruleset, flags: EXEC2_UNVEIL_ONLY_CONTENT)
-                steps[steps.count - 1].text = UnsafeRawPointer(file.content.data)?.assumingMemoryBound(to: CChar.self)
-                steps[steps.count - 1].soft = UInt64(file.content.len)
+                add(
+                    .unveil(
+                        unveil.path, unveil.modes, in: ruleset, content: file.content.data, count: file.content.len))
             }
         }
     }
