@@ -107,6 +107,8 @@ def test_an_end_without_a_driver_is_told_by_the_next(launch: Callable[..., Plugi
     task.plugin = launch({"state_dir": state_dir})
     request = messages.driver.RecoverTaskRequest(task_id=task.id, handle=task.handle)
     task.plugin.driver.RecoverTask(request, timeout=scaled(30))
+    # As the agent does behind every recovery: only then it takes events.
+    task.wait_soon().result()
     assert "supervisor" in about(stream(task.plugin), task).message
 
 
@@ -150,12 +152,15 @@ def test_log_collector_that_went_without_a_driver(launch: Callable[..., Plugin],
     plugin.kill()
     tasks[0].stderr.leave()
     plugin = launch({"state_dir": state_dir})
+    waits = []
     for task in tasks:
         task.plugin = plugin
         request = messages.driver.RecoverTaskRequest(task_id=task.id, handle=task.handle)
         plugin.driver.RecoverTask(request, timeout=scaled(30))
+        waits.append(task.wait_soon())
     event = next(stream(plugin))
     assert event.task_id == tasks[0].id and str(tasks[0].stderr_path) in event.message
+    assert not any(wait.done() for wait in waits)
 
 
 @pytest.mark.controllers

@@ -1,4 +1,5 @@
-"""RecoverTask: from the handle alone, each row of the recovery table."""
+"""RecoverTask: from the handle alone, the rows of the recovery table that have a task. Those without are in
+test_recovery_gone.py."""
 
 from __future__ import annotations
 
@@ -142,21 +143,6 @@ def test_executor_gone_and_a_stranger_in_the_cgroup(launch: Launch, host: AgentH
     assert lost_result(task, "supervisor") == LOST
 
 
-def test_other_boot_without_a_record(launch: Launch, host: AgentHost) -> None:
-    """Pid and start time mean nothing then: the process that has them lives on."""
-    first = launch()
-    task = host.paused(first)
-    executor, pid = task.executor_pid, task.pid
-    second = successor(launch, first)
-    recover(second, task, handle=other_boot(task))
-    assert lost_result(task, "rebooted") == LOST
-    task.stop()
-    assert processes.is_alive(executor) and processes.is_alive(pid)
-    kill_executor(executor)
-    task.destroy(force=False)
-    assert os.listdir(second.state_dir) == []
-
-
 def test_other_boot_with_a_record(launch: Launch, host: AgentHost) -> None:
     first = launch()
     task = acting(host, first, "sleep=100", "exit=23").start()
@@ -165,30 +151,6 @@ def test_other_boot_with_a_record(launch: Launch, host: AgentHost) -> None:
     recover(successor(launch, first), task, handle=other_boot(task))
     assert task.wait() == ExitResult(23)
     assert task.inspect().task.started_at == started
-
-
-def test_other_boot_and_no_folder(launch: Launch, host: AgentHost) -> None:
-    """/run is empty after a reboot."""
-    first = launch()
-    task = acting(host, first, "exit=3").start()
-    task.wait()
-    handle = other_boot(task)
-    task.destroy()
-    second = successor(launch, first)
-    recover(second, task, handle=handle)
-    assert lost_result(task, "rebooted") == LOST
-    task.destroy(force=False)
-
-
-def test_same_boot_and_no_folder(launch: Launch, host: AgentHost) -> None:
-    first = launch()
-    task = acting(host, first, "exit=3").start()
-    task.wait()
-    task.destroy()
-    second = successor(launch, first)
-    recover(second, task)
-    assert lost_result(task, "supervisor") == LOST
-    task.destroy(force=False)
 
 
 def test_damaged_record_of_a_living_executor_is_not_its_end(launch: Launch, host: AgentHost) -> None:

@@ -156,7 +156,7 @@ extension TaskError {
     var status: RPCStatus {
         let code: RPCCode =
             switch self {
-            case .unknown: .notFound
+            case .unknown, .gone: .notFound
             case .starting, .notRunning, .stillRunning: .failedPrecondition
             case .cannotAttach: .unavailable
             case .unrecoverable: .failedPrecondition

@@ -111,7 +111,11 @@ extension DriverService {
             }
             task.claim(settings.version)
         } catch {
-            log.error("cannot recover a task", ["task_id": id, "error": error.text])
+            switch error {
+            // The host asks for every task that it has not forgotten, and expects to hear this of those that ended.
+            case .gone, .unrecoverable: log.debug("no task to recover", ["task_id": id, "reason": error.text])
+            default: log.error("cannot recover a task", ["task_id": id, "error": error.text])
+            }
             throw error.status
         }
         return Wire.RecoverTaskResponse.encoded()
@@ -123,6 +127,7 @@ extension DriverService {
         let task = try task(id, to: .wait)
         task.claim(settings.current.version)
         task.claims.beginWait()
+        task.tellWhatIsHeldBack()
         defer { task.claims.endWait() }
         guard let end = await task.ended.wait() else { throw .clientGone }
         return Wire.WaitTaskResponse.encoded { response, arena in

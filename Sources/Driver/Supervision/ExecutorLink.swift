@@ -49,6 +49,42 @@ struct SessionPipes: ~Copyable, Sendable {
         self.control = control
         self.events = events
     }
+
+    /// Those of a folder that is not there any more, through the Executor, which has them open. The lock is one of
+    /// the pipe itself then.
+    ///
+    /// - Parameter executor: Its pid, while a pidfd of it is held.
+    init(heldBy executor: Int32) throws(SystemError) {
+        let lock = try Self.open(StateFile.control, heldBy: executor)
+        if exec2_lock(lock.number) != 0 {
+            let errno = Errno.last
+            throw errno == .wouldBlock
+                ? SystemError(
+                    "take the session, which another driver process holds, of the Executor", String(executor), .busy)
+                : SystemError("lock the control pipe of the Executor", String(executor), errno)
+        }
+        let control = try Self.open(StateFile.control, heldBy: executor)
+        let events = try Self.open(StateFile.events, heldBy: executor)
+        self.lock = lock
+        self.control = control
+        self.events = events
+    }
+
+    /// An Executor has no other FIFOs of these names: its task's logs are the client's to name.
+    private static func open(_ name: String, heldBy executor: Int32) throws(SystemError) -> OwnedDescriptor {
+        for (number, path) in try OpenFiles.read(of: executor) {
+            var path = Substring(path)
+            if path.hasSuffix(removedMark) { path = path.dropLast(removedMark.count) }
+            guard path.pathParts.last.map(String.init) == name else { continue }
+            let link = "/proc/\(executor)/fd/\(number)"
+            guard FileIdentity(fifo: link) != nil else { continue }
+            return try OwnedDescriptor.open(link, O_RDWR | O_NONBLOCK)
+        }
+        throw SystemError("find the pipe \(name) among the open files of", "Executor \(executor)", .noSuchFile)
+    }
+
+    /// What the kernel puts behind the path of a file that has no name any more (proc_pid_fd(5)).
+    private static let removedMark = " (deleted)"
 }
 
 /// The Driver's ends of an Executor's FIFOs: sends requests, pairs answers with them, and hands on

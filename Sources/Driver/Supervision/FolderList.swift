@@ -1,10 +1,14 @@
 import Glibc
+import Shared
 
 /// The names in a folder.
 enum FolderList {
     /// Without . and ..; nil where the folder cannot be read.
-    static func names(in path: String) -> [String]? {
-        guard let folder = opendir(path) else { return nil }
+    static func names(in path: String) -> [String]? { try? read(path) }
+
+    /// As above, with the reason why it cannot be read.
+    static func read(_ path: String) throws(SystemError) -> [String] {
+        guard let folder = opendir(path) else { throw SystemError("read the folder", path) }
         defer { closedir(folder) }
         var names: [String] = []
         while let entry = readdir(folder) {

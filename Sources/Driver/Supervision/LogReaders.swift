@@ -193,15 +193,28 @@ struct FileIdentity: Hashable, Sendable {
 /// The open files of processes, from /proc/<pid>/fd (proc_pid_fd(5)).
 enum OpenFiles {
     /// Descriptor and what it leads to; none where the process is gone.
-    static func links(of pid: Int32) -> [(number: String, path: String)] {
+    static func links(of pid: Int32) -> [(number: String, path: String)] { (try? read(of: pid)) ?? [] }
+
+    /// As above, but what cannot be read is an error, and not nothing.
+    static func read(of pid: Int32) throws(SystemError) -> [(number: String, path: String)] {
         let folder = "/proc/\(pid)/fd"
-        return (FolderList.names(in: folder) ?? []).compactMap { number in
-            withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(PATH_MAX)) { buffer in
-                guard let text = buffer.baseAddress else { return nil }
-                let count = readlink("\(folder)/\(number)", text, buffer.count)
-                guard count > 0 else { return nil }
-                return (number, String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self))
+        var links: [(number: String, path: String)] = []
+        for number in try FolderList.read(folder) {
+            if let path = try target(of: "\(folder)/\(number)") { links.append((number, path)) }
+        }
+        return links
+    }
+
+    /// Nil where the link is gone by now.
+    private static func target(of link: String) throws(SystemError) -> String? {
+        try withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(PATH_MAX)) { (buffer) throws(SystemError) in
+            guard let text = buffer.baseAddress else { return nil }
+            let count = readlink(link, text, buffer.count)
+            guard count >= 0 else {
+                if Errno.last == .noSuchFile { return nil }
+                throw SystemError("read the link", link)
             }
+            return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
         }
     }
 

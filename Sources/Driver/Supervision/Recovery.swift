@@ -6,22 +6,30 @@ import Shared
 enum Recovery: Sendable, Equatable {
     /// The Executor lives: open a session.
     case running
+    /// As `running`, by the pipes that the Executor holds: its folder is not there any more.
+    case runningWithoutFolder
     case ended(TaskEnd)
     /// Ended, and what it left in its cgroup is to be killed.
     case supervisorLost(TaskEnd)
+    /// There is no task, and nothing that tells how it ended. RecoverTask has to fail: a host to which such a task
+    /// mattered starts it anew, and one that only asked hears what it expects.
+    case gone(reason: String)
 
-    /// | boot  | Executor | exit record | outcome |
-    /// |-------|----------|-------------|---------|
-    /// | same  | alive    | –           | running |
-    /// | same  | alive    | present     | ended, from the record: it is just leaving |
-    /// | same  | gone     | present     | ended, from the record |
-    /// | same  | gone     | missing     | supervisor lost |
-    /// | other | –        | present     | ended, from the record: it had ended before |
-    /// | other | –        | missing     | ended: the host was rebooted |
+    /// | boot  | folder  | exit record | Executor | outcome |
+    /// |-------|---------|-------------|----------|---------|
+    /// | same  | there   | present     | –        | ended, from the record |
+    /// | same  | there   | missing     | alive    | running |
+    /// | same  | there   | missing     | gone     | supervisor lost |
+    /// | same  | missing | –           | alive    | running without a folder |
+    /// | same  | missing | –           | gone     | gone |
+    /// | other | there   | present     | –        | ended, from the record: it had ended before |
+    /// | other | –       | missing     | –        | gone: the host was rebooted |
     ///
     /// A damaged record is as good as none, but for the reason that is given.
+    ///
+    /// - Parameter executorLives: By pid and start time; means nothing after a reboot.
     static func outcome(
-        sameBoot: Bool, executor: Int32?, record: Result<ExitRecord?, RecordError>, now: Int64
+        sameBoot: Bool, hasFolder: Bool, record: Result<ExitRecord?, RecordError>, executorLives: Bool, now: Int64
     ) -> Recovery {
         let damage: String
         switch record {
@@ -30,11 +38,12 @@ enum Recovery: Sendable, Equatable {
         case .failure(let error): damage = "; " + error.text
         }
         if !sameBoot {
-            return .ended(
-                .lost(
-                    reason: "the host was rebooted while the task ran; its exit status is lost\(damage)", endedAt: now))
+            return .gone(reason: "the host was rebooted while the task ran; its exit status is lost\(damage)")
         }
-        if executor != nil { return .running }
+        if executorLives { return hasFolder ? .running : .runningWithoutFolder }
+        if !hasFolder {
+            return .gone(reason: "neither its state folder nor its supervisor (Executor) is there any more")
+        }
         return .supervisorLost(
             .lost(
                 reason:

@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import Shared
+import Synchronization
 
 /// How a launch went.
 enum LaunchOutcome: Sendable {
@@ -30,6 +31,9 @@ final class SupervisedTask: Sendable {
     private let events: TaskEventQueue
     private let log: Logger
     let claims = Claims()
+    /// Events of a task of an earlier Driver's from before the host waited for it: in the course of a recovery the
+    /// host has nobody yet to take them. Nil: nothing is held back.
+    private let heldBack: Mutex<[TaskEvent]?>
     private let claimedOnDisk = OneShot<Void>()
 
     /// Set once, in this order.
@@ -49,6 +53,7 @@ final class SupervisedTask: Sendable {
         self.stoodBy = stoodBy
         self.supervisor = HeldExecutor(executor, link: link)
         self.recovered = recovered
+        self.heldBack = Mutex(recovered == nil ? nil : [])
         self.cgroup = cgroup
         self.reactor = reactor
         self.events = events
@@ -67,6 +72,7 @@ final class SupervisedTask: Sendable {
         self.stoodBy = false
         self.supervisor = nil
         self.recovered = nil
+        self.heldBack = Mutex([])
         self.cgroup = state.cgroup
         self.reactor = reactor
         self.events = events
@@ -143,15 +149,31 @@ final class SupervisedTask: Sendable {
         // While the cgroup is still there: the client removes it after the task.
         let memory = end.oomKilled ? CgroupUsage.memoryLimitAndPeak(of: cgroup) : (nil, nil)
         if let message = TaskEvent.message(about: end, memory: memory) {
-            events.publish(TaskEvent(taskID: id, taskName: name, time: end.endedAt, message: message))
+            publish(TaskEvent(taskID: id, taskName: name, time: end.endedAt, message: message))
         }
         return true
     }
 
+    private func publish(_ event: TaskEvent) {
+        let isHeldBack = heldBack.withLock { events in
+            events?.append(event)
+            return events != nil
+        }
+        if !isHeldBack { events.publish(event) }
+    }
+
+    /// The host waits for the task, and takes its events.
+    func tellWhatIsHeldBack() {
+        let events = heldBack.withLock { events in
+            defer { events = nil }
+            return events ?? []
+        }
+        for event in events { self.events.publish(event) }
+    }
+
     /// Tells the host something about the task that is out of the ordinary.
     func tell(_ message: String) {
-        events.publish(
-            TaskEvent(taskID: id, taskName: name, time: Int64(bitPattern: exec2_realtime()), message: message))
+        publish(TaskEvent(taskID: id, taskName: name, time: Int64(bitPattern: exec2_realtime()), message: message))
     }
 
     /// Takes the end from the exit record, if it is there, and then calls `then`. A shortage of the moment,
@@ -181,6 +203,12 @@ final class SupervisedTask: Sendable {
     /// into the cgroup by hand is killed here.
     private func supervisorLost(_ leave: ExecutorLeave) {
         AbandonedCgroup.empty(cgroup)
+        if recovered != nil && !folder.exists {
+            lose(
+                "the task has ended, and its exit status is lost: its state folder \(folder.path) was removed while it "
+                    + "ran")
+            return
+        }
         lose(leave.lossOfTask(executor: executorPid, folder: folder.path))
     }
 
@@ -213,6 +241,8 @@ final class SupervisedTask: Sendable {
             _ = try OwnedDescriptor.open(
                 folder.path + "/" + StateFile.claimed, O_WRONLY | O_CREAT | O_NOFOLLOW, mode: 0o600)
         } catch {
+            // Without its folder the task is nothing that a later Driver could take for one that nobody claims.
+            if error.errno == .noSuchFile { return }
             log.warn(
                 "cannot note that the agent knows a task: it ends with the next Driver's orphan_grace unless the agent "
                     + "recovers it before", ["task_id": id, "error": error.text])

@@ -25,6 +25,8 @@ enum TaskError: Error, Sendable {
     /// Another Driver has the task's session, or its folder cannot be used.
     case cannotAttach(id: String, SystemError)
     case unrecoverable(id: String, reason: String)
+    /// Nothing is left of it, and nothing tells how it ended.
+    case gone(id: String, reason: String)
     /// The task is over, and its state folder cannot be removed.
     case notRemoved(id: String, SystemError)
 
@@ -34,7 +36,8 @@ enum TaskError: Error, Sendable {
         case .starting(let id, let action): "cannot \(action.rawValue) task \(quoted(id)): it is just being started"
         case .notRunning(let id): "task \(quoted(id)) is not running: it has ended"
         case .cannotAttach(let id, let error): "cannot recover task \(quoted(id)): \(error.text)"
-        case .unrecoverable(let id, let reason): "cannot recover task \(quoted(id)): \(reason)"
+        case .unrecoverable(let id, let reason), .gone(let id, let reason):
+            "cannot recover task \(quoted(id)): \(reason)"
         case .notRemoved(let id, let error): "cannot remove the state folder of task \(quoted(id)): \(error.text)"
         case .stillRunning(let id): "cannot destroy running task \(quoted(id)): stop it first, or use force"
         case .signalRefused(let id, let signal, let errno):

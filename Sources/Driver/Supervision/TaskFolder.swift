@@ -12,6 +12,16 @@ struct TaskFolder: Equatable, Sendable {
 
     var exists: Bool { access(path, F_OK) == 0 }
 
+    /// Whether it exists; fails where the kernel does not tell, for want of memory say.
+    var isThere: Bool {
+        get throws(SystemError) {
+            if access(path, F_OK) == 0 { return true }
+            let errno = Errno.last
+            if errno == .noSuchFile || errno == .notAFolder { return false }
+            throw SystemError("look for the task's state folder", path, errno)
+        }
+    }
+
     /// Makes the folder with its FIFOs and takes its session. Fails with EEXIST where the folder is there
     /// already.
     ///

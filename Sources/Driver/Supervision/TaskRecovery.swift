@@ -24,10 +24,14 @@ extension TaskTable {
             case nil:
                 defer { mine.set(()) }
                 do throws(TaskError) {
-                    let task = try await attach(id: id, name: name, state)
+                    let task = try await outlasting(id) { () throws(TaskError) in
+                        try await attach(id: id, name: name, state)
+                    }
                     entries.withLock { $0[id] = .known(task) }
+                    unreached.withLock { _ = $0.removeAndShrink(id) }
                     return task
                 } catch {
+                    if case .cannotAttach = error { unreached.withLock { $0[id] = state } }
                     _ = entries.withLock { $0.removeAndShrink(id) }
                     throw error
                 }
@@ -45,15 +49,25 @@ extension TaskTable {
         case .starting: throw .starting(id: id, action)
         case .recovering, nil: break
         }
+        guard let state = try identity(id: id, stateFolder: stateFolder) else { return nil }
+        do throws(TaskError) {
+            return try await recover(id: id, name: state.taskName, state, to: action)
+        } catch {
+            // There is nothing to stop or to destroy.
+            if case .gone = error, action != .recover { return nil }
+            throw error
+        }
+    }
+
+    /// Who has a task: as its folder tells, or else the handle of a recovery that failed.
+    private func identity(id: String, stateFolder: String) throws(TaskError) -> HandleState? {
         guard let name = try? stateFolderName(ofTask: id) else { return nil }
-        let identity: HandleState?
         do throws(SystemError) {
-            identity = try HandleState.identity(in: TaskFolder(stateFolder: stateFolder, name: name))
+            let found = try HandleState.identity(in: TaskFolder(stateFolder: stateFolder, name: name))
+            return found ?? unreached.withLock { $0[id] }
         } catch {
             throw .cannotAttach(id: id, error)
         }
-        guard let state = identity else { return nil }
-        return try await recover(id: id, name: state.taskName, state, to: action)
     }
 
     /// Adopts a task to end it. Where its Executor lives and cannot be reached through the folder, it is
@@ -64,33 +78,70 @@ extension TaskTable {
         do throws(TaskError) {
             return try await adopt(id: id, stateFolder: stateFolder, to: action)
         } catch {
-            guard case .cannotAttach(_, let cause) = error, cause.errno != .busy,
-                let name = try? stateFolderName(ofTask: id)
-            else { throw error }
-            // Where it is gone by now, by itself or by another call or sweep, the task has just ended.
-            if let state = HandleState(identityIn: TaskFolder(stateFolder: stateFolder, name: name)),
-                let process = try held(state, id: id)
-            {
-                log.error(
-                    "cannot reach the Executor of a task that is to end: it is killed",
-                    ["task_id": id, "reason": error.text])
-                await process.kill(on: reactor)
+            guard case .cannotAttach(_, let cause) = error, cause.errno != .busy else { throw error }
+            let reason = error.text
+            try await outlasting(id) { () throws(TaskError) in
+                // Where it is gone by now, by itself or by another call or sweep, the task has just ended.
+                if let state = try identity(id: id, stateFolder: stateFolder), let process = try held(state, id: id) {
+                    log.error(
+                        "cannot reach the Executor of a task that is to end: it is killed",
+                        ["task_id": id, "reason": reason])
+                    await process.kill(on: reactor)
+                }
             }
             return try await adopt(id: id, stateFolder: stateFolder, to: action)
         }
     }
 
+    /// Tries again as long as something runs out that may be there again in a moment, descriptors or memory: to
+    /// fail would be to have the host end a task that runs and start it anew.
+    private func outlasting<Success>(
+        _ id: String, _ attempt: () async throws(TaskError) -> Success
+    ) async throws(TaskError) -> Success {
+        let deadline = exec2_monotonic() + Self.shortageNanoseconds
+        var isLogged = false
+        while true {
+            do throws(TaskError) {
+                return try await attempt()
+            } catch {
+                guard case .cannotAttach(_, let cause) = error, StartError.mayPass(cause.errno),
+                    exec2_monotonic() < deadline, !Task.isCancelled
+                else { throw error }
+                if !isLogged {
+                    log.warn(
+                        "a task is found again once a shortage of this host's has passed",
+                        ["task_id": id, "reason": cause.text])
+                    isLogged = true
+                }
+                _ = await OneShot<Void>().wait(atMost: Self.shortagePauseNanoseconds, on: reactor)
+            }
+        }
+    }
+
+    /// For how long a shortage is outlasted: a host waits with its start until it has asked for every task.
+    private static let shortageNanoseconds: UInt64 = 30_000_000_000
+    private static let shortagePauseNanoseconds: UInt64 = 100_000_000
+
     private func attach(id: String, name: String, _ state: HandleState) async throws(TaskError) -> SupervisedTask {
         executorCgroup.note(forTaskIn: state.cgroup)
-        let folder = state.taskFolder
         let sameBoot = state.bootID == Boot.id
-        if sameBoot, let process = try held(state, id: id) {
-            let outcome = try recoveryOutcome(folder, sameBoot: true, executor: process.pid, id: id)
-            if case .running = outcome { return try await attach(process, id: id, name: name, state) }
-            return ended(outcome, id: id, name: name, state)
+        let process = sameBoot ? try held(state, id: id) : nil
+        let executorLives = process != nil
+        let outcome = try outcome(state.taskFolder, sameBoot: sameBoot, executorLives: executorLives, id: id)
+        let end: TaskEnd
+        switch outcome {
+        case .gone(let reason): throw .gone(id: id, reason: reason)
+        case .ended(let known): end = known
+        case .supervisorLost(let lost):
+            AbandonedCgroup.empty(state.cgroup)
+            end = lost
+        case .running, .runningWithoutFolder:
+            guard let process else { preconditionFailure("a task runs only under an Executor that lives") }
+            return try await attach(process, id: id, name: name, state, hasFolder: outcome == .running)
         }
-        let outcome = try recoveryOutcome(folder, sameBoot: sameBoot, executor: nil, id: id)
-        return ended(outcome, id: id, name: name, state)
+        log.info(
+            "recovered a task that had ended", ["task_id": id, "exit_code": end.exitCode, "error": end.error ?? ""])
+        return SupervisedTask(state, id: id, name: name, end: end, reactor: reactor, events: events, log: log)
     }
 
     private func held(_ state: HandleState, id: String) throws(TaskError) -> HeldProcess? {
@@ -101,10 +152,12 @@ extension TaskTable {
         }
     }
 
-    /// A record that cannot be read for a shortage of the moment is none that is lost: the client asks again.
-    private func recoveryOutcome(
-        _ folder: TaskFolder, sameBoot: Bool, executor: Int32?, id: String
+    /// A record that cannot be read for a shortage of the moment is none that is lost.
+    private func outcome(
+        _ folder: TaskFolder, sameBoot: Bool, executorLives: Bool, id: String
     ) throws(TaskError) -> Recovery {
+        let hasFolder: Bool
+        do throws(SystemError) { hasFolder = try folder.isThere } catch { throw .cannotAttach(id: id, error) }
         let record: Result<ExitRecord?, RecordError>
         do throws(RecordError) {
             record = .success(try folder.readRecord())
@@ -115,29 +168,18 @@ extension TaskTable {
             record = .failure(error)
         }
         return Recovery.outcome(
-            sameBoot: sameBoot, executor: executor, record: record, now: Int64(bitPattern: exec2_realtime()))
-    }
-
-    private func ended(_ outcome: Recovery, id: String, name: String, _ state: HandleState) -> SupervisedTask {
-        let end: TaskEnd
-        switch outcome {
-        case .ended(let known): end = known
-        case .supervisorLost(let lost):
-            AbandonedCgroup.empty(state.cgroup)
-            end = lost
-        case .running: preconditionFailure("a running task is attached, not ended")
-        }
-        log.info(
-            "recovered a task that had ended", ["task_id": id, "exit_code": end.exitCode, "error": end.error ?? ""])
-        return SupervisedTask(state, id: id, name: name, end: end, reactor: reactor, events: events, log: log)
+            sameBoot: sameBoot, hasFolder: hasFolder, record: record, executorLives: executorLives,
+            now: Int64(bitPattern: exec2_realtime()))
     }
 
     /// Another Driver, or this one's sweep, may be just letting go of the session.
-    private func openPipes(of folder: TaskFolder, id: String) async throws(TaskError) -> SessionPipes {
+    private func openPipes(
+        of folder: TaskFolder, hasFolder: Bool, executor: Int32, id: String
+    ) async throws(TaskError) -> SessionPipes {
         var attempts = 10
         while true {
             do throws(SystemError) {
-                return try SessionPipes(folder)
+                return hasFolder ? try SessionPipes(folder) : try SessionPipes(heldBy: executor)
             } catch {
                 attempts -= 1
                 guard error.errno == .busy, attempts > 0 else { throw .cannotAttach(id: id, error) }
@@ -147,10 +189,10 @@ extension TaskTable {
     }
 
     private func attach(
-        _ process: consuming HeldProcess, id: String, name: String, _ state: HandleState
+        _ process: consuming HeldProcess, id: String, name: String, _ state: HandleState, hasFolder: Bool
     ) async throws(TaskError) -> SupervisedTask {
         let pid = process.pid
-        let pipes = try await openPipes(of: state.taskFolder, id: id)
+        let pipes = try await openPipes(of: state.taskFolder, hasFolder: hasFolder, executor: pid, id: id)
         let link = ExecutorLink(
             pipes, session: UInt64.random(in: 1...UInt64.max), isOpen: false, executor: pid, reactor: reactor, log: log)
         let task = SupervisedTask(
@@ -168,7 +210,13 @@ extension TaskTable {
         // long as the Executor lives: the task may still run.
         if task.executorGone.current == nil { task.takeRecord() }
         watchLogs(of: task, recovered: true)
-        log.info("recovered a running task", ["task_id": id, "executor_pid": pid])
+        if hasFolder {
+            log.info("recovered a running task", ["task_id": id, "executor_pid": pid])
+        } else {
+            log.warn(
+                "recovered a running task whose state folder was removed: its exit status will be lost",
+                ["task_id": id, "executor_pid": pid, "path": state.taskFolder.path])
+        }
         return task
     }
 }

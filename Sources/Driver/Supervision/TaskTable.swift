@@ -20,6 +20,9 @@ final class TaskTable: Sendable {
 
     let reactor: Reactor
     let entries = Mutex<[String: Entry]>([:])
+    /// The handles of tasks that may run and could not be recovered: what the host destroys then is found by them
+    /// where the state folder tells nothing.
+    let unreached = Mutex<[String: HandleState]>([:])
     let predecessors = Predecessors()
     let executorCgroup = ExecutorCgroup()
     private let standby: StandbyExecutor
@@ -298,6 +301,7 @@ final class TaskTable: Sendable {
             try await force
             ? adoptToEnd(id: id, stateFolder: stateFolder, to: .destroy)
             : adopt(id: id, stateFolder: stateFolder, to: .destroy)
+        unreached.withLock { _ = $0.removeAndShrink(id) }
         guard let task = found else {
             removeRemains(of: id, in: stateFolder)
             return

@@ -10,25 +10,30 @@ import Testing
     private static let damage = RecordError.damaged(path: "/run/x/exit", .checksumMismatch)
 
     private func outcome(
-        sameBoot: Bool, executor: Int32?, _ record: Result<ExitRecord?, RecordError>
+        sameBoot: Bool, hasFolder: Bool = true, executorLives: Bool, _ record: Result<ExitRecord?, RecordError>
     ) -> Recovery {
-        Recovery.outcome(sameBoot: sameBoot, executor: executor, record: record, now: 99)
+        Recovery.outcome(
+            sameBoot: sameBoot, hasFolder: hasFolder, record: record, executorLives: executorLives, now: 99)
     }
 
     /// The exit record is the truth wherever it is there.
-    @Test(arguments: [true, false], [nil, 4711])
-    func aRecordIsTheEnd(sameBoot: Bool, executor: Int32?) {
-        let found = outcome(sameBoot: sameBoot, executor: executor, .success(Self.record))
+    @Test(arguments: [true, false], [true, false])
+    func aRecordIsTheEnd(sameBoot: Bool, executorLives: Bool) {
+        let found = outcome(sameBoot: sameBoot, executorLives: executorLives, .success(Self.record))
         #expect(found == .ended(.recorded(Self.record)))
     }
 
     @Test func anExecutorThatLivesHasItsTask() {
-        #expect(outcome(sameBoot: true, executor: 4711, .success(nil)) == .running)
-        #expect(outcome(sameBoot: true, executor: 4711, .failure(Self.damage)) == .running)
+        for hasFolder in [true, false] {
+            let expected: Recovery = hasFolder ? .running : .runningWithoutFolder
+            #expect(outcome(sameBoot: true, hasFolder: hasFolder, executorLives: true, .success(nil)) == expected)
+            #expect(
+                outcome(sameBoot: true, hasFolder: hasFolder, executorLives: true, .failure(Self.damage)) == expected)
+        }
     }
 
     @Test func withoutExecutorAndRecordTheSupervisorIsLost() {
-        guard case .supervisorLost(let end) = outcome(sameBoot: true, executor: nil, .success(nil)) else {
+        guard case .supervisorLost(let end) = outcome(sameBoot: true, executorLives: false, .success(nil)) else {
             Issue.record("the supervisor was not reported as lost")
             return
         }
@@ -39,26 +44,32 @@ import Testing
         #expect(end.error?.contains("supervisor (Executor) was killed") == true)
     }
 
-    /// Whatever has the Executor's pid after a reboot, it is not the Executor.
-    @Test(arguments: [nil, 4711] as [Int32?])
-    func afterARebootATaskWithoutRecordHasEnded(executor: Int32?) {
-        guard case .ended(let end) = outcome(sameBoot: false, executor: executor, .success(nil)) else {
-            Issue.record("the task was not reported as ended")
+    /// To the host an end without a record is a failure of the task's, which it is not.
+    @Test func whatIsNowhereIsGone() {
+        guard case .gone(let reason) = outcome(sameBoot: true, hasFolder: false, executorLives: false, .success(nil))
+        else {
+            Issue.record("a task of which nothing is left was reported as something else")
             return
         }
-        #expect(end.exitCode == 137)
-        #expect(end.error == "the host was rebooted while the task ran; its exit status is lost")
+        #expect(reason == "neither its state folder nor its supervisor (Executor) is there any more")
+    }
+
+    /// Whatever has the Executor's pid after a reboot, it is not the Executor.
+    @Test(arguments: [true, false], [true, false])
+    func afterARebootATaskWithoutRecordIsGone(hasFolder: Bool, executorLives: Bool) {
+        let found = outcome(sameBoot: false, hasFolder: hasFolder, executorLives: executorLives, .success(nil))
+        #expect(found == .gone(reason: "the host was rebooted while the task ran; its exit status is lost"))
     }
 
     @Test func aDamagedRecordIsSaidToBeDamaged() {
         for sameBoot in [true, false] {
-            let end: TaskEnd? =
-                switch outcome(sameBoot: sameBoot, executor: nil, .failure(Self.damage)) {
-                case .ended(let end), .supervisorLost(let end): end
-                case .running: nil
+            let text: String? =
+                switch outcome(sameBoot: sameBoot, executorLives: false, .failure(Self.damage)) {
+                case .ended(let end), .supervisorLost(let end): end.error
+                case .gone(let reason): reason
+                case .running, .runningWithoutFolder: nil
                 }
-            #expect(end?.error?.hasSuffix("; /run/x/exit: \(ExitRecordDamage.checksumMismatch.text)") == true)
-            #expect(end?.exitCode == 137)
+            #expect(text?.hasSuffix("; /run/x/exit: \(ExitRecordDamage.checksumMismatch.text)") == true)
         }
     }
 }

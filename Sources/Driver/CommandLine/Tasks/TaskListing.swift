@@ -56,9 +56,12 @@ enum TaskListing {
                 ? .ending : .ended(code: known.exitCode, signal: known.signal, oomKilled: known.oomKilled)
             return task
         }
-        switch Recovery.outcome(sameBoot: sameBoot, executor: executor, record: record, now: 0) {
-        case .running: task.look()
+        let outcome = Recovery.outcome(
+            sameBoot: sameBoot, hasFolder: true, record: record, executorLives: executor != nil, now: 0)
+        switch outcome {
+        case .running, .runningWithoutFolder: task.look()
         case .ended(let end), .supervisorLost(let end): task.state = .lost(reason: end.error ?? "")
+        case .gone(let reason): task.state = .lost(reason: reason)
         }
         return task
     }
