@@ -44,8 +44,10 @@ case .serve(let socketDirectory, let announcesMultiplexing):
     do throws(PluginError) {
         // A host whose boot is not known would take every task for one of an earlier boot.
         guard !Boot.id.isEmpty else { throw PluginError("cannot read this boot's id from \(Boot.path)") }
-        try PluginProcess(log: log, registerServices: registerServices(on:reactor:))
-            .serve(socketDirectory: socketDirectory, announcesMultiplexing: announcesMultiplexing)
+        try PluginProcess(
+            log: log, sweptPlaces: SocketSweep.places(environment: variables),
+            registerServices: registerServices(on:reactor:)
+        ).serve(socketDirectory: socketDirectory, announcesMultiplexing: announcesMultiplexing)
     } catch {
         log.error("cannot serve as a plugin", ["error": error.description])
         _exit(1)

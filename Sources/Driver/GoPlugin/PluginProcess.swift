@@ -4,6 +4,8 @@ import Shared
 /// The life of the process as a plugin: from the handshake to the end of the server.
 struct PluginProcess: Sendable {
     let log: Logger
+    /// See `SocketSweep`.
+    let sweptPlaces: [String]
     /// Adds the plugin's own services to the server, before it listens; returns what is to be called when
     /// that has ended.
     let registerServices: @Sendable (RPCServer, Reactor) throws(SystemError) -> @Sendable () -> Void
@@ -17,6 +19,7 @@ struct PluginProcess: Sendable {
         CoreLog.redirect()
         let folder = try SocketFolder(below: socketDirectory)
         defer { folder.remove() }
+        SocketSweep.run(in: sweptPlaces, log: log)
         let server = RPCServer(log: log.named("rpc"))
         PluginServices(log: log).register(on: server)
         let reactor: Reactor

@@ -1,19 +1,31 @@
+import CLinux
 import Glibc
+import Shared
 
 /// A fresh folder with an unguessable name that only this process's user can enter, for the socket
-/// through which root's work is ordered.
+/// through which root's work is ordered. As long as the process lives it holds a lock in it, by which the next driver
+/// knows that this one does (`SocketSweep`).
 struct SocketFolder: Sendable {
     /// Longest path of a unix socket in bytes, without its NUL; see unix(7).
     static let longestSocketPath = 107
 
+    /// The directory's name, before what is random in it.
+    static let namePrefix = "nomad-exec2-"
+    /// Letters and digits (mkdtemp(3)).
+    static let randomLength = 6
+    static let socketName = "driver.sock"
+    static let lockName = "lock"
+
     let path: String
-    var socket: String { path + "/driver.sock" }
+    var socket: String { path + "/" + Self.socketName }
 
     /// Makes the folder below `parent`.
     init(below parent: String) throws(PluginError) {
         let parent = try Self.trusted(parent)
-        let template = (parent == "/" ? "" : parent) + "/nomad-exec2-XXXXXX"
-        let length = template.utf8.count + "/driver.sock".utf8.count
+        let template =
+            (parent == "/" ? "" : parent) + "/" + Self.namePrefix
+            + String(repeating: "X", count: Self.randomLength)
+        let length = template.utf8.count + 1 + Self.socketName.utf8.count
         guard length <= Self.longestSocketPath else {
             throw PluginError(
                 "cannot make the plugin's socket below \(parent): its path would be \(length) bytes long, and the "
@@ -32,11 +44,30 @@ struct SocketFolder: Sendable {
             rmdir(path)
             throw error
         }
+        do throws(SystemError) {
+            try lock()
+        } catch {
+            remove()
+            throw PluginError(error.text)
+        }
+    }
+
+    /// Holds the lock until the process ends: it is never closed.
+    private func lock() throws(SystemError) {
+        let path = path + "/" + Self.lockName
+        let lock = exec2_open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard lock >= 0 else { throw SystemError("make the lock of the plugin's socket,", path) }
+        guard exec2_lock(lock) == 0 else {
+            let error = SystemError("lock", path)
+            close(lock)
+            throw error
+        }
     }
 
     /// Removes the socket, if it is still there, and the folder.
     func remove() {
         unlink(socket)
+        unlink(path + "/" + Self.lockName)
         rmdir(path)
     }
 

@@ -232,6 +232,7 @@ class Plugin:
         if self.handshake:
             Path(self.address).unlink(missing_ok=True)
             try:
+                Path(self.address).with_name("lock").unlink(missing_ok=True)
                 Path(self.address).parent.rmdir()
             except OSError:  # a folder that is the agent's
                 pass

@@ -1,0 +1,95 @@
+"""What a killed driver leaves of its socket is removed by the next one, and nothing else is.
+
+Before, each driver that was killed left a directory for ever.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import socket
+from pathlib import Path
+from typing import Callable, Iterator
+
+import pytest
+
+from agent import AgentHost, Plugin
+
+Launch = Callable[..., Plugin]
+
+
+@pytest.fixture
+def places(host: AgentHost) -> Iterator[list[Path]]:
+    """Two directories that plugins may be told to use."""
+    made = [host.root / name for name in ("sockets", "more-sockets")]
+    for place in made:
+        place.mkdir(mode=0o755)
+    yield made
+    for place in made:
+        shutil.rmtree(place)
+
+
+def forge(place: Path, name: str, mode: int = 0o700, files: tuple[str, ...] = ("lock",)) -> Path:
+    """A directory as a driver's, with a socket that nobody listens to."""
+    path = place / name
+    path.mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path / "driver.sock"))
+    for file in files:
+        (path / file).touch(0o600)
+    path.chmod(mode)
+    return path
+
+
+@pytest.mark.parametrize("variable", ["TMPDIR", "PLUGIN_UNIX_SOCKET_DIR"])
+def test_a_killed_drivers_socket_is_removed(launch: Launch, places: list[Path], variable: str) -> None:
+    place = places[0]
+    living, killed = (launch(environment={variable: str(place)}) for _ in range(2))
+    killed.kill()
+    left = Path(killed.address).parent
+    assert left.parent == place and sorted(os.listdir(left)) == ["driver.sock", "lock"]
+    third = launch(environment={variable: str(place)})
+    assert sorted(os.listdir(place)) == sorted(Path(plugin.address).parent.name for plugin in (living, third))
+    living.ping()
+    for plugin in (living, third):
+        plugin.end()
+    assert os.listdir(place) == []
+
+
+def test_it_is_removed_where_the_next_has_another_place(launch: Launch, places: list[Path]) -> None:
+    killed = launch(environment={"TMPDIR": str(places[0])})
+    killed.kill()
+    launch(environment={"PLUGIN_UNIX_SOCKET_DIR": str(places[1]), "TMPDIR": str(places[0])})
+    assert os.listdir(places[0]) == []
+
+
+def test_what_may_be_anothers_is_left_alone(launch: Launch, places: list[Path]) -> None:
+    place = places[0]
+    dead = forge(place, "nomad-exec2-aB3dEf")
+    kept = [
+        forge(place, "nomad-exec2-aB3dE"),
+        forge(place, "nomad-exec2-aB3d.f"),
+        forge(place, "another-aB3dEf"),
+        # Of a release that had no lock yet, which may live.
+        forge(place, "nomad-exec2-aaaaa1", files=()),
+        forge(place, "nomad-exec2-aaaaa2", files=("lock", "more")),
+        forge(place, "nomad-exec2-aaaaa3", mode=0o755),
+        forge(place, "nomad-exec2-aaaaa4"),
+        forge(place, "nomad-exec2-aaaaa5"),
+    ]
+    os.chown(kept[-2], 65534, 65534)
+    held = os.open(kept[-1] / "lock", os.O_RDWR)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    # One that is just being made: the lock comes before the socket.
+    (place / "nomad-exec2-aaaaa6").mkdir(0o700)
+    (place / "nomad-exec2-aaaaa6" / "lock").touch()
+    elsewhere = forge(places[1], "nomad-exec2-aaaaa7")
+    (place / "nomad-exec2-aaaaa8").symlink_to(elsewhere)
+    plugin = launch(environment={"TMPDIR": str(place)})
+    os.close(held)
+    assert not dead.exists()
+    left = [*kept, place / "nomad-exec2-aaaaa6", elsewhere, place / "nomad-exec2-aaaaa8"]
+    assert [path for path in left if not path.exists()] == []
+    assert all(sorted(os.listdir(path)) for path in kept)
+    plugin.ping()
