@@ -24,8 +24,19 @@ plugin "nomad-driver-exec2" {
     # Pipes and exit records of the tasks. It should not outlive a reboot.
     state_dir = "/run/nomad-driver-exec2"
 
+    # Uids and gids that no task runs as, by whatever name a job has them.
+    # denied_host_uids = "0-999,65534"
+    # denied_host_gids = "0-999,65534"
+
+    # Numbers of dynamic workload users: the same as in the client's users block.
+    dynamic_user_min = 80000
+    dynamic_user_max = 89999
+
     # Capabilities that jobs may add with cap_add.
     allow_caps = []
+
+    # Resource limits that jobs may raise above the agent's own hard limits, such as memlock.
+    allow_ulimits = []
 
     # The least version of the kernel's Landlock interface: 4 has rules for ports, 6 closes abstract sockets.
     landlock_min_abi = 1

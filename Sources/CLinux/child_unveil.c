@@ -42,6 +42,35 @@ static long open_by_names(const char *path) {
     return fd;
 }
 
+// Opens what is behind `root` in a path that begins with it. Neither a symlink nor ".." may lead out of there: a task
+// makes links where it may write, and a rule that followed one would open for its next start what the link names.
+static long open_beneath(const char *path, const char *root) {
+    size_t start = 0;
+    while (root[start] && path[start] == root[start]) start++;
+    if (root[start]) return -EINVAL;
+    while (path[start] == '/') start++;
+    long base = CALL4(SYS_openat, AT_FDCWD, root, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+    if (base < 0) return base;
+    struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    long fd = CALL4(SYS_openat2, base, path[start] ? path + start : ".", &how, sizeof how);
+    CALL1(SYS_close, base);
+    return fd;
+}
+
+static long open_path(const struct exec2_step *step) {
+    if (step->number & EXEC2_UNVEIL_ONLY_CONTENT)
+        return CALL4(SYS_openat, AT_FDCWD, step->path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
+    if (step->number & EXEC2_UNVEIL_NO_SYMLINK) return open_by_names(step->path);
+    if (step->text) return open_beneath(step->path, step->text);
+    return CALL4(SYS_openat, AT_FDCWD, step->path, O_PATH | O_CLOEXEC, 0);
+}
+
+// What is passed over where a rule need not hold: a path that is not there, or is not below its directory any more.
+static int is_gone(const struct exec2_step *step, long error) {
+    if (!step->optional) return 0;
+    return error == -ENOENT || error == -ENOTDIR || (step->text && (error == -EXDEV || error == -ELOOP));
+}
+
 static int has_content(long fd, const char *content, uint64_t size) {
     struct stat facts;
     if (CALL2(SYS_fstat, fd, &facts) != 0 || !S_ISREG(facts.st_mode) || (uint64_t)facts.st_size != size) return 0;
@@ -66,11 +95,8 @@ static int is_meant(const struct exec2_step *step, long fd) {
 }
 
 long exec2_child_unveil(const struct exec2_step *step) {
-    int flags = step->number & EXEC2_UNVEIL_ONLY_CONTENT ? O_RDONLY | O_NONBLOCK | O_NOCTTY : O_PATH;
-    long fd = step->number & EXEC2_UNVEIL_NO_SYMLINK
-                  ? open_by_names(step->path)
-                  : CALL4(SYS_openat, AT_FDCWD, step->path, flags | O_CLOEXEC, 0);
-    if (fd < 0) return (fd == -ENOENT || fd == -ENOTDIR) && step->optional ? 0 : fd;
+    long fd = open_path(step);
+    if (fd < 0) return is_gone(step, fd) ? 0 : fd;
     if (!is_meant(step, fd)) {
         CALL1(SYS_close, fd);
         return 0;

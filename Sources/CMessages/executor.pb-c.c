@@ -1607,7 +1607,7 @@ const ProtobufCMessageDescriptor exec2__executor__resource_limit__descriptor =
   (ProtobufCMessageInit) exec2__executor__resource_limit__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor exec2__executor__unveil_path__field_descriptors[5] =
+static const ProtobufCFieldDescriptor exec2__executor__unveil_path__field_descriptors[6] =
 {
   {
     "path",
@@ -1669,9 +1669,22 @@ static const ProtobufCFieldDescriptor exec2__executor__unveil_path__field_descri
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "beneath",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__UnveilPath, beneath),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned exec2__executor__unveil_path__field_indices_by_name[] = {
   4,   /* field[4] = after_mounts */
+  5,   /* field[5] = beneath */
   1,   /* field[1] = modes */
   3,   /* field[3] = no_symlink */
   2,   /* field[2] = optional */
@@ -1680,7 +1693,7 @@ static const unsigned exec2__executor__unveil_path__field_indices_by_name[] = {
 static const ProtobufCIntRange exec2__executor__unveil_path__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor exec2__executor__unveil_path__descriptor =
 {
@@ -1690,7 +1703,7 @@ const ProtobufCMessageDescriptor exec2__executor__unveil_path__descriptor =
   "Exec2__Executor__UnveilPath",
   "exec2.executor",
   sizeof(Exec2__Executor__UnveilPath),
-  5,
+  6,
   exec2__executor__unveil_path__field_descriptors,
   exec2__executor__unveil_path__field_indices_by_name,
   1,  exec2__executor__unveil_path__number_ranges,

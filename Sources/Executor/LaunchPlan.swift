@@ -93,7 +93,10 @@ struct LaunchPlan {
         _ unveil: Exec2__Executor__UnveilPath, _ ruleset: Ruleset, flags: Int32 = 0, optional: Bool
     ) {
         let flags = flags | (unveil.no_symlink != 0 ? EXEC2_UNVEIL_NO_SYMLINK : 0)
-        add(.unveil(unveil.path, unveil.modes, in: ruleset, flags: flags, optional: optional))
+        add(
+            .unveil(
+                unveil.path, unveil.modes, in: ruleset, beneath: unveil.beneath.isEmpty ? nil : unveil.beneath,
+                flags: flags, optional: optional))
     }
 
     mutating func addIdentity() {

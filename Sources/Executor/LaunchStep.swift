@@ -196,15 +196,18 @@ extension exec2_step {
     /// Opens `path` in the child and adds it to the ruleset.
     ///
     /// - Parameters:
+    ///   - directory: What the path begins with and must not lead out of; nil where it may lead anywhere.
     ///   - flags: EXEC2_UNVEIL_*.
-    ///   - optional: A path that does not exist is passed over.
+    ///   - optional: A path that does not exist, or leads out of the directory, is passed over.
     static func unveil(
-        _ path: UnsafePointer<CChar>?, _ modes: UInt32, in ruleset: Ruleset, flags: Int32, optional: Bool
+        _ path: UnsafePointer<CChar>?, _ modes: UInt32, in ruleset: Ruleset,
+        beneath directory: UnsafePointer<CChar>? = nil, flags: Int32, optional: Bool
     ) -> exec2_step {
         var step = exec2_step(EXEC2_STEP_UNVEIL)
         step.fd = ruleset.number
         step.number = UInt64(flags)
         step.path = path
+        step.text = directory
         step.folder_rights = ruleset.rights(modes, on: .folder)
         step.file_rights = ruleset.rights(modes, on: .file)
         step.optional = optional ? 1 : 0

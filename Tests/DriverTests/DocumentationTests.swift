@@ -114,8 +114,17 @@ import Testing
         let cgroup = CgroupHierarchy(path: "<path>", controllers: [])
         var facts = HostFacts(
             effectiveUser: 4711, systemName: "Linux", kernelRelease: "4.0", cgroup: cgroup, landlock: .notBuiltIn,
-            executor: ExecutorSearch(found: nil, misses: [.init(path: "<path>", reason: "<reason>")]))
+            executor: ExecutorSearch(found: nil, misses: [.init(path: "<path>", reason: "<reason>")]),
+            stateDirectoryFault: .untrustedPath("<path>", .writable("<path>", true)))
         var failures = HostCheck.all(facts)
+        for fault: StateDirectoryFault in [
+            .untrustedPath("<path>", .owned("<path>", 4711)),
+            .untrustedPath("<path>", .unreadable("<path>", Errno(rawValue: EPERM))),
+            .takenByOther("<path>", 4711), .unusable("<path>", Errno(rawValue: EPERM)),
+        ] {
+            facts.stateDirectoryFault = fault
+            failures += HostCheck.all(facts)
+        }
         facts.cgroup = nil
         facts.landlock = .notEnabled
         failures += HostCheck.all(facts)

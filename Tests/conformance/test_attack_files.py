@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
+import tempfile
 import threading
 import time
 from contextlib import contextmanager
@@ -17,12 +19,14 @@ from typing import Callable, Iterator
 import grpc
 import pytest
 
-from agent import AgentHost, ExitResult, Plugin, Task
+from agent import AgentHost, ExitResult, Plugin, Task, messages
 from agent.expect import refused
 from agent.state import folder_of
+from agent.timing import wait_until
 from attacking import USERS, outcomes
 
 Launch = Callable[..., Plugin]
+State = messages.driver.FingerprintResponse
 ROUNDS = 40
 SECRET = "quite-secret-value"
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -182,12 +186,21 @@ def test_task_cannot_replace_its_logs(host: AgentHost, plugin: Plugin, user: str
     assert "EROFS" in outcomes(task)
 
 
+def new_folder(host: AgentHost) -> Path:
+    """An empty folder of root's below the agent's."""
+    folder = Path(tempfile.mkdtemp(dir=host.root))
+    folder.chmod(0o755)
+    return folder
+
+
 @pytest.mark.parametrize("kind", ["symlink", "symlink to a folder of root's", "folder of another user", "file"])
 def test_state_folder_taken_beforehand(launch: Launch, host: AgentHost, kind: str) -> None:
     """Whoever owns it could command Executors and forge exit records. Seen without the check of its kind and owner: the
     task was started, with its pipes in the other's folder."""
-    state_dir = host.make_state_dir()
-    state_dir.parent.mkdir(parents=True, exist_ok=True)
+    # Another user makes something only where others may, as in /tmp.
+    shared = new_folder(host)
+    shared.chmod(0o1777)
+    state_dir = shared / "state"
     other = state_dir.with_name("other")
     other.mkdir()
     if kind == "symlink":
@@ -213,3 +226,78 @@ def test_state_folder_taken_beforehand(launch: Launch, host: AgentHost, kind: st
     # Nothing is lost: with the intruder gone, the same request succeeds.
     assert task.start().wait() == ExitResult(0)
     assert folder_of(task).stat().st_uid == 0
+
+
+def unhealthy(plugin: Plugin) -> str:
+    """The text of a driver that is not healthy."""
+    given = plugin.fingerprint()
+    assert given.health != State.HEALTHY
+    return str(given.health_description)
+
+
+@pytest.mark.parametrize("mode, owner", [(0o777, 0), (0o775, 0), (0o755, 65534), (0o1777, 65534)], ids=oct)
+def test_state_folder_below_one_of_others(launch: Launch, host: AgentHost, mode: int, owner: int) -> None:
+    """Seen without the check: another user moved the state folder away and put its own in that place. The sticky bit does
+    not bind the owner of a folder."""
+    place = new_folder(host)
+    (place / "below").mkdir()
+    place.chmod(mode)
+    os.chown(place, owner, 0)
+    state_dir = place / "below" / "state"
+    plugin = launch({"state_dir": str(state_dir)})
+    text = unhealthy(plugin)
+    assert str(place) in text and "option state_dir" in text and ("chmod go-w" in text or "chown root" in text), text
+    task = host.task(plugin, host.program("act"), ["exit=0"])
+    with refused("state_dir", str(state_dir), str(place)):
+        task.start()
+    assert not state_dir.exists()
+    place.chmod(0o755)
+    os.chown(place, 0, 0)
+    assert task.start().wait() == ExitResult(0)
+    assert "state_dir" not in plugin.fingerprint().health_description
+
+
+def test_state_folder_given_away(launch: Launch, host: AgentHost) -> None:
+    """A task of root's has the capability `chown`, and Landlock no right for that. Seen without the repair: one
+    chown of the state folder, and no task of the node started any more."""
+    plugin = launch()
+    running = host.task(plugin, host.program("act"), ["out=up", "pause="]).start()
+    running.stdout.wait_for("up")
+    os.chown(plugin.state_dir, 4711, 4711)
+    plugin.state_dir.chmod(0o777)
+    # What the user makes there meanwhile is believed nowhere.
+    forged = plugin.state_dir / "forged+task+12345678"
+    forged.mkdir()
+    shutil.copy(folder_of(running) / "executor", forged / "executor")
+    for path in (forged, forged / "executor"):
+        os.chown(path, 4711, 4711)
+    assert "state_dir" not in plugin.fingerprint().health_description
+    assert host.task(plugin, host.program("act"), ["exit=3"]).run() == ExitResult(3)
+    facts = plugin.state_dir.stat()
+    assert (facts.st_uid, facts.st_gid, facts.st_mode & 0o7777) == (0, 0, 0o700)
+    wait_until(lambda: any("taken back" in line["@message"] for line in plugin.log), 30, "the log tells of it")
+    running.stop()
+    assert running.wait().signal != 0
+    shutil.rmtree(forged)
+
+
+@pytest.mark.parametrize("fault", ["owner", "mode", "folder's owner", "folder's mode"])
+def test_executor_of_others(launch: Launch, host: AgentHost, binary: Path, fault: str) -> None:
+    """Seen without the check: the program of another user was run as root, with all of the agent's capabilities."""
+    place = new_folder(host)
+    executor = Path(shutil.copy(f"{binary}-executor", place / "executor"))
+    executor.chmod(0o755)
+    path = place if fault.startswith("folder") else executor
+    if fault.endswith("owner"):
+        os.chown(path, 65534, 65534)
+    else:
+        path.chmod(0o775)
+    plugin = launch({"executor_path": str(executor)})
+    text = unhealthy(plugin)
+    assert str(executor) in text and "executor_path" in text and str(path) in text, text
+    task = host.task(plugin, host.program("act"), ["exit=0"])
+    with refused("the Executor cannot be run from", str(executor), str(path)):
+        task.start()
+    path.chmod(0o755)
+    os.chown(path, 0, 0)
+    assert task.start().wait() == ExitResult(0)

@@ -112,9 +112,13 @@ def test_check_names_the_state_directory(tmp_path: Path) -> None:
     (tmp_path / "alloc+web+1a2b3c4d").mkdir()
     assert state_directory(tmp_path) == (True, f"{tmp_path} has 1 task")
     os.chown(tmp_path, 65534, 65534)
-    assert state_directory(tmp_path) == (False, f"{tmp_path} is of uid 65534 and not root's")
+    assert state_directory(tmp_path) == (True, f"{tmp_path} is of uid 65534; the next task's start makes it root's again")
     os.chown(tmp_path, 0, 0)
-    assert state_directory(Path("/etc/hosts")) == (False, "/etc/hosts is not a directory")
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    ok, detail = state_directory(tmp_path / "open" / "state")
+    assert not ok and f"others may write to {tmp_path}/open" in detail
+    assert state_directory(Path("/etc/hosts")) == (False, "cannot use the state folder /etc/hosts (option state_dir): Not a directory")
     assert "/run/nomad-driver-exec2" in tool("check").stdout
 
 

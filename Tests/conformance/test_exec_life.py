@@ -263,6 +263,7 @@ def test_executor_is_missing(launch: Launch, host: AgentHost, binary: Path) -> N
     folder.mkdir()
     folder.chmod(0o755)
     shutil.copy(binary.parent / earlier.PROGRAMS[1], folder / "executor")
+    (folder / "executor").chmod(0o755)
     plugin = launch({"executor_path": str(folder / "executor")})
     task = sleeper(host, plugin)
     assert output(task, "echo", "works") == "works\n"

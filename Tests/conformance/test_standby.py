@@ -49,7 +49,10 @@ def copy(host: AgentHost) -> Iterator[Path]:
     """An Executor of this test's own, to be replaced."""
     folder = host.root / "executor"
     folder.mkdir()
-    yield Path(shutil.copy(default_binary().parent / EXECUTOR, folder))
+    executor = Path(shutil.copy(default_binary().parent / EXECUTOR, folder))
+    # That of the build depends on the umask of who built it.
+    executor.chmod(0o755)
+    yield executor
     shutil.rmtree(folder)
 
 

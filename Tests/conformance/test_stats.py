@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any, Callable
@@ -154,7 +155,10 @@ def test_descriptors_are_left_for_tasks(host: AgentHost, binary: Path, launch: C
     limited = host.root / "few-descriptors"
     limited.write_text(f"#!/bin/sh\nulimit -n 256\nexec {binary}\n")
     limited.chmod(0o755)
-    plugin = launch({"executor_path": f"{binary}-executor"}, binary=limited)
+    # The build may belong to another user than root.
+    executor = Path(shutil.copy(f"{binary}-executor", host.root))
+    executor.chmod(0o755)
+    plugin = launch({"executor_path": str(executor)}, binary=limited)
     task = host.task(plugin, host.program("act"), ["out=up", "pause="]).start()
     task.stdout.wait_for("up")
     samples = [stream(plugin, task.id, 0.2) for _ in range(100)]

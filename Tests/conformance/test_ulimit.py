@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import resource
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import pytest
 
-from agent import AgentHost, ExitResult, Plugin, Task
+from agent import AgentHost, ExitResult, Plugin, Task, processes
 from agent.expect import refused
 
 Make = Callable[..., Task]
@@ -24,6 +26,17 @@ def confined(host: AgentHost, make: Make) -> Make:
         return make(host.program("confined"), verbs, **options)
 
     return task
+
+
+@pytest.fixture(scope="module")
+def generous(host: AgentHost, binary: Path) -> Iterator[Plugin]:
+    """A plugin whose operator allows all that an option can allow."""
+    plugin = host.launch({"allow_caps": ["sys_nice"], "allow_ulimits": ["NOFILE", "memlock"]})
+    yield plugin
+    faults = host.clean_tasks() + host.leftovers(plugin)
+    plugin.end()
+    host.plugins.remove(plugin)
+    assert not faults, "\n".join(faults)
 
 
 def limits(task: Task) -> dict[str, tuple[int, ...]]:
@@ -57,12 +70,12 @@ def test_the_drivers_own_raised_limit_is_not_the_tasks(launch: Launch, host: Age
 
 @pytest.mark.parametrize("user", ["nomad-80000", "root"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_limit(confined: Make, kind: str, user: str) -> None:
+def test_every_limit(host: AgentHost, generous: Plugin, kind: str, user: str) -> None:
     """One value for both, and the others as ever."""
     # Whole pages, enough to run; no more than what any host allows.
     value = {"nice": 0, "rtprio": 0, "sigpending": 10, "nofile": 30, "nproc": 40, "msgqueue": 4096, "memlock": 65536,
              "cpu": 50}.get(kind, 1 << 30)
-    found = limits(confined("limits=", config={"ulimit": {kind: str(value)}}, user=user))
+    found = limits(host.task(generous, host.program("confined"), ["limits="], config={"ulimit": {kind: str(value)}}, user=user))
     assert found == {**agents(), kind: (value, value)}
 
 
@@ -100,12 +113,54 @@ def test_a_hard_limit_cannot_be_raised_by_the_task(make: Make) -> None:
     assert task.lines() == ["soft", "hard"]
 
 
-def test_more_than_the_kernel_gives(confined: Make) -> None:
+def test_more_than_the_kernel_gives(host: AgentHost, generous: Plugin) -> None:
     """Nobody may have more descriptors than fs.nr_open."""
-    task = confined("out=ran", config={"ulimit": {"nofile": "10:unlimited"}})
+    task = host.task(generous, host.program("confined"), ["out=ran"], config={"ulimit": {"nofile": "10:unlimited"}})
     with refused("resource limit", "nofile", "10:unlimited", "fs.nr_open", "CAP_SYS_RESOURCE"):
         task.start()
     assert task.stdout.text == ""
+
+
+@contextmanager
+def raising(limit: str) -> Iterator[None]:
+    """What is inside raises a hard limit: the driver lets it, and the kernel where the agent has the capability."""
+    if processes.has_capability(24):
+        yield
+    else:
+        with refused("cannot set the resource limit", limit, "CAP_SYS_RESOURCE"):
+            yield
+
+
+@pytest.mark.parametrize("limit, value", [("rtprio", "99"), ("rtprio", "0:1"), ("nice", "40"), ("nice", "21"), ("rttime", "unlimited")])
+@pytest.mark.parametrize("user", ["nomad-80000", "root"])
+def test_priority_needs_leave(confined: Make, limit: str, value: str, user: str) -> None:
+    """Seen without the check: with rtprio = "99" a dynamic user ran under SCHED_FIFO with 1.97 cores, at a cpu.max of 0.1
+    core; with nice = "40" it had the nice value −20."""
+    task = confined("out=ran", config={"ulimit": {limit: value}}, user=user)
+    with refused("ulimit", limit, value, "sys_nice", "allow_caps"):
+        task.start()
+
+
+def test_priority_with_leave(host: AgentHost, generous: Plugin) -> None:
+    """sys_nice in the operator's list is the whole leave."""
+    config = {"ulimit": {"rtprio": "99", "nice": "40", "rttime": "1000000"}}
+    with raising("nice"):
+        found = limits(host.task(generous, host.program("confined"), ["limits="], config=config))
+        assert (found["rtprio"], found["nice"], found["rttime"]) == ((99, 99), (40, 40), (1000000, 1000000))
+
+
+def test_above_the_agents_hard_limit(host: AgentHost, launch: Launch, generous: Plugin, few_descriptors: tuple[int, int]) -> None:
+    """Seen without the check: any job locked memory and opened files without a limit, whatever the agent's service has."""
+    soft, hard = few_descriptors
+    plugin = launch()
+    for value in (f"{soft}:{hard + 1}", str(hard + 1), "unlimited"):
+        with refused("ulimit", "nofile", value, f"above the agent's own, {hard};", "allow_ulimits"):
+            host.task(plugin, host.program("confined"), ["out=ran"], config={"ulimit": {"nofile": value}}).start()
+    found = limits(host.task(plugin, host.program("confined"), ["limits="], config={"ulimit": {"nofile": f"20:{hard}"}}))
+    assert found["nofile"] == (20, hard)
+    with raising("nofile"):
+        found = limits(host.task(generous, host.program("confined"), ["limits="], config={"ulimit": {"nofile": f"20:{hard + 1}"}}))
+        assert found["nofile"] == (20, hard + 1)
 
 
 @pytest.mark.parametrize("value, shown", [

@@ -10,6 +10,7 @@ from typing import Callable
 import pytest
 
 from agent import AgentHost, Plugin, Task
+from agent.exec import exec_task, output
 from agent.expect import refused
 
 
@@ -157,3 +158,77 @@ def test_landlock_holds_for_children(make: Make) -> None:
 def test_missing_default_paths_are_passed_over(make: Make) -> None:
     """Not every host has each default path: that is no error."""
     assert make("true").run().exit_code == 0
+
+
+@pytest.fixture
+def secret(places: Path) -> Path:
+    """A file that everybody may read who finds a way to it."""
+    path = places / "data" / "secret"
+    path.parent.mkdir()
+    path.parent.chmod(0o755)
+    path.write_text("found\n")
+    path.chmod(0o644)
+    return path
+
+
+def rule_in(task: Task, form: str, path: str) -> list[str]:
+    """A rule for a path in the task's folder, as a job can write it."""
+    return [f"r:{path}" if form == "relative" else f"r:{task.folder}/{path}"]
+
+
+def configure(task: Task, **config: object) -> None:
+    task.set_config({**task.config, **config})
+
+
+@pytest.mark.parametrize("form", ["relative", "absolute"])
+@pytest.mark.parametrize("target", ["{outside}", "../../../../../../../../../../{outside}", "/proc/self/root{outside}"])
+@pytest.mark.parametrize("path", ["local/link", "local/link/secret"])
+def test_link_that_a_program_made_for_its_next_start(make: Make, secret: Path, form: str, target: str, path: str) -> None:
+    """Seen without the check: the task read the file, or all of the folder, that a link of the run before had named."""
+    named = secret if path == "local/link" else secret.parent
+    task = make("cat", [secret])
+    configure(task, unveil=rule_in(task, form, path))
+    (task.local / "link").symlink_to(target.format(outside=named))
+    with refused("unveil", str(task.folder / path), "leads out of the task's folder", "task option unveil"):
+        task.start()
+
+
+@pytest.mark.parametrize("form", ["relative", "absolute"])
+def test_dots_that_lead_out(make: Make, secret: Path, form: str) -> None:
+    task = make("cat", [secret])
+    configure(task, unveil=rule_in(task, form, "local/../../../" + "../" * 20 + str(secret)))
+    with refused("unveil", "leads out of the task's folder"):
+        task.start()
+
+
+@pytest.mark.parametrize("form", ["relative", "absolute"])
+def test_link_that_stays_in_the_task_folder(host: AgentHost, launch: Launch, form: str) -> None:
+    """In a task whose folders are closed by default the rule alone opens it."""
+    plugin = launch({"unveil_defaults": False, "unveil_by_task": True, "unveil_paths": [
+        host.programs_rule, "rx:/usr", "rx:/lib", "rx:/lib64", "rx:/bin", "rw:/dev"]})
+    for bind_mounts in (True, False):
+        task = host.task(plugin, "cat", ["local/link/file", "local/../tmp/file"], bind_mounts=bind_mounts)
+        configure(task, unveil=[*rule_in(task, form, "local/link"), *rule_in(task, form, "./local/../tmp//")])
+        (task.folder / "tmp" / "file").write_text("second\n")
+        (task.local / "inside").mkdir()
+        (task.local / "inside" / "file").write_text("first\n")
+        (task.local / "link").symlink_to("inside")
+        for path in (task.folder / "tmp" / "file", task.local / "inside"):
+            path.chmod(0o755)
+        assert task.run().exit_code == 0, task.stderr.text
+        assert task.stdout.text == "first\nsecond\n"
+
+
+def test_link_that_a_program_made_before_a_command(make: Make, secret: Path) -> None:
+    """Rules are opened anew for a command in the task. Seen without the check: what `alloc exec` ran could read the
+    folder that the task had put into the place of its own."""
+    task = make("sleep", ["1000"], unveil=["r:local/own"])
+    (task.local / "own").mkdir()
+    (task.local / "own").chmod(0o755)
+    task.start()
+    assert output(task, "ls", "local/own") == ""
+    (task.local / "own").rmdir()
+    (task.local / "own").symlink_to(secret.parent)
+    answer = exec_task(task, "cat", str(secret))
+    assert answer.result.exit_code == 1 and b"Permission denied" in answer.stderr
+    task.stop()

@@ -27,7 +27,7 @@ enum exec2_step_kind {
     EXEC2_STEP_NO_NEW_PRIVS = 12,  // prctl(PR_SET_NO_NEW_PRIVS)
     EXEC2_STEP_WORK_DIR = 13,      // chdir(path), or fchdir(`text` below `path`, not leading out of it)
     EXEC2_STEP_DESCRIPTOR = 14,    // dup3(fd, number): the copy survives execve
-    EXEC2_STEP_UNVEIL = 15,        // open `path` here and add it to ruleset fd
+    EXEC2_STEP_UNVEIL = 15,        // open `path`, where `text` is set not leading out of that, and add it to ruleset fd
     EXEC2_STEP_RESTRICT = 16,      // landlock_restrict_self(fd)
     EXEC2_STEP_SIGNALS = 17,       // every disposition to default (not with number 1), empty mask
     EXEC2_STEP_CLOSE = 18,         // close every descriptor from `number` on

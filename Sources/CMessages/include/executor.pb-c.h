@@ -208,10 +208,15 @@ struct  Exec2__Executor__UnveilPath
    * choose what they mean.
    */
   protobuf_c_boolean after_mounts;
+  /*
+   * Where path is below a directory of the task's: that directory, which path begins with. What is behind it
+   * must not lead out of it, by a symlink or by "..": a program could have put a link there for its next start.
+   */
+  char *beneath;
 };
 #define EXEC2__EXECUTOR__UNVEIL_PATH__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__unveil_path__descriptor) \
-    , (char *)protobuf_c_empty_string, 0, 0, 0, 0 }
+    , (char *)protobuf_c_empty_string, 0, 0, 0, 0, (char *)protobuf_c_empty_string }
 
 
 /*

@@ -65,14 +65,23 @@ struct ResourceLimitTextError: Error, Equatable {
     init(_ reason: String) { self.reason = reason }
 }
 
+extension ResourceLimit.Kind {
+    /// The limit of this name, in any case; nil where there is none.
+    init?(name: String) {
+        guard let kind = Self.allCases.first(where: { $0.name == name.lowercased() }) else { return nil }
+        self = kind
+    }
+
+    /// What an unknown name must be.
+    static let namesText = "one of " + allCases.map(\.name).sorted().joined(separator: ", ")
+}
+
 extension ResourceLimit {
     /// - Parameters:
     ///   - name: Of a limit, in any case: `nofile`.
     ///   - value: `soft:hard`, or one value for both. A value is a whole number, `unlimited` or `-1`.
     init(name: String, value: String) throws(ResourceLimitTextError) {
-        guard let kind = Kind.allCases.first(where: { $0.name == name.lowercased() }) else {
-            throw .init("the name must be one of \(Kind.allCases.map(\.name).sorted().joined(separator: ", "))")
-        }
+        guard let kind = Kind(name: name) else { throw .init("the name must be \(Kind.namesText)") }
         let parts = value.split(separator: ":", omittingEmptySubsequences: false).map { Self.number($0) }
         guard (1...2).contains(parts.count), let soft = parts[0], let hard = parts[parts.count - 1] else {
             throw .init(

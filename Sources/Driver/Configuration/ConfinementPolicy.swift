@@ -4,6 +4,8 @@ import Shared
 struct ConfinementPolicy: Equatable, Sendable {
     /// Capabilities that a job may add.
     var allowCaps = CapabilityList.empty
+    /// Resource limits that a job may raise above the agent's own hard limits.
+    var allowUlimits: Set<ResourceLimit.Kind> = []
     /// The least version of the kernel's Landlock interface with which tasks are started.
     var landlockMinABI = 1
     /// Whether tasks reach the host's abstract unix sockets.
@@ -19,6 +21,7 @@ struct ConfinementPolicy: Equatable, Sendable {
 
     init(_ options: OptionReader) throws(ConfigurationError) {
         allowCaps = try options.capabilities("allow_caps")
+        allowUlimits = try options.resourceLimitKinds("allow_ulimits")
         if let version = try options.wholeNumber("landlock_min_abi", in: 1...Int64(LandlockABI.newestKnown)) {
             landlockMinABI = Int(version)
         }
@@ -30,6 +33,7 @@ struct ConfinementPolicy: Equatable, Sendable {
 
     static let schema = [
         OptionSchema("allow_caps", "list(string)", defaultLiteral: "[]"),
+        OptionSchema("allow_ulimits", "list(string)", defaultLiteral: "[]"),
         OptionSchema("landlock_min_abi", "number", defaultLiteral: "1"),
         OptionSchema("abstract_sockets", "bool", defaultLiteral: "false"),
         OptionSchema("memory_swap", "bool", defaultLiteral: "false"),
@@ -46,6 +50,18 @@ extension OptionReader {
             throw invalid(option, item: index + 1, quoted(text), CapabilityList.requirement)
         }
         return list
+    }
+
+    /// The names of resource limits, in any case; empty where the option is not given.
+    func resourceLimitKinds(_ option: String) throws(ConfigurationError) -> Set<ResourceLimit.Kind> {
+        var kinds: Set<ResourceLimit.Kind> = []
+        for (index, text) in (try texts(option) ?? []).enumerated() {
+            guard let kind = ResourceLimit.Kind(name: text) else {
+                throw invalid(option, item: index + 1, quoted(text), "must be " + ResourceLimit.Kind.namesText)
+            }
+            kinds.insert(kind)
+        }
+        return kinds
     }
 
     /// A list of groups of system calls; empty where it is not given.

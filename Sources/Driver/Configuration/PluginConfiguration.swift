@@ -17,6 +17,8 @@ struct PluginConfiguration: Equatable, Sendable {
     var orphanGrace: UInt64 = 30
     /// Whether an Executor is kept ready for the next task, once a task has been started.
     var standbyExecutor = true
+    /// Which users tasks may run as.
+    var users = UserPolicy()
     /// What tasks are held to beyond paths.
     var confinement = ConfinementPolicy()
 
@@ -39,10 +41,11 @@ struct PluginConfiguration: Equatable, Sendable {
         if let seconds = try options.wholeNumber("orphan_grace", in: 0...86_400) { orphanGrace = UInt64(seconds) }
         standbyExecutor = try options.bool("standby_executor") ?? standbyExecutor
         stateFolder = try Self.path("state_dir", in: options, of: "a folder") ?? stateFolder
+        users = try UserPolicy(options)
         confinement = try ConfinementPolicy(options)
     }
 
-    static let schema = ownSchema + ConfinementPolicy.schema
+    static let schema = ownSchema + UserPolicy.schema + ConfinementPolicy.schema
 
     private static let ownSchema = [
         OptionSchema("unveil_defaults", "bool", defaultLiteral: "true"),

@@ -30,10 +30,12 @@ struct ExecutorSearch: Equatable, Sendable {
         "install \(fileName) beside nomad-driver-exec2, or set executor_path in the plugin's configuration to where it is"
 
     /// Looks at `candidates` in their order.
-    init(_ candidates: [String], after earlier: [Miss] = []) {
+    /// - Parameter areConfigured: Then root alone may be able to replace them. What is beside the Driver is no less
+    ///   to be relied on than that is.
+    init(_ candidates: [String], areConfigured: Bool = false, after earlier: [Miss] = []) {
         var misses = earlier
         for path in candidates {
-            guard let reason = Self.obstacle(at: path) else {
+            guard let reason = Self.obstacle(at: path) ?? (areConfigured ? Self.mistrust(of: path) : nil) else {
                 self.init(found: path, misses: misses)
                 return
             }
@@ -44,10 +46,14 @@ struct ExecutorSearch: Equatable, Sendable {
 
     /// Looks on this host: at the path that is configured, or else beside the running Driver.
     static func onHost(configured: String?) -> ExecutorSearch {
-        if let driver = driverPath() { return ExecutorSearch(candidates(configured: configured, driver: driver)) }
+        if let driver = driverPath() {
+            return ExecutorSearch(
+                candidates(configured: configured, driver: driver), areConfigured: configured != nil)
+        }
         let reason = "the driver's own path is not known: " + Errno.last.text
         return ExecutorSearch(
-            configured.map { [$0] } ?? [commonPath], after: [Miss(path: "/proc/self/exe", reason: reason)])
+            configured.map { [$0] } ?? [commonPath], areConfigured: configured != nil,
+            after: [Miss(path: "/proc/self/exe", reason: reason)])
     }
 
     private static let commonPath = "/usr/libexec/nomad-driver-exec2/" + fileName
@@ -83,6 +89,12 @@ struct ExecutorSearch: Equatable, Sendable {
         if stat(path, &status) != 0 { return Errno.last.text }
         if status.st_mode & S_IFMT != S_IFREG { return "not a regular file" }
         return access(path, X_OK) == 0 ? nil : "not executable: " + Errno.last.text
+    }
+
+    /// Why others than root could put another program in its place; nil where they could not.
+    private static func mistrust(of path: String) -> String? {
+        guard case .untrusted(let fault) = PathTrust.of(path, last: true) else { return nil }
+        return fault.text + "; " + fault.remedy("executor_path")
     }
 
     private static func parent(of path: String) -> String {

@@ -26,7 +26,7 @@ struct HostCheck: Equatable, Sendable {
     static func all(_ facts: HostFacts, landlockMinABI: Int = 1) -> [HostCheck] {
         [root(facts), kernel(facts), cgroup(facts)] + controllers.map { controller($0, facts) } + [
             landlock(facts, landlockMinABI), executor(facts),
-        ]
+        ] + StateDirectoryCheck.check(facts.stateDirectoryFault)
     }
 
     private static func passed(_ name: String, _ detail: String) -> HostCheck {

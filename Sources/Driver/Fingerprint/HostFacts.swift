@@ -13,6 +13,8 @@ struct HostFacts: Equatable, Sendable {
     var cgroup: CgroupHierarchy?
     var landlock: LandlockSupport
     var executor: ExecutorSearch
+    /// Of the plugin's state_dir; nil where it can be used, or made, or nobody has asked.
+    var stateDirectoryFault: StateDirectoryFault?
 
     enum LandlockSupport: Equatable, Sendable {
         /// The kernel's version of the interface.
@@ -37,8 +39,10 @@ struct HostFacts: Equatable, Sendable {
     }
 
     /// The facts of this host, now.
-    /// - Parameter executorPath: The plugin's configured `executor_path`.
-    static func gather(executorPath: String?) -> HostFacts {
+    /// - Parameters:
+    ///   - executorPath: The plugin's configured `executor_path`.
+    ///   - stateDirectory: Its `state_dir`, if that is asked about.
+    static func gather(executorPath: String?, stateDirectory: String? = nil) -> HostFacts {
         var names = utsname()
         uname(&names)
         return HostFacts(
@@ -47,7 +51,8 @@ struct HostFacts: Equatable, Sendable {
             kernelRelease: text(of: names.release),
             cgroup: CgroupHierarchy.onHost(),
             landlock: LandlockSupport(answer: exec2_landlock_abi()),
-            executor: ExecutorSearch.onHost(configured: executorPath))
+            executor: ExecutorSearch.onHost(configured: executorPath),
+            stateDirectoryFault: stateDirectory.flatMap { StateDirectory(path: $0).fault })
     }
 
     /// The text in a fixed array of C's, up to its NUL.

@@ -1,15 +1,16 @@
 import Glibc
 import Shared
 
-/// Whether the plugin's `state_dir` can be used, and what is in it. For `check` alone: the fingerprint does not
-/// ask, and a start that cannot use the directory says so itself.
+/// Whether the plugin's `state_dir` can be used, and what is in it. For `check` alone: the fingerprint only tells of
+/// a fault, and a start that cannot use the directory says so itself.
 enum StateDirectoryCheck {
     /// What is at the path.
     struct Facts: Equatable, Sendable {
         enum Content: Equatable, Sendable {
             /// The first task's start makes the directory.
             case missing
-            case notDirectory
+            case unusable(StateDirectoryFault)
+            /// The next start takes it back.
             case ofAnotherUser(uid_t)
             case unreadable(Errno)
             case tasks(Int)
@@ -21,11 +22,11 @@ enum StateDirectoryCheck {
 
     /// Looks, as the driver does before a start, and counts the tasks' directories.
     static func look(_ path: String) -> Facts {
+        if let fault = StateDirectory(path: path).fault { return Facts(path: path, content: .unusable(fault)) }
         var status = stat()
         guard lstat(path, &status) == 0 else {
             return Facts(path: path, content: Errno.last == .noSuchFile ? .missing : .unreadable(.last))
         }
-        guard status.st_mode & S_IFMT == S_IFDIR else { return Facts(path: path, content: .notDirectory) }
         // A person without rights does not own what is root's; then reading fails, and that is said.
         guard status.st_uid == 0 else { return Facts(path: path, content: .ofAnotherUser(status.st_uid)) }
         do throws(SystemError) {
@@ -43,17 +44,19 @@ enum StateDirectoryCheck {
         case .missing: return passed("\(path) does not exist; the first task's start makes it")
         case .tasks(0): return passed("\(path) is empty: no task of the plugin's is on this host")
         case .tasks(let count): return passed("\(path) has \(count) task\(count == 1 ? "" : "s")")
-        case .notDirectory:
-            return failed("\(path) is not a directory", "remove it, or set the plugin option state_dir")
+        case .unusable(let fault): return failed(fault.text, fault.remedy)
         case .ofAnotherUser(let user):
-            return failed(
-                "\(path) is of uid \(user) and not root's",
-                "remove it or make it root's, or set the plugin option state_dir")
+            return passed("\(path) is of uid \(user); the next task's start makes it root's again")
         case .unreadable(let errno):
             return failed(
                 "cannot read \(path): \(errno.text)",
                 errno == .permissionDenied ? "check as root: use sudo" : "set the plugin option state_dir")
         }
+    }
+
+    /// The check of the fingerprint, which has none where nothing is wrong.
+    static func check(_ fault: StateDirectoryFault?) -> [HostCheck] {
+        fault.map { [failed($0.text, $0.remedy)] } ?? []
     }
 
     private static let name = "state directory"

@@ -13,6 +13,7 @@ extension LaunchPlanning {
         } catch {
             throw StartError(.permanent, error.description)
         }
+        try checkUlimits(options)
         try checkSyscalls(options)
 
         var result = LaunchConfinement()
@@ -50,6 +51,35 @@ extension LaunchPlanning {
                 .permanent,
                 "cannot keep the task to the ports of \(name): that needs version \(LandlockNetworkRights.leastABI) of "
                     + "Landlock (Linux 6.7), and this kernel has version \(host.landlockABI)")
+        }
+    }
+
+    /// A limit that would give a task more than the agent's own tasks have by themselves needs the operator's leave.
+    private func checkUlimits(_ options: ConfinementOptions) throws(StartError) {
+        let policy = configuration.confinement
+        for limit in options.ulimits {
+            let requirement: String
+            if limit.givesPriority {
+                if policy.allowCaps.contains(.sysNice) { continue }
+                requirement =
+                    "rttime, rtprio above 0 and nice above 20 (a nice value below 0) give a task priority over the host's "
+                    + "processes and need sys_nice in the plugin option allow_caps of this client; an operator can add "
+                    + "it there"
+            } else {
+                let own = host.hardLimits[limit.kind] ?? ResourceLimit.unlimited
+                if limit.hard <= own || policy.allowUlimits.contains(limit.kind) { continue }
+                requirement =
+                    "the hard limit is above the agent's own, \(ResourceLimit.text(own)); that needs \(limit.kind.name) "
+                    + "in the plugin option allow_ulimits of this client, where an operator can add it"
+            }
+            throw StartError(
+                .permanent,
+                ConfigurationError(
+                    scope: .task,
+                    problem: .invalid(
+                        option: "ulimit", item: nil, value: "\(quoted(limit.kind.name)) = \(quoted(limit.text))",
+                        requirement: requirement)
+                ).description)
         }
     }
 
@@ -92,4 +122,22 @@ struct LandlockMinimum: Equatable, Sendable {
         return kernel + "lower the plugin option landlock_min_abi"
     }
     var text: String { detail + ": " + remedy }
+}
+
+extension ResourceLimit {
+    /// Whether it lets a task take a real-time scheduling class or a nice value below 0 (getrlimit(2)): both go before
+    /// the host's processes, and `cpu.max` of a cgroup does not hold real-time processes back.
+    fileprivate var givesPriority: Bool {
+        switch kind {
+        case .rtprio: hard > 0
+        case .nice: hard > 20
+        case .rttime: true
+        default: false
+        }
+    }
+
+    /// As a job writes it.
+    fileprivate var text: String {
+        soft == hard ? Self.text(hard) : Self.text(soft) + ":" + Self.text(hard)
+    }
 }

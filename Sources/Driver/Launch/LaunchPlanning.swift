@@ -127,7 +127,10 @@ struct LaunchPlanning: Sendable {
             }
         }
         result += configuration.unveilPaths.map { .init(rule: $0, origin: "plugin option unveil_paths") }
-        result += options.unveil.map { .init(rule: $0, afterMounts: true, origin: "task option unveil") }
+        result += options.unveil.map {
+            .init(
+                rule: $0, afterMounts: true, beneath: folders.directory(above: $0.path), origin: "task option unveil")
+        }
         return result
     }
 

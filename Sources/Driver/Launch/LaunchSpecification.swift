@@ -11,6 +11,8 @@ struct LaunchSpecification: Equatable, Sendable {
         var noSymlink = false
         /// Opened when the volumes are there.
         var afterMounts = false
+        /// The task's directory that the path is below and must not lead out of; nil where it may lead anywhere.
+        var beneath: String?
         /// Where the rule comes from, for errors: "plugin option unveil_paths"; nil for defaults.
         var origin: String?
     }
@@ -78,6 +80,7 @@ struct LaunchSpecification: Equatable, Sendable {
                 $0.optional = $1.optional.wire
                 $0.no_symlink = $1.noSymlink.wire
                 $0.after_mounts = $1.afterMounts.wire
+                $0.beneath = arena.string($1.beneath ?? "")
             }
             (message.n_read_only, message.read_only) = arena.messages(
                 Exec2__Executor__ReadOnlyFolder.self, readOnly

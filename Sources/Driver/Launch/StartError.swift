@@ -71,6 +71,11 @@ extension StartError {
                 return [ELOOP, EXDEV, ENOTDIR].contains(errno.rawValue)
                     ? "this folder of the task must be a folder, not a symlink" : nil
             }
+            if unveil.beneath != nil && [ELOOP, EXDEV].contains(errno.rawValue) {
+                return
+                    "a symlink or .. in it leads out of the task's folder; \(quoted(unveil.rule.text)) is named by the "
+                    + (unveil.origin ?? "driver")
+            }
             return unveil.origin.map { "it is named by the \($0): \(quoted(unveil.rule.text))" }
         case .limit where errno == .noSuchFile:
             return "the cgroup \(specification.cgroup) has no such file: its controller is not enabled there "

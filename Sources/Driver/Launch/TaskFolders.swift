@@ -36,4 +36,9 @@ struct TaskFolders: Equatable, Sendable {
     }
 
     var all: [String] { [local, secrets, tmp, alloc] }
+
+    /// Which of the directories that the task's programs write to a path is below; nil where it is below none.
+    func directory(above path: String) -> String? {
+        [task, alloc].first { path.utf8.starts(with: ($0 + "/").utf8) }
+    }
 }

@@ -15,7 +15,9 @@ struct FingerprintService: Sendable {
         while !Task.isCancelled {
             let configuration = settings.current.configuration
             let report = FingerprintReport(
-                HostFacts.gather(executorPath: configuration.executorPath), configuration: configuration)
+                HostFacts.gather(
+                    executorPath: configuration.executorPath, stateDirectory: configuration.stateFolder),
+                configuration: configuration)
             if report != last || unchanged >= Self.repeatChecks {
                 try await responses.send(Self.response(report))
                 last = report

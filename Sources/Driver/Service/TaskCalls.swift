@@ -57,6 +57,7 @@ extension DriverService {
         let user: TaskUser
         do throws(TaskUserError) {
             user = try TaskUser.resolve(request.user)
+            try settings.configuration.users.check(user, named: request.user)
         } catch {
             throw StartError(.permanent, error.description)
         }

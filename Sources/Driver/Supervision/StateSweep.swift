@@ -60,6 +60,10 @@ struct StateSweep: Sendable {
     func run(_ stage: Stage) async {
         let settings = settings.current
         let stateFolder = settings.configuration.stateFolder
+        if let fault = StateDirectory(path: stateFolder).fault {
+            log.warn("nothing in the state directory is looked after", ["reason": fault.text])
+            return
+        }
         // All at once: one that is slow to end must not keep the others running.
         await withDiscardingTaskGroup { group in
             if case .forgotten = stage {

@@ -22,13 +22,12 @@ struct TaskFolder: Equatable, Sendable {
         }
     }
 
-    /// Makes the folder with its FIFOs and takes its session. Fails with EEXIST where the folder is there
-    /// already.
+    /// Makes the folder with its FIFOs and takes its session, in a state directory that is there
+    /// (`StateDirectory`). Fails with EEXIST where the folder is there already.
     ///
     /// It appears under its name only when it is whole and locked: another Driver never takes one that
     /// is being made for one that was left.
     func create() throws(SystemError) -> SessionPipes {
-        try Self.makeStateFolder(stateFolder)
         let number = String(UInt64.random(in: 1 << 31..<1 << 32), radix: 16)
         let fresh = TaskFolder(stateFolder: stateFolder, name: ".new+" + number)
         guard mkdir(fresh.path, 0o700) == 0 else { throw SystemError("make the task's state folder", fresh.path) }
@@ -51,49 +50,20 @@ struct TaskFolder: Equatable, Sendable {
         }
     }
 
-    /// Makes the folder of all tasks, with its parents, and sees to it that it is root's alone: who
-    /// could write there could command Executors.
-    private static func makeStateFolder(_ path: String) throws(SystemError) {
-        var facts = stat()
-        if lstat(path, &facts) != 0 {
-            guard Errno.last == .noSuchFile else {
-                throw SystemError("examine the state folder (option state_dir)", path)
-            }
-            try makeParents(of: path)
-            if mkdir(path, 0o700) != 0 && Errno.last != .fileExists {
-                throw SystemError("make the state folder (option state_dir)", path)
-            }
-            guard lstat(path, &facts) == 0 else {
-                throw SystemError("examine the state folder (option state_dir)", path)
-            }
-        }
-        guard facts.st_mode & S_IFMT == S_IFDIR else {
-            throw SystemError("use as the state folder (option state_dir)", path, .notAFolder)
-        }
-        guard facts.st_uid == geteuid() else {
-            throw SystemError("use the state folder of another user (option state_dir)", path, .permissionDenied)
-        }
-        if facts.st_mode & 0o077 != 0, chmod(path, 0o700) != 0 { throw SystemError("change the mode of", path) }
-    }
-
-    private static func makeParents(of path: String) throws(SystemError) {
-        var parent = ""
-        for part in path.pathParts.dropLast() {
-            parent += "/" + part
-            if mkdir(parent, 0o755) != 0 && Errno.last != .fileExists {
-                throw SystemError("make, for the state folder (option state_dir), the folder", parent)
-            }
-        }
-    }
-
     /// Opens one of the FIFOs. A pipe that somebody replaced by something else is an error.
     func openPipe(_ name: String) throws(SystemError) -> OwnedDescriptor {
         let path = self.path + "/" + name
         let pipe = try OwnedDescriptor.open(path, O_RDWR | O_NONBLOCK | O_NOFOLLOW)
-        guard try pipe.facts(of: path).type == EXEC2_FILE_FIFO else {
-            throw SystemError("use as a pipe", path, .invalidArgument)
-        }
+        let facts = try pipe.facts(of: path)
+        guard facts.type == EXEC2_FILE_FIFO else { throw SystemError("use as a pipe", path, .invalidArgument) }
+        try Self.checkOwner(facts, path)
         return pipe
+    }
+
+    /// Only what this driver's user has made is believed, whoever had the directories above for a time.
+    private static func checkOwner(_ facts: exec2_file_facts, _ path: String) throws(SystemError) {
+        if facts.owner == geteuid() { return }
+        throw SystemError("use, since it belongs to user \(facts.owner),", path, .permissionDenied)
     }
 
     /// Takes the session's lock: nil where another Driver holds it.
@@ -110,9 +80,9 @@ struct TaskFolder: Equatable, Sendable {
     func read(_ name: String, atMost count: Int) throws(SystemError) -> [UInt8] {
         let path = self.path + "/" + name
         let file = try OwnedDescriptor.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
-        guard try file.facts(of: path).type == EXEC2_FILE_REGULAR else {
-            throw SystemError("use as a file", path, .invalidArgument)
-        }
+        let facts = try file.facts(of: path)
+        guard facts.type == EXEC2_FILE_REGULAR else { throw SystemError("use as a file", path, .invalidArgument) }
+        try Self.checkOwner(facts, path)
         var buffer = [UInt8](repeating: 0, count: count)
         let length = buffer.withUnsafeMutableBytes { bytes in
             retrying { Glibc.read(file.number, bytes.baseAddress, bytes.count) }

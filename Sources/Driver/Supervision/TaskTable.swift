@@ -140,6 +140,7 @@ final class TaskTable: Sendable {
     }
 
     private func makeFolder(_ folder: TaskFolder) throws(StartError) -> SessionPipes {
+        try prepareStateDirectory(folder.stateFolder)
         for _ in 0..<2 {
             do throws(SystemError) {
                 return try folder.create()
@@ -149,6 +150,16 @@ final class TaskTable: Sendable {
             }
         }
         throw StartError(.transient, "cannot make the task's state folder \(folder.path): another driver makes it too")
+    }
+
+    private func prepareStateDirectory(_ path: String) throws(StartError) {
+        do throws(StateDirectoryFault) {
+            guard let other = try StateDirectory(path: path).prepare() else { return }
+            log.warn(
+                "the state directory belonged to another user and was taken back", ["path": path, "uid": Int(other)])
+        } catch {
+            throw StartError(error.mayPass ? .transient : .permanent, error.text + "; " + error.remedy)
+        }
     }
 
     /// A folder of this task's id that an earlier Driver left: removed, unless its task still runs.

@@ -13,6 +13,9 @@ struct TaskUser: Equatable, Sendable {
     /// For HOME in the task's environment.
     let home: String
 
+    /// Whether the host made the user up for one task: no account has such a name (`dynamicWorkloadUser`).
+    var isDynamic: Bool { name == "nomad-\(uid)" }
+
     /// The user of the name that the host sends: a dynamic workload user, or one that the system knows.
     static func resolve(_ name: String, accounts: SystemAccounts = SystemAccounts()) throws(TaskUserError) -> TaskUser {
         if name.isEmpty { throw .empty }
@@ -20,6 +23,8 @@ struct TaskUser: Equatable, Sendable {
         if let dynamic = try dynamicWorkloadUser(name) { return dynamic }
         if let account = try accounts.named(name) { return account }
         if name.utf8.allSatisfy({ 0x30...0x39 ~= $0 }) {
+            // A list of names that has "0" must not be passed by "00".
+            if name.utf8.count > 1 && name.utf8.first == 0x30 { throw .zerosBeforeUID(name) }
             guard let uid = uid_t(name), uid != .max else { throw .uidOutOfRange(name) }
             if let account = try accounts.numbered(uid) { return account }
             throw .noAccountOfUID(name)
@@ -51,7 +56,12 @@ enum TaskUserError: Error, Equatable, CustomStringConvertible {
     case dynamicIDOutOfRange(String)
     case notFound(String)
     case uidOutOfRange(String)
+    case zerosBeforeUID(String)
     case noAccountOfUID(String)
+    /// A dynamic user that the client has not handed out.
+    case notOfTheClient(String, ClosedRange<uid_t>)
+    case deniedUID(String, uid_t, IDRanges)
+    case deniedGID(String, gid_t, IDRanges)
     /// The account may exist: whoever was asked could not tell.
     case lookupFailed(String, Errno)
     case groupsUnknown(String)
@@ -69,6 +79,18 @@ enum TaskUserError: Error, Equatable, CustomStringConvertible {
             "user \(quoted(name)): there is no such user on this host"
         case .uidOutOfRange(let name):
             "user \(quoted(name)): a uid must be from 0 to \(uid_t.max - 1)"
+        case .zerosBeforeUID(let name):
+            "user \(quoted(name)): a uid is written without zeros before it"
+        case .notOfTheClient(let name, let range):
+            "user \(quoted(name)): the dynamic workload users of this client are nomad-\(range.lowerBound) to "
+                + "nomad-\(range.upperBound); where the client's users block has another range, an operator must set the "
+                + "plugin options dynamic_user_min and dynamic_user_max to the same"
+        case .deniedUID(let name, let uid, let ranges):
+            "user \(quoted(name)): its uid \(uid) is among those that the plugin option denied_host_uids of this client "
+                + "denies to tasks: \(ranges.text)"
+        case .deniedGID(let name, let gid, let ranges):
+            "user \(quoted(name)): its group \(gid) is among those that the plugin option denied_host_gids of this client "
+                + "denies to tasks: \(ranges.text)"
         case .noAccountOfUID(let name):
             "user \(quoted(name)): this host has neither a user of this name nor one with this uid"
         case .lookupFailed(let name, let error):

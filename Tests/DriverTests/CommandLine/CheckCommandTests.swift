@@ -59,8 +59,9 @@ import Testing
     }
 
     @Test(arguments: [
-        (StateDirectoryCheck.Facts.Content.missing, true), (.tasks(0), true), (.tasks(2), true), (.notDirectory, false),
-        (.ofAnotherUser(4711), false), (.unreadable(.permissionDenied), false),
+        (StateDirectoryCheck.Facts.Content.missing, true), (.tasks(0), true), (.tasks(2), true),
+        (.unusable(.unusable("/srv/state", .notAFolder)), false),
+        (.ofAnotherUser(4711), true), (.unreadable(.permissionDenied), false),
     ])
     func theStateDirectoryIsNamed(_ content: StateDirectoryCheck.Facts.Content, ok: Bool) {
         let check = StateDirectoryCheck.check(.init(path: "/srv/state", content: content))

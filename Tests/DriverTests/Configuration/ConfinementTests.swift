@@ -53,12 +53,13 @@ import Testing
         let policy = try plugin([
             "allow_caps": ["cap_net_raw", "chown"], "landlock_min_abi": 4, "abstract_sockets": true,
             "memory_swap": true,
-            "seccomp": false, "allow_syscalls": ["bpf"],
+            "seccomp": false, "allow_syscalls": ["bpf"], "allow_ulimits": ["NOFILE", "as"],
         ])
         #expect(policy.allowCaps.named == [.netRaw, .chown])
         #expect(policy.landlockMinABI == 4)
         #expect(policy.abstractSockets && policy.memorySwap && !policy.seccomp)
         #expect(policy.allowSyscalls == [.bpf])
+        #expect(policy.allowUlimits == [.nofile, .as])
     }
 
     static let name = "the name must be one of as, core, cpu, data, "
@@ -117,6 +118,10 @@ import Testing
         (["landlock_min_abi": 8], #"option "landlock_min_abi" is 8"#),
         (["abstract_sockets": "yes"], #"option "abstract_sockets" is "yes""#),
         (["memory_swap": 1], #"option "memory_swap" is 1"#), (["seccomp": "off"], #"option "seccomp" is "off""#),
+        (
+            ["allow_ulimits": ["core", "all"]],
+            #"option "allow_ulimits", item 2, is "all": must be one of as, core, cpu"#
+        ),
         (["allow_syscalls": ["all"]], #"option "allow_syscalls", item 1, is "all": must be one of"#),
     ]
 

@@ -51,6 +51,13 @@ import Testing
         + "and without cgroup_disable"
     static let failures: [(String, HostFacts, DriverHealth, String)] = [
         (
+            "state directory", fit { $0.stateDirectoryFault = .untrustedPath("/srv/state", .writable("/srv", true)) },
+            .unhealthy,
+            "cannot use the state folder /srv/state (option state_dir): others may write to /srv, so they could replace what "
+                + "is in it: take away that right (chmod go-w /srv), or set the plugin option state_dir to a path that root "
+                + "alone can write to"
+        ),
+        (
             "root", fit { $0.effectiveUser = 1000 }, .undetected,
             "the driver runs as uid 1000 and not as root: run the client agent as root"
         ),

@@ -17,7 +17,9 @@ import Testing
         configuration.confinement = policy
         return LaunchPlanning(
             configuration: configuration, megahertzPerCore: nil,
-            host: HostAbilities(landlockABI: abi, capabilities: Capability.every))
+            host: HostAbilities(
+                landlockABI: abi, capabilities: Capability.every,
+                hardLimits: [.nofile: 4096, .nice: 0, .rtprio: 0, .msgqueue: 0]))
     }
 
     private func refusal(
@@ -83,6 +85,50 @@ import Testing
         var policy = ConfinementPolicy()
         policy.landlockMinABI = 2
         #expect(refusal(ConfinementOptions(), policy, abi: 0).contains("version 0 of Landlock"))
+    }
+
+    // MARK: Resource limits
+
+    private func limit(_ kind: ResourceLimit.Kind, _ soft: UInt64, _ hard: UInt64) -> ConfinementOptions {
+        var options = ConfinementOptions()
+        options.ulimits = [ResourceLimit(.core, soft: 0, hard: 0), ResourceLimit(kind, soft: soft, hard: hard)]
+        return options
+    }
+
+    @Test func aHardLimitAboveTheAgentsNeedsItsName() throws {
+        #expect(throws: Never.self) { try plan(limit(.nofile, 1, 4096)) }
+        #expect(throws: Never.self) { try plan(limit(.memlock, .max, .max)) }
+        #expect(
+            refusal(limit(.nofile, 1, 4097))
+                == "task config: option \"ulimit\" is \"nofile\" = \"1:4097\": the hard limit is above the agent's own, 4096; that "
+                + "needs nofile in the plugin option allow_ulimits of this client, where an operator can add it")
+        #expect(refusal(limit(.msgqueue, .max, .max)).contains(#""msgqueue" = "unlimited""#))
+        #expect(refusal(limit(.nice, 1, 20)).contains("above the agent's own, 0; that needs nice in"))
+        var policy = ConfinementPolicy()
+        policy.allowUlimits = [.nofile]
+        #expect(throws: Never.self) { try plan(limit(.nofile, 1, .max), policy) }
+        #expect(refusal(limit(.msgqueue, 1, 1), policy).contains("allow_ulimits"))
+    }
+
+    @Test(
+        arguments: [
+            (.rtprio, 0, 1), (.rtprio, 99, 99), (.nice, 0, 21), (.nice, 40, 40), (.rttime, .max, .max), (.rttime, 1, 1),
+        ] as [(ResourceLimit.Kind, UInt64, UInt64)])
+    func priorityNeedsACapability(kind: ResourceLimit.Kind, soft: UInt64, hard: UInt64) {
+        var policy = ConfinementPolicy()
+        policy.allowUlimits = Set(ResourceLimit.Kind.allCases)
+        let text = refusal(limit(kind, soft, hard), policy)
+        #expect(text.contains("sys_nice in the plugin option allow_caps") && text.contains("\"\(kind.name)\" = "))
+        policy = ConfinementPolicy()
+        _ = policy.allowCaps.add("sys_nice")
+        #expect(throws: Never.self) { try plan(limit(kind, soft, hard), policy) }
+        policy.allowCaps = .all
+        #expect(throws: Never.self) { try plan(limit(kind, soft, hard), policy) }
+    }
+
+    @Test func noPriorityIsFree() throws {
+        #expect(throws: Never.self) { try plan(limit(.rtprio, 0, 0)) }
+        #expect(throws: Never.self) { try plan(limit(.nice, 0, 0)) }
     }
 
     // MARK: System calls

@@ -91,6 +91,21 @@ import Testing
         #expect(rules.filter(\.afterMounts).map(\.rule.text) == ["r:/data"])
     }
 
+    @Test(
+        arguments: [
+            ("r:data", folder), ("r:local/a/b", folder), ("r:../x", folder), ("r:" + folder + "/local/x", folder),
+            ("r:" + folder + "/../x", folder), ("r:" + folder, nil), ("r:" + folder + "-other/x", nil),
+            ("r:/data", nil), ("r:/", nil),
+            ("r:" + folder + "/alloc/data", folder),
+        ] as [(String, String?)])
+    func aRuleInTheTasksFolderMustStayThere(rule: String, beneath: String?) throws {
+        var configuration = PluginConfiguration()
+        configuration.unveilByTask = true
+        let request = request(["command": "env", "unveil": [.string(Array(rule.utf8))]])
+        #expect(try plan(request, configuration).unveil.last?.beneath == beneath)
+        #expect(try plan(request, configuration).unveil.dropLast().allSatisfy { $0.beneath == nil })
+    }
+
     // MARK: Mounts
 
     @Test func volumesDevicesAndFilesAreInThePlan() throws {

@@ -29,7 +29,6 @@ import Testing
     @Test func aFolderIsItsOwnersAloneAndHasItsPipes() throws {
         let place = try TemporaryFolder()
         let folder = try TaskFolder.create("a+web", in: place.path + "/state")
-        #expect(mode(place.path + "/state") == S_IFDIR | 0o700)
         #expect(mode(folder.path) == S_IFDIR | 0o700)
         #expect(mode(folder.path + "/control") == S_IFIFO | 0o600)
         #expect(mode(folder.path + "/events") == S_IFIFO | 0o600)
@@ -43,30 +42,24 @@ import Testing
         rmdir(place.path + "/state")
     }
 
-    @Test func aStateFolderThatOthersMayEnterIsClosed() throws {
+    @Test func whatAnotherUserHasMadeIsNotBelieved() throws {
+        // Only root can give a file away.
+        guard geteuid() == 0 else { return }
         let place = try TemporaryFolder()
-        let state = place.path + "/state"
-        try #require(mkdir(state, 0o777) == 0)
-        chmod(state, 0o777)
-        let folder = try TaskFolder.create("a", in: state)
-        #expect(mode(state) == S_IFDIR | 0o700)
-        #expect(folder.remove() == nil)
-        rmdir(state)
-    }
-
-    @Test func aStateFolderThatIsAFileOrASymlinkIsRefused() throws {
-        let place = try TemporaryFolder()
-        try write([], to: place.path + "/file")
-        symlink("/tmp", place.path + "/link")
-        for name in ["file", "link"] {
-            let error = #expect(throws: SystemError.self) {
-                try TaskFolder.create("a", in: place.path + "/" + name)
-            }
+        let folder = try TaskFolder.create("a+web", in: place.path)
+        try write(encoded(Self.record), to: folder.path + "/exit")
+        #expect(try folder.readRecord()?.exitCode == 7)
+        for name in ["exit", "control"] { try #require(chown(folder.path + "/" + name, 4711, 0) == 0) }
+        do throws(RecordError) {
+            _ = try folder.readRecord()
+            Issue.record("believed")
+        } catch {
             #expect(
-                error?.text
-                    == "cannot use as the state folder (option state_dir) \(place.path)/\(name): Not a directory"
-            )
+                error.text
+                    == "cannot use, since it belongs to user 4711, \(folder.path)/exit: Permission denied")
         }
+        #expect(throws: SystemError.self) { _ = try folder.openPipe("control") }
+        #expect(folder.remove() == nil)
     }
 
     @Test func oneSessionAtATimeHoldsTheLock() throws {
@@ -142,6 +135,7 @@ import Testing
 extension TaskFolder {
     /// A folder whose session nobody holds.
     fileprivate static func create(_ name: String, in stateFolder: String) throws(SystemError) -> TaskFolder {
+        mkdir(stateFolder, 0o700)
         let folder = TaskFolder(stateFolder: stateFolder, name: name)
         _ = try folder.create()
         return folder

@@ -34,6 +34,11 @@ import Testing
         #expect(throws: TaskUserError.notFound(name)) { try TaskUser.resolve(name) }
     }
 
+    @Test func onlyUsersThatTheHostMakesUpAreDynamic() throws {
+        #expect(try TaskUser.resolve("nomad-80000").isDynamic)
+        #expect(try !TaskUser.resolve("root").isDynamic && !TaskUser.resolve("65534").isDynamic)
+    }
+
     @Test func rootAndNobodyAreFound() throws {
         let root = try TaskUser.resolve("root")
         #expect(root.name == "root")
@@ -47,6 +52,9 @@ import Testing
     @Test func aUIDWithAnAccountIsThatAccount() throws {
         #expect(try TaskUser.resolve("0") == TaskUser.resolve("root"))
         #expect(try TaskUser.resolve("65534") == TaskUser.resolve("nobody"))
+        for name in ["00", "01000", "065534"] {
+            #expect(throws: TaskUserError.zerosBeforeUID(name)) { try TaskUser.resolve(name) }
+        }
         #expect(throws: TaskUserError.noAccountOfUID("4000000000")) { try TaskUser.resolve("4000000000") }
         #expect(throws: TaskUserError.uidOutOfRange("4294967295")) { try TaskUser.resolve("4294967295") }
         #expect(throws: TaskUserError.uidOutOfRange("4294967296")) { try TaskUser.resolve("4294967296") }

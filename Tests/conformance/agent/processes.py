@@ -77,6 +77,11 @@ def status(pid: int, field: str) -> str:
     raise KeyError(field)
 
 
+def has_capability(number: int) -> bool:
+    """Whether this process has a capability, and so the agent that the tests are."""
+    return bool(int(status(os.getpid(), "CapEff"), 16) >> number & 1)
+
+
 def thread_names(pid: int) -> list[str]:
     """What the threads of `pid` are called; the kernel cuts a name off at 15 characters."""
     found = []

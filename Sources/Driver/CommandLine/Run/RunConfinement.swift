@@ -37,6 +37,7 @@ extension RunOptions {
     var policy: ConfinementPolicy {
         var policy = ConfinementPolicy()
         policy.allowCaps = .all
+        policy.allowUlimits = Set(ResourceLimit.Kind.allCases)
         policy.allowSyscalls = Set(SyscallGroup.allCases)
         policy.seccomp = seccomp
         policy.abstractSockets = abstractSockets
