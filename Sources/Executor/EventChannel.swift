@@ -60,11 +60,16 @@ final class EventChannel {
     /// Sends what waits, one frame at a time, so that each stays whole.
     func catchUp() {
         while let size = Frame.size(of: UnsafeRawBufferPointer(rebasing: late[..<lateCount])) {
-            guard put(UnsafeRawBufferPointer(rebasing: late[..<size])) else { return }
+            guard put(UnsafeRawBufferPointer(rebasing: late[..<size])) else {
+                // A pipe that is writable and takes nothing would be tried again and again.
+                if Errno.last != .wouldBlock { lateCount = 0 }
+                return
+            }
             lateCount -= size
             guard let start = late.baseAddress else { return }
             memmove(start, start + size, lateCount)
         }
+        lateCount = 0
     }
 
     private func put(_ bytes: UnsafeRawBufferPointer) -> Bool {

@@ -79,7 +79,10 @@ final class Supervision {
             if waits.1.revents != 0 { reap() }
             if waits.0.revents != 0 { requests.readAll(answer) }
             if waits.2.revents != 0 { timeIsUp() }
-            if waits.3.revents != 0 { leaveWhenEmpty() }
+            if waits.3.revents != 0 {
+                takeCgroupEvent()
+                leaveWhenEmpty()
+            }
             if waits.4.revents != 0 { channel.catchUp() }
         }
         return isRecorded
@@ -182,6 +185,8 @@ final class Supervision {
         result.maxRSS = Int64(usage.ru_maxrss)
         phase = .draining
         cgroupEvents = cgroup?.openEvents() ?? -1
+        // The file polls with POLLPRI until it is read for the first time.
+        takeCgroupEvent()
         killAll()
         arm(Self.drainNanoseconds)
     }
@@ -190,6 +195,19 @@ final class Supervision {
     /// spares only the caller, and no fork escapes it).
     private func killAll() {
         _ = kill(-1, SIGKILL)
+    }
+
+    /// Reads the cgroup's events, which POLLPRI tells of until that is done: before anything else that a change leads
+    /// to, since a process that cannot be reaped may keep that from being done.
+    private func takeCgroupEvent() {
+        guard cgroupEvents >= 0 else { return }
+        let count = withUnsafeTemporaryAllocation(byteCount: 256, alignment: 8) { drop in
+            retrying { pread(cgroupEvents, drop.baseAddress, drop.count, 0) }
+        }
+        guard count < 0 else { return }
+        // The client has removed the cgroup. The file would be ready for ever, and has nothing to tell any more.
+        _ = close(cgroupEvents)
+        cgroupEvents = -1
     }
 
     private func leaveWhenEmpty() {
@@ -203,27 +221,20 @@ final class Supervision {
             if pid == 0 { return }
             if pid < 0 { break }
         }
-        if let cgroup {
-            // Reading the file also arms the next POLLPRI.
-            _ = lseek(cgroupEvents, 0, SEEK_SET)
-            withUnsafeTemporaryAllocation(byteCount: 256, alignment: 8) { drop in
-                _ = read(cgroupEvents, drop.baseAddress, drop.count)
-            }
-            if cgroup.isPopulated() {
-                if phase == .emptying { return }
-                if phase == .draining && !hasWaitedForOthers {
-                    phase = .emptying
-                    // One that entered just now is not among those that were killed.
-                    killAll()
-                    arm(Self.emptyNanoseconds)
-                    return
-                }
-                // Somebody put a process of another namespace in. Written only then: kernels from 6.14 on
-                // kill whatever is cloned into a cgroup that was ever killed, and the client may use it
-                // again.
-                cgroup.kill()
+        if let cgroup, cgroup.isPopulated() {
+            if phase == .emptying { return }
+            if phase == .draining && !hasWaitedForOthers {
+                phase = .emptying
+                // One that entered just now is not among those that were killed.
+                killAll()
+                arm(Self.emptyNanoseconds)
                 return
             }
+            // Somebody put a process of another namespace in. Written only then: kernels from 6.14 on
+            // kill whatever is cloned into a cgroup that was ever killed, and the client may use it
+            // again.
+            cgroup.kill()
+            return
         }
         if phase != .overdue { finish(survivors: false) }
         ended = true

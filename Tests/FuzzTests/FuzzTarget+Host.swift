@@ -20,7 +20,7 @@ extension FuzzTarget {
         _ = ProcessFacts.isZombie(in: Array(bytes))
         _ = ProcessPlace(status: text)
         precondition(SocketPeer.numbers(inFacts: Array(bytes)).allSatisfy { $0 > 0 })
-        _ = OpenFiles.mayRead(inFdinfo: text)
+        _ = DescriptorFacts(fdinfo: text)
         _ = LockHolders(text)
         _ = KernelVersion(release: text)
         _ = singleNumber(in: bytes)

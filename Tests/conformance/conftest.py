@@ -13,6 +13,7 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, landlock, processes
+from agent.file_systems import missing_for_loop_devices
 from agent.plugin import default_binary
 
 _not_run: dict[str, list[str]] = {}
@@ -25,6 +26,10 @@ def _lacking() -> dict[str, str]:
         lacking["controllers"] = (
             f"cgroup v2 controllers, of which {cgroups.mount_point()} has {sorted(cgroups.controllers()) or 'none'}: run "
             "them in the virtual machine (Tests/vm/run)")
+    if missing := missing_for_loop_devices():
+        lacking["loop"] = f"loop devices, for which this host has no {missing}"
+    if not Path("/dev/fuse").exists():
+        lacking["fuse"] = "FUSE, for a file system that does not answer"
     # See sd_booted(3).
     if not Path("/run/systemd/system").is_dir():
         lacking["systemd"] = "systemd as PID 1: run them in the virtual machine (Tests/vm/run --systemd)"

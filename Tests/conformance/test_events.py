@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from typing import Any, Callable
@@ -10,6 +11,7 @@ from typing import Any, Callable
 import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, messages, processes
+from agent.file_systems import DeadFileSystem
 from agent.timing import scaled, wait_until
 
 Act = Callable[..., Task]
@@ -112,12 +114,24 @@ def test_an_end_without_a_driver_is_told_by_the_next(launch: Callable[..., Plugi
     assert "supervisor" in about(stream(task.plugin), task).message
 
 
+def watched(task: Task) -> Task:
+    """Returns when the plugin watches both logs of a task that runs: it begins to, once StartTask is answered."""
+    inodes = {os.stat(path).st_ino for path in (task.stdout_path, task.stderr_path)}
+
+    def found() -> set[int]:
+        marks = re.findall(r"^inotify wd:\S+ ino:(\w+)", processes.descriptor_facts(task.plugin.pid), re.MULTILINE)
+        return {int(mark, 16) for mark in marks}
+
+    wait_until(lambda: inodes <= found(), 60, "the logs watched")
+    return task
+
+
 def test_log_collector_that_is_gone(fresh: Plugin, host: AgentHost) -> None:
     """One that stays away is told, once; one that comes back, and somebody else who has looked, are not."""
     def make() -> Task:
         task = host.task(fresh, host.program("act"), ["out=up", "block=10", "await=10", "exit=0"]).start()
         task.stdout.wait_for("up")
-        return task
+        return watched(task)
 
     events = stream(fresh)
     gone, restarted, looked_at, ended = make(), make(), make(), make()
@@ -161,6 +175,23 @@ def test_log_collector_that_went_without_a_driver(launch: Callable[..., Plugin],
     event = next(stream(plugin))
     assert event.task_id == tasks[0].id and str(tasks[0].stderr_path) in event.message
     assert not any(wait.done() for wait in waits)
+
+
+@pytest.mark.fuse
+def test_a_dead_file_system_does_not_hold_the_search_up(fresh: Plugin, host: AgentHost) -> None:
+    """A process of the host's has a file open on a file system that does not answer. Seen before descriptors were told
+    apart by their names first: the search for readers stood in stat(2), and no event of the kind ever came again."""
+    events = stream(fresh)
+    with DeadFileSystem(host.root / "dead") as dead:
+        held = os.open(dead.folder, os.O_PATH)
+        try:
+            task = host.task(fresh, host.program("act"), ["out=up", "pause="]).start()
+            task.stdout.wait_for("up")
+            watched(task).stdout.leave()
+            assert next(events).task_id == task.id
+        finally:
+            os.close(held)
+    task.stop(signal="SIGKILL")
 
 
 @pytest.mark.controllers

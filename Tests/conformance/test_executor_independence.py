@@ -6,9 +6,10 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import time
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Iterator
 
 import pytest
 
@@ -231,3 +232,28 @@ def stat_group(pid: int) -> int | None:
         return os.getpgid(pid)
     except ProcessLookupError:
         return None
+
+
+@pytest.fixture
+def other_host() -> Iterator[AgentHost]:
+    """An agent with a cgroup of its own: no other plugin's Executors are in there."""
+    agent = AgentHost()
+    yield agent
+    assert not agent.close()
+
+
+def test_the_executors_cgroup_is_removed_while_tasks_start(other_host: AgentHost) -> None:
+    """Another Driver that has no task left removes it, whenever it is empty. Seen before it was made anew: Executors in
+    the Driver's own cgroup, and starts that failed for good, "cannot clone a process: No such file or directory"."""
+    plugin = other_host.launch({"standby_executor": False})
+    unmaker = subprocess.Popen(
+        [str(other_host.program("unmaker")), str(other_host.slice.root / EXECUTORS)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        for _ in range(40):
+            task = other_host.paused(plugin)
+            assert processes.cgroup(task.executor_pid).endswith("/" + EXECUTORS)
+            task.destroy()
+    finally:
+        removed, _ = unmaker.communicate()
+    assert int(removed) > 0

@@ -56,6 +56,8 @@ struct exec2_ready {
 };
 int exec2_epoll_wait(int epoll, struct exec2_ready *ready, int capacity, int milliseconds);
 extern const uint32_t EXEC2_EPOLLIN;
+/// Readable or broken, told once (EPOLLONESHOT).
+extern const uint32_t EXEC2_EPOLLIN_ONCE;
 /// Readable, writable or broken, told once each time it becomes so (EPOLLET).
 extern const uint32_t EXEC2_EPOLL_CHANGES;
 /// eventfd(2), non-blocking and close-on-exec.

@@ -68,10 +68,13 @@ struct ExecSession: Sendable {
         let command: AttendedCommand
         do throws(SpawnError) {
             let packed = request.encoded(launch)
-            if let cgroup = place.executorCgroup?.open(forTaskIn: launch.cgroup) {
-                command = try .start(place.program, packed, connection, entrance.task, cgroup.number, reactor)
+            func start(_ cgroup: Int32) throws(SpawnError) -> AttendedCommand {
+                try .start(place.program, packed, connection, entrance.task, cgroup, reactor)
+            }
+            if let cgroup = place.executorCgroup {
+                command = try cgroup.spawn(forTaskIn: launch.cgroup, start)
             } else {
-                command = try .start(place.program, packed, connection, entrance.task, -1, reactor)
+                command = try start(-1)
             }
         } catch {
             throw ExecError(

@@ -44,8 +44,7 @@ extension DriverService {
             // The client may have destroyed it by its id, and started it anew.
             guard (try? table.task(task.id, to: .destroy)) === task else { return }
             do throws(TaskError) {
-                try await table.destroy(
-                    task.id, force: true, stateFolder: settings.current.configuration.stateFolder)
+                try await table.destroy(task, force: true)
             } catch {
                 log.error("cannot end a task that nobody has a handle of", ["task_id": task.id, "error": error.text])
             }

@@ -10,13 +10,35 @@ final class ExecutorCgroup: Sendable {
     /// Those that this Driver or an earlier one has used, to be removed when no Executor is left.
     private let used = Mutex<Set<String>>([])
 
+    /// How often one that is removed again and again is made anew.
+    static let attempts = 100
+
+    /// Spawns a process with the Executors' cgroup for a task in `taskCgroup`, or with -1 where there is none.
+    ///
+    /// A Driver that has no task left removes the cgroup, whenever it is empty: also one that has just been opened for
+    /// a process that is to be cloned into it. It is then made anew.
+    func spawn<Process: ~Copyable>(
+        forTaskIn taskCgroup: String, _ spawn: (_ cgroup: Int32) throws(SpawnError) -> Process
+    ) throws(SpawnError) -> Process {
+        var attempts = Self.attempts
+        while true {
+            attempts -= 1
+            do throws(SpawnError) {
+                guard let cgroup = open(forTaskIn: taskCgroup) else { return try spawn(-1) }
+                return try spawn(cgroup.number)
+            } catch {
+                guard case .cgroupRemoved = error, attempts > 0 else { throw error }
+            }
+        }
+    }
+
     /// Opens, and makes where it is missing, the Executors' cgroup for a task in `taskCgroup`
     /// (`…/nomad.slice/share.slice/x.scope` → `…/nomad.slice/exec2-executors.scope`). Nil where there
     /// is no such place; the Executor then lives where the Driver does.
     func open(forTaskIn taskCgroup: String) -> OwnedDescriptor? {
         guard let path = Self.path(forTaskIn: taskCgroup), Self.isInCgroup2(path) else { return nil }
         // Removed by another Driver between the two calls: once more.
-        for _ in 0..<2 {
+        for _ in 0..<Self.attempts {
             if let folder = try? OwnedDescriptor.open(path, O_RDONLY | O_DIRECTORY) {
                 used.withLock { _ = $0.insert(path) }
                 return folder

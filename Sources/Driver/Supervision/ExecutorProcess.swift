@@ -39,6 +39,8 @@ enum SpawnError: Error, Sendable {
     /// A step between clone and execve.
     case step(LaunchStage, Errno)
     case execute(path: String, Errno)
+    /// Between its opening and the clone into it.
+    case cgroupRemoved(Errno)
 
     var text: String {
         switch self {
@@ -49,6 +51,9 @@ enum SpawnError: Error, Sendable {
             "cannot spawn the Executor: cannot hand over the Executor's descriptors: \(errno.text)"
         case .step(let stage, let errno): "cannot spawn the Executor: cannot \(stage.attempt): \(errno.text)"
         case .execute(let path, let errno): "cannot execute the Executor \(path): \(errno.text)"
+        case .cgroupRemoved(let errno):
+            "cannot clone a process into the Executors' cgroup: \(errno.text); it was removed "
+                + "\(ExecutorCgroup.attempts) times just after it had been made: look for another program that removes it"
         }
     }
 
@@ -57,6 +62,7 @@ enum SpawnError: Error, Sendable {
         switch self {
         case .system(let error): StartError.mayPass(error.errno)
         case .step(_, let errno), .execute(_, let errno): StartError.mayPass(errno) || errno == .textFileBusy
+        case .cgroupRemoved: true
         }
     }
 }
@@ -225,7 +231,12 @@ extension ExecutorProcess {
                 }
             }
         }
-        guard pid > 0 else { throw .system(SystemError("clone", "a process", Errno(rawValue: -pid))) }
+        guard pid > 0 else {
+            let errno = Errno(rawValue: -pid)
+            // Nothing else that clone(2) is given here has a name; ENODEV is of a cgroup that is just going.
+            if cgroup >= 0 && (errno == .noSuchFile || errno.rawValue == ENODEV) { throw .cgroupRemoved(errno) }
+            throw .system(SystemError("clone", "a process", errno))
+        }
         let process = ExecutorProcess(pid: pid, pidfd: OwnedDescriptor(owning: pidfd))
         guard plan.failed_step < 0, plan.exec_errno == 0 else {
             _ = retrying { waitpid(pid, nil, 0) }

@@ -17,7 +17,15 @@ final class LogReaders: Sendable {
     /// Between two searches.
     private static let pause: UInt64 = 1_000_000_000
 
+    /// What `forget` takes. A task that is started anew has the same pipes, and for the same file the kernel gives the
+    /// same watch descriptor.
+    struct Watch: Hashable, Sendable {
+        fileprivate let descriptor: Int32
+        fileprivate let number: UInt64
+    }
+
     fileprivate struct Pipe: Sendable {
+        let number: UInt64
         let path: String
         let file: FileIdentity
         /// It holds the pipe open for reading and does not count.
@@ -31,6 +39,7 @@ final class LogReaders: Sendable {
         var inotify: Int32?
         /// By watch descriptor.
         var pipes: [Int32: Pipe] = [:]
+        var nextNumber: UInt64 = 0
         var isSearchPlanned = false
     }
 
@@ -48,16 +57,15 @@ final class LogReaders: Sendable {
     ///   - stateFolder: Of the task; the pipes in it are none of the logs.
     ///   - mayBeGone: Nobody has watched until now: looks whether there is a reader.
     ///   - report: Called with a sentence once for each time that a pipe has lost its reader.
-    /// - Returns: What `forget` takes.
     func watch(
         executor: Int32, stateFolder: String, mayBeGone: Bool, _ report: @escaping @Sendable (String) -> Void
-    ) -> [Int32] {
-        var watches: [Int32] = []
+    ) -> [Watch] {
+        var watches: [Watch] = []
         for (number, path) in OpenFiles.links(of: executor) where path.hasPrefix("/") && !path.hasPrefix(stateFolder) {
             let link = "/proc/\(executor)/fd/\(number)"
             guard let file = FileIdentity(fifo: link) else { continue }
             do throws(SystemError) {
-                let pipe = Pipe(path: path, file: file, executor: executor, report: report)
+                let pipe = Pipe(number: nextNumber(), path: path, file: file, executor: executor, report: report)
                 watches.append(try add(pipe, link, mayBeGone: mayBeGone))
             } catch {
                 log.warn(
@@ -68,17 +76,25 @@ final class LogReaders: Sendable {
         return watches
     }
 
-    /// Ends a watch.
-    func forget(_ watches: [Int32]) {
+    private func nextNumber() -> UInt64 {
+        state.withLock { state in
+            state.nextNumber += 1
+            return state.nextNumber
+        }
+    }
+
+    /// Ends watches, but for those of pipes that a later task has.
+    func forget(_ watches: [Watch]) {
         state.withLock { state in
             guard let inotify = state.inotify else { return }
-            for watch in watches where state.pipes.removeAndShrink(watch) != nil {
-                inotify_rm_watch(inotify, watch)
+            for watch in watches where state.pipes[watch.descriptor]?.number == watch.number {
+                _ = state.pipes.removeAndShrink(watch.descriptor)
+                inotify_rm_watch(inotify, watch.descriptor)
             }
         }
     }
 
-    private func add(_ pipe: Pipe, _ link: String, mayBeGone: Bool) throws(SystemError) -> Int32 {
+    private func add(_ pipe: Pipe, _ link: String, mayBeGone: Bool) throws(SystemError) -> Watch {
         let watch = try state.withLock { (state) throws(SystemError) -> Int32 in
             let inotify: Int32
             if let opened = state.inotify { inotify = opened } else { inotify = try open() }
@@ -90,7 +106,7 @@ final class LogReaders: Sendable {
             return watch
         }
         if mayBeGone { planSearch() }
-        return watch
+        return Watch(descriptor: watch, number: pipe.number)
     }
 
     /// One for all tasks, with the first of them, until the process ends.
@@ -164,7 +180,9 @@ final class LogReaders: Sendable {
             }
             return due
         }
-        let read = due.isEmpty ? [] : OpenFiles.read(among: due.map { ($0.file, besides: $0.executor) })
+        let read =
+            due.isEmpty
+            ? [] : OpenFiles.read(among: due.map { .init(path: $0.path, file: $0.file, besides: $0.executor) })
         for pipe in due where !read.contains(pipe.file) { pipe.report(Self.message(pipe.path)) }
         state.withLock { $0.isSearchPlanned = false }
         planSearch()
@@ -173,79 +191,5 @@ final class LogReaders: Sendable {
     static func message(_ path: String) -> String {
         "nobody reads the task's log pipe \(path) any more: the log collector has left it and has not come back for "
             + "\(graceSeconds) s; what the task writes waits in the pipe, and once that is full (64 KiB) the task waits too"
-    }
-}
-
-/// Which file it is, by whatever path.
-struct FileIdentity: Hashable, Sendable {
-    let device: UInt64
-    let inode: UInt64
-
-    /// Nil where `path` does not lead to a FIFO.
-    init?(fifo path: String) {
-        var facts = stat()
-        guard stat(path, &facts) == 0, facts.st_mode & S_IFMT == S_IFIFO else { return nil }
-        device = UInt64(facts.st_dev)
-        inode = UInt64(facts.st_ino)
-    }
-}
-
-/// The open files of processes, from /proc/<pid>/fd (proc_pid_fd(5)).
-enum OpenFiles {
-    /// Descriptor and what it leads to; none where the process is gone.
-    static func links(of pid: Int32) -> [(number: String, path: String)] { (try? read(of: pid)) ?? [] }
-
-    /// As above, but what cannot be read is an error, and not nothing.
-    static func read(of pid: Int32) throws(SystemError) -> [(number: String, path: String)] {
-        let folder = "/proc/\(pid)/fd"
-        var links: [(number: String, path: String)] = []
-        for number in try FolderList.read(folder) {
-            if let path = try target(of: "\(folder)/\(number)") { links.append((number, path)) }
-        }
-        return links
-    }
-
-    /// Nil where the link is gone by now.
-    private static func target(of link: String) throws(SystemError) -> String? {
-        try withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(PATH_MAX)) { (buffer) throws(SystemError) in
-            guard let text = buffer.baseAddress else { return nil }
-            let count = readlink(link, text, buffer.count)
-            guard count >= 0 else {
-                if Errno.last == .noSuchFile { return nil }
-                throw SystemError("read the link", link)
-            }
-            return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        }
-    }
-
-    /// Those of the FIFOs that a process has open for reading, besides the one named with each.
-    static func read(among wanted: [(FileIdentity, besides: Int32)]) -> Set<FileIdentity> {
-        let besides = Dictionary(wanted.map { ($0.0, $0.besides) }) { first, _ in first }
-        var found: Set<FileIdentity> = []
-        for pid in FolderList.names(in: "/proc") ?? [] {
-            guard let process = Int32(pid) else { continue }
-            for number in FolderList.names(in: "/proc/\(pid)/fd") ?? [] {
-                guard let file = FileIdentity(fifo: "/proc/\(pid)/fd/\(number)"), let other = besides[file],
-                    other != process, !found.contains(file), mayRead(pid, number)
-                else { continue }
-                found.insert(file)
-            }
-            if found.count == besides.count { break }
-        }
-        return found
-    }
-
-    private static func mayRead(_ pid: String, _ number: String) -> Bool {
-        guard let bytes = try? HostFile.read("/proc/\(pid)/fdinfo/\(number)") else { return false }
-        return mayRead(inFdinfo: String(decoding: bytes, as: UTF8.self))
-    }
-
-    /// By the line "flags:", which has open(2)'s flags in octal (proc_pid_fdinfo(5)).
-    static func mayRead(inFdinfo text: String) -> Bool {
-        for line in text.split(separator: "\n") where line.hasPrefix("flags:") {
-            guard let flags = Int32(line.dropFirst(6).drop { $0 == "\t" || $0 == " " }, radix: 8) else { return false }
-            return flags & EXEC2_O_PATH == 0 && flags & O_ACCMODE != O_WRONLY
-        }
-        return false
     }
 }

@@ -2,11 +2,18 @@ import Synchronization
 
 /// A value that is set once and that any number of Swift tasks wait for.
 final class OneShot<Value: Sendable>: Sendable {
+    private enum Waiter {
+        /// On its way to wait.
+        case coming
+        /// On its way, and its time is up already.
+        case abandoned
+        case waiting(UnsafeContinuation<Value?, Never>)
+    }
+
     private struct State {
         var value: Value?
-        var waiters: [UInt64: UnsafeContinuation<Value?, Never>] = [:]
-        /// Waiters whose time was up before they had come to wait.
-        var abandoned: Set<UInt64> = []
+        /// From `newWaiter` on until each goes on.
+        var waiters: [UInt64: Waiter] = [:]
         var nextWaiter: UInt64 = 0
     }
 
@@ -18,16 +25,19 @@ final class OneShot<Value: Sendable>: Sendable {
     /// Sets the value and wakes everybody; false where it had been set before, which stays.
     @discardableResult
     func set(_ value: Value) -> Bool {
-        let waiters = state.withLock { state -> [UnsafeContinuation<Value?, Never>]? in
+        let waiters = state.withLock { state -> [Waiter]? in
             guard state.value == nil else { return nil }
             state.value = value
             defer { state.waiters = [:] }
             return Array(state.waiters.values)
         }
         guard let waiters else { return false }
-        for waiter in waiters { waiter.resume(returning: value) }
+        for case .waiting(let continuation) in waiters { continuation.resume(returning: value) }
         return true
     }
+
+    /// How many wait, or are on their way.
+    var waiterCount: Int { state.withLock { $0.waiters.count } }
 
     /// Waits for the value; nil when the waiting Swift task is cancelled first.
     func wait() async -> Value? {
@@ -55,6 +65,7 @@ final class OneShot<Value: Sendable>: Sendable {
     private func newWaiter() -> UInt64 {
         state.withLock { state in
             state.nextWaiter += 1
+            if state.value == nil { state.waiters[state.nextWaiter] = .coming }
             return state.nextWaiter
         }
     }
@@ -62,22 +73,29 @@ final class OneShot<Value: Sendable>: Sendable {
     private func suspend(_ waiter: UInt64) async -> Value? {
         await withUnsafeContinuation { continuation in
             let (resumes, value) = state.withLock { state -> (Bool, Value?) in
-                if state.value != nil || Task.isCancelled || state.abandoned.contains(waiter) {
-                    state.abandoned.remove(waiter)
-                    return (true, state.value)
+                if state.value == nil, !Task.isCancelled, case .coming? = state.waiters[waiter] {
+                    state.waiters[waiter] = .waiting(continuation)
+                    return (false, nil)
                 }
-                state.waiters[waiter] = continuation
-                return (false, nil)
+                state.waiters[waiter] = nil
+                return (true, state.value)
             }
             if resumes { continuation.resume(returning: value) }
         }
     }
 
+    /// Of deadline and cancellation the second finds a waiter that has gone on, and leaves nothing.
     private func abandon(_ waiter: UInt64) {
-        let continuation = state.withLock { state in
-            let continuation = state.waiters.removeValue(forKey: waiter)
-            if continuation == nil && state.value == nil { state.abandoned.insert(waiter) }
-            return continuation
+        let continuation = state.withLock { state -> UnsafeContinuation<Value?, Never>? in
+            switch state.waiters[waiter] {
+            case .coming:
+                state.waiters[waiter] = .abandoned
+                return nil
+            case .waiting(let continuation):
+                state.waiters[waiter] = nil
+                return continuation
+            case .abandoned, nil: return nil
+            }
         }
         continuation?.resume(returning: nil)
     }

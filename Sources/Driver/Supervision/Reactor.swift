@@ -54,6 +54,12 @@ final class Reactor: Sendable {
         try watch(descriptor, EXEC2_EPOLLIN, handler)
     }
 
+    /// Calls `handler` on the reactor's thread, once, when the descriptor is readable or has failed: for what stays so, as a
+    /// pidfd does from the process's end on. It is to be unwatched all the same.
+    func watchOnce(_ descriptor: Int32, _ handler: @escaping @Sendable () -> Void) throws(SystemError) -> Watch {
+        try watch(descriptor, EXEC2_EPOLLIN_ONCE, handler)
+    }
+
     /// Calls `handler` on the reactor's thread whenever the descriptor has become readable or writable, or
     /// has failed. Who waits for one of these must have found before that it is not so.
     func watchChanges(

@@ -82,7 +82,7 @@ struct HeldProcess: ~Copyable, Sendable {
     func kill(on reactor: Reactor) async {
         guard exec2_pidfd_send_signal(pidfd.number, SIGKILL) == 0 else { return }
         let gone = OneShot<Void>()
-        guard let watch = try? reactor.watch(pidfd.number, { gone.set(()) }) else { return }
+        guard let watch = try? reactor.watchOnce(pidfd.number, { gone.set(()) }) else { return }
         _ = await gone.wait(atMost: 10_000_000_000, on: reactor)
         reactor.unwatch(watch, pidfd.number)
     }

@@ -85,12 +85,7 @@ final class StandbyExecutor: Sendable {
     }
 
     /// Spawns one where none stands by or is being made. It may block its thread for a moment.
-    func prepare(_ origin: ExecutorOrigin, in cgroup: borrowing OwnedDescriptor?) {
-        let number: Int32
-        switch cgroup {
-        case .none: number = -1
-        case .some(let folder): number = folder.number
-        }
+    func prepare(_ origin: ExecutorOrigin, in cgroup: ExecutorCgroup, forTaskIn taskCgroup: String) {
         let dismissals = state.withLock { state -> Int? in
             guard state.ready == nil, !state.isMaking else { return nil }
             state.isMaking = true
@@ -98,7 +93,9 @@ final class StandbyExecutor: Sendable {
         }
         guard let dismissals else { return }
         do throws(SpawnError) {
-            let executor = try ExecutorProcess.spawnAhead(path: origin.program, cgroup: number)
+            let executor = try cgroup.spawn(forTaskIn: taskCgroup) { (number) throws(SpawnError) in
+                try ExecutorProcess.spawnAhead(path: origin.program, cgroup: number)
+            }
             keep(executor, origin, dismissals)
         } catch {
             log.warn("cannot start an Executor ahead of the next task", ["error": error.text])

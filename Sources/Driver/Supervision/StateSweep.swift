@@ -136,7 +136,7 @@ struct StateSweep: Sendable {
         log.warn("ending a task that nobody has a handle of", ["task_id": task.id, "reason": reason])
         do throws(TaskError) {
             try await task.stop(signal: SIGTERM, timeoutNanoseconds: Self.stopNanoseconds)
-            try await table.destroy(task.id, force: true, stateFolder: task.folder.stateFolder)
+            try await table.destroy(task, force: true)
         } catch {
             log.error("cannot end a task that nobody has a handle of", ["task_id": task.id, "error": error.text])
         }

@@ -35,6 +35,7 @@ final class SupervisedTask: Sendable {
     /// host has nobody yet to take them. Nil: nothing is held back.
     private let heldBack: Mutex<[TaskEvent]?>
     private let claimedOnDisk = OneShot<Void>()
+    private let removal = Mutex<Task<SystemError?, Never>?>(nil)
 
     /// Set once, in this order.
     let launched = OneShot<LaunchOutcome>()
@@ -304,10 +305,23 @@ final class SupervisedTask: Sendable {
     /// Waits for the Executor to be gone and removes the state folder, also when the caller's Swift
     /// task is cancelled meanwhile: a client that gave up must not leave a folder behind.
     ///
+    /// Done once, whoever else asks, and tried again only where it failed: by then the folder of that name may be
+    /// that of the task which the client has started next under the same id.
+    ///
     /// The failure, where anything is left.
     @discardableResult
     func remove() async -> SystemError? {
-        await Task { await removeWhenGone() }.value
+        let removal = self.removal.withLock { removal -> Task<SystemError?, Never> in
+            if let removal { return removal }
+            let begun = Task {
+                let error = await removeWhenGone()
+                if error != nil { self.removal.withLock { $0 = nil } }
+                return error
+            }
+            removal = begun
+            return begun
+        }
+        return await removal.value
     }
 
     private func removeWhenGone() async -> SystemError? {

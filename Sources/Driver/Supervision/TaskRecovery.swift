@@ -32,7 +32,7 @@ extension TaskTable {
                     return task
                 } catch {
                     if case .cannotAttach = error { unreached.withLock { $0[id] = state } }
-                    _ = entries.withLock { $0.removeAndShrink(id) }
+                    forget(id) { if case .recovering(let done) = $0 { done === mine } else { false } }
                     throw error
                 }
             }

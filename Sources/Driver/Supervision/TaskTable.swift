@@ -113,7 +113,7 @@ final class TaskTable: Sendable {
             if keepsStandby { prepareStandby(specification, executor) }
             return task
         } catch {
-            _ = entries.withLock { $0.removeAndShrink(id) }
+            forget(id) { if case .starting = $0 { true } else { false } }
             removeCgroupWhenIdle()
             memory.taskIsGone()
             throw error
@@ -229,10 +229,9 @@ final class TaskTable: Sendable {
             throw StartError(.permanent, executor.missesText + "; " + ExecutorSearch.remedy)
         }
         do throws(SpawnError) {
-            if let cgroup = executorCgroup.open(forTaskIn: specification.cgroup) {
-                return try ExecutorProcess.spawn(path: program, request: request, cgroup: cgroup.number)
+            return try executorCgroup.spawn(forTaskIn: specification.cgroup) { (cgroup) throws(SpawnError) in
+                try ExecutorProcess.spawn(path: program, request: request, cgroup: cgroup)
             }
-            return try ExecutorProcess.spawn(path: program, request: request, cgroup: -1)
         } catch {
             throw StartError(error.isTransient ? .transient : .permanent, error.text)
         }
@@ -247,7 +246,7 @@ final class TaskTable: Sendable {
     /// Has the next start's Executor spawned, while this one's answer is on its way.
     private func prepareStandby(_ specification: LaunchSpecification, _ executor: ExecutorSearch) {
         guard let origin = origin(specification, executor) else { return }
-        Task { standby.prepare(origin, in: executorCgroup.open(forTaskIn: specification.cgroup)) }
+        Task { standby.prepare(origin, in: executorCgroup, forTaskIn: specification.cgroup) }
     }
 
     /// Waits until the task runs. False where the Executor had stood by and was gone before it took the
@@ -317,15 +316,28 @@ final class TaskTable: Sendable {
             removeRemains(of: id, in: stateFolder)
             return
         }
+        try await destroy(task, force: force)
+    }
+
+    /// Forgets this very task and removes what it left. One that the client has started since then under the same
+    /// id, when another call had destroyed this, is not touched.
+    func destroy(_ task: SupervisedTask, force: Bool) async throws(TaskError) {
         if task.ended.current == nil {
-            guard force else { throw .stillRunning(id: id) }
+            guard force else { throw .stillRunning(id: task.id) }
             try await task.stop(signal: SIGKILL, timeoutNanoseconds: 0)
         }
         // Known until nothing is left, so that the client can ask again.
-        if let error = await task.remove() { throw .notRemoved(id: id, error) }
-        _ = entries.withLock { $0.removeAndShrink(id) }
+        if let error = await task.remove() { throw .notRemoved(id: task.id, error) }
+        forget(task.id) { if case .known(let known) = $0 { known === task } else { false } }
         removeCgroupWhenIdle()
         memory.taskIsGone()
+    }
+
+    /// Takes an id out of the table, where its entry is the caller's: by the time that he comes, it may be another's.
+    func forget(_ id: String, where isOwn: (Entry) -> Bool) {
+        entries.withLock { entries in
+            if let entry = entries[id], isOwn(entry) { _ = entries.removeAndShrink(id) }
+        }
     }
 
     /// Removes what a Driver left that died while it made the folder or removed it.

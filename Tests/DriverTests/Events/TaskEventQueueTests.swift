@@ -188,13 +188,3 @@ import Testing
         #expect(TaskEvent.message(raised: CgroupWrite(file: "cpu.max", value: "1000 100000")) == nil)
     }
 }
-
-@Suite struct OpenFilesTests {
-    @Test(arguments: [
-        ("pos:\t0\nflags:\t0100000\nmnt_id:\t1\n", true), ("flags:\t0100002\n", true), ("flags:\t02104000\n", true),
-        ("flags:\t0100001\n", false), ("flags:\t010000000\n", false), ("", false), ("flags:\tx\n", false),
-    ])
-    func theFlagsTellAReader(_ text: String, _ reads: Bool) {
-        #expect(OpenFiles.mayRead(inFdinfo: text) == reads)
-    }
-}

@@ -33,4 +33,39 @@ import Testing
         #expect(!isOpen)
         #expect(!folder.has("exec2-executors.scope"))
     }
+
+    /// Seen before: the start failed at once, "cannot clone a process: No such file or directory", and for good.
+    @Test func aCgroupThatIsRemovedBeforeTheCloneIsMadeAnew() throws {
+        var attempts = 0
+        let made = try ExecutorCgroup().spawn(forTaskIn: "") { (cgroup) throws(SpawnError) in
+            attempts += 1
+            if attempts < ExecutorCgroup.attempts { throw .cgroupRemoved(.noSuchFile) }
+            return cgroup
+        }
+        #expect(made == -1)
+        #expect(attempts == ExecutorCgroup.attempts)
+    }
+
+    @Test func oneThatIsRemovedEveryTimeIsGivenUp() {
+        var attempts = 0
+        let error = #expect(throws: SpawnError.self) {
+            _ = try ExecutorCgroup().spawn(forTaskIn: "") { (_) throws(SpawnError) -> Int32 in
+                attempts += 1
+                throw .cgroupRemoved(.noSuchFile)
+            }
+        }
+        #expect(attempts == ExecutorCgroup.attempts)
+        #expect(error?.isTransient == true)
+    }
+
+    @Test func otherFailuresAreNotTriedAgain() {
+        var attempts = 0
+        #expect(throws: SpawnError.self) {
+            _ = try ExecutorCgroup().spawn(forTaskIn: "") { (_) throws(SpawnError) -> Int32 in
+                attempts += 1
+                throw .execute(path: "/executor", .noSuchFile)
+            }
+        }
+        #expect(attempts == 1)
+    }
 }

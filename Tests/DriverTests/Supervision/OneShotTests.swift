@@ -106,6 +106,40 @@ import Testing
         #expect(await waiting.value == [nil, nil])
     }
 
+    /// A wait whose deadline passes, and which is cancelled before its task has gone on. Seen before each waiter was noted
+    /// from its beginning: the second of the two left an entry that nothing ever removed.
+    @Test func deadlineAndCancellationLeaveNothing() async throws {
+        let reactor = try Reactor()
+        let shot = OneShot<Int>()
+        let executor = PatientExecutor()
+        let waiting = Task(executorPreference: executor) { await shot.wait(atMost: Self.millisecond, on: reactor) }
+        await executor.runNext()
+        await executor.waitForJob()
+        waiting.cancel()
+        let result = Task { await waiting.value }
+        await executor.runNext()
+        #expect(await result.value == nil)
+        #expect(shot.waiterCount == 0)
+    }
+
+    @Test func waitsThatAreOverLeaveNothing() async throws {
+        let reactor = try Reactor()
+        let shot = OneShot<Int>()
+        let cancelled = Task {
+            withUnsafeCurrentTask { $0?.cancel() }
+            return await shot.wait(atMost: Self.long, on: reactor)
+        }
+        #expect(await cancelled.value == nil)
+        #expect(await shot.wait(atMost: 0, on: reactor) == nil)
+        #expect(shot.waiterCount == 0)
+        let waiting = Task { await shot.wait() }
+        while shot.waiterCount == 0 { await Task.yield() }
+        shot.set(1)
+        #expect(await waiting.value == 1)
+        #expect(await shot.wait(atMost: Self.long, on: reactor) == 1)
+        #expect(shot.waiterCount == 0)
+    }
+
     /// Value, deadline and cancellation at the same moment: everybody is woken, once.
     @Test func racesWakeEverybodyOnce() async throws {
         let reactor = try Reactor()
@@ -129,5 +163,24 @@ import Testing
             await setter.value
             #expect(await shot.wait() == 1)
         }
+    }
+}
+
+/// Runs what it is given only when it is told to.
+private final class PatientExecutor: TaskExecutor {
+    private let jobs = Mutex<[UnownedJob]>([])
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        jobs.withLock { $0.append(job) }
+    }
+
+    func waitForJob() async {
+        while jobs.withLock({ $0.isEmpty }) { try? await Task.sleep(for: .milliseconds(1)) }
+    }
+
+    func runNext() async {
+        await waitForJob()
+        jobs.withLock { $0.removeFirst() }.runSynchronously(on: asUnownedTaskExecutor())
     }
 }

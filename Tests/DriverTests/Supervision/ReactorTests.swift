@@ -34,6 +34,27 @@ import Testing
         #expect(passed.load(ordering: .relaxed) == 0)
     }
 
+    /// Seen with `watch`: the handler was called without end, a processor long, until whoever waited had his turn.
+    @Test func whatStaysReadableIsToldOnceWhereAskedFor() async throws {
+        let reactor = try Reactor()
+        var ends: [Int32] = [-1, -1]
+        try #require(pipe(&ends) == 0)
+        let (reading, writing) = (ends[0], ends[1])
+        defer { close(reading) }
+        let calls = Atomic(0)
+        let called = OneShot<Void>()
+        let watch = try reactor.watchOnce(reading) {
+            calls.add(1, ordering: .relaxed)
+            called.set(())
+        }
+        // Readable for ever, as a pidfd of a process that has ended is.
+        close(writing)
+        #expect(await called.wait() != nil)
+        #expect(await OneShot<Void>().wait(atMost: 20 * Self.millisecond, on: reactor) == nil)
+        #expect(calls.load(ordering: .relaxed) == 1)
+        reactor.unwatch(watch, reading)
+    }
+
     @Test func aReadableDescriptorIsHandledUntilUnwatched() async throws {
         let reactor = try Reactor()
         var ends: [Int32] = [-1, -1]

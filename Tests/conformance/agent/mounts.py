@@ -18,6 +18,13 @@ def bind(source: Path, target: Path) -> None:
         raise OSError(error, f"bind mount of {source} on {target}: {os.strerror(error)}")
 
 
+def mount(kind: str, target: Path, options: str) -> None:
+    """Mounts a file system of a kind that needs no device on `target`."""
+    if _libc.mount(kind.encode(), os.fsencode(target), kind.encode(), 0, options.encode()) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"mount of a {kind} file system on {target}: {os.strerror(error)}")
+
+
 def unmount(target: Path) -> None:
     """Detaches what is mounted on `target`."""
     if _libc.umount2(os.fsencode(target), _MNT_DETACH) != 0:

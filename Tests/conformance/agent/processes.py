@@ -52,6 +52,13 @@ def descendants(pid: int) -> list[Process]:
     return found
 
 
+def processor_ticks(pid: int) -> int:
+    """The processor time that `pid` has used, in ticks of 10 ms (proc_pid_stat(5): utime and stime)."""
+    text = Path(f"/proc/{pid}/stat").read_text()
+    user, system = text[text.rindex(")") + 2:].split(" ")[11:13]
+    return int(user) + int(system)
+
+
 def is_alive(pid: int) -> bool:
     """Whether `pid` exists and has not ended."""
     process = look(pid)
@@ -67,6 +74,17 @@ def descriptors(pid: int) -> dict[int, str]:
         except FileNotFoundError:
             pass
     return found
+
+
+def descriptor_facts(pid: int) -> str:
+    """What the kernel tells of the open descriptors of `pid` (proc_pid_fdinfo(5)), one after another."""
+    found = []
+    for entry in Path(f"/proc/{pid}/fdinfo").iterdir():
+        try:
+            found.append(entry.read_text())
+        except FileNotFoundError:
+            pass
+    return "".join(found)
 
 
 def status(pid: int, field: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from agent.messages import BUILD, REPOSITORY
 
 SOURCES = REPOSITORY / "Tests" / "programs"
-NAMES = ["access", "act", "attack", "bomb", "confined", "flood", "nest", "offspring", "recorder"]
+NAMES = ["access", "act", "attack", "bomb", "confined", "flood", "nest", "offspring", "recorder", "tracer", "unmaker"]
 
 
 def built(name: str) -> Path:
