@@ -86,7 +86,7 @@ lint: test-deps
 
 format:
 	swift format --in-place --parallel --recursive Sources Tests Package.swift
-	gofmt -w Tests/goplugin
+	gofmt -w Tests/goplugin Tests/hcl
 
 deps: test-deps
 	.ci/install-dependencies vm

@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from agent import AgentHost, ExitResult, Plugin
+from agent import AgentHost, ExitResult, Plugin, hcl
 from agent.expect import refused
 from agent.plugin import default_binary
 
@@ -158,7 +158,8 @@ def test_only_root_may_add_what_root_has(launch: Launch, host: AgentHost) -> Non
 @pytest.mark.parametrize("value, shown", [
     ("chown", "chown"), ([7], "7"), (["fly"], "fly"), (["chown", "cap_cap_chown"], "cap_cap_chown"), ([""], '""'), ({"chown": True}, "chown")])
 def test_wrong_value(host: AgentHost, generous: Plugin, option: str, value: Any, shown: str) -> None:
-    task = host.task(generous, host.program("confined"), ["out=ran"], config={option: value})
+    task = host.task(generous, host.program("confined"), ["out=ran"])
+    task.set_config(hcl.unchecked({**task.config, option: value}))
     with refused(option, shown):
         task.start()
     assert task.stdout.text == ""
@@ -174,7 +175,7 @@ def test_added_and_dropped(host: AgentHost, generous: Plugin, name: str) -> None
 def test_wrong_plugin_value(launch: Launch, value: Any, shown: str) -> None:
     plugin = launch(configure=False)
     with refused("allow_caps", shown):
-        plugin.set_config({**plugin.config, "allow_caps": value})
+        plugin.set_config(hcl.unchecked({**plugin.config, "allow_caps": value}))
 
 
 def test_what_the_agent_lacks(launch: Launch, host: AgentHost, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Callable
 
 import pytest
 
-from agent import AgentHost, ExitResult, Plugin, landlock, messages
+from agent import AgentHost, ExitResult, Plugin, hcl, landlock, messages
 from agent.expect import refused
 from test_ports import older  # noqa: F401, a fixture
 
@@ -72,4 +72,4 @@ def test_too_little_on_this_kernel(launch: Launch, host: AgentHost) -> None:
 def test_wrong_value(launch: Launch, option: str, value: Any, shown: str) -> None:
     plugin = launch(configure=False)
     with refused(option, shown):
-        plugin.set_config({**plugin.config, option: value})
+        plugin.set_config(hcl.unchecked({**plugin.config, option: value}))

@@ -10,7 +10,7 @@ from typing import Any, Callable
 import msgpack
 import pytest
 
-from agent import AgentHost, Plugin, processes
+from agent import AgentHost, Plugin, hcl, processes
 from agent.expect import refused
 from agent.host import state_folders
 
@@ -53,7 +53,8 @@ def test_nil_values_are_not_set(host: AgentHost, bare: Plugin) -> None:
 
 
 def test_unknown_keys_are_ignored(host: AgentHost, bare: Plugin) -> None:
-    bare.set_config({**bare.config, "of_the_future": {"a": [1, 2.5, None, {"b": b"c"}]}, "x": msgpack.Timestamp(1)})
+    future = {"of_the_future": {"a": [1, 2.5, None, {"b": b"c"}]}, "x": msgpack.Timestamp(1)}
+    bare.set_config(hcl.unchecked({**bare.config, **future}))
     started_with(host, bare)
 
 
@@ -124,7 +125,7 @@ WRONG = [
 def test_wrong_value(host: AgentHost, bare: Plugin, option: str, value: Any, shown: str) -> None:
     """The error names the option and the value."""
     with refused(option, shown):
-        bare.set_config({**bare.config, option: value})
+        bare.set_config(hcl.unchecked({**bare.config, option: value}))
     assert state_folders(bare) == []
     assert bare.executors() == []
     bare.ping()

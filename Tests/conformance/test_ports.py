@@ -10,7 +10,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from agent import AgentHost, ExitResult, Plugin, Task, landlock
+from agent import AgentHost, ExitResult, Plugin, Task, hcl, landlock
 from agent.expect import refused
 from agent.messages import BUILD
 
@@ -129,7 +129,8 @@ def test_io_uring_and_port_rules(launch: Launch, host: AgentHost) -> None:
     (80, "80"), ([65536], "65536"), ([-1], "-1"), (["http"], "http"), ([1, 2.5], "2.5"), ([None], "port"), ({"a": 1}, "a"), ([[80]], "80"),
     ([True], "true")], ids=repr)
 def test_wrong_value(host: AgentHost, make: Make, option: str, value: Any, shown: str) -> None:
-    task = make(host.program("confined"), ["out=ran"], config={option: value})
+    task = make(host.program("confined"), ["out=ran"])
+    task.set_config(hcl.unchecked({**task.config, option: value}))
     with refused(option, shown):
         task.start()
     assert task.stdout.text == ""

@@ -10,7 +10,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from agent import AgentHost, ExitResult, Plugin, Task
+from agent import AgentHost, ExitResult, Plugin, Task, hcl
 from agent.expect import refused
 from agent.messages import BUILD
 
@@ -160,8 +160,10 @@ def test_what_the_operator_does_not_allow(launch: Launch, host: AgentHost, allow
 
 @pytest.mark.parametrize("value, shown", [("io_uring", "io_uring"), (["everything"], "everything"), ([1], "1"), (["BPF"], "BPF"), ([""], '""')], ids=repr)
 def test_wrong_value(host: AgentHost, plugins: dict[str, Plugin], value: Any, shown: str) -> None:
+    task = host.task(plugins["generous"], host.program("confined"), ["out=ran"])
+    task.set_config(hcl.unchecked({**task.config, "syscalls": value}))
     with refused("syscalls", shown):
-        host.task(plugins["generous"], host.program("confined"), ["out=ran"], config={"syscalls": value}).start()
+        task.start()
 
 
 @pytest.mark.parametrize("option, value, shown", [
@@ -169,7 +171,7 @@ def test_wrong_value(host: AgentHost, plugins: dict[str, Plugin], value: Any, sh
 def test_wrong_plugin_value(launch: Launch, option: str, value: Any, shown: str) -> None:
     plugin = launch(configure=False)
     with refused(option, shown):
-        plugin.set_config({**plugin.config, option: value})
+        plugin.set_config(hcl.unchecked({**plugin.config, option: value}))
 
 
 # Other numbers for the same calls

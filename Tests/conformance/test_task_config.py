@@ -9,7 +9,7 @@ from typing import Any, Callable
 import msgpack
 import pytest
 
-from agent import AgentHost, ExitResult, Plugin, Task, cgroups, messages, mounts
+from agent import AgentHost, ExitResult, Plugin, Task, cgroups, hcl, messages, mounts
 from agent.expect import refused
 from agent.host import state_folders
 from agent.timing import scaled, wait_until
@@ -55,7 +55,7 @@ def nothing_is_left(host: AgentHost, plugin: Plugin) -> Any:
 def test_wrong_value(make: Make, host: AgentHost, plugin: Plugin, nothing_is_left: None, option: str, value: Any, shown: str) -> None:
     config = {"command": str(host.program("act")), "args": ["out=started", "exit=0"], option: value}
     task = make(None)
-    task.set_config({key: value for key, value in config.items() if value is not None})
+    task.set_config(hcl.unchecked({key: value for key, value in config.items() if value is not None}))
     with refused(option, shown):
         task.start()
 
@@ -134,7 +134,8 @@ def test_nil_is_not_set(make: Make, host: AgentHost) -> None:
 
 
 def test_unknown_options_are_ignored(make: Make, host: AgentHost) -> None:
-    task = make(host.program("act"), ["exit=5"], config={"of_the_future": {"deep": [1, {"x": None}]}})
+    task = make(host.program("act"), ["exit=5"])
+    task.set_config(hcl.unchecked({**task.config, "of_the_future": {"deep": [1, {"x": None}]}}))
     assert task.run() == ExitResult(5)
 
 
@@ -148,7 +149,8 @@ def test_errors_are_not_retried_for_ever(make: Make, host: AgentHost, plugin: Pl
     """A wrong config fails for good: no RecoverableError says otherwise."""
     import grpc
 
-    task = make(host.program("act"), config={"args": 5})
+    task = make(host.program("act"))
+    task.set_config(hcl.unchecked({"command": "true", "args": 5}))
     with pytest.raises(grpc.RpcError) as refusal:
         plugin.driver.StartTask(task.request, timeout=scaled(10))
     trailers = dict(refusal.value.trailing_metadata() or ())

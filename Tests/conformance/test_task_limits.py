@@ -7,7 +7,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from agent import AgentHost, ExitResult, Plugin, Task, cgroups
+from agent import AgentHost, ExitResult, Plugin, Task, cgroups, hcl
 from agent.expect import refused
 from agent.timing import scaled, wait_until
 
@@ -52,7 +52,8 @@ def test_without_its_controller(bare_host: AgentHost, config: dict[str, Any], fi
     ("pids_limit", -1, "-1"), ("pids_limit", "10", "10"), ("pids_limit", 1.5, "1.5"), ("pids_limit", 4194305, "4194305"),
     ("pids_limit", [5], "5"), ("oom_group", 1, "1"), ("oom_group", "true", "true")])
 def test_wrong_value(confined: Make, option: str, value: Any, shown: str) -> None:
-    task = confined("out=ran", config={option: value})
+    task = confined("out=ran")
+    task.set_config(hcl.unchecked({**task.config, option: value}))
     with refused(option, shown):
         task.start()
     assert task.stdout.text == ""

@@ -8,7 +8,7 @@ from typing import Any, Callable
 
 import pytest
 
-from agent import AgentHost, Task
+from agent import AgentHost, Task, hcl
 from agent.expect import refused
 from agent.volumes import add_volume
 
@@ -92,7 +92,8 @@ def test_symlinks_that_lead_out_are_not(make: Make, host: AgentHost, places: Pat
     ("local/../../x", "leads out of the task's folder"), ("x" * 5000, "must be the path of a folder"), ("local/\0x", "NUL"),
 ])
 def test_wrong_values(act: Make, work_dir: Any, reason: str) -> None:
-    task = act("out=ran", config={"work_dir": work_dir})
+    task = act("out=ran")
+    task.set_config(hcl.unchecked({**task.config, "work_dir": work_dir}))
     with refused(reason, "work_dir" if work_dir in ("", 5, True) else ""):
         task.start()
     assert task.stdout.text == ""

@@ -82,22 +82,33 @@ struct OptionReader {
         return ports
     }
 
-    /// Names and texts. A block of HCL arrives as a list of one map.
+    /// Names and texts, whole numbers as texts.
+    ///
+    /// A map that is set, a block and a list of maps all arrive as a list of maps; a job in JSON may have a map
+    /// itself. Several maps or blocks add up. A name with nil is not given.
     func textMap(_ option: String) throws(ConfigurationError) -> [(name: String, value: String)]? {
-        guard var value = given(option) else { return nil }
-        if case .array(let items) = value {
-            if items.isEmpty { return [] }
-            if items.count == 1 { value = items[0] }
-        }
-        guard case .map(let pairs) = value else {
-            throw invalid(option, value.description, "must be a map of names and texts")
+        guard let value = given(option) else { return nil }
+        let requirement = "must be a map of names and texts, or a block"
+        let maps: [MessagePackValue]
+        switch value {
+        case .map: maps = [value]
+        case .array(let items): maps = items
+        default: throw invalid(option, value.description, requirement)
         }
         var result: [(name: String, value: String)] = []
-        for pair in pairs {
-            guard let name = pair.key.text, let text = pair.value.text else {
-                throw invalid(option, "\(pair.key) = \(pair.value)", "both name and value must be texts")
+        for (index, map) in maps.enumerated() {
+            guard case .map(let pairs) = map else {
+                throw invalid(option, item: index + 1, map.description, requirement)
             }
-            result.append((name, text))
+            for pair in pairs where pair.value != .null {
+                guard let name = pair.key.text, let text = pair.value.text ?? pair.value.wholeNumber.map({ "\($0)" })
+                else {
+                    throw invalid(
+                        option, "\(pair.key) = \(pair.value)", "the name must be text, the value text or a whole number"
+                    )
+                }
+                result.append((name, text))
+            }
         }
         return result
     }

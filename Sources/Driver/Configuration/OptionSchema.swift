@@ -1,5 +1,6 @@
-/// What one option of a configuration is, for the host that parses the HCL: its name, its type as a type
-/// expression (`bool`, `number`, `string`, `list(string)`), whether it must be given, and its default as HCL text.
+/// What one option of a configuration is, for the host that parses the HCL and for documents: its name, its type as a
+/// type expression (`bool`, `number`, `string`, `list(string)`, `map(string)`), whether it must be given, and its
+/// default as HCL text.
 struct OptionSchema: Equatable, Sendable {
     let name: String
     let type: String
@@ -13,4 +14,10 @@ struct OptionSchema: Equatable, Sendable {
         self.required = required
         self.defaultLiteral = defaultLiteral
     }
+
+    /// The type that the host is told.
+    ///
+    /// The agent hands a map over as a list of maps, however it is written: `map(string)` refuses each spelling. `any`
+    /// takes all of them, and `OptionReader.textMap` tells which values are wrong.
+    var declaredType: String { type == "map(string)" ? "any" : type }
 }

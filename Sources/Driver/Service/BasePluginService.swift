@@ -76,7 +76,7 @@ extension MessageArena {
             spec.block_case = HASHICORP__NOMAD__PLUGINS__SHARED__HCLSPEC__SPEC__BLOCK_ATTR
             spec.attr = message(Wire.HCL.Attr.self) { attribute in
                 attribute.name = string(option.name)
-                attribute.type = string(option.type)
+                attribute.type = string(option.declaredType)
                 attribute.required = option.required.wire
             }
         }

@@ -41,12 +41,17 @@ import Testing
         #expect(try plugin([:]) == ConfinementPolicy())
     }
 
-    @Test func ulimitMayBeABlock() throws {
+    /// As the agent hands over a map or a block, several of them, and numbers.
+    @Test func ulimitMayBeAListOfMaps() throws {
+        let descriptors = ResourceLimit(.nofile, soft: 7, hard: 7)
+        let core = ResourceLimit(.core, soft: 0, hard: 0)
+        #expect(try task(["command": "sh", "ulimit": [["nofile": "7"]]]).ulimits == [descriptors])
         #expect(
-            try task(["command": "sh", "ulimit": [["nofile": "7"]]]).ulimits == [
-                ResourceLimit(.nofile, soft: 7, hard: 7)
+            try task(["command": "sh", "ulimit": [["nofile": 7.0, "cpu": nil], ["core": 0]]]).ulimits == [
+                core, descriptors,
             ])
         #expect(try task(["command": "sh", "ulimit": []]).ulimits.isEmpty)
+        #expect(try task(["command": "sh", "ulimit": [[:]]]).ulimits.isEmpty)
     }
 
     @Test func everyPluginOptionIsRead() throws {
@@ -74,8 +79,10 @@ import Testing
         (["pids_limit": -1], #"option "pids_limit" is -1: must be a whole number from 0 to 4194304"#),
         (["pids_limit": 1.5], #"option "pids_limit" is 1.5: must be"#),
         (["ulimit": "nofile=1"], #"option "ulimit" is "nofile=1": must be a map of names and texts"#),
-        (["ulimit": [["core": "0"], ["cpu": "1"]]], #"option "ulimit" is"#),
-        (["ulimit": ["nofile": 1024]], #"option "ulimit" is "nofile" = 1024: both name and value must be texts"#),
+        (["ulimit": [["core": "0"], "cpu"]], #"option "ulimit", item 2, is "cpu": must be a map of names and texts"#),
+        (["ulimit": [["core": "0"], ["core": "1"]]], "is there twice"),
+        (["ulimit": ["nofile": 1.5]], #"option "ulimit" is "nofile" = 1.5: the name must be text, the value text or"#),
+        (["ulimit": ["nofile": true]], #"option "ulimit" is "nofile" = true: the name must be text, the value text"#),
         (["ulimit": ["files": "1"]], #"option "ulimit" is "files" = "1": \#(name)"#),
         (
             ["ulimit": ["nofile": "2:1"]],

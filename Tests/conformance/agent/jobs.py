@@ -1,24 +1,19 @@
 """Job files: the tasks in them as an agent would give them to the plugin.
 
-HCL is read as far as the examples need it: literals, heredocs and references to the task's environment and
-ports. Whatever else a file has is an error here, never passed over: an example that this cannot run is one
+HashiCorp's library reads the HCL (agent.hcl), as far as the examples need it: literals, heredocs and references to
+the task's environment and ports. Whatever else a file has is an error here, never passed over: an example that this cannot run is one
 that the tests do not know.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable
 
-import hcl2
-from hcl2.utils import SerializationOptions
+from agent import hcl
 
-_OPTIONS = SerializationOptions(with_comments=False, explicit_blocks=False)
-_HEREDOC = re.compile(r'"<<(-?)(\w+)\n(.*?)[ \t]*\2"', re.DOTALL)
 _EXPECTATIONS = re.compile(r"^# It prints:\n((?:#(?:   .*)?\n)*)# It exits with (\d+)\.$", re.MULTILINE)
 
 Variables = Callable[[str], str]
@@ -75,8 +70,8 @@ class JobTask:
 def read(path: Path) -> Any:
     """The blocks of an HCL file; ValueError where it is not HCL."""
     try:
-        return _plain(hcl2.loads(path.read_text(encoding="utf-8"), serialization_options=_OPTIONS))
-    except Exception as error:  # lark's many
+        return hcl.read(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise ValueError(f"{path} is not HCL: {error}") from error
 
 
@@ -138,22 +133,6 @@ def interpolated(value: Any, variables: Variables) -> Any:
     return value
 
 
-def _plain(value: Any) -> Any:
-    """Texts without the quotes that the parser leaves around them, and heredocs as what they stand for."""
-    if isinstance(value, str):
-        if heredoc := _HEREDOC.fullmatch(value):
-            return textwrap.dedent(heredoc.group(3)) if heredoc.group(1) else heredoc.group(3)
-        if value.startswith('"'):
-            # HCL's escapes are JSON's, but for \U.
-            return json.loads(value, strict=False)
-        return value
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    return value
-
-
 def labelled(body: Any, kind: str) -> list[tuple[str, Any]]:
     """The blocks of that kind in a body, each with its label."""
     return [pair for block in body.get(kind, []) for pair in block.items()]
@@ -161,6 +140,8 @@ def labelled(body: Any, kind: str) -> list[tuple[str, Any]]:
 
 def _block(body: Any, kind: str) -> Any:
     blocks = body.get(kind, [])
+    if isinstance(blocks, dict):  # a map that is set
+        return blocks
     assert len(blocks) <= 1, f"{len(blocks)} blocks of {kind}"
     return blocks[0] if blocks else {}
 

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any, Sequence
 
 import grpc
-import msgpack
 
-from agent import hclog, messages, processes
+from agent import hcl, hclog, messages, processes
 from agent.programs import built
 from agent.timing import scaled, wait_until
 
@@ -70,6 +69,8 @@ class Plugin:
         self.is_abandoned = False
         self.config: dict[str, Any] = {}
         self.state_dir = Path()
+        self._config_spec: Any = None
+        self._task_spec: Any = None
         self._exit: int | None = None
         self._exited = threading.Event()
         self._may_read_stderr = threading.Event()
@@ -270,8 +271,9 @@ class Plugin:
         assert answer.status == messages.health.HealthCheckResponse.SERVING
 
     def set_config(self, config: dict[str, Any] | bytes | None, *, with_driver: bool = True, **topology_facts: int) -> None:
-        """SetConfig with `config` as MessagePack; bytes are sent as they are."""
-        packed = config if isinstance(config, bytes) else b"" if config is None else msgpack.packb(config)
+        """SetConfig with `config` as the agent decodes it by the plugin's schema; bytes are sent as they are."""
+        packed = config if isinstance(config, bytes) else b"" if config is None else hcl.packed(
+            self.config_spec, hcl.literal(config))
         request = messages.base.SetConfigRequest(msgpack_config=packed, plugin_api_version="0.1.0")
         if with_driver:
             request.nomad_config.driver.ClientMinPort = 14000
@@ -279,23 +281,38 @@ class Plugin:
             request.nomad_config.driver.Topology.CopyFrom(topology(**topology_facts))
         self.base.SetConfig(request, timeout=scaled(CALL_SECONDS))
 
+    @property
+    def config_spec(self) -> Any:
+        """What ConfigSchema answers."""
+        if self._config_spec is None:
+            self._config_spec = self.base.ConfigSchema(
+                messages.base.ConfigSchemaRequest(), timeout=scaled(CALL_SECONDS)).spec
+        return self._config_spec
+
+    @property
+    def task_spec(self) -> Any:
+        """What TaskConfigSchema answers."""
+        if self._task_spec is None:
+            self._task_spec = self.driver.TaskConfigSchema(
+                messages.driver.TaskConfigSchemaRequest(), timeout=scaled(CALL_SECONDS)).spec
+        return self._task_spec
+
     def plugin_options(self) -> set[str]:
         """The options that ConfigSchema declares."""
-        spec = self.base.ConfigSchema(messages.base.ConfigSchemaRequest(), timeout=scaled(CALL_SECONDS)).spec
-        return set(spec.object.attributes)
+        return set(self.config_spec.object.attributes)
 
     def task_options(self) -> set[str]:
         """The options that TaskConfigSchema declares."""
-        request = messages.driver.TaskConfigSchemaRequest()
-        return set(self.driver.TaskConfigSchema(request, timeout=scaled(CALL_SECONDS)).spec.object.attributes)
+        return set(self.task_spec.object.attributes)
 
     def begin(self, config: dict[str, Any] | bytes | None, **topology_facts: int) -> None:
         """What the agent calls before the first task."""
         limit = scaled(CALL_SECONDS)
         self.base.PluginInfo(messages.base.PluginInfoRequest(), timeout=limit)
-        self.base.ConfigSchema(messages.base.ConfigSchemaRequest(), timeout=limit)
+        self._config_spec = self._task_spec = None
         self.set_config(config, with_driver=True, **topology_facts)
         self.driver.Capabilities(messages.driver.CapabilitiesRequest(), timeout=limit)
+        assert self.config_spec.object.attributes and self.task_spec.object.attributes
         self.fingerprint()
 
     def fingerprint(self) -> Any:

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Sequence
 
 import grpc
-import msgpack
 
-from agent import cgroups, messages, mounts, processes
+from agent import cgroups, hcl, messages, mounts, processes
 from agent.plugin import CALL_SECONDS, Plugin
 from agent.timing import scaled
 
@@ -78,6 +77,7 @@ class Task:
         self.local = self.folder / "local"
         self._mounted: list[Path] = []
         self._destroyed = False
+        self._refusal: hcl.FailedValidation | None = None
         self.handle: Any = None
         self.was_started = False
 
@@ -139,7 +139,7 @@ class Task:
         task.user = user
         task.alloc_dir = str(self.alloc_dir)
         task.stdout_path, task.stderr_path = str(self.stdout_path), str(self.stderr_path)
-        task.msgpack_driver_config = msgpack.packb(self.config)
+        self.set_config(self.config)
         task.env.update({
             "PATH": os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
             "HOME": "/root", "USER": "root",
@@ -163,19 +163,40 @@ class Task:
             task.network_isolation_spec.path = network
 
     def set_config(self, config: dict[str, Any] | bytes) -> None:
-        """Replaces the whole task config; bytes are sent as they are."""
-        self.request.task.msgpack_driver_config = config if isinstance(config, bytes) else msgpack.packb(config)
+        """Replaces the whole task config. Values go the agent's way, by the plugin's schema; bytes are sent as they
+        are."""
+        if isinstance(config, bytes):
+            self._refusal, self.request.task.msgpack_driver_config = None, config
+        else:
+            self._decode(hcl.literal(config), None)
+
+    def set_block(self, config: Any) -> None:
+        """Replaces the whole task config by a job's block, whose texts may refer to the task's environment."""
+        self._decode(config, dict(self.request.task.env))
+
+    def _decode(self, config: Any, variables: dict[str, str] | None) -> None:
+        """What does not fit the schema is told by the start, as an agent does."""
+        try:
+            self.set_config(hcl.packed(self.plugin.task_spec, config, variables))
+        except hcl.FailedValidation as refusal:
+            self._refusal = refusal
 
     # Calls
 
     def start(self, seconds: float = CALL_SECONDS) -> "Task":
-        """StartTask; the task itself, for chaining."""
+        """StartTask; the task itself, for chaining. hcl.FailedValidation where the agent does not come so far."""
+        self._check_config()
         self.took(self.plugin.driver.StartTask(self.request, timeout=scaled(seconds)))
         return self
 
     def start_soon(self, seconds: float = CALL_SECONDS) -> grpc.Future:
         """StartTask without waiting for the answer, which goes to `took`."""
+        self._check_config()
         return self.plugin.driver.StartTask.future(self.request, timeout=scaled(seconds))
+
+    def _check_config(self) -> None:
+        if self._refusal is not None:
+            raise self._refusal
 
     def took(self, answer: Any) -> None:
         """Checks and keeps the answer of StartTask."""
