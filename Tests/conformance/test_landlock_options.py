@@ -67,7 +67,7 @@ def test_too_little_on_this_kernel(launch: Launch, host: AgentHost) -> None:
 
 
 @pytest.mark.parametrize("option, value, shown", [
-    ("landlock_min_abi", 0, "0"), ("landlock_min_abi", 8, "8"), ("landlock_min_abi", "6", "6"), ("landlock_min_abi", 1.5, "1.5"),
+    ("landlock_min_abi", 0, "0"), ("landlock_min_abi", -1, "-1"), ("landlock_min_abi", "6", "6"), ("landlock_min_abi", 1.5, "1.5"),
     ("abstract_sockets", "yes", "yes"), ("abstract_sockets", 1, "1"), ("memory_swap", "no", "no"), ("memory_swap", [True], "true")])
 def test_wrong_value(launch: Launch, option: str, value: Any, shown: str) -> None:
     plugin = launch(configure=False)

@@ -10,7 +10,7 @@ from typing import Any, Callable
 import msgpack
 import pytest
 
-from agent import AgentHost, Plugin, hcl, processes
+from agent import AgentHost, Plugin, hcl, messages, processes
 from agent.expect import refused
 from agent.host import state_folders
 
@@ -133,25 +133,65 @@ def test_wrong_value(host: AgentHost, bare: Plugin, option: str, value: Any, sho
     started_with(host, bare)
 
 
-@pytest.mark.parametrize("option, value", [
-    ("executor_path", "/nonexistent/executor"), ("executor_path", "/etc"), ("executor_path", "/etc/passwd"),
-    ("state_dir", "/etc/passwd"), ("state_dir", "/etc/passwd/below"), ("state_dir", "/proc/none")])
-def test_value_that_the_host_refuses(host: AgentHost, bare: Plugin, option: str, value: Any) -> None:
-    """Where only the host can tell, the error may come with the first task."""
+# option, value, what the operator reads
+LACKING = [
+    ("executor_path", "/nonexistent/executor", "the Executor cannot be run from /nonexistent/executor (No such file or directory)"),
+    ("executor_path", "/etc", "the Executor cannot be run from /etc (not a regular file)"),
+    ("executor_path", "/etc/passwd", "the Executor cannot be run from /etc/passwd (not executable: Permission denied)"),
+    ("state_dir", "/etc/passwd", "cannot use the state folder /etc/passwd (option state_dir): Not a directory"),
+    ("state_dir", "/etc/passwd/below", "cannot use the state folder /etc/passwd/below (option state_dir): "),
+    ("state_dir", "/proc/none", "cannot make the state folder (option state_dir) /proc/none: No such file or directory"),
+    ("unveil_paths", ["r:/etc/hosts", "r:/nonexistent/path"],
+     'cannot unveil /nonexistent/path: No such file or directory; it is named by the plugin option unveil_paths: '
+     '"r:/nonexistent/path"'),
+    ("unveil_paths", ["r:/etc/passwd/x"],
+     'cannot unveil /etc/passwd/x: Not a directory; it is named by the plugin option unveil_paths: "r:/etc/passwd/x"'),
+    ("allow_caps", ["chown", "fly"], 'plugin config: option "allow_caps", item 2, is "fly": must be the name of a Linux capability'),
+]
+
+
+@pytest.mark.parametrize("option, value, text", LACKING, ids=[f"{option}={value!r}" for option, value, _ in LACKING])
+def test_what_the_host_lacks(host: AgentHost, bare: Plugin, option: str, value: Any, text: str) -> None:
+    """It does not stop the agent, as a failing SetConfig does: the driver is unhealthy, and a start fails with the same
+    text. Seen before: allow_caps failed SetConfig; the driver was healthy with the others but executor_path."""
+    bare.begin({**bare.config, option: value})
+    given = bare.fingerprint()
+    assert given.health == messages.driver.FingerprintResponse.UNHEALTHY
+    assert text in given.health_description
     task = host.task(bare, host.program("act"), ["out=started"])
-    with refused(option, str(value)):
-        bare.set_config({**bare.config, option: value})
+    with refused(text):
         task.start()
     assert task.stdout.text == ""
     assert bare.executors() == []
     bare.set_config({**bare.config})
+    assert text not in bare.fingerprint().health_description
     started_with(host, bare)
 
 
-def test_missing_unveil_path_is_named(host: AgentHost, bare: Plugin) -> None:
-    with refused("unveil_paths", "/nonexistent/path"):
-        bare.set_config({**bare.config, "unveil_paths": [host.programs_rule, "r:/nonexistent/path"]})
-        host.task(bare, host.program("act"), ["exit=0"]).start()
+def test_a_version_of_landlock_that_only_a_later_driver_knows(host: AgentHost, bare: Plugin) -> None:
+    """Seen before: SetConfig failed."""
+    bare.begin({**bare.config, "landlock_min_abi": 1000})
+    given = bare.fingerprint()
+    assert given.health != messages.driver.FingerprintResponse.HEALTHY
+    assert "landlock_min_abi" in given.health_description and "1000" in given.health_description
+    with refused('plugin config: option "landlock_min_abi" is 1000: must be a whole number from 1 to '):
+        host.task(bare, host.program("act"), ["out=started"]).start()
+
+
+def test_what_the_host_lacked_comes(host: AgentHost, bare: Plugin, tmp_path: Path) -> None:
+    """The path of a rule, made while the plugin runs."""
+    path = tmp_path / "late"
+    bare.begin({**bare.config, "unveil_paths": [host.programs_rule, f"r:{path}"]})
+    assert str(path) in bare.fingerprint().health_description
+    path.touch()
+    assert str(path) not in bare.fingerprint().health_description
+    started_with(host, bare)
+
+
+def test_fingerprint_before_the_configuration_makes_nothing(bare: Plugin) -> None:
+    there = Path("/run/nomad-driver-exec2").exists()
+    bare.fingerprint()
+    assert Path("/run/nomad-driver-exec2").exists() == there and not bare.state_dir.exists()
 
 
 def test_refused_config_leaves_the_former_one(host: AgentHost, bare: Plugin) -> None:

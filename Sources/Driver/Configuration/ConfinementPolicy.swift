@@ -16,14 +16,24 @@ struct ConfinementPolicy: Equatable, Sendable {
     var seccomp = true
     /// Closed system calls that a job may open.
     var allowSyscalls: Set<SyscallGroup> = []
+    /// Values that can be read, and that another kernel or a later driver may know: with them no task is started.
+    var unusable: [ConfigurationError] = []
 
     init() {}
 
     init(_ options: OptionReader) throws(ConfigurationError) {
-        allowCaps = try options.capabilities("allow_caps")
+        for (index, text) in (try options.texts("allow_caps") ?? []).enumerated() where !allowCaps.add(text) {
+            let error = options.invalid("allow_caps", item: index + 1, quoted(text), CapabilityList.requirement)
+            guard CapabilityList.isName(text) else { throw error }
+            unusable.append(error)
+        }
         allowUlimits = try options.resourceLimitKinds("allow_ulimits")
-        if let version = try options.wholeNumber("landlock_min_abi", in: 1...Int64(LandlockABI.newestKnown)) {
+        let versions = 1...Int64(LandlockABI.newestKnown)
+        if let version = try options.wholeNumber("landlock_min_abi", in: versions, orAbove: true) {
             landlockMinABI = Int(version)
+            if version > versions.upperBound {
+                unusable.append(options.invalid("landlock_min_abi", "\(version)", OptionReader.requirement(versions)))
+            }
         }
         abstractSockets = try options.bool("abstract_sockets") ?? abstractSockets
         memorySwap = try options.bool("memory_swap") ?? memorySwap

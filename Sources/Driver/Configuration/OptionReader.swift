@@ -54,14 +54,20 @@ struct OptionReader {
         return texts
     }
 
-    func wholeNumber(_ option: String, in range: ClosedRange<Int64>) throws(ConfigurationError) -> Int64? {
+    /// - Parameter orAbove: Whether more than the greatest is the caller's to judge.
+    func wholeNumber(
+        _ option: String, in range: ClosedRange<Int64>, orAbove: Bool = false
+    ) throws(ConfigurationError) -> Int64? {
         guard let value = given(option) else { return nil }
-        guard let number = value.wholeNumber, range.contains(number) else {
-            throw invalid(
-                option, value.description,
-                "must be a whole number from \(range.lowerBound) to \(range.upperBound)")
+        guard let number = value.wholeNumber, range.contains(number) || orAbove && number > range.upperBound else {
+            throw invalid(option, value.description, Self.requirement(range))
         }
         return number
+    }
+
+    /// What a number outside of a range should have been.
+    static func requirement(_ range: ClosedRange<Int64>) -> String {
+        "must be a whole number from \(range.lowerBound) to \(range.upperBound)"
     }
 
     /// TCP ports; an empty list is not the same as none given.

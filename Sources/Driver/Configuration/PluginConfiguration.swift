@@ -22,6 +22,10 @@ struct PluginConfiguration: Equatable, Sendable {
     /// What tasks are held to beyond paths.
     var confinement = ConfinementPolicy()
 
+    /// Options that could be read and cannot be met: SetConfig takes them, the driver is unhealthy, and starts fail.
+    /// One that cannot be read fails SetConfig, and so stops the whole agent.
+    var unusable: [ConfigurationError] { confinement.unusable }
+
     /// Every option at its default.
     init() {}
 

@@ -27,6 +27,7 @@ struct HostCheck: Equatable, Sendable {
         [root(facts), kernel(facts), cgroup(facts)] + controllers.map { controller($0, facts) } + [
             landlock(facts, landlockMinABI), executor(facts),
         ] + StateDirectoryCheck.check(facts.stateDirectoryFault)
+            + facts.obstacles.map { HostCheck(name: "configuration", health: .unhealthy, detail: $0, remedy: nil) }
     }
 
     private static func passed(_ name: String, _ detail: String) -> HostCheck {

@@ -15,6 +15,8 @@ struct HostFacts: Equatable, Sendable {
     var executor: ExecutorSearch
     /// Of the plugin's state_dir; nil where it can be used, or made, or nobody has asked.
     var stateDirectoryFault: StateDirectoryFault?
+    /// What options of the plugin ask for in vain, each as the sentence that a start fails with.
+    var obstacles: [String] = []
 
     enum LandlockSupport: Equatable, Sendable {
         /// The kernel's version of the interface.

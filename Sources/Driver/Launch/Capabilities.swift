@@ -49,6 +49,19 @@ struct CapabilityList: Equatable, Sendable {
     /// What a name that `add` does not know must be.
     static let requirement = "must be the name of a Linux capability, such as net_bind_service, or all"
 
+    /// Whether a text has the form of a capability's name: letters, digits and underscores.
+    static func isName(_ text: String) -> Bool {
+        !text.isEmpty
+            && text.utf8.allSatisfy { byte in
+                switch byte {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "_"),
+                    UInt8(ascii: "0")...UInt8(ascii: "9"):
+                    true
+                default: false
+                }
+            }
+    }
+
     /// Adds what `name` names; false where there is no such capability.
     mutating func add(_ name: String) -> Bool {
         let lower = name.lowercased()

@@ -9,6 +9,9 @@ struct LaunchPlanning: Sendable {
     /// How the host resolves names: for what a task's dns block leaves open.
     var hostResolver = ResolverConfiguration()
 
+    /// Where the operator's rules come from, in an error.
+    static let operatorsRules = "plugin option unveil_paths"
+
     /// Searched for a bare command where the task's environment has no PATH.
     static let defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -16,6 +19,7 @@ struct LaunchPlanning: Sendable {
     func specification(
         for request: TaskRequest, user: TaskUser
     ) throws(StartError) -> LaunchSpecification {
+        if let error = configuration.unusable.first { throw StartError(.permanent, error.description) }
         try checkNames(of: request)
         return try specification(for: request, options: options(of: request), user: user)
     }
@@ -126,7 +130,7 @@ struct LaunchPlanning: Sendable {
                 .init(rule: UnveilRule(modes: .all, path: $0), optional: true, noSymlink: true)
             }
         }
-        result += configuration.unveilPaths.map { .init(rule: $0, origin: "plugin option unveil_paths") }
+        result += configuration.unveilPaths.map { .init(rule: $0, origin: Self.operatorsRules) }
         result += options.unveil.map {
             .init(
                 rule: $0, afterMounts: true, beneath: folders.directory(above: $0.path), origin: "task option unveil")

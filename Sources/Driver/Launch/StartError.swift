@@ -60,6 +60,10 @@ extension StartError {
         self.init(kind, text)
     }
 
+    static func namedBy(_ origin: String, _ rule: UnveilRule) -> String {
+        "it is named by the \(origin): \(quoted(rule.text))"
+    }
+
     private static func hint(
         _ stage: LaunchStage, _ errno: Errno, _ subject: String, _ specification: LaunchSpecification
     ) -> String? {
@@ -76,7 +80,7 @@ extension StartError {
                     "a symlink or .. in it leads out of the task's folder; \(quoted(unveil.rule.text)) is named by the "
                     + (unveil.origin ?? "driver")
             }
-            return unveil.origin.map { "it is named by the \($0): \(quoted(unveil.rule.text))" }
+            return unveil.origin.map { namedBy($0, unveil.rule) }
         case .limit where errno == .noSuchFile:
             return "the cgroup \(specification.cgroup) has no such file: its controller is not enabled there "
                 + "(cgroup.subtree_control of the parent)"

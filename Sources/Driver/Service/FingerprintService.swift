@@ -1,4 +1,5 @@
 import CMessages
+import Shared
 
 /// The Fingerprint stream: the first answer at once, the next whenever it differs, and every 90 s in
 /// any case, as the original does.
@@ -13,11 +14,9 @@ struct FingerprintService: Sendable {
         var last: FingerprintReport?
         var unchanged = 0
         while !Task.isCancelled {
-            let configuration = settings.current.configuration
-            let report = FingerprintReport(
-                HostFacts.gather(
-                    executorPath: configuration.executorPath, stateDirectory: configuration.stateFolder),
-                configuration: configuration)
+            let settings = settings.current
+            guard let facts = await Self.facts(of: settings) else { return }
+            let report = FingerprintReport(facts, configuration: settings.configuration)
             if report != last || unchanged >= Self.repeatChecks {
                 try await responses.send(Self.response(report))
                 last = report
@@ -26,6 +25,33 @@ struct FingerprintService: Sendable {
             unchanged += 1
             _ = await OneShot<Void>().wait(atMost: Self.checkSeconds * 1_000_000_000, on: reactor)
         }
+    }
+
+    /// The facts of this host, gathered on a thread of their own: a path may be on a file system that does not answer.
+    /// Nil when the call is cancelled first.
+    private static func facts(of settings: DriverSettings.Values) async -> HostFacts? {
+        let gathered = OneShot<HostFacts>()
+        let gather: @Sendable () -> HostFacts = {
+            let configuration = settings.configuration
+            var facts = HostFacts.gather(
+                executorPath: configuration.executorPath, stateDirectory: configuration.stateFolder)
+            // Before SetConfig the options are defaults, and nobody wants their directories made.
+            guard settings.version > 0 else { return facts }
+            facts.obstacles = ConfigurationObstacles.onHost(configuration)
+            facts.stateDirectoryFault =
+                facts.stateDirectoryFault ?? StateDirectory(path: configuration.stateFolder).faultWhereMissing
+            return facts
+        }
+        do throws(SystemError) {
+            try DetachedThread.start("the thread that looks at the host", stackSize: 256 * 1024) {
+                _ = gathered.set(gather())
+            }
+        } catch {
+            var facts = HostFacts.gather(executorPath: settings.configuration.executorPath)
+            facts.obstacles = [error.text]
+            return facts
+        }
+        return await gathered.wait()
     }
 
     private static func response(_ report: FingerprintReport) -> [UInt8] {

@@ -25,6 +25,17 @@ struct StateDirectory: Sendable {
         }
     }
 
+    /// Why it cannot be made where it is missing: only making it tells. Nil where it is there, or is made now.
+    var faultWhereMissing: StateDirectoryFault? {
+        guard PathTrust.look(path) == .missing else { return nil }
+        do throws(StateDirectoryFault) {
+            _ = try prepare()
+            return nil
+        } catch {
+            return error
+        }
+    }
+
     /// Makes it where it is missing, with its parents, and sees to it that it is root's alone.
     ///
     /// Where another user's directory has its place, root has made that one or has changed its owner if nobody else

@@ -119,10 +119,24 @@ import Testing
         }
     }
 
+    /// What another kernel or a later driver may know is taken, and told as what it is.
+    @Test func whatCannotBeMetIsKept() throws {
+        let policy = try plugin(["allow_caps": ["chown", "cap_fly", "RUN2"], "landlock_min_abi": 8])
+        #expect(policy.allowCaps.named == [.chown])
+        #expect(
+            policy.unusable.map(\.description) == [
+                #"plugin config: option "allow_caps", item 2, is "cap_fly": \#(CapabilityList.requirement)"#,
+                #"plugin config: option "allow_caps", item 3, is "RUN2": \#(CapabilityList.requirement)"#,
+                #"plugin config: option "landlock_min_abi" is 8: must be a whole number from 1 to 7"#,
+            ])
+        #expect(try plugin(["allow_caps": ["chown"], "landlock_min_abi": 7]).unusable.isEmpty)
+    }
+
     static let wrongPlugin: [(MessagePackValue, String)] = [
-        (["allow_caps": ["fly"]], #"option "allow_caps", item 1, is "fly": must be the name of a Linux capability"#),
+        (["allow_caps": [""]], #"option "allow_caps", item 1, is "": must be the name of a Linux capability"#),
+        (["allow_caps": ["net-raw"]], #"option "allow_caps", item 1, is "net-raw": must be the name of a Linux"#),
         (["landlock_min_abi": 0], #"option "landlock_min_abi" is 0: must be a whole number from 1 to 7"#),
-        (["landlock_min_abi": 8], #"option "landlock_min_abi" is 8"#),
+        (["landlock_min_abi": 8.5], #"option "landlock_min_abi" is 8.5: must be a whole number from 1 to 7"#),
         (["abstract_sockets": "yes"], #"option "abstract_sockets" is "yes""#),
         (["memory_swap": 1], #"option "memory_swap" is 1"#), (["seccomp": "off"], #"option "seccomp" is "off""#),
         (

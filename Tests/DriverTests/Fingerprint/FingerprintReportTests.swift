@@ -31,6 +31,19 @@ import Testing
             ])
     }
 
+    /// What an option asks for in vain is told with what the host lacks besides.
+    @Test func anObstacleIsUnhealthy() {
+        let obstacles = ["cannot unveil /a: No such file", "cannot unveil /b: No such file"]
+        let report = Self.report(
+            Self.fit {
+                $0.obstacles = obstacles
+                $0.executor = ExecutorSearch(found: nil, misses: [])
+            })
+        #expect(report.health == .unhealthy)
+        #expect(report.description.hasSuffix(": " + ExecutorSearch.remedy + "; " + obstacles.joined(separator: "; ")))
+        #expect(Self.report(Self.fit { $0.obstacles = ["one"] }).description == "one")
+    }
+
     @Test func attributesFollowTheConfiguration() throws {
         var configuration = PluginConfiguration()
         #expect(

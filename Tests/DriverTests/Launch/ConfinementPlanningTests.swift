@@ -54,6 +54,17 @@ import Testing
         #expect(result.seccompFilter == nil)
     }
 
+    /// Whatever the task itself asks for.
+    @Test func anOptionThatCannotBeMetRefusesEveryStart() {
+        var policy = ConfinementPolicy()
+        let error = ConfigurationError(scope: .plugin, problem: .notAMap(found: "5"))
+        policy.unusable = [error]
+        #expect(throws: StartError(.permanent, error.description)) {
+            try planning(policy).specification(
+                for: TaskRequest(), user: TaskUser(name: "root", uid: 0, gid: 0, groups: [0], home: "/root"))
+        }
+    }
+
     // MARK: Landlock
 
     @Test func portsNeedVersion4() throws {
