@@ -34,6 +34,7 @@ class LogStream:
 
     def come_back(self) -> None:
         """Opens the FIFO anew."""
+        self.ended.clear()
         self._collector._run(self._open)
 
     def wait_for(self, what: str | bytes, seconds: float = 10) -> None:

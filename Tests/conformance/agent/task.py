@@ -280,6 +280,28 @@ class Task:
                 return line.partition(" ")[2]
         raise AssertionError(f"no line {word!r} in {self.lines()}; stderr: {self.stderr.text!r}")
 
+    # Restarts of the client
+
+    def forget_mounts(self) -> None:
+        """Takes the bind mounts away, as a reboot does: what they were on is there, and empty."""
+        for target in reversed(self._mounted):
+            mounts.unmount(target)
+        self._mounted = []
+
+    def begin_again(self) -> None:
+        """Makes the task ready for its next start: a new id, in the same directories. The client has forgotten which
+        dynamic user it had given."""
+        self.id = f"{self.alloc_id}/{self.name}/{uuid.uuid4().hex[:8]}"
+        self.request.task.id = self.id
+        if self.request.task.user.startswith("nomad-"):
+            self.request.task.user = ""
+        if not self.scope.exists():
+            self.scope = self.host.slice.make_scope(f"{self.alloc_id}.{self.name}")
+        for stream in (self.stdout, self.stderr):
+            stream.leave()
+            stream.come_back()
+        self.was_started = self._destroyed = False
+
     # Clean-up
 
     def clean(self) -> list[str]:
@@ -298,9 +320,7 @@ class Task:
             cgroups.remove(self.scope)
         self.stdout.leave()
         self.stderr.leave()
-        for target in reversed(self._mounted):
-            mounts.unmount(target)
-        self._mounted = []
+        self.forget_mounts()
         left = mounts.below(self.folder)
         if left:
             faults.append(f"mounts left: {left}")
