@@ -362,6 +362,9 @@ def test_request_larger_than_a_pipe(launch: Launch, host: AgentHost) -> None:
     task = host.task(plugin, host.program("act"), ["pause="],
                      env={"LARGE": value, **{f"MORE_{number}": value for number in range(10)}}).start()
     assert task.executor_pid == ahead
-    environment = Path(f"/proc/{task.pid}/environ").read_bytes()
+    environ = Path(f"/proc/{task.pid}/environ")
+    # Between the closing of descriptors and the new stack, execve shows an environment that is empty.
+    wait_until(environ.read_bytes, 30, "the program's environment")
+    environment = environ.read_bytes()
     assert f"LARGE={value}".encode() in environment and f"MORE_9={value}".encode() in environment
     task.stop()
