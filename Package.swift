@@ -83,6 +83,7 @@ var targets: [Target] = [
     .systemLibrary(name: "CGRPC"),
     .target(
         name: "CAbseil", cxxSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror", "-fno-exceptions"] + placeless)]),
+    .target(name: "CStartup", cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"] + placeless)]),
     .target(
         name: "Shared", dependencies: ["CLinux", "CMessages"] + (watchingThreads ? ["CThreadSanitizer"] : []),
         swiftSettings: strict,
@@ -90,7 +91,7 @@ var targets: [Target] = [
             ? [.unsafeFlags(slowWaysOfMutex.flatMap { ["-Xlinker", "--wrap=\($0)"] })] : []),
     .executableTarget(
         name: "Driver",
-        dependencies: ["Shared", "CAbseil", "CGRPC", "CLinux", "CMessages"],
+        dependencies: ["Shared", "CAbseil", "CGRPC", "CLinux", "CMessages", "CStartup"],
         swiftSettings: strict + [
             // Smaller by 1 %; what takes a call's time is the kernel's work (docs/performance.md).
             .unsafeFlags(["-Osize"], .when(configuration: .release))

@@ -56,3 +56,8 @@ int exec2_terminal_size(int descriptor, uint16_t *rows, uint16_t *columns) {
     *columns = size.ws_col;
     return 0;
 }
+
+int exec2_unread(int pipe) {
+    int count;
+    return ioctl(pipe, FIONREAD, &count) < 0 ? 0 : count;
+}

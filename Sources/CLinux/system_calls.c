@@ -85,10 +85,13 @@ int exec2_pidfd_reap(int pidfd, int *exit_status, int *signal) {
     return 1;
 }
 
-int exec2_signalfd(int signal) {
+int exec2_signalfd(int signal) { return exec2_signalfd_of(1ULL << (signal - 1)); }
+
+int exec2_signalfd_of(uint64_t signals) {
     sigset_t set;
     sigemptyset(&set);
-    sigaddset(&set, signal);
+    for (int number = 1; number <= 64; number++)
+        if (signals >> (number - 1) & 1) sigaddset(&set, number);
     if (sigprocmask(SIG_BLOCK, &set, NULL) < 0) return -1;
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }

@@ -52,6 +52,51 @@ void   exec2__executor__launch_request__free_unpacked
   assert(message->base.descriptor == &exec2__executor__launch_request__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   exec2__executor__attachment__init
+                     (Exec2__Executor__Attachment         *message)
+{
+  static const Exec2__Executor__Attachment init_value = EXEC2__EXECUTOR__ATTACHMENT__INIT;
+  *message = init_value;
+}
+size_t exec2__executor__attachment__get_packed_size
+                     (const Exec2__Executor__Attachment *message)
+{
+  assert(message->base.descriptor == &exec2__executor__attachment__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t exec2__executor__attachment__pack
+                     (const Exec2__Executor__Attachment *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &exec2__executor__attachment__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t exec2__executor__attachment__pack_to_buffer
+                     (const Exec2__Executor__Attachment *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &exec2__executor__attachment__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Exec2__Executor__Attachment *
+       exec2__executor__attachment__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Exec2__Executor__Attachment *)
+     protobuf_c_message_unpack (&exec2__executor__attachment__descriptor,
+                                allocator, len, data);
+}
+void   exec2__executor__attachment__free_unpacked
+                     (Exec2__Executor__Attachment *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &exec2__executor__attachment__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   exec2__executor__resource_limit__init
                      (Exec2__Executor__ResourceLimit         *message)
 {
@@ -1042,7 +1087,7 @@ void   exec2__executor__handle_state__free_unpacked
   assert(message->base.descriptor == &exec2__executor__handle_state__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_descriptors[36] =
+static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_descriptors[37] =
 {
   {
     "protocol",
@@ -1476,10 +1521,23 @@ static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_des
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "attachment",
+    91,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__LaunchRequest, attachment),
+    &exec2__executor__attachment__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned exec2__executor__launch_request__field_indices_by_name[] = {
   28,   /* field[28] = ambient_capabilities */
   8,   /* field[8] = arguments */
+  36,   /* field[36] = attachment */
   5,   /* field[5] = boot_id */
   18,   /* field[18] = capabilities */
   24,   /* field[24] = cgroup */
@@ -1526,7 +1584,7 @@ static const ProtobufCIntRange exec2__executor__launch_request__number_ranges[9 
   { 60, 26 },
   { 70, 28 },
   { 90, 35 },
-  { 0, 36 }
+  { 0, 37 }
 };
 const ProtobufCMessageDescriptor exec2__executor__launch_request__descriptor =
 {
@@ -1536,11 +1594,62 @@ const ProtobufCMessageDescriptor exec2__executor__launch_request__descriptor =
   "Exec2__Executor__LaunchRequest",
   "exec2.executor",
   sizeof(Exec2__Executor__LaunchRequest),
-  36,
+  37,
   exec2__executor__launch_request__field_descriptors,
   exec2__executor__launch_request__field_indices_by_name,
   9,  exec2__executor__launch_request__number_ranges,
   (ProtobufCMessageInit) exec2__executor__launch_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor exec2__executor__attachment__field_descriptors[2] =
+{
+  {
+    "terminal",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__Attachment, terminal),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "kill_timeout_ns",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__Attachment, kill_timeout_ns),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned exec2__executor__attachment__field_indices_by_name[] = {
+  1,   /* field[1] = kill_timeout_ns */
+  0,   /* field[0] = terminal */
+};
+static const ProtobufCIntRange exec2__executor__attachment__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor exec2__executor__attachment__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "exec2.executor.Attachment",
+  "Attachment",
+  "Exec2__Executor__Attachment",
+  "exec2.executor",
+  sizeof(Exec2__Executor__Attachment),
+  2,
+  exec2__executor__attachment__field_descriptors,
+  exec2__executor__attachment__field_indices_by_name,
+  1,  exec2__executor__attachment__number_ranges,
+  (ProtobufCMessageInit) exec2__executor__attachment__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor exec2__executor__resource_limit__field_descriptors[3] =

@@ -30,6 +30,7 @@ struct LaunchPlan {
         addMounts(mounts)
         add(.descriptor(stdout.forTask, becomes: STDOUT_FILENO))
         add(.descriptor(stderr.forTask, becomes: STDERR_FILENO))
+        addAttachedStreams()
         // Only now do /dev/stdout, /proc/self and whatever leads there mean the task's.
         addRules(ruleset, afterMounts: false)
         addVolumes(mounts)
@@ -52,6 +53,15 @@ struct LaunchPlan {
     }
 
     mutating func add(_ step: exec2_step) { steps.append(step) }
+
+    private mutating func addAttachedStreams() {
+        guard let attachment = request.attachment?.pointee else { return }
+        let isTerminal = attachment.terminal != 0
+        for stream in STDIN_FILENO...(isTerminal ? STDERR_FILENO : STDIN_FILENO) {
+            add(.descriptor(AttachmentDescriptor.stdin, becomes: stream))
+        }
+        if isTerminal { add(.terminal(STDIN_FILENO)) }
+    }
 
     private mutating func addMounts(_ mounts: TaskMounts) {
         add(.mountsAsSlave)

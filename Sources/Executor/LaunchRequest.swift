@@ -58,10 +58,10 @@ struct LaunchRequest {
     /// that has added, volumes or rules, and start the task without.
     func checkVersion() throws(LaunchFailure) {
         let version = message.pointee.protocol
-        guard version > PipeProtocol.greatest else { return }
+        guard version > LaunchVersion.newest else { return }
         throw LaunchFailure(
             .request, Errno(rawValue: EPROTONOSUPPORT),
-            "of version " + String(version) + " (the Executor knows up to " + String(PipeProtocol.greatest) + ")")
+            "of version " + String(version) + " (the Executor knows up to " + String(LaunchVersion.newest) + ")")
     }
 
     /// Gives the memory back: a running task's Executor needs nothing of its request.

@@ -35,8 +35,12 @@ extension Supervision {
         channel.send(.started(task))
 
         if let error = main.execError {
-            explain(error, main.program, command: message.arguments?[0], to: stderr.held)
+            let isTerminal = message.attachment.map { $0.pointee.terminal != 0 } ?? false
+            let log = isTerminal ? AttachmentDescriptor.stdin : stderr.held
+            explain(error, main.program, command: message.arguments?[0], to: log)
         }
+        // Only the task may hold it: whoever writes to it sees then that nobody reads any more.
+        if message.attachment != nil { _ = close(AttachmentDescriptor.stdin) }
         // The logs' other descriptors stay open for the task's life: see LogStream.held.
         for number in [stdout.forTask, stderr.forTask, ruleset.number, network, main.pidfd] where number >= 0 {
             _ = close(number)
@@ -45,7 +49,7 @@ extension Supervision {
         return Supervision(
             channel: channel, record: record, cgroup: cgroup, main: main, task: task,
             taskFolder: lastComponent(of: message.state_folder), childSignals: childSignals, timer: timer,
-            oomKillsBefore: oomKills)
+            oomKillsBefore: oomKills, killTimeout: message.attachment.map { $0.pointee.kill_timeout_ns })
     }
 }
 

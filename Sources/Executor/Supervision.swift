@@ -33,6 +33,10 @@ final class Supervision {
     private let childSignals: Int32
     private let timer: Int32
     private let oomKillsBefore: UInt64?
+    /// What an attached task is tied to its process by; -1: it is not tied, or not any more.
+    private var leash: Int32
+    /// How long the task may take to end when that process is gone.
+    private let killTimeout: UInt64
     /// On the monotonic clock, when supervision began: the other clock may be set back while the task runs.
     private let began = exec2_monotonic()
 
@@ -46,7 +50,7 @@ final class Supervision {
 
     init(
         channel: EventChannel, record: RecordFile, cgroup: CgroupFolder?, main: MainProcess, task: StartedTask,
-        taskFolder: String, childSignals: Int32, timer: Int32, oomKillsBefore: UInt64?
+        taskFolder: String, childSignals: Int32, timer: Int32, oomKillsBefore: UInt64?, killTimeout: UInt64?
     ) {
         self.channel = channel
         self.requests = RequestReader(pipe: channel.control)
@@ -57,6 +61,8 @@ final class Supervision {
         self.childSignals = childSignals
         self.timer = timer
         self.oomKillsBefore = oomKillsBefore
+        leash = killTimeout == nil ? -1 : AttachmentDescriptor.leash
+        self.killTimeout = killTimeout ?? 0
         result = ExitRecord(
             taskFolder: taskFolder, exitCode: 0, signal: 0, oomKilled: false, startedAt: task.startedAt, endedAt: 0,
             pid: task.pid, execError: main.execError, execProgram: main.program)
@@ -71,10 +77,11 @@ final class Supervision {
                 pollfd(fd: timer, events: Int16(POLLIN), revents: 0),
                 // A negative descriptor is passed over (poll(2)).
                 pollfd(fd: cgroupEvents, events: Int16(POLLPRI), revents: 0),
-                pollfd(fd: channel.isBehind ? channel.events : -1, events: Int16(POLLOUT), revents: 0)
+                pollfd(fd: channel.isBehind ? channel.events : -1, events: Int16(POLLOUT), revents: 0),
+                pollfd(fd: leash, events: Int16(POLLIN), revents: 0)
             )
             _ = withUnsafeMutableBytes(of: &waits) { bytes in
-                poll(bytes.baseAddress?.assumingMemoryBound(to: pollfd.self), 5, -1)
+                poll(bytes.baseAddress?.assumingMemoryBound(to: pollfd.self), 6, -1)
             }
             if waits.1.revents != 0 { reap() }
             if waits.0.revents != 0 { requests.readAll(answer) }
@@ -84,6 +91,7 @@ final class Supervision {
                 leaveWhenEmpty()
             }
             if waits.4.revents != 0 { channel.catchUp() }
+            if waits.5.revents != 0 { ownerIsGone() }
         }
         return isRecorded
     }
@@ -140,6 +148,13 @@ final class Supervision {
         case .draining, .emptying, .overdue:
             break
         }
+    }
+
+    /// The process that the task belongs to has ended, perhaps by SIGKILL, and nobody else will stop the task.
+    private func ownerIsGone() {
+        _ = close(leash)
+        leash = -1
+        stop(SIGTERM, killTimeout)
     }
 
     private func timeIsUp() {

@@ -117,13 +117,10 @@ def test_terminal(binary: Path, plugin: Plugin, task: Task) -> None:
     fcntl.ioctl(holder, termios.TIOCSWINSZ, struct.pack("HHHH", 21, 43, 0, 0))
     before = termios.tcgetattr(terminal)
 
-    def own_terminal() -> None:
-        os.setsid()
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
     script = 'trap "stty size; exit 7" WINCH; trap "echo int" INT; stty size; while :; do sleep 0.05; done'
-    with subprocess.Popen(words(binary, plugin, task.id, "/bin/sh", "-c", script),
-                          stdin=terminal, stdout=terminal, stderr=terminal, preexec_fn=own_terminal) as tool:
+    # setsid(1) and no preexec_fn: one of gRPC's threads can hold a lock while Python forks, and the child hung then.
+    with subprocess.Popen(["setsid", "--ctty", *words(binary, plugin, task.id, "/bin/sh", "-c", script)],
+                          stdin=terminal, stdout=terminal, stderr=terminal) as tool:
         seen = b""
 
         def sees(text: bytes) -> None:

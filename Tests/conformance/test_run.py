@@ -72,11 +72,6 @@ def test_output_comes_live() -> None:
     assert process.wait(30 * SLOW) == 143
 
 
-def test_stdin_is_empty() -> None:
-    result = run("cat", stdin=None, input="not for the command")
-    assert (result.returncode, result.stdout) == (0, "")
-
-
 def test_reader_that_leaves_ends_the_command() -> None:
     process = start("yes")
     wait_for("y", process)

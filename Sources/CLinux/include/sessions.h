@@ -25,4 +25,8 @@ int exec2_terminal(int sides[2]);
 int exec2_terminal_resize(int descriptor, uint16_t rows, uint16_t columns);
 int exec2_terminal_size(int descriptor, uint16_t *rows, uint16_t *columns);
 
+/// How many bytes are in a pipe that nobody has read yet (ioctl_tty(2), FIONREAD), asked of either end; 0 where that
+/// is not known.
+int exec2_unread(int pipe);
+
 #endif

@@ -42,6 +42,9 @@ int exec2_pidfd_reap(int pidfd, int *exit_status, int *signal);
 /// signalfd(2) for one signal, non-blocking and close-on-exec; blocks the signal.
 int exec2_signalfd(int signal);
 
+/// signalfd(2) for several signals, bit n - 1 for signal n. Each entry of 128 bytes begins with the signal's number.
+int exec2_signalfd_of(uint64_t signals);
+
 /// timerfd(2) on CLOCK_MONOTONIC, non-blocking and close-on-exec.
 int exec2_timerfd(void);
 int exec2_timerfd_set(int timer, uint64_t nanoseconds); // 0 disarms

@@ -16,6 +16,7 @@ PROTOBUF_C__BEGIN_DECLS
 
 
 typedef struct Exec2__Executor__LaunchRequest Exec2__Executor__LaunchRequest;
+typedef struct Exec2__Executor__Attachment Exec2__Executor__Attachment;
 typedef struct Exec2__Executor__ResourceLimit Exec2__Executor__ResourceLimit;
 typedef struct Exec2__Executor__UnveilPath Exec2__Executor__UnveilPath;
 typedef struct Exec2__Executor__ReadOnlyFolder Exec2__Executor__ReadOnlyFolder;
@@ -162,10 +163,35 @@ struct  Exec2__Executor__LaunchRequest
    * Set: the program is not a task, but a command in one that runs, and the receiver its attendant.
    */
   Exec2__Executor__ExecSession *exec;
+  /*
+   * Set: the task belongs to the process that has started it, and ends with that (protocol 4).
+   */
+  Exec2__Executor__Attachment *attachment;
 };
 #define EXEC2__EXECUTOR__LAUNCH_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__launch_request__descriptor) \
-    , 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, 0, 0, 0,NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, 0, 0,NULL, 0, 0,NULL, 0, 0,NULL, {0,NULL}, NULL }
+    , 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, 0, 0, 0,NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, 0, 0,NULL, 0, 0,NULL, 0, 0,NULL, {0,NULL}, NULL, NULL }
+
+
+/*
+ * A task that one process has for itself. The Executor finds two more descriptors open: the reading end of a
+ * pipe that nobody else holds the other end of, and the task's stdin.
+ */
+struct  Exec2__Executor__Attachment
+{
+  ProtobufCMessage base;
+  /*
+   * stdin is a terminal, to become the session's own; stdout and stderr are it too.
+   */
+  protobuf_c_boolean terminal;
+  /*
+   * The process is gone: SIGTERM to the task, and SIGKILL after this.
+   */
+  uint64_t kill_timeout_ns;
+};
+#define EXEC2__EXECUTOR__ATTACHMENT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__attachment__descriptor) \
+    , 0, 0 }
 
 
 /*
@@ -636,6 +662,25 @@ Exec2__Executor__LaunchRequest *
 void   exec2__executor__launch_request__free_unpacked
                      (Exec2__Executor__LaunchRequest *message,
                       ProtobufCAllocator *allocator);
+/* Exec2__Executor__Attachment methods */
+void   exec2__executor__attachment__init
+                     (Exec2__Executor__Attachment         *message);
+size_t exec2__executor__attachment__get_packed_size
+                     (const Exec2__Executor__Attachment   *message);
+size_t exec2__executor__attachment__pack
+                     (const Exec2__Executor__Attachment   *message,
+                      uint8_t             *out);
+size_t exec2__executor__attachment__pack_to_buffer
+                     (const Exec2__Executor__Attachment   *message,
+                      ProtobufCBuffer     *buffer);
+Exec2__Executor__Attachment *
+       exec2__executor__attachment__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   exec2__executor__attachment__free_unpacked
+                     (Exec2__Executor__Attachment *message,
+                      ProtobufCAllocator *allocator);
 /* Exec2__Executor__ResourceLimit methods */
 void   exec2__executor__resource_limit__init
                      (Exec2__Executor__ResourceLimit         *message);
@@ -1059,6 +1104,9 @@ void   exec2__executor__handle_state__free_unpacked
 typedef void (*Exec2__Executor__LaunchRequest_Closure)
                  (const Exec2__Executor__LaunchRequest *message,
                   void *closure_data);
+typedef void (*Exec2__Executor__Attachment_Closure)
+                 (const Exec2__Executor__Attachment *message,
+                  void *closure_data);
 typedef void (*Exec2__Executor__ResourceLimit_Closure)
                  (const Exec2__Executor__ResourceLimit *message,
                   void *closure_data);
@@ -1133,6 +1181,7 @@ typedef void (*Exec2__Executor__HandleState_Closure)
 
 extern const ProtobufCEnumDescriptor    exec2__executor__executor_state__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__launch_request__descriptor;
+extern const ProtobufCMessageDescriptor exec2__executor__attachment__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__resource_limit__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__unveil_path__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__read_only_folder__descriptor;

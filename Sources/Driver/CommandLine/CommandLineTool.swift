@@ -14,7 +14,7 @@ enum CommandLineTool {
     /// Does what the command line says and ends the process. To be called on the first thread.
     /// - Parameter words: With the program's own name.
     static func main(_ words: [String], environment: [String: String]) -> Never {
-        Console.openMissingStreams()
+        Console.replaceUnwritableStreams()
         signal(SIGPIPE, SIG_IGN)
         do throws(UsageError) {
             exit(try perform(Array(words.dropFirst()), environment))
@@ -69,9 +69,9 @@ enum CommandLineTool {
             Console.complain("\(error.text); see nomad-driver-exec2 run --help")
             return ExitStatus.runFailed
         }
-        let signals: StopSignals
+        let signals: RunSignals
         do throws(SystemError) {
-            signals = try StopSignals()
+            signals = try RunSignals()
         } catch {
             Console.complain(error.text)
             return ExitStatus.runFailed

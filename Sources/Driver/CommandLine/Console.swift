@@ -4,19 +4,13 @@ import Shared
 
 /// The standard streams of the tool.
 enum Console {
-    /// Opens what the caller has closed of the standard streams: another file in their place would get
-    /// what is meant for them.
-    ///
-    /// A stdout or stderr that is open, but not for writing, takes nothing either and counts as closed.
-    static func openMissingStreams() {
-        for stream in [STDOUT_FILENO, STDERR_FILENO] where exec2_is_unwritable(stream) != 0 { close(stream) }
-        while true {
-            let number = open("/dev/null", O_RDWR)
-            if number > STDERR_FILENO {
-                close(number)
-                return
-            }
-            if number < 0 { return }
+    /// Puts /dev/null in the place of a stdout or stderr that is open, but not for writing: it takes nothing, as one
+    /// that the caller has closed (Sources/CStartup).
+    static func replaceUnwritableStreams() {
+        for stream in [STDOUT_FILENO, STDERR_FILENO] where exec2_is_unwritable(stream) != 0 {
+            // The lowest number that is free, and all below are taken.
+            close(stream)
+            _ = open("/dev/null", O_RDWR)
         }
     }
 

@@ -25,14 +25,17 @@ enum HelpText {
 
         Runs a command as a task of Nomad's runs: as a user without rights of its own, in
         process, mount and IPC namespaces of its own and a cgroup with its limits, and
-        reaching only the paths that are unveiled (Landlock). Its output comes through,
-        its stdin is /dev/null. It starts in a new folder with local, secrets, tmp and
-        alloc in it, all its own and removed at the end.
+        reaching only the paths that are unveiled (Landlock). Its input and output are
+        passed through, and on a terminal it has one of its own. It starts in a new
+        folder with local, secrets, tmp and alloc in it, all its own and removed at the
+        end.
 
         Options:
         \(options(RunOptions.table))
-        SIGINT (Ctrl-C), SIGTERM, SIGHUP and SIGQUIT go to the command, which is killed
-        after the kill timeout; a second one kills it at once. Nothing of it is left.
+        On a terminal every key is the command's, Ctrl-C included. Signals that are sent
+        to "run" go to the command. After SIGINT, SIGTERM, SIGHUP or SIGQUIT it is killed
+        when the kill timeout is over; a second one kills it at once. SIGTSTP stops both.
+        Where "run" itself is killed, the command gets SIGTERM and the kill timeout.
 
         Exit status: the command's own; 128+n where signal n ended it; 127 where the
         command is not found, 126 where it cannot be executed; 125 where

@@ -2,7 +2,7 @@ import CLinux
 import Glibc
 import Shared
 
-/// The signals by which a person or a supervisor ends `run`, as descriptors that are open until the
+/// The signals by which a person or a supervisor ends `exec`, as descriptors that are open until the
 /// process ends.
 ///
 /// One that was ignored when the tool was started stays so: nohup(1) and the background jobs of shells
@@ -21,7 +21,8 @@ struct StopSignals: Sendable {
         self.sources = sources
     }
 
-    private static func isIgnored(_ number: Int32) -> Bool {
+    /// Whether this process ignores a signal.
+    static func isIgnored(_ number: Int32) -> Bool {
         var action = sigaction()
         guard sigaction(number, nil, &action) == 0 else { return false }
         // SIG_IGN is no function but the number 1, cast (signal.h).

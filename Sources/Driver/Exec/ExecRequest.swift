@@ -19,13 +19,15 @@ struct ExecRequest: Equatable, Sendable {
                 // With what only other releases know of, which protobuf-c keeps.
                 message = pointer.pointee
                 message.state_folder = arena.string("")
+                // The attendant of a command in a run's task has no such descriptors.
+                message.attachment = nil
                 (message.n_programs, message.programs) = arena.strings(programs(environment))
                 (message.n_arguments, message.arguments) = arena.strings(command)
-                if hasTerminal, let more = Self.terminalVariable(environment) {
+                if hasTerminal, let more = TerminalAccess.variable(environment) {
                     (message.n_environment, message.environment) = arena.strings(environment + [more])
                 }
                 if hasTerminal {
-                    let added = Self.terminalPaths.map { path in
+                    let added = TerminalAccess.paths.map { path in
                         arena.message(Exec2__Executor__UnveilPath.self) {
                             $0.path = arena.string(path)
                             $0.modes = UInt32(AccessModes([.read, .write]).rawValue)
@@ -42,14 +44,6 @@ struct ExecRequest: Equatable, Sendable {
         }
     }
 
-    /// The command's own terminal, by the names that programs open it by.
-    private static let terminalPaths = ["/dev/tty", "/proc/self/fd/0"]
-
-    /// Without TERM no program can draw on a terminal; this is what clients have, more or less.
-    static func terminalVariable(_ environment: [String]) -> String? {
-        environment.contains { $0.hasPrefix("TERM=") } ? nil : "TERM=xterm"
-    }
-
     /// A bare name is looked for in the task's PATH, anything else is a path, seen from the task's working
     /// folder.
     private func programs(_ environment: [String]) -> [String] {
@@ -57,6 +51,21 @@ struct ExecRequest: Equatable, Sendable {
         if name.utf8.contains(UInt8(ascii: "/")) { return [name] }
         let path = environment.last { $0.hasPrefix("PATH=") }.map { String($0.dropFirst("PATH=".count)) }
         return LaunchPlanning.programs(.name(name), path: path)
+    }
+}
+
+/// What a command needs for its own terminal.
+enum TerminalAccess {
+    /// The names that programs open it by. To be opened in the task's view: before, 0 is a descriptor that another
+    /// /proc shows.
+    static let paths = ["/dev/tty", "/proc/self/fd/0"]
+
+    /// What TERM is where nothing is known of the terminal: without one no program can draw.
+    static let defaultKind = "xterm"
+
+    /// The variable to add to an environment; nil where it is there.
+    static func variable(_ environment: [String]) -> String? {
+        environment.contains { $0.hasPrefix("TERM=") } ? nil : "TERM=" + defaultKind
     }
 }
 

@@ -29,6 +29,21 @@ struct LaunchSpecification: Equatable, Sendable {
         let inside: String
     }
 
+    /// Ties the task to this process, which it ends with, and gives it a stdin.
+    struct Attachment: Equatable, Sendable {
+        /// Descriptors that stay open until the task has started: the reading end of a pipe whose other end this
+        /// process alone holds, and the task's stdin, or its terminal.
+        let leash, stdin: Int32
+        let hasTerminal: Bool
+        /// What the task has to end in when this process is gone.
+        let killTimeoutNanoseconds: UInt64
+
+        /// Where the Executor finds them.
+        var places: [(number: Int32, place: Int32)] {
+            [(leash, AttachmentDescriptor.leash), (stdin, AttachmentDescriptor.stdin)]
+        }
+    }
+
     var taskID = ""
     var taskName = ""
     var programs: [String] = []
@@ -50,11 +65,13 @@ struct LaunchSpecification: Equatable, Sendable {
     var networkNamespace = ""
     var cgroup = ""
     var cgroupWrites: [CgroupWrite] = []
+    /// Nil for Nomad's tasks, which survive this process.
+    var attachment: Attachment?
 
     /// The packed request.
     func encoded(session: UInt64, folder: TaskFolder) -> [UInt8] {
         Exec2__Executor__LaunchRequest.encoded { message, arena in
-            message.protocol = PipeProtocol.greatest
+            message.protocol = attachment == nil ? LaunchVersion.plain : LaunchVersion.attached
             message.session = session
             message.state_folder = arena.string(folder.path)
             message.state_dir = arena.string(folder.stateFolder)
@@ -114,6 +131,12 @@ struct LaunchSpecification: Equatable, Sendable {
                 $0.value = arena.string($1.value)
                 $0.optional = $1.mayBeMissing.wire
             }
+            if let attachment {
+                message.attachment = arena.message(Exec2__Executor__Attachment.self) {
+                    $0.terminal = attachment.hasTerminal.wire
+                    $0.kill_timeout_ns = attachment.killTimeoutNanoseconds
+                }
+            }
         }
     }
 }
@@ -140,4 +163,8 @@ extension Exec2__Executor__Mount: WireMessage {
 
 extension Exec2__Executor__CgroupWrite: WireMessage {
     static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__cgroup_write__init(message) }
+}
+
+extension Exec2__Executor__Attachment: WireMessage {
+    static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__attachment__init(message) }
 }

@@ -75,9 +75,11 @@ extension ExecutorProcess {
     /// Spawns an Executor as init of a new PID namespace, in a session and a cgroup of its own, with
     /// no descriptor of the agent's, and hands it the packed launch request in memory.
     ///
-    /// - Parameter cgroup: An open cgroup v2 folder for the Executor itself; -1: stay in the Driver's.
+    /// - Parameters:
+    ///   - attachment: What an attached task's Executor finds open beside the request.
+    ///   - cgroup: An open cgroup v2 folder for the Executor itself; -1: stay in the Driver's.
     static func spawn(
-        path: String, request: [UInt8], cgroup: Int32
+        path: String, request: [UInt8], attachment: LaunchSpecification.Attachment? = nil, cgroup: Int32
     ) throws(SpawnError) -> ExecutorProcess {
         let descriptors: Handover
         do throws(SystemError) {
@@ -86,7 +88,8 @@ extension ExecutorProcess {
             throw .system(error)
         }
         return try spawn(
-            path: path, steps(handing: descriptors.places), namespaces: EXEC2_CLONE_NEWPID, cgroup: cgroup)
+            path: path, steps(handing: descriptors.places + (attachment?.places ?? [])),
+            namespaces: EXEC2_CLONE_NEWPID, cgroup: cgroup)
     }
 
     /// Spawns an Executor in the same way, but without a request: it waits in read(2) for one. It ends

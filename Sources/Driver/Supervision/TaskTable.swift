@@ -88,7 +88,7 @@ final class TaskTable: Sendable {
     /// Launches a task under an Executor of its own and waits until its program runs.
     ///
     /// - Parameter standby: Whether an Executor may be kept ready for the next task, and this task take the
-    ///   one that is.
+    ///   one that is. Never for an attached task, whose Executor finds more descriptors open.
     func start(
         id: String, name taskName: String, _ specification: LaunchSpecification, stateFolder: String,
         executor: ExecutorSearch, standby keepsStandby: Bool = false
@@ -230,7 +230,8 @@ final class TaskTable: Sendable {
         }
         do throws(SpawnError) {
             return try executorCgroup.spawn(forTaskIn: specification.cgroup) { (cgroup) throws(SpawnError) in
-                try ExecutorProcess.spawn(path: program, request: request, cgroup: cgroup)
+                try ExecutorProcess.spawn(
+                    path: program, request: request, attachment: specification.attachment, cgroup: cgroup)
             }
         } catch {
             throw StartError(error.isTransient ? .transient : .permanent, error.text)

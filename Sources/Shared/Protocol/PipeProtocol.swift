@@ -25,6 +25,25 @@ public enum LaunchMemory {
     public static let descriptor: Int32 = 4
 }
 
+/// Versions of the launch request: an Executor refuses one that it does not know all fields of.
+public enum LaunchVersion {
+    /// A task of Nomad's. Nothing in its request needs an Executor newer than the pipe protocol does.
+    public static let plain = PipeProtocol.greatest
+    /// With an attachment, by which the task ends with the process that has started it.
+    public static let attached: UInt32 = 4
+    /// The newest version that this build knows.
+    public static let newest = attached
+}
+
+/// What the Executor of an attached task finds open beside the launch request.
+public enum AttachmentDescriptor {
+    /// The reading end of a pipe whose other end is with the process that the task belongs to: when that process is
+    /// gone, however it ended, the kernel closes it.
+    public static let leash: Int32 = 5
+    /// The task's stdin: a pipe, or a terminal for all three streams.
+    public static let stdin: Int32 = 6
+}
+
 /// What the Driver asks of a running Executor.
 public enum ExecutorRequest: Equatable, Sendable {
     /// Opens a session; answered by `welcome`.

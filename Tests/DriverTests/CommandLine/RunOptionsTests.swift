@@ -23,6 +23,13 @@ import Testing
         #expect(expected.killTimeoutSeconds == 5)
     }
 
+    @Test func theLastWordOnTheTerminalCounts() throws {
+        #expect(try options("true")?.terminal == nil)
+        #expect(try options("--tty", "true")?.terminal == true)
+        #expect(try options("-T", "true")?.terminal == false)
+        #expect(try options("-t", "--no-tty", "true")?.terminal == false)
+    }
+
     @Test func everyOptionIsTaken() throws {
         let found = try options(
             "-u", "r:/etc/passwd", "--unveil", "rwxc:data", "--no-defaults", "--user", "nobody", "--memory",

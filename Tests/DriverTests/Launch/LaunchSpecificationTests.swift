@@ -56,9 +56,22 @@ import Testing
         ).root
     }
 
+    /// An Executor of an earlier release would start the task without what ties it to its process.
+    @Test func anAttachedTaskNeedsAnExecutorThatKnowsAttachments() throws {
+        var specification = Self.full
+        specification.attachment = .init(leash: 17, stdin: 18, hasTerminal: true, killTimeoutNanoseconds: 5_000_000_000)
+        let request = try decoded(specification)
+        #expect(request.protocol == LaunchVersion.attached && LaunchVersion.attached > LaunchVersion.plain)
+        let attachment = try #require(request.attachment)
+        #expect(attachment.isSet(\.terminal) && attachment.kill_timeout_ns == 5_000_000_000)
+        #expect(specification.attachment?.places.map(\.number) == [17, 18])
+        #expect(specification.attachment?.places.map(\.place) == [5, 6])
+    }
+
     @Test func everythingIsInTheRequest() throws {
         let request = try decoded(Self.full)
-        #expect(request.protocol == PipeProtocol.greatest)
+        #expect(request.attachment == nil)
+        #expect(request.protocol == LaunchVersion.plain)
         #expect(request.session == 7)
         #expect(request.state_folder == "/run/x/a+web")
         #expect([request.state_dir, request.task_id, request.task_name] == ["/run/x", "a/web", "web"])

@@ -6,26 +6,40 @@ import Synchronization
 /// The terminal that the tool was started on, while a command in a task has one of its own: every key goes
 /// there, Ctrl-C included.
 final class OwnTerminal: Sendable {
-    private let before: Mutex<termios?>
+    private struct State {
+        /// Nil where stdin is no terminal.
+        var before: termios?
+        var isTaken = false
+    }
+
+    private let state: Mutex<State>
 
     /// Takes the terminal of stdin, if there is one.
     init() {
         var attributes = termios()
-        guard tcgetattr(STDIN_FILENO, &attributes) == 0 else {
-            before = Mutex(nil)
-            return
-        }
-        before = Mutex(attributes)
-        cfmakeraw(&attributes)
-        tcsetattr(STDIN_FILENO, TCSANOW, &attributes)
+        state = Mutex(State(before: tcgetattr(STDIN_FILENO, &attributes) == 0 ? attributes : nil))
+        makeRaw()
     }
 
-    /// Makes it what it was.
+    /// Takes it again after `restore`.
+    func makeRaw() {
+        state.withLock { state in
+            guard var attributes = state.before, !state.isTaken else { return }
+            cfmakeraw(&attributes)
+            // In the background this stops the process until it is in the foreground (SIGTTOU).
+            state.isTaken = tcsetattr(STDIN_FILENO, TCSANOW, &attributes) == 0
+        }
+    }
+
+    /// Makes it what it was. Whoever reads its output is not waited for.
     func restore() {
-        before.withLock { before in
-            guard var attributes = before else { return }
-            tcsetattr(STDIN_FILENO, TCSADRAIN, &attributes)
-            before = nil
+        state.withLock { state in
+            guard var attributes = state.before, state.isTaken else { return }
+            state.isTaken = false
+            // In the background the terminal is another's, who has set it as it is.
+            let foreground = tcgetpgrp(STDIN_FILENO)
+            if foreground > 0 && foreground != getpgrp() { return }
+            tcsetattr(STDIN_FILENO, TCSANOW, &attributes)
         }
     }
 

@@ -3,7 +3,7 @@ import Glibc
 import Shared
 import Synchronization
 
-/// Copies one of the task's log pipes to a stream of the tool's as it comes. On a thread of its own,
+/// Copies one of the task's log pipes, or its terminal, to a stream of the tool's as it comes. On a thread of its own,
 /// since the stream may block for as long as its reader likes.
 final class OutputCopy: Sendable {
     private let pipe: OwnedDescriptor
@@ -15,15 +15,24 @@ final class OutputCopy: Sendable {
     private let onFailure: @Sendable (Errno) -> Void
 
     /// Opens the pipe and begins.
+    convenience init(
+        _ path: String, to stream: Int32, onFailure: @escaping @Sendable (Errno) -> Void
+    ) throws(SystemError) {
+        // For writing too: so there is always a writer, and no end of file before the task has begun.
+        try self.init(
+            try OwnedDescriptor.open(path, O_RDWR | O_NONBLOCK | O_NOFOLLOW), to: stream, onFailure: onFailure)
+    }
+
+    /// Begins.
     /// - Parameters:
+    ///   - pipe: Non-blocking; a pipe, or a terminal that somebody keeps open until the end.
     ///   - stream: A descriptor that stays open.
     ///   - onFailure: Called once, when the stream takes no more; the pipe is emptied all the same, so that
     ///     the task does not wait.
     init(
-        _ path: String, to stream: Int32, onFailure: @escaping @Sendable (Errno) -> Void
+        _ pipe: consuming OwnedDescriptor, to stream: Int32, onFailure: @escaping @Sendable (Errno) -> Void
     ) throws(SystemError) {
-        // For writing too: so there is always a writer, and no end of file before the task has begun.
-        pipe = try OwnedDescriptor.open(path, O_RDWR | O_NONBLOCK | O_NOFOLLOW)
+        self.pipe = pipe
         let wakeup = exec2_eventfd()
         guard wakeup >= 0 else { throw SystemError("create", "an eventfd") }
         self.wakeup = OwnedDescriptor(owning: wakeup)

@@ -11,7 +11,7 @@ struct RunCommand: Sendable {
     }
 
     let options: RunOptions
-    let signals: StopSignals
+    let signals: RunSignals
 
     /// Runs the command to its end and removes everything; returns the exit status.
     func execute() async -> Int32 {
@@ -34,7 +34,6 @@ struct RunCommand: Sendable {
         let result: Result<TaskEnd, Failure>
         do throws(SystemError) {
             let reactor = try Reactor()
-            try signals.watch(on: reactor) { stop.request($0) }
             let table = TaskTable(reactor: reactor, log: log)
             let folders = try RunFolders(name: name, user: user, stateParent: options.stateParent)
             let cgroup = RunCgroup(
@@ -43,26 +42,54 @@ struct RunCommand: Sendable {
                 cgroup.remove(Console.complain)
                 folders.remove(Console.complain)
             }
-            let outputs = try [(folders.stdoutPipe, STDOUT_FILENO), (folders.stderrPipe, STDERR_FILENO)].map {
-                (path, stream) throws(SystemError) in
-                try OutputCopy(path, to: stream) { stop.outputFailed($0) }
-            }
-            result = await runTask(in: table, folders, cgroup, user, executor, stop)
-            stop.ended(outputs)
-            for output in outputs { await output.finish() }
+            let streams = try RunStreams(terminal: hasTerminal, user: user, folders) { stop.outputFailed($0) }
+            defer { streams.restore() }
+            try signals.watch(on: reactor) { take($0, streams, stop) }
+            // Nobody else has the other end, which so is closed when this process is gone, whatever has ended it.
+            let leash = try PipeEnds()
+            let attachment = LaunchSpecification.Attachment(
+                leash: leash.reading.number, stdin: streams.stdin, hasTerminal: hasTerminal,
+                killTimeoutNanoseconds: UInt64(options.killTimeoutSeconds) * 1_000_000_000)
+            result = await runTask(in: table, folders, cgroup, user, executor, streams, attachment, stop)
+            stop.ended(streams.outputs)
+            await streams.finish()
+            _ = consume leash
         } catch {
             throw Failure(error.text)
         }
         return status(try result.get(), stop)
     }
 
+    private var hasTerminal: Bool { options.terminal ?? (isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1) }
+
+    /// What becomes of a signal.
+    private func take(_ signal: Int32, _ streams: RunStreams, _ stop: RunStop) {
+        switch signal {
+        case _ where RunSignals.stopping.contains(signal): stop.request(signal)
+        // The kernel tells the command, by its terminal's new size.
+        case SIGWINCH where streams.hasTerminal: streams.resize()
+        case SIGTSTP:
+            // The command is alone in its session, where SIGTSTP itself would stop nothing (setpgid(2), "orphaned").
+            stop.pass(SIGSTOP) {
+                streams.restore()
+                kill(getpid(), SIGSTOP)
+            }
+        case SIGCONT:
+            streams.takeTerminal()
+            streams.resize()
+            stop.pass(SIGCONT)
+        default: stop.pass(signal)
+        }
+    }
+
     /// Starts the task, waits for its end, and has the engine remove what is its own.
     private func runTask(
         in table: TaskTable, _ folders: RunFolders, _ cgroup: RunCgroup, _ user: TaskUser,
-        _ executor: ExecutorSearch, _ stop: RunStop
+        _ executor: ExecutorSearch, _ streams: RunStreams, _ attachment: LaunchSpecification.Attachment, _ stop: RunStop
     ) async -> Result<TaskEnd, Failure> {
         do throws(Failure) {
-            let specification = try specification(folders, cgroup, user)
+            var specification = try specification(folders, cgroup, user)
+            specification.attachment = attachment
             let task: SupervisedTask
             do throws(StartError) {
                 task = try await table.start(
@@ -70,6 +97,13 @@ struct RunCommand: Sendable {
                     stateFolder: folders.stateFolder, executor: executor)
             } catch {
                 throw Failure(error.text)
+            }
+            do throws(SystemError) {
+                try streams.begin()
+            } catch {
+                // Without its input it would wait for ever.
+                Console.complain(error.text)
+                stop.request(SIGKILL)
             }
             stop.started(task)
             let end = await task.ended.wait()
@@ -100,8 +134,12 @@ struct RunCommand: Sendable {
         request.environment = ["PATH": LaunchPlanning.defaultPath]
             .merging(options.environment) { _, given in given }
             .merging(folders.variables) { _, own in own }
-        request.stdoutPath = folders.stdoutPipe
-        request.stderrPath = folders.stderrPipe
+        if hasTerminal {
+            request.environment["TERM"] = request.environment["TERM"] ?? Self.kindOfTerminal
+            (request.stdoutPath, request.stderrPath) = ("/dev/null", "/dev/null")
+        } else {
+            (request.stdoutPath, request.stderrPath) = (folders.stdoutPipe, folders.stderrPipe)
+        }
         request.resources = limits.resources
         request.volumes = options.volumes
         request.cgroup = cgroup.path
@@ -120,6 +158,11 @@ struct RunCommand: Sendable {
             var specification = try planning.specification(for: request, options: command, user: user)
             specification.unveil += options.unveil.map {
                 .init(rule: $0, afterMounts: true, origin: "option --unveil")
+            }
+            if hasTerminal {
+                specification.unveil += TerminalAccess.paths.map {
+                    .init(rule: UnveilRule(modes: [.read, .write], path: $0), optional: true, afterMounts: true)
+                }
             }
             specification.cgroupWrites.compactMap { TaskEvent.message(raised: $0) }.forEach(Console.complain)
             return specification
@@ -144,6 +187,10 @@ struct RunCommand: Sendable {
         } catch {
             throw Failure(error.description)
         }
+    }
+
+    private static var kindOfTerminal: String {
+        getenv("TERM").flatMap { String(validatingCString: $0) } ?? TerminalAccess.defaultKind
     }
 
     /// One that no other run has at the same time, above those that a client hands out (80000 to 89999).

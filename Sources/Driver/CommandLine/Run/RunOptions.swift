@@ -23,6 +23,8 @@ struct RunOptions: Equatable, Sendable {
     /// Where the folder of the pipes between driver and Executor is made.
     var stateParent = "/run"
     var isVerbose = false
+    /// Nil: where stdin and stdout are one.
+    var terminal: Bool?
     /// Without an operator who would have to allow anything: who may run this is root.
     var confinement = ConfinementOptions()
     var seccomp = true
@@ -82,6 +84,10 @@ extension RunOptions {
     ]
 
     private static let toolTable = [
+        CommandOption(
+            name: "tty", letter: "t",
+            help: "give the command a terminal; default: where stdin and stdout are terminals"),
+        CommandOption(name: "no-tty", letter: "T", help: "give it none"),
         CommandOption(
             name: "kill-timeout", value: "SECONDS",
             help: "when stopped, kill what still runs after this; default: 5"),
@@ -146,6 +152,8 @@ extension RunOptions {
         case "executor": executorPath = Self.absolute(try text(option, value), in: folder)
         case "state-dir": stateParent = Self.absolute(try text(option, value), in: folder)
         case "verbose": isVerbose = true
+        case "tty": terminal = true
+        case "no-tty": terminal = false
         case _ where try takeConfinement(option, value): break
         default: throw UsageError("unknown option \(quoted("--" + option))")
         }

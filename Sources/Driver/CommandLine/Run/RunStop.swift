@@ -11,6 +11,10 @@ final class RunStop: Sendable {
         var wanted: Int32?
         var outputs: [OutputCopy] = []
         var writeError: Errno?
+        /// What was to be passed on before the command was there.
+        var early: [(signal: Int32, then: @Sendable () -> Void)] = []
+        /// The last signal that is on its way to the command: the next one follows it.
+        var lastPassed: Task<Void, Never>?
     }
 
     private let state = Mutex(State())
@@ -23,11 +27,35 @@ final class RunStop: Sendable {
 
     /// The command runs: a request that came before is carried out now.
     func started(_ task: SupervisedTask) {
-        let wanted = state.withLock { state in
+        let (wanted, early) = state.withLock { state in
             state.task = task
-            return state.wanted
+            defer { state.early = [] }
+            return (state.wanted, state.early)
         }
+        for (signal, then) in early { pass(signal, then: then) }
         if let wanted { stop(task, wanted) }
+    }
+
+    /// Passes a signal on to the command's process group, after those that came before it.
+    /// - Parameter then: Called when the command has the signal, or cannot have it any more.
+    func pass(_ signal: Int32, then: @escaping @Sendable () -> Void = {}) {
+        state.withLock { state in
+            guard let task = state.task else {
+                state.early.append((signal, then))
+                return
+            }
+            state.lastPassed = Task.detached { [before = state.lastPassed] in
+                await before?.value
+                do throws(TaskError) {
+                    try await task.signal(signal)
+                } catch .notRunning {
+                    // It has ended meanwhile, as a process to which kill(2) comes too late.
+                } catch {
+                    Console.complain(error.text)
+                }
+                then()
+            }
+        }
     }
 
     /// The command is gone, and what is left to do is to copy the rest of its output.
@@ -43,8 +71,9 @@ final class RunStop: Sendable {
         for output in outputs { output.giveUp() }
         guard let task, task.ended.current == nil else { return }
         if isFirst && isatty(STDERR_FILENO) == 1 {
+            // On a terminal that is raw a line needs its carriage return.
             Console.complain(
-                "the command is asked to end; it is killed in \(timeoutSeconds) s, or by another Ctrl-C")
+                "the command is asked to end; it is killed in \(timeoutSeconds) s, or by another such signal\r")
         }
         stop(task, isFirst ? signal : SIGKILL)
     }
@@ -59,7 +88,8 @@ final class RunStop: Sendable {
 
     private func stop(_ task: SupervisedTask, _ signal: Int32) {
         let timeout = signal == SIGKILL ? 0 : UInt64(timeoutSeconds) * 1_000_000_000
-        Task.detached {
+        Task.detached { [before = state.withLock { $0.lastPassed }] in
+            await before?.value
             do throws(TaskError) {
                 try await task.stop(signal: signal, timeoutNanoseconds: timeout)
             } catch {
