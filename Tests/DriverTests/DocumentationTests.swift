@@ -229,6 +229,8 @@ import Testing
         ]
         for error in all { expectMessage(error.description) }
         expectMessage("user \"<name>\": cannot look it up on this host: <reason>")
+        let hanging = TaskUserError.noAnswer("<name>", seconds: 20).description.replacing("20 s", with: "<n> s")
+        expectMessage(String(hanging[..<(hanging.firstRange(of: ": a name service")?.lowerBound ?? hanging.endIndex)]))
     }
 
     @Test func everyProblemOfARuleIsThere() {

@@ -44,9 +44,9 @@ STATS_SECONDS = 2
 MEMORY_RETURN_SECONDS = 32
 # How often it is looked at then, a second between two looks.
 LOOKS = 6
-# By their names, cut off at 15 characters: gRPC's, and libdispatch's for Swift.
+# By their names, cut off at 15 characters: gRPC's, libdispatch's for Swift, and the driver's own (BlockingPool).
 POOLS = ("default-executo", "resolver-execut", "grpc_global_tim", "event_engine", "timer_manager", "-qos.overcommit",
-         "oot.default-qos")
+         "oot.default-qos", "exec2-blocking")
 # At most so many more of them: of gRPC's executor and timers, one for each core and one.
 MORE_OF_POOLS = 1 + (os.cpu_count() or 1)
 ROW = "in a row"

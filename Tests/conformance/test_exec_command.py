@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import select
 import signal
 import struct
 import subprocess
@@ -94,6 +95,23 @@ def test_stopped(binary: Path, plugin: Plugin, task: Task, number: int, status: 
         tool.send_signal(number)
         assert tool.wait(scaled(10)) == status
     wait_until(lambda: alone(task), 5, "the command gone")
+
+
+def test_signal_while_nobody_reads(binary: Path, plugin: Plugin, task: Task) -> None:
+    """Seen before: both writes waited on Swift's own threads, and the tool went on waiting for the reader after SIGTERM."""
+    ends = [os.pipe() for _ in range(2)]
+    with subprocess.Popen(words(binary, plugin, task.id, "/bin/sh", "-c", "yes & yes >&2"), stdout=ends[0][1], stderr=ends[1][1]) as tool:
+        for _, writing in ends:
+            wait_until(lambda: not select.select([], [writing], [], 0)[1], 60, "a full pipe")
+        tool.send_signal(signal.SIGTERM)
+        try:
+            assert tool.wait(scaled(60)) == 128 + signal.SIGTERM
+        finally:
+            tool.kill()
+    for reading, writing in ends:
+        os.close(reading)
+        os.close(writing)
+    wait_until(lambda: alone(task), 60, "the command gone")
 
 
 def test_killed(binary: Path, plugin: Plugin, task: Task) -> None:

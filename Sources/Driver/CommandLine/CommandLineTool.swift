@@ -76,7 +76,9 @@ enum CommandLineTool {
             Console.complain(error.text)
             return ExitStatus.runFailed
         }
-        Task.detached { exit(await RunCommand(options: options, signals: signals).execute()) }
+        Task.detached(executorPreference: BlockingPool.shared) {
+            exit(await RunCommand(options: options, signals: signals).execute())
+        }
         while true { pause() }
     }
 
@@ -97,7 +99,7 @@ enum CommandLineTool {
             Console.complain("\(error.text); see nomad-driver-exec2 exec --help")
             return ExitStatus.runFailed
         }
-        Task.detached { Glibc.exit(await tool.execute()) }
+        Task.detached(executorPreference: BlockingPool.shared) { Glibc.exit(await tool.execute()) }
         while true { pause() }
     }
 

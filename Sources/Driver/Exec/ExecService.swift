@@ -25,8 +25,18 @@ extension DriverService {
 
     private func startSession(
         _ id: String, _ command: [String], _ kind: CommandStreams.Kind
-    ) throws(RPCStatus) -> (session: ExecSession, task: SupervisedTask) {
+    ) async throws(RPCStatus) -> (session: ExecSession, task: SupervisedTask) {
         let task = try task(id, to: .exec)
+        let session = try await BlockingPool.shared.run { () throws(RPCStatus) in
+            try startSession(in: task, command, kind)
+        }
+        return (session, task)
+    }
+
+    private func startSession(
+        in task: SupervisedTask, _ command: [String], _ kind: CommandStreams.Kind
+    ) throws(RPCStatus) -> ExecSession {
+        let id = task.id
         do throws(ExecError) {
             guard task.ended.current == nil, let executorPidfd = task.executorPidfd, let main = task.started?.pid else {
                 throw ExecError(.notRunning(id: id))
@@ -46,7 +56,7 @@ extension DriverService {
             log.debug(
                 "exec in a task",
                 ["task_id": id, "command": command.first ?? "", "attendant_pid": session.command.attendant])
-            return (session, task)
+            return session
         } catch {
             log.error("cannot exec in a task", ["task_id": id, "error": error.text])
             throw error.status
@@ -56,7 +66,7 @@ extension DriverService {
     // MARK: ExecTask
 
     private func exec(_ id: String, _ command: [String], timeout: UInt64) async throws(RPCStatus) -> [UInt8] {
-        let (session, task) = try startSession(id, command, .outputs)
+        let (session, task) = try await startSession(id, command, .outputs)
         let tails = OutputTails(capacity: Self.greatestAnswer)
         let status: ExecSession.ExitStatus
         do throws(RPCStatus) {
@@ -87,7 +97,7 @@ extension DriverService {
         }
         let isTerminal = setup.isSet(\.tty)
         let early = isTerminal ? try await EarlyMessages(of: requests, on: table.reactor) : EarlyMessages()
-        let (session, task) = try startSession(
+        let (session, task) = try await startSession(
             setup.task_id, setup.strings(\.n_command, \.command), isTerminal ? .terminal(early.size) : .pipes)
         let status = try await session.run(
             taskEnded: task.ended,

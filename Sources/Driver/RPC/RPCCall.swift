@@ -68,16 +68,18 @@ final class RPCCall: Sendable {
     // MARK: - Life
 
     /// Begins the call: watches for its cancellation and runs the handler.
-    func begin(_ handler: RPCHandler) {
+    ///
+    /// - Parameter executor: Whose threads the handler runs on. Nil: Swift's own.
+    func begin(_ handler: RPCHandler, on executor: (any TaskExecutor)?) {
         watchForCancellation()
         switch handler {
         case .unary(let answer):
             receive { call, request in
-                call.run { () throws(RPCStatus) in (try await answer(request), nil) }
+                call.run(on: executor) { () throws(RPCStatus) in (try await answer(request), nil) }
             }
         case .undoable(let answer):
             receive { call, request in
-                call.run { () throws(RPCStatus) in
+                call.run(on: executor) { () throws(RPCStatus) in
                     let (response, undo) = try await answer(request)
                     return (response, undo)
                 }
@@ -85,14 +87,14 @@ final class RPCCall: Sendable {
         case .serverStreaming(let answer):
             receive { call, request in
                 call.sendInitialMetadata()
-                call.run { () throws(RPCStatus) in
+                call.run(on: executor) { () throws(RPCStatus) in
                     try await answer(request, RPCResponseStream(call: call))
                     return (nil, nil)
                 }
             }
         case .bidirectional(let answer):
             sendInitialMetadata()
-            run { [self] () throws(RPCStatus) in
+            run(on: executor) { [self] () throws(RPCStatus) in
                 try await answer(RPCRequestStream(call: self), RPCResponseStream(call: self))
                 return (nil, nil)
             }
@@ -117,11 +119,12 @@ final class RPCCall: Sendable {
     }
 
     private func run(
+        on executor: (any TaskExecutor)?,
         _ body: @escaping @Sendable () async throws(RPCStatus) -> (response: [UInt8]?, undo: RPCHandler.Undo?)
     ) {
         let cancelled: Task<Void, Never>? = state.withLock { state in
             guard !state.ended else { return nil }
-            let task = Task.detached {
+            let task = Task.detached(executorPreference: executor) {
                 do throws(RPCStatus) {
                     let (response, undo) = try await body()
                     self.end(.success(response), undo: undo)

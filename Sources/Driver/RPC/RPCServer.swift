@@ -18,8 +18,13 @@ final class RPCServer: Sendable {
     /// as soon as this process has looked at the call in it.
     private static let slots = 4
 
+    private struct Method {
+        let handler: RPCHandler
+        let executor: (any TaskExecutor)?
+    }
+
     private struct State {
-        var handlers: [String: RPCHandler] = [:]
+        var methods: [String: Method] = [:]
         var reactorMethods: [ReactorMethod] = []
         var calls: [ObjectIdentifier: RPCCall] = [:]
         var listener: RPCListener?
@@ -70,12 +75,18 @@ final class RPCServer: Sendable {
 
     /// Answers `method` ("/package.Service/Method") with `handler`. Before `listen`.
     ///
-    /// - Parameter reactor: Whose thread does what follows the operations of this method's calls (`ReactorMethod`).
-    ///   Nil: that of the server's queue.
-    func register(_ method: String, on reactor: Reactor? = nil, _ handler: RPCHandler) {
+    /// - Parameters:
+    ///   - reactor: Whose thread does what follows the operations of this method's calls (`ReactorMethod`).
+    ///     Nil: that of the server's queue.
+    ///   - executor: Whose threads the handler runs on. Nil: Swift's own, on which nothing may block.
+    func register(
+        _ method: String, on reactor: Reactor? = nil, runsOn executor: (any TaskExecutor)? = nil, _ handler: RPCHandler
+    ) {
         state.withLock { state in
             precondition(state.listener == nil, "register(\(method)) after listen")
-            precondition(state.handlers.updateValue(handler, forKey: method) == nil, "\(method) registered twice")
+            precondition(
+                state.methods.updateValue(Method(handler: handler, executor: executor), forKey: method) == nil,
+                "\(method) registered twice")
             guard let reactor else { return }
             guard let method = ReactorMethod(method, of: core, on: reactor) else {
                 preconditionFailure("gRPC refuses \(method)")
@@ -199,17 +210,17 @@ final class RPCServer: Sendable {
         let call = RPCCall(core: core, method: method, reactor: slot.method?.reactor, log: log) { [self] call in
             _ = state.withLock { $0.calls.removeAndShrink(ObjectIdentifier(call)) }
         }
-        let (handler, stopping) = state.withLock { state in
+        let (found, stopping) = state.withLock { state in
             state.calls[ObjectIdentifier(call)] = call
-            return (state.handlers[method], state.stopping)
+            return (state.methods[method], state.stopping)
         }
         if stopping {
             call.refuse(.stopping)
             return
         }
         requestCall(in: slot, tag)
-        if let handler {
-            call.begin(handler)
+        if let found {
+            call.begin(found.handler, on: found.executor)
         } else {
             call.refuse(RPCStatus(code: .unimplemented, message: "this driver has no method \(method)"))
         }

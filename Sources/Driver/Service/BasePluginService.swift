@@ -18,7 +18,7 @@ struct BasePluginService: Sendable {
                 Wire.ConfigSchemaResponse.encoded { $0.spec = $1.schema(PluginConfiguration.schema) }
             })
         server.register(
-            Self.prefix + "SetConfig",
+            Self.prefix + "SetConfig", runsOn: BlockingPool.shared,
             .unary(Wire.SetConfigRequest.self) {
                 (request) throws(RPCStatus) in try setConfig(request)
             })

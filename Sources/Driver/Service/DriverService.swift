@@ -20,12 +20,12 @@ struct DriverService: Sendable {
         registerFacts(on: server)
         registerExec(on: server)
         server.register(
-            Self.prefix + "StartTask",
+            Self.prefix + "StartTask", runsOn: BlockingPool.shared,
             .undoable(Wire.StartTaskRequest.self) {
                 (request) throws(RPCStatus) in try await start(request)
             })
         server.register(
-            Self.prefix + "RecoverTask",
+            Self.prefix + "RecoverTask", runsOn: BlockingPool.shared,
             .unary(Wire.RecoverTaskRequest.self) {
                 (request) throws(RPCStatus) in try await recover(request)
             })
@@ -49,7 +49,7 @@ struct DriverService: Sendable {
                 return Wire.SignalTaskResponse.encoded()
             })
         server.register(
-            Self.prefix + "DestroyTask",
+            Self.prefix + "DestroyTask", runsOn: BlockingPool.shared,
             .unary(Wire.DestroyTaskRequest.self) {
                 (request) throws(RPCStatus) in
                 do throws(TaskError) {

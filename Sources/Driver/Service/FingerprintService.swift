@@ -1,5 +1,4 @@
 import CMessages
-import Shared
 
 /// The Fingerprint stream: the first answer at once, the next whenever it differs, and every 90 s in
 /// any case, as the original does.
@@ -27,11 +26,9 @@ struct FingerprintService: Sendable {
         }
     }
 
-    /// The facts of this host, gathered on a thread of their own: a path may be on a file system that does not answer.
-    /// Nil when the call is cancelled first.
+    /// The facts of this host. A path may be on a file system that does not answer: nil when the call is cancelled first.
     private static func facts(of settings: DriverSettings.Values) async -> HostFacts? {
-        let gathered = OneShot<HostFacts>()
-        let gather: @Sendable () -> HostFacts = {
+        await BlockingPool.shared.result {
             let configuration = settings.configuration
             var facts = HostFacts.gather(
                 executorPath: configuration.executorPath, stateDirectory: configuration.stateFolder)
@@ -42,16 +39,6 @@ struct FingerprintService: Sendable {
                 facts.stateDirectoryFault ?? StateDirectory(path: configuration.stateFolder).faultWhereMissing
             return facts
         }
-        do throws(SystemError) {
-            try DetachedThread.start("the thread that looks at the host", stackSize: 256 * 1024) {
-                _ = gathered.set(gather())
-            }
-        } catch {
-            var facts = HostFacts.gather(executorPath: settings.configuration.executorPath)
-            facts.obstacles = [error.text]
-            return facts
-        }
-        return await gathered.wait()
     }
 
     private static func response(_ report: FingerprintReport) -> [UInt8] {

@@ -40,7 +40,7 @@ extension DriverService {
         log.warn(
             "the client has gone before it had the answer to StartTask: its task is ended, of which it has no handle",
             ["task_id": task.id])
-        Task {
+        Task(executorPreference: BlockingPool.shared) { [self] in
             // The client may have destroyed it by its id, and started it anew.
             guard (try? table.task(task.id, to: .destroy)) === task else { return }
             do throws(TaskError) {
@@ -55,10 +55,11 @@ extension DriverService {
         let settings = settings.current
         let user: TaskUser
         do throws(TaskUserError) {
-            user = try TaskUser.resolve(request.user)
+            user = try await UserLookUp(reactor: table.reactor).user(request.user)
             try settings.configuration.users.check(user, named: request.user)
         } catch {
-            throw StartError(.permanent, error.description)
+            if case .givenUp = error { throw .givenUp }
+            throw StartError(error.mayPass ? .transient : .permanent, error.description)
         }
         var planning = LaunchPlanning(
             configuration: settings.configuration,
@@ -109,7 +110,7 @@ extension DriverService {
                     reason: "its handle's driver_state is none of this driver's, and the state folder "
                         + "\(settings.configuration.stateFolder) holds nothing of it")
             }
-            task.claim(settings.version)
+            await task.claim(settings.version)
         } catch {
             switch error {
             // The host asks for every task that it has not forgotten, and expects to hear this of those that ended.
@@ -125,7 +126,7 @@ extension DriverService {
 
     func wait(_ id: String) async throws(RPCStatus) -> [UInt8] {
         let task = try task(id, to: .wait)
-        task.claim(settings.current.version)
+        await task.claim(settings.current.version)
         task.claims.beginWait()
         task.tellWhatIsHeldBack()
         defer { task.claims.endWait() }

@@ -160,12 +160,7 @@ final class LogReaders: Sendable {
         guard let wait else { return }
         _ = reactor.after(wait) { [self] in
             // /proc has a name for every open file of the host: not on the thread that all tasks share.
-            do throws(SystemError) {
-                try DetachedThread.start("the search for log readers", stackSize: 512 * 1024) { [self] in search() }
-            } catch {
-                state.withLock { $0.isSearchPlanned = false }
-                log.warn("cannot look for the readers of log pipes", ["error": error.text])
-            }
+            BlockingPool.shared.perform { [self] in search() }
         }
     }
 

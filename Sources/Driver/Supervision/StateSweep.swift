@@ -35,7 +35,7 @@ struct StateSweep: Sendable {
     func begin() {
         let version = settings.current.version
         let grace = settings.current.configuration.orphanGrace
-        Task { await run(.start) }
+        onThePool(.start)
         let stages: [(Stage, UInt64)] =
             grace == 0
             ? [(.aged, Self.agedSeconds)]
@@ -43,7 +43,7 @@ struct StateSweep: Sendable {
         for (stage, seconds) in stages {
             _ = table.reactor.after(seconds * 1_000_000_000) {
                 guard settings.current.version == version else { return }
-                Task { await run(stage) }
+                onThePool(stage)
             }
         }
         lookDaily(version)
@@ -52,9 +52,13 @@ struct StateSweep: Sendable {
     private func lookDaily(_ version: Int) {
         _ = table.reactor.after(UInt64(Self.keptRecordSeconds) * 1_000_000_000) {
             guard settings.current.version == version else { return }
-            Task { await run(.aged) }
+            onThePool(.aged)
             lookDaily(version)
         }
+    }
+
+    private func onThePool(_ stage: Stage) {
+        Task(executorPreference: BlockingPool.shared) { await run(stage) }
     }
 
     func run(_ stage: Stage) async {

@@ -119,7 +119,7 @@ final class SupervisedTask: Sendable {
             case .started(let task): launched.set(.started(task))
             case .launchFailed(let stage, let errno, let subject):
                 launched.set(.failed(stage: stage, errno, subject: subject))
-            case .exited: readRecord(then: nil)
+            case .exited: BlockingPool.shared.perform { [self] in readRecord(then: nil) }
             case .welcome, .done, .refused:
                 log.warn("the Executor answered nobody's request", ["task_id": id, "executor_pid": executorPid])
             }
@@ -137,9 +137,11 @@ final class SupervisedTask: Sendable {
             executorGone.set(())
             return
         }
-        readRecord { [self] in
-            if ended.current == nil { supervisorLost(leave) }
-            executorGone.set(())
+        BlockingPool.shared.perform { [self] in
+            readRecord { [self] in
+                if ended.current == nil { supervisorLost(leave) }
+                executorGone.set(())
+            }
         }
     }
 
@@ -184,7 +186,9 @@ final class SupervisedTask: Sendable {
             if let record = try folder.readRecord() { conclude(.recorded(record)) }
         } catch {
             if case .unreadable(let cause) = error, StartError.mayPass(cause.errno), attempts > 1 {
-                _ = reactor.after(Self.recordNanoseconds) { [self] in readRecord(attempts: attempts - 1, then: then) }
+                _ = reactor.after(Self.recordNanoseconds) { [self] in
+                    BlockingPool.shared.perform { [self] in readRecord(attempts: attempts - 1, then: then) }
+                }
                 return
             }
             lose("\(error.text); the task's exit status is lost")
@@ -235,9 +239,13 @@ final class SupervisedTask: Sendable {
     }
 
     /// Notes that the host knows this task, here and, once, in its folder.
-    func claim(_ configuration: Int) {
+    func claim(_ configuration: Int) async {
         claims.claim(configuration)
         guard claimedOnDisk.set(()) else { return }
+        await BlockingPool.shared.run { noteClaim() }
+    }
+
+    private func noteClaim() {
         do throws(SystemError) {
             _ = try OwnedDescriptor.open(
                 folder.path + "/" + StateFile.claimed, O_WRONLY | O_CREAT | O_NOFOLLOW, mode: 0o600)
@@ -313,7 +321,7 @@ final class SupervisedTask: Sendable {
     func remove() async -> SystemError? {
         let removal = self.removal.withLock { removal -> Task<SystemError?, Never> in
             if let removal { return removal }
-            let begun = Task {
+            let begun = Task(executorPreference: BlockingPool.shared) { [self] in
                 let error = await removeWhenGone()
                 if error != nil { self.removal.withLock { $0 = nil } }
                 return error

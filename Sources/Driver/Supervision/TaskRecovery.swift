@@ -49,6 +49,14 @@ extension TaskTable {
         case .starting: throw .starting(id: id, action)
         case .recovering, nil: break
         }
+        return try await withTaskExecutorPreference(BlockingPool.shared) { () async throws(TaskError) in
+            try await adoptLeft(id: id, stateFolder: stateFolder, to: action)
+        }
+    }
+
+    private func adoptLeft(
+        id: String, stateFolder: String, to action: TaskAction
+    ) async throws(TaskError) -> SupervisedTask? {
         guard let state = try identity(id: id, stateFolder: stateFolder) else { return nil }
         do throws(TaskError) {
             return try await recover(id: id, name: state.taskName, state, to: action)
@@ -79,17 +87,21 @@ extension TaskTable {
             return try await adopt(id: id, stateFolder: stateFolder, to: action)
         } catch {
             guard case .cannotAttach(_, let cause) = error, cause.errno != .busy else { throw error }
-            let reason = error.text
-            try await outlasting(id) { () throws(TaskError) in
-                // Where it is gone by now, by itself or by another call or sweep, the task has just ended.
-                if let state = try identity(id: id, stateFolder: stateFolder), let process = try held(state, id: id) {
-                    log.error(
-                        "cannot reach the Executor of a task that is to end: it is killed",
-                        ["task_id": id, "reason": reason])
-                    await process.kill(on: reactor)
-                }
+            try await withTaskExecutorPreference(BlockingPool.shared) { () async throws(TaskError) in
+                try await killUnreachable(id: id, stateFolder: stateFolder, reason: error.text)
             }
             return try await adopt(id: id, stateFolder: stateFolder, to: action)
+        }
+    }
+
+    private func killUnreachable(id: String, stateFolder: String, reason: String) async throws(TaskError) {
+        try await outlasting(id) { () throws(TaskError) in
+            // Where it is gone by now, by itself or by another call or sweep, the task has just ended.
+            guard let state = try identity(id: id, stateFolder: stateFolder), let process = try held(state, id: id)
+            else { return }
+            log.error(
+                "cannot reach the Executor of a task that is to end: it is killed", ["task_id": id, "reason": reason])
+            await process.kill(on: reactor)
         }
     }
 

@@ -70,7 +70,7 @@ final class TaskTable: Sendable {
     /// - Parameter recovered: An earlier Driver started the task: the reader may have left before.
     func watchLogs(of task: SupervisedTask, recovered: Bool) {
         guard task.ended.current == nil else { return }
-        Task {
+        Task(executorPreference: BlockingPool.shared) { [self] in
             let watches = logReaders.watch(
                 executor: task.executorPid, stateFolder: task.folder.path, mayBeGone: recovered
             ) { [weak task, log] message in
@@ -247,7 +247,9 @@ final class TaskTable: Sendable {
     /// Has the next start's Executor spawned, while this one's answer is on its way.
     private func prepareStandby(_ specification: LaunchSpecification, _ executor: ExecutorSearch) {
         guard let origin = origin(specification, executor) else { return }
-        Task { standby.prepare(origin, in: executorCgroup, forTaskIn: specification.cgroup) }
+        Task(executorPreference: BlockingPool.shared) { [self] in
+            standby.prepare(origin, in: executorCgroup, forTaskIn: specification.cgroup)
+        }
     }
 
     /// Waits until the task runs. False where the Executor had stood by and was gone before it took the

@@ -18,9 +18,7 @@ struct TaskUser: Equatable, Sendable {
 
     /// The user of the name that the host sends: a dynamic workload user, or one that the system knows.
     static func resolve(_ name: String, accounts: SystemAccounts = SystemAccounts()) throws(TaskUserError) -> TaskUser {
-        if name.isEmpty { throw .empty }
-        if name.utf8.contains(0) { throw .unusableName(name) }
-        if let dynamic = try dynamicWorkloadUser(name) { return dynamic }
+        if let user = try withoutLookUp(name) { return user }
         if let account = try accounts.named(name) { return account }
         if name.utf8.allSatisfy({ 0x30...0x39 ~= $0 }) {
             // A list of names that has "0" must not be passed by "00".
@@ -30,6 +28,13 @@ struct TaskUser: Equatable, Sendable {
             throw .noAccountOfUID(name)
         }
         throw .notFound(name)
+    }
+
+    /// The user where the name alone tells him: a dynamic workload user; nil where the system is to be asked.
+    static func withoutLookUp(_ name: String) throws(TaskUserError) -> TaskUser? {
+        if name.isEmpty { throw .empty }
+        if name.utf8.contains(0) { throw .unusableName(name) }
+        return try dynamicWorkloadUser(name)
     }
 
     /// Where the uids begin that a host may hand out: those below are the system's own.
@@ -65,6 +70,19 @@ enum TaskUserError: Error, Equatable, CustomStringConvertible {
     /// The account may exist: whoever was asked could not tell.
     case lookupFailed(String, Errno)
     case groupsUnknown(String)
+    /// The account may exist: whoever was asked has not answered.
+    case noAnswer(String, seconds: UInt64)
+    /// Nobody waits for the answer any more.
+    case givenUp(String)
+
+    /// Whether the same lookup may succeed later.
+    var mayPass: Bool {
+        switch self {
+        case .noAnswer, .givenUp: true
+        case .lookupFailed(_, let error): StartError.mayPass(error)
+        default: false
+        }
+    }
 
     var description: String {
         switch self {
@@ -97,6 +115,13 @@ enum TaskUserError: Error, Equatable, CustomStringConvertible {
             "user \(quoted(name)): cannot look it up on this host: \(error.text)"
         case .groupsUnknown(let name):
             "user \(quoted(name)): cannot list its supplementary groups"
+        case .noAnswer(let name, let seconds):
+            "user \(quoted(name)): the lookup of this user and its groups (getpwnam, getgrouplist) has not been answered "
+                + "within \(seconds) s: a name service of this host hangs (the lines passwd and group of "
+                + "/etc/nsswitch.conf say which there are); see whether \"getent passwd\" and \"id\" answer for this user, "
+                + "and restart the service (sssd, nslcd), or mend the way to its server"
+        case .givenUp(let name):
+            "user \(quoted(name)): the lookup was given up"
         }
     }
 }

@@ -115,8 +115,7 @@ struct ExecTool: Sendable {
                     deliver: { (output, piece) throws(RPCStatus) in
                         guard let piece else { return }
                         let stream = output == .stdout ? STDOUT_FILENO : STDERR_FILENO
-                        let failure = piece.withUnsafeBytes { Console.writeAll($0, to: stream) }
-                        if failure != nil { throw .clientGone }
+                        guard await Console.writeAll(piece, to: stream) else { throw .clientGone }
                     }))
         } catch {
             return .failure(error)

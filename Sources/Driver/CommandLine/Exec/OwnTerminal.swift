@@ -76,13 +76,18 @@ final class OwnInput: Sendable {
         while !Task.isCancelled {
             var wait = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
             if watch == nil || retrying({ poll(&wait, 1, 0) }) != 0 {
-                let piece = [UInt8](unsafeUninitializedCapacity: ByteStream.pieceSize) { buffer, count in
-                    count = max(0, retrying { Glibc.read(STDIN_FILENO, buffer.baseAddress, buffer.count) })
-                }
-                return piece.isEmpty ? nil : piece
+                // A file may be on a file system that does not answer, and another reader may have been faster.
+                let piece = await BlockingPool.shared.result(of: Self.readPiece)
+                return piece.flatMap { $0.isEmpty ? nil : $0 }
             }
             await readable.wait()
         }
         return nil
+    }
+
+    private static func readPiece() -> [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: ByteStream.pieceSize) { buffer, count in
+            count = max(0, retrying { Glibc.read(STDIN_FILENO, buffer.baseAddress, buffer.count) })
+        }
     }
 }

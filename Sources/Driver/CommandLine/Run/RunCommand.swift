@@ -28,12 +28,12 @@ struct RunCommand: Sendable {
             throw Failure("run needs to be root, for namespaces, cgroups and other users' ids: use sudo")
         }
         let executor = try executor()
-        let user = try user()
         let name = "\(RunFolders.namePrefix)\(getpid())-" + String(UInt32.random(in: .min ... .max), radix: 16)
         let stop = RunStop(timeoutSeconds: options.killTimeoutSeconds)
+        let reactor = try reactor()
+        let user = try await user(on: reactor)
         let result: Result<TaskEnd, Failure>
         do throws(SystemError) {
-            let reactor = try Reactor()
             let table = TaskTable(reactor: reactor, log: log)
             let folders = try RunFolders(name: name, user: user, stateParent: options.stateParent)
             let cgroup = RunCgroup(
@@ -171,6 +171,14 @@ struct RunCommand: Sendable {
         }
     }
 
+    private func reactor() throws(Failure) -> Reactor {
+        do throws(SystemError) {
+            return try Reactor()
+        } catch {
+            throw Failure(error.text)
+        }
+    }
+
     private func executor() throws(Failure) -> ExecutorSearch {
         let search = ExecutorSearch.onHost(configured: options.executorPath)
         guard search.found != nil else {
@@ -181,9 +189,9 @@ struct RunCommand: Sendable {
         return search
     }
 
-    private func user() throws(Failure) -> TaskUser {
+    private func user(on reactor: Reactor) async throws(Failure) -> TaskUser {
         do throws(TaskUserError) {
-            return try TaskUser.resolve(options.user ?? Self.dynamicUser)
+            return try await UserLookUp(reactor: reactor).user(options.user ?? Self.dynamicUser)
         } catch {
             throw Failure(error.description)
         }

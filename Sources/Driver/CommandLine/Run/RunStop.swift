@@ -44,7 +44,7 @@ final class RunStop: Sendable {
                 state.early.append((signal, then))
                 return
             }
-            state.lastPassed = Task.detached { [before = state.lastPassed] in
+            state.lastPassed = Task.detached(executorPreference: BlockingPool.shared) { [before = state.lastPassed] in
                 await before?.value
                 do throws(TaskError) {
                     try await task.signal(signal)
@@ -71,9 +71,12 @@ final class RunStop: Sendable {
         for output in outputs { output.giveUp() }
         guard let task, task.ended.current == nil else { return }
         if isFirst && isatty(STDERR_FILENO) == 1 {
-            // On a terminal that is raw a line needs its carriage return.
-            Console.complain(
-                "the command is asked to end; it is killed in \(timeoutSeconds) s, or by another such signal\r")
+            // A terminal that was halted takes nothing, and this is the reactor's thread. On one that is raw a line needs its
+            // carriage return.
+            BlockingPool.shared.perform { [timeoutSeconds] in
+                Console.complain(
+                    "the command is asked to end; it is killed in \(timeoutSeconds) s, or by another such signal\r")
+            }
         }
         stop(task, isFirst ? signal : SIGKILL)
     }
@@ -88,7 +91,7 @@ final class RunStop: Sendable {
 
     private func stop(_ task: SupervisedTask, _ signal: Int32) {
         let timeout = signal == SIGKILL ? 0 : UInt64(timeoutSeconds) * 1_000_000_000
-        Task.detached { [before = state.withLock { $0.lastPassed }] in
+        Task.detached(executorPreference: BlockingPool.shared) { [before = state.withLock { $0.lastPassed }] in
             await before?.value
             do throws(TaskError) {
                 try await task.stop(signal: signal, timeoutNanoseconds: timeout)
