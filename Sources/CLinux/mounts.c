@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <stdint.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -48,6 +49,47 @@ int exec2_memory_file(const void *bytes, size_t count) {
 
 int exec2_open_tree(const char *path) {
     return (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+}
+
+static int open_below(const char *root, const char *inside, int flags) {
+    int base = exec2_open(root, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    if (base < 0) return -1;
+    int folder = exec2_open_no_symlinks(base, inside, flags | O_DIRECTORY | O_CLOEXEC, 1);
+    close_keeping_errno(base);
+    return folder;
+}
+
+int exec2_open_tree_below(const char *root, const char *inside) {
+    int folder = open_below(root, inside, O_PATH);
+    if (folder < 0) return -1;
+    int tree = (int)syscall(SYS_open_tree, folder, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    close_keeping_errno(folder);
+    return tree;
+}
+
+// Of getdents64(2), which has no header of its own.
+struct entry {
+    uint64_t inode;
+    int64_t offset;
+    uint16_t length;
+    uint8_t type;
+    char name[];
+};
+
+static int is_dot(const char *name) { return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2])); }
+
+int exec2_is_empty_below(const char *root, const char *inside) {
+    int folder = open_below(root, inside, O_RDONLY);
+    if (folder < 0) return -1;
+    _Alignas(struct entry) char entries[2048];
+    int result = 1;
+    long count = 0;
+    while (result == 1 && (count = syscall(SYS_getdents64, folder, entries, sizeof entries)) > 0)
+        for (long at = 0; at < count; at += ((struct entry *)(entries + at))->length)
+            if (!is_dot(((struct entry *)(entries + at))->name)) result = 0;
+    if (count < 0) result = -1;
+    close_keeping_errno(folder);
+    return result;
 }
 
 int exec2_tree_attributes(int tree, int options) {

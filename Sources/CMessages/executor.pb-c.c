@@ -277,6 +277,51 @@ void   exec2__executor__generated_file__free_unpacked
   assert(message->base.descriptor == &exec2__executor__generated_file__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   exec2__executor__task_directory__init
+                     (Exec2__Executor__TaskDirectory         *message)
+{
+  static const Exec2__Executor__TaskDirectory init_value = EXEC2__EXECUTOR__TASK_DIRECTORY__INIT;
+  *message = init_value;
+}
+size_t exec2__executor__task_directory__get_packed_size
+                     (const Exec2__Executor__TaskDirectory *message)
+{
+  assert(message->base.descriptor == &exec2__executor__task_directory__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t exec2__executor__task_directory__pack
+                     (const Exec2__Executor__TaskDirectory *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &exec2__executor__task_directory__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t exec2__executor__task_directory__pack_to_buffer
+                     (const Exec2__Executor__TaskDirectory *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &exec2__executor__task_directory__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Exec2__Executor__TaskDirectory *
+       exec2__executor__task_directory__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Exec2__Executor__TaskDirectory *)
+     protobuf_c_message_unpack (&exec2__executor__task_directory__descriptor,
+                                allocator, len, data);
+}
+void   exec2__executor__task_directory__free_unpacked
+                     (Exec2__Executor__TaskDirectory *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &exec2__executor__task_directory__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   exec2__executor__mount__init
                      (Exec2__Executor__Mount         *message)
 {
@@ -1087,7 +1132,7 @@ void   exec2__executor__handle_state__free_unpacked
   assert(message->base.descriptor == &exec2__executor__handle_state__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_descriptors[37] =
+static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_descriptors[38] =
 {
   {
     "protocol",
@@ -1426,6 +1471,18 @@ static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_des
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "task_directories",
+    62,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Exec2__Executor__LaunchRequest, n_task_directories),
+    offsetof(Exec2__Executor__LaunchRequest, task_directories),
+    &exec2__executor__task_directory__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "ambient_capabilities",
     70,
     PROTOBUF_C_LABEL_NONE,
@@ -1535,15 +1592,15 @@ static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_des
   },
 };
 static const unsigned exec2__executor__launch_request__field_indices_by_name[] = {
-  28,   /* field[28] = ambient_capabilities */
+  29,   /* field[29] = ambient_capabilities */
   8,   /* field[8] = arguments */
-  36,   /* field[36] = attachment */
+  37,   /* field[37] = attachment */
   5,   /* field[5] = boot_id */
   18,   /* field[18] = capabilities */
   24,   /* field[24] = cgroup */
   25,   /* field[25] = cgroup_writes */
   9,   /* field[9] = environment */
-  35,   /* field[35] = exec */
+  36,   /* field[36] = exec */
   26,   /* field[26] = generated_files */
   16,   /* field[16] = group_id */
   17,   /* field[17] = groups */
@@ -1554,20 +1611,21 @@ static const unsigned exec2__executor__launch_request__field_indices_by_name[] =
   7,   /* field[7] = programs */
   0,   /* field[0] = protocol */
   21,   /* field[21] = read_only */
-  29,   /* field[29] = resource_limits */
-  30,   /* field[30] = restrict_tcp_bind */
-  32,   /* field[32] = restrict_tcp_connect */
+  30,   /* field[30] = resource_limits */
+  31,   /* field[31] = restrict_tcp_bind */
+  33,   /* field[33] = restrict_tcp_connect */
   23,   /* field[23] = scope_abstract_sockets */
-  34,   /* field[34] = seccomp_filter */
+  35,   /* field[35] = seccomp_filter */
   1,   /* field[1] = session */
   6,   /* field[6] = state_dir */
   2,   /* field[2] = state_folder */
   13,   /* field[13] = stderr_path */
   12,   /* field[12] = stdout_path */
+  28,   /* field[28] = task_directories */
   3,   /* field[3] = task_id */
   4,   /* field[4] = task_name */
-  31,   /* field[31] = tcp_bind */
-  33,   /* field[33] = tcp_connect */
+  32,   /* field[32] = tcp_bind */
+  34,   /* field[34] = tcp_connect */
   20,   /* field[20] = unveil */
   15,   /* field[15] = user_id */
   10,   /* field[10] = work_dir */
@@ -1582,9 +1640,9 @@ static const ProtobufCIntRange exec2__executor__launch_request__number_ranges[9 
   { 40, 20 },
   { 50, 24 },
   { 60, 26 },
-  { 70, 28 },
-  { 90, 35 },
-  { 0, 37 }
+  { 70, 29 },
+  { 90, 36 },
+  { 0, 38 }
 };
 const ProtobufCMessageDescriptor exec2__executor__launch_request__descriptor =
 {
@@ -1594,7 +1652,7 @@ const ProtobufCMessageDescriptor exec2__executor__launch_request__descriptor =
   "Exec2__Executor__LaunchRequest",
   "exec2.executor",
   sizeof(Exec2__Executor__LaunchRequest),
-  37,
+  38,
   exec2__executor__launch_request__field_descriptors,
   exec2__executor__launch_request__field_indices_by_name,
   9,  exec2__executor__launch_request__number_ranges,
@@ -1919,6 +1977,96 @@ const ProtobufCMessageDescriptor exec2__executor__generated_file__descriptor =
   exec2__executor__generated_file__field_indices_by_name,
   1,  exec2__executor__generated_file__number_ranges,
   (ProtobufCMessageInit) exec2__executor__generated_file__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor exec2__executor__task_directory__field_descriptors[5] =
+{
+  {
+    "source_root",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__TaskDirectory, source_root),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "source",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__TaskDirectory, source),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "root",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__TaskDirectory, root),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "inside",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__TaskDirectory, inside),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "make",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__TaskDirectory, make),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned exec2__executor__task_directory__field_indices_by_name[] = {
+  3,   /* field[3] = inside */
+  4,   /* field[4] = make */
+  2,   /* field[2] = root */
+  1,   /* field[1] = source */
+  0,   /* field[0] = source_root */
+};
+static const ProtobufCIntRange exec2__executor__task_directory__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor exec2__executor__task_directory__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "exec2.executor.TaskDirectory",
+  "TaskDirectory",
+  "Exec2__Executor__TaskDirectory",
+  "exec2.executor",
+  sizeof(Exec2__Executor__TaskDirectory),
+  5,
+  exec2__executor__task_directory__field_descriptors,
+  exec2__executor__task_directory__field_indices_by_name,
+  1,  exec2__executor__task_directory__number_ranges,
+  (ProtobufCMessageInit) exec2__executor__task_directory__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor exec2__executor__mount__field_descriptors[9] =

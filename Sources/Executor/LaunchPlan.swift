@@ -65,6 +65,10 @@ struct LaunchPlan {
 
     private mutating func addMounts(_ mounts: TaskMounts) {
         add(.mountsAsSlave)
+        // Before anything is below them: rules, read-only directories, volumes.
+        for directory in mounts.directories {
+            add(.mount(directory, user: request.user_id, group: request.group_id))
+        }
         for file in mounts.files { add(.generatedFile(file.descriptor, at: file.path)) }
         add(.proc)
         for index in 0..<request.n_read_only {

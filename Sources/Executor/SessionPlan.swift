@@ -45,13 +45,16 @@ extension LaunchPlan {
     }
 
     private mutating func addRules(_ ruleset: Ruleset, _ view: View) {
+        // Mounted in the client's stead, the task's own directories are in its view alone. No volume can be in their
+        // way there, and no symlink is followed.
+        let ownView = ((try? TaskDirectories.areMissing(request)) ?? false) ? View.task : .host
         for index in 0..<request.n_unveil {
             guard let unveil = request.unveil[index]?.pointee else { continue }
             if unveil.after_mounts != 0 {
                 if view == .task { addRule(unveil, ruleset, optional: true) }
             } else if isOnProc(unveil.path) {
                 if view == .task { addRule(unveil, ruleset, flags: EXEC2_UNVEIL_ONLY_PROC, optional: true) }
-            } else if view == .host {
+            } else if view == (unveil.no_symlink != 0 ? ownView : .host) {
                 addRule(unveil, ruleset, optional: true)
             }
         }

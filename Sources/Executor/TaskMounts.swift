@@ -27,10 +27,13 @@ struct TaskMounts {
 
     private(set) var files: [File] = []
     private(set) var volumes: [Volume] = []
+    /// The task's own, in the client's stead.
+    private(set) var directories: [Volume] = []
 
     /// Opens what a request names. A launch that fails ends the process, and descriptors with it.
     static func open(_ request: LaunchRequest.Message, ruleset: Ruleset) throws(LaunchFailure) -> TaskMounts {
         var result = TaskMounts()
+        result.directories = try TaskDirectories.open(request)
         for index in 0..<request.n_generated_files {
             guard let file = request.generated_files[index]?.pointee else { continue }
             let descriptor = exec2_memory_file(file.content.data, file.content.len)
@@ -90,6 +93,6 @@ struct TaskMounts {
     /// The task has them now.
     func close() {
         for file in files { _ = CLinux.close(file.descriptor) }
-        for volume in volumes { _ = CLinux.close(volume.descriptor) }
+        for volume in volumes + directories { _ = CLinux.close(volume.descriptor) }
     }
 }

@@ -217,8 +217,6 @@ import Testing
         (record.execError, record.oomKilled) = (nil, true)
         let oom = try #require(TaskEvent.message(about: .recorded(record), memory: (7 << 20, 7 << 20)))
         expectMessage(oom.replacing("7 MB", with: "<n> MB"))
-        let raised = CgroupWrite(file: "<file>", value: "<value>", raisedFrom: "<value>")
-        expectMessage(try #require(TaskEvent.message(raised: raised)))
         expectMessage(String(LogReaders.message("<path>").prefix { $0 != ";" }))
     }
 

@@ -196,13 +196,14 @@ def test_a_dead_file_system_does_not_hold_the_search_up(fresh: Plugin, host: Age
 
 @pytest.mark.controllers
 def test_raised_limit(fresh: Plugin, host: AgentHost) -> None:
-    """5 MHz of a core with 2000 MHz are 250 µs in 100 ms, of which the kernel takes no less than 1000."""
+    """5 MHz of a core with 2000 MHz are 250 µs in 100 ms, of which the kernel takes no less than 1000. That is nobody's
+    fault; before, each such task had an event and a warning."""
     events = stream(fresh)
     task = host.task(fresh, host.program("act"), ["out=up", "pause="], cpu=5).start()
-    message = about(events, task).message
-    assert "cpu.max" in message and "250 100000" in message and "1000 100000" in message
     assert (task.scope / "cpu.max").read_text() == "1000 100000\n"
     task.stop(timeout=0)
+    assert next(events).task_id == failing(fresh, host).id
+    assert [entry for entry in fresh.log if entry["@level"] in ("warn", "error")] == []
 
 
 def test_the_ordinary_is_no_event(fresh: Plugin, host: AgentHost) -> None:
@@ -231,7 +232,8 @@ def test_the_ordinary_is_no_event(fresh: Plugin, host: AgentHost) -> None:
 
 @pytest.mark.controllers
 def test_out_of_memory(fresh: Plugin, host: AgentHost) -> None:
-    """The event names the limit and the peak."""
+    """The event names the limit and the peak, and so does WaitTask, from which the agent has the message of its event of
+    the end (Task.result_of looks at that). Before, that one had none."""
     events = stream(fresh)
     task = host.task(fresh, host.program("act"), ["memory=128", "exit=0"], memory=32)
     assert task.run().oom_killed

@@ -17,6 +17,13 @@ int exec2_memory_file(const void *bytes, size_t count);
 /// followed.
 int exec2_open_tree(const char *path);
 
+/// The same of the directory `inside` below `root`, without what is mounted below it. `root` may be reached through
+/// symlinks; from there on none is followed.
+int exec2_open_tree_below(const char *root, const char *inside);
+
+/// Whether the directory `inside` below `root`, opened in the same way, is empty: 1 or 0, or -1.
+int exec2_is_empty_below(const char *root, const char *inside);
+
 /// What exec2_tree_attributes sets.
 enum exec2_tree_option {
     EXEC2_TREE_READ_ONLY = 1,

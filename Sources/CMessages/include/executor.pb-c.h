@@ -21,6 +21,7 @@ typedef struct Exec2__Executor__ResourceLimit Exec2__Executor__ResourceLimit;
 typedef struct Exec2__Executor__UnveilPath Exec2__Executor__UnveilPath;
 typedef struct Exec2__Executor__ReadOnlyFolder Exec2__Executor__ReadOnlyFolder;
 typedef struct Exec2__Executor__GeneratedFile Exec2__Executor__GeneratedFile;
+typedef struct Exec2__Executor__TaskDirectory Exec2__Executor__TaskDirectory;
 typedef struct Exec2__Executor__Mount Exec2__Executor__Mount;
 typedef struct Exec2__Executor__CgroupWrite Exec2__Executor__CgroupWrite;
 typedef struct Exec2__Executor__ExecSession Exec2__Executor__ExecSession;
@@ -141,6 +142,11 @@ struct  Exec2__Executor__LaunchRequest
   size_t n_mounts;
   Exec2__Executor__Mount **mounts;
   /*
+   * The task's own, for where the client's mounts are missing; what the others are below first.
+   */
+  size_t n_task_directories;
+  Exec2__Executor__TaskDirectory **task_directories;
+  /*
    * Of `capabilities` those that programs get by execve without being root or having file capabilities.
    */
   uint64_t ambient_capabilities;
@@ -170,7 +176,7 @@ struct  Exec2__Executor__LaunchRequest
 };
 #define EXEC2__EXECUTOR__LAUNCH_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__launch_request__descriptor) \
-    , 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, 0, 0, 0,NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, 0, 0,NULL, 0, 0,NULL, 0, 0,NULL, {0,NULL}, NULL, NULL }
+    , 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, 0, 0, 0,NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0, 0,NULL, 0, 0,NULL, 0, 0,NULL, {0,NULL}, NULL, NULL }
 
 
 /*
@@ -274,6 +280,30 @@ struct  Exec2__Executor__GeneratedFile
 #define EXEC2__EXECUTOR__GENERATED_FILE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__generated_file__descriptor) \
     , (char *)protobuf_c_empty_string, {0,NULL} }
+
+
+/*
+ * A bind mount that the client makes of a directory of the task's, as it is after a reboot of the host: missing. None
+ * is made where the first one's place has anything in it.
+ */
+struct  Exec2__Executor__TaskDirectory
+{
+  ProtobufCMessage base;
+  /*
+   * Below source_root no symlink is followed.
+   */
+  char *source_root;
+  char *source;
+  /*
+   * As in Mount.
+   */
+  char *root;
+  char *inside;
+  protobuf_c_boolean make;
+};
+#define EXEC2__EXECUTOR__TASK_DIRECTORY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__task_directory__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
 
 
 /*
@@ -757,6 +787,25 @@ Exec2__Executor__GeneratedFile *
 void   exec2__executor__generated_file__free_unpacked
                      (Exec2__Executor__GeneratedFile *message,
                       ProtobufCAllocator *allocator);
+/* Exec2__Executor__TaskDirectory methods */
+void   exec2__executor__task_directory__init
+                     (Exec2__Executor__TaskDirectory         *message);
+size_t exec2__executor__task_directory__get_packed_size
+                     (const Exec2__Executor__TaskDirectory   *message);
+size_t exec2__executor__task_directory__pack
+                     (const Exec2__Executor__TaskDirectory   *message,
+                      uint8_t             *out);
+size_t exec2__executor__task_directory__pack_to_buffer
+                     (const Exec2__Executor__TaskDirectory   *message,
+                      ProtobufCBuffer     *buffer);
+Exec2__Executor__TaskDirectory *
+       exec2__executor__task_directory__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   exec2__executor__task_directory__free_unpacked
+                     (Exec2__Executor__TaskDirectory *message,
+                      ProtobufCAllocator *allocator);
 /* Exec2__Executor__Mount methods */
 void   exec2__executor__mount__init
                      (Exec2__Executor__Mount         *message);
@@ -1119,6 +1168,9 @@ typedef void (*Exec2__Executor__ReadOnlyFolder_Closure)
 typedef void (*Exec2__Executor__GeneratedFile_Closure)
                  (const Exec2__Executor__GeneratedFile *message,
                   void *closure_data);
+typedef void (*Exec2__Executor__TaskDirectory_Closure)
+                 (const Exec2__Executor__TaskDirectory *message,
+                  void *closure_data);
 typedef void (*Exec2__Executor__Mount_Closure)
                  (const Exec2__Executor__Mount *message,
                   void *closure_data);
@@ -1186,6 +1238,7 @@ extern const ProtobufCMessageDescriptor exec2__executor__resource_limit__descrip
 extern const ProtobufCMessageDescriptor exec2__executor__unveil_path__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__read_only_folder__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__generated_file__descriptor;
+extern const ProtobufCMessageDescriptor exec2__executor__task_directory__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__mount__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__cgroup_write__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__exec_session__descriptor;

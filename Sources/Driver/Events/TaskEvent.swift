@@ -42,6 +42,12 @@ extension TaskEvent {
         return text
     }
 
+    /// Of a task that the kernel has killed for memory and that has failed by it: what its event of the end says in the
+    /// agent's words.
+    fileprivate static func outOfMemory(_ record: ExitRecord) -> String {
+        outOfMemory(record.memoryLimit, record.memoryPeak)
+    }
+
     /// A limit that was raised to the least that the kernel takes.
     static func message(raised limit: CgroupWrite) -> String? {
         guard let asked = limit.raisedFrom else { return nil }
@@ -51,4 +57,13 @@ extension TaskEvent {
     }
 
     private static func megabytes(_ bytes: UInt64) -> UInt64 { (bytes + (1 << 19)) >> 20 }
+}
+
+extension TaskEnd {
+    /// The message of a failure that was one of memory; nil where it was none. The host takes any message for that of a
+    /// failure, so that a task which has gone on without the process that was killed has none.
+    var failureByMemory: String? {
+        guard case .recorded(let record) = self, record.oomKilled, exitCode != 0 || signal != 0 else { return nil }
+        return TaskEvent.outOfMemory(record)
+    }
 }

@@ -50,6 +50,7 @@ struct LaunchPlanning: Sendable {
         result.mounts = try MountPlanning(
             folders: folders, allocDir: request.allocDir, namedRules: configuration.unveilPaths + options.unveil
         ).mounts(volumes: request.volumes, devices: request.devices)
+        result.taskDirectories = folders.mounts(allocDir: request.allocDir, taskName: request.name)
         result.networkNamespace = try networkNamespace(request.network)
         result.cgroup = request.cgroup
         result.cgroupWrites = try cgroupWrites(request) + cgroupWrites(options.confinement)

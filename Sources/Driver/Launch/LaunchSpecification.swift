@@ -62,6 +62,8 @@ struct LaunchSpecification: Equatable, Sendable {
     var generatedFiles: [GeneratedFile] = []
     /// Parents before what is below them.
     var mounts: [TaskMount] = []
+    /// For where the client's mounts are missing, what the others are below first.
+    var taskDirectories: [TaskDirectory] = []
     var networkNamespace = ""
     var cgroup = ""
     var cgroupWrites: [CgroupWrite] = []
@@ -122,6 +124,15 @@ struct LaunchSpecification: Equatable, Sendable {
                 $0.modes = UInt32($1.modes.rawValue)
                 $0.device = ($1.kind == .device).wire
             }
+            (message.n_task_directories, message.task_directories) = arena.messages(
+                Exec2__Executor__TaskDirectory.self, taskDirectories
+            ) {
+                $0.source_root = arena.string($1.allocDir)
+                $0.source = arena.string($1.source)
+                $0.root = arena.string($1.root)
+                $0.inside = arena.string($1.inside)
+                $0.make = $1.isMade.wire
+            }
             message.network_namespace = arena.string(networkNamespace)
             message.cgroup = arena.string(cgroup)
             (message.n_cgroup_writes, message.cgroup_writes) = arena.messages(
@@ -159,6 +170,10 @@ extension Exec2__Executor__GeneratedFile: WireMessage {
 
 extension Exec2__Executor__Mount: WireMessage {
     static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__mount__init(message) }
+}
+
+extension Exec2__Executor__TaskDirectory: WireMessage {
+    static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__task_directory__init(message) }
 }
 
 extension Exec2__Executor__CgroupWrite: WireMessage {

@@ -100,6 +100,8 @@ extension StartError {
             return "it must be a folder that exists when the task starts"
         case .generatedFile where errno == .noSuchFile:
             return "it takes the place of the host's file, which must exist: make an empty one"
+        case .taskDirectory: return missingMounts
+        case .mount where specification.taskDirectories.contains { $0.path == subject }: return missingMounts
         case .mount: return mountHint(errno, subject, specification)
         case .mountSource, .deviceSource: return specification.mounts.hint(ofSource: subject)
         case .deviceIsNone: return "it is no device node"
@@ -115,6 +117,10 @@ extension StartError {
         default: return nil
         }
     }
+
+    private static let missingMounts =
+        "the client does not repeat its mounts after a reboot of the host; stop the allocation (nomad alloc stop), so "
+        + "that the task is placed anew"
 
     private static func mountHint(
         _ errno: Errno, _ subject: String, _ specification: LaunchSpecification

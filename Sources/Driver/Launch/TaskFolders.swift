@@ -10,6 +10,8 @@ struct TaskFolders: Equatable, Sendable {
     let secrets: String
     let tmp: String
     let alloc: String
+    /// Whether they are the client's mounts, and not in the allocation's directory itself.
+    let areMounts: Bool
 
     init(environment: [String: String], allocDir: String, allocID: String, taskName: String) {
         let suffix = "/local"
@@ -20,14 +22,15 @@ struct TaskFolders: Equatable, Sendable {
                 && parent.pathParts.last == "\(allocID)-\(taskName)"
                 && !parent.pathParts.contains("..")
             if isClients {
-                self.init(task: parent, alloc: parent + "/alloc")
+                self.init(task: parent, alloc: parent + "/alloc", areMounts: true)
                 return
             }
         }
-        self.init(task: allocDir + "/" + taskName, alloc: allocDir + "/alloc")
+        self.init(task: allocDir + "/" + taskName, alloc: allocDir + "/alloc", areMounts: false)
     }
 
-    private init(task: String, alloc: String) {
+    private init(task: String, alloc: String, areMounts: Bool) {
+        self.areMounts = areMounts
         self.task = task
         local = task + "/local"
         secrets = task + "/secrets"
@@ -41,4 +44,33 @@ struct TaskFolders: Equatable, Sendable {
     func directory(above path: String) -> String? {
         [task, alloc].first { path.utf8.starts(with: ($0 + "/").utf8) }
     }
+
+    /// What the client has mounted there, to be mounted anew where it has not: the task's directory, and in that the
+    /// shared one and the secrets, which may be a file system of their own.
+    func mounts(allocDir: String, taskName: String) -> [TaskDirectory] {
+        let parts = task.pathParts
+        guard areMounts, let name = parts.last else { return [] }
+        let root = "/" + parts.dropLast().joined(separator: "/")
+        return [
+            TaskDirectory(allocDir: allocDir, source: taskName, root: root, inside: String(name), isMade: false),
+            TaskDirectory(allocDir: allocDir, source: "alloc", root: root, inside: name + "/alloc", isMade: true),
+            TaskDirectory(
+                allocDir: allocDir, source: taskName + "/secrets", root: root, inside: name + "/secrets", isMade: true),
+        ]
+    }
+}
+
+/// One of the client's bind mounts of a task's directories.
+struct TaskDirectory: Equatable, Sendable {
+    let allocDir: String
+    /// Below `allocDir`.
+    let source: String
+    /// What leads to the client's place for the task.
+    let root: String
+    /// Below `root`.
+    let inside: String
+    /// Made by the task's user where it is missing.
+    let isMade: Bool
+
+    var path: String { (root == "/" ? "" : root) + "/" + inside }
 }

@@ -163,7 +163,7 @@ final class RPCServer: Sendable {
             case (GRPC_QUEUE_TIMEOUT, .cutting):
                 // Server and queue are left as they are: a handler that ends later still uses them.
                 let names = state.withLock { $0.calls.values.map(\.method) }.joined(separator: " ")
-                log.warn("calls that do not end are abandoned", ["methods": names])
+                log.info("calls that do not end are abandoned", ["methods": names])
                 return .abandoned
             case (GRPC_QUEUE_TIMEOUT, _):
                 break

@@ -16,7 +16,8 @@ extension DriverService {
         do throws(StartError) {
             task = try await start(wanted)
         } catch {
-            log.error("cannot start a task", ["task_id": wanted.id, "error": error.text])
+            // The agent tells it: in its own log, and in the allocation's events.
+            log.info("cannot start a task", ["task_id": wanted.id, "error": error.text])
             throw error.status
         }
         task.claims.claim(settings.current.version)
@@ -37,7 +38,7 @@ extension DriverService {
 
     /// Ends a task of which no host has a handle.
     private func undoStart(of task: SupervisedTask) {
-        log.warn(
+        log.info(
             "the client has gone before it had the answer to StartTask: its task is ended, of which it has no handle",
             ["task_id": task.id])
         Task(executorPreference: BlockingPool.shared) { [self] in
@@ -78,8 +79,8 @@ extension DriverService {
             id: request.id, name: request.name, specification, stateFolder: settings.configuration.stateFolder,
             executor: search, standby: settings.configuration.standbyExecutor)
         for message in specification.cgroupWrites.compactMap({ TaskEvent.message(raised: $0) }) {
-            log.warn("raised a limit of a task", ["task_id": task.id, "reason": message])
-            task.tell(message)
+            // Nobody's fault: a small task asks for little, and nothing is kept from it.
+            log.debug("raised a limit of a task", ["task_id": task.id, "reason": message])
         }
         table.watchLogs(of: task, recovered: false)
         return task
@@ -133,7 +134,7 @@ extension DriverService {
         guard let end = await task.ended.wait() else { throw .clientGone }
         return Wire.WaitTaskResponse.encoded { response, arena in
             response.result = arena.exitResult(end)
-            if let error = end.error { response.err = arena.string(error) }
+            if let error = end.error ?? end.failureByMemory { response.err = arena.string(error) }
         }
     }
 

@@ -68,6 +68,8 @@ final class LogReaders: Sendable {
                 let pipe = Pipe(number: nextNumber(), path: path, file: file, executor: executor, report: report)
                 watches.append(try add(pipe, link, mayBeGone: mayBeGone))
             } catch {
+                // A short task has ended meanwhile, and its Executor with it: there is nothing to watch any more.
+                if error.errno == .noSuchFile { continue }
                 log.warn(
                     "cannot watch a task's log pipe: if its log collector ends, no event will say so",
                     ["path": path, "error": error.text])

@@ -87,7 +87,9 @@ enum TaskUserError: Error, Equatable, CustomStringConvertible {
     var description: String {
         switch self {
         case .empty:
-            "the task has no user: name one with the task's user parameter"
+            "the task has no user: the client gives each task that names none a dynamic user, and has forgotten which it "
+                + "gave this one when the agent was restarted; stop the allocation (nomad alloc stop), so that the task is "
+                + "placed anew, or name a user in the job"
         case .unusableName(let name):
             "user \(quoted(name)): a user's name cannot have a NUL character in it"
         case .dynamicIDOutOfRange(let name):

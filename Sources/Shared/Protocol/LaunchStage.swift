@@ -56,6 +56,7 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
     case volumeIsDevice = 134
     case mountAttributes = 135
     case mountRule = 136
+    case taskDirectory = 137
     case networkRule = 150
 
     // An attendant, before the clone.
@@ -118,6 +119,7 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
         case .volumeIsDevice: "use as a volume's source"
         case .mountAttributes: "set the mount options for the task of"
         case .mountRule: "unveil the mount of"
+        case .taskDirectory: "mount, in the client's stead, the task's directory"
         }
     }
 }

@@ -24,8 +24,13 @@ import Testing
         result.mounts =
             (try? MountPlanning(folders: folders, allocDir: "/alloc", namedRules: []).mounts(
                 volumes: volumes, devices: [DeviceRequest(taskPath: "/dev/kvm", hostPath: "/dev/kvm")])) ?? []
+        result.taskDirectories = folders.mounts(allocDir: "/alloc", taskName: "web")
         return result
     }()
+
+    private static let missingMounts =
+        "the client does not repeat its mounts after a reboot of the host; stop the allocation (nomad alloc stop), so "
+        + "that the task is placed anew"
 
     private func error(_ stage: LaunchStage, _ errno: Int32, _ subject: String = "") -> StartError {
         StartError(
@@ -40,6 +45,15 @@ import Testing
                 .unveil, ENOENT, "/srv/x",
                 "cannot unveil /srv/x: No such file or directory; it is named by the plugin option unveil_paths: "
                     + "\"rx:/srv/x\""
+            ),
+            (
+                .taskDirectory, ENOENT, "/alloc/web/secrets",
+                "cannot mount, in the client's stead, the task's directory /alloc/web/secrets: No such file or directory; "
+                    + missingMounts
+            ),
+            (
+                .mount, ELOOP, "/mnt/a-web/alloc",
+                "cannot mount at /mnt/a-web/alloc: Too many levels of symbolic links; " + missingMounts
             ),
             (
                 .mount, ENOENT, "/data",

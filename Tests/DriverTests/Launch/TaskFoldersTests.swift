@@ -47,6 +47,20 @@ import Testing
         #expect(folders(taskDir) == folders(nil))
     }
 
+    /// What the client has mounted is told, for where it has not; nothing of a job's choice.
+    @Test(arguments: ["", "/", "//"])
+    func theClientsMountsAreKnown(slashes: String) {
+        let allocDir = "/var/lib/nomad/alloc/" + Self.alloc
+        let parent = slashes.isEmpty ? Self.own : Self.own.replacing("/alloc_mounts/", with: slashes + "alloc_mounts//")
+        let mounts = folders(parent + "/local").mounts(allocDir: allocDir, taskName: "web")
+        #expect(mounts.map(\.source) == ["web", "alloc", "web/secrets"])
+        #expect(mounts.map(\.path) == [Self.own, Self.own + "/alloc", Self.own + "/secrets"])
+        #expect(mounts.allSatisfy { $0.allocDir == allocDir && $0.root == "/var/lib/nomad/alloc_mounts" })
+        #expect(mounts.map(\.isMade) == [false, true, true])
+        #expect(folders(nil).mounts(allocDir: allocDir, taskName: "web").isEmpty)
+        #expect(folders("/etc/local").mounts(allocDir: allocDir, taskName: "web").isEmpty)
+    }
+
     @Test func anEmptyAllocIDVouchesForNothing() {
         #expect(folders("/mnt/-web/local", allocID: "").task == "/var/lib/nomad/alloc//web")
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from typing import Any
 
@@ -24,3 +25,15 @@ def parse(line: str) -> dict[str, Any]:
     if not _TIMESTAMP.fullmatch(entry["@timestamp"]):
         raise ValueError("timestamp")
     return entry
+
+
+def note_warning(entry: dict[str, Any]) -> None:
+    """Appends what an operator would be alarmed by to the file that EXEC2_WARNINGS names, with the test that runs: the
+    log of a whole run is to be read line by line."""
+    path = os.environ.get("EXEC2_WARNINGS")
+    if not path or entry["@level"] not in ("warn", "error"):
+        return
+    facts = {key: value for key, value in entry.items() if not key.startswith("@")}
+    test = os.environ.get("PYTEST_CURRENT_TEST", "-")
+    with open(path, "a") as file:
+        file.write(f"{test}\t{entry['@level']}\t{entry['@message']}\t{json.dumps(facts)}\n")

@@ -127,7 +127,9 @@ class Plugin:
             self._may_read_stderr.wait()
             line = raw.decode(errors="replace").rstrip("\n")
             try:
-                self.log.append(hclog.parse(line))
+                entry = hclog.parse(line)
+                self.log.append(entry)
+                hclog.note_warning(entry)
             except ValueError as error:
                 self.violations.append(f"stderr line is no hclog line ({error}): {line!r}")
 

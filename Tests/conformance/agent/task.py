@@ -220,7 +220,9 @@ class Task:
     @staticmethod
     def result_of(answer: Any) -> ExitResult:
         """The result in an answer of WaitTask."""
-        assert answer.err == "", answer.err
+        # A failure by memory is the only one with a message whose result is known.
+        by_memory = answer.result.oom_killed and answer.result.exit_code != 0
+        assert ("for want of memory" in answer.err) if by_memory else answer.err == "", answer
         return ExitResult(answer.result.exit_code, answer.result.signal, answer.result.oom_killed)
 
     def run(self, seconds: float = CALL_SECONDS) -> ExitResult:
