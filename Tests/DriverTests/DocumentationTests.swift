@@ -84,9 +84,13 @@ import Testing
         for group in SyscallGroup.allCases {
             let row = try #require(rows.first { $0[0] == "`\(group.rawValue)`" })
             try #require(row.count == 5)
-            #expect(row[1] == group.rules.map { "`\($0.call.name)`" }.joined(separator: " "))
+            var names: [String] = []
+            for rule in group.rules where names.last != rule.call.name { names.append(rule.call.name) }
+            let closed = names.map { "`\($0)`" }.joined(separator: " ")
+            #expect(row[1] == (group == .newer ? "numbers above \(SyscallArchitecture.lastKnownNumber)" : closed))
             for (error, name) in [(EPERM, "EPERM"), (ENOSYS, "ENOSYS"), (EAFNOSUPPORT, "EAFNOSUPPORT")] {
-                #expect(row[2].contains(name) == group.rules.contains { $0.error == error }, "\(group) \(name)")
+                let answers = group == .newer ? error == ENOSYS : group.rules.contains { $0.error == error }
+                #expect(row[2].contains(name) == answers, "\(group) \(name)")
             }
             let openedBy = group.openedBy.map { "`\($0.name)`" }.joined(separator: " ")
             #expect(row[3] == (openedBy.isEmpty ? "–" : openedBy))

@@ -22,7 +22,7 @@ net_broadcast net_admin net_raw ipc_lock ipc_owner sys_module sys_rawio sys_chro
 sys_boot sys_nice sys_resource sys_time sys_tty_config mknod lease audit_write audit_control setfcap mac_override
 mac_admin syslog wake_alarm block_suspend audit_read perfmon bpf checkpoint_restore""".split()
 # What a task of root's has without any option; see docs/security.md.
-ROOTS = set("chown dac_override fowner fsetid kill setgid setuid setpcap net_bind_service sys_chroot audit_write setfcap".split())
+ROOTS = set("chown dac_override fowner fsetid kill setgid setuid setpcap net_bind_service sys_chroot setfcap".split())
 
 
 def names(mask: str) -> set[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import platform
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any, Callable, Iterator
@@ -46,7 +48,7 @@ def plugins(host: AgentHost, binary: Path) -> Iterator[dict[str, Plugin]]:
     """One that filters, one that does not, and one whose operator allows jobs everything."""
     launched = {
         "filtering": host.launch(), "open": host.launch({"seccomp": False}),
-        "generous": host.launch({"allow_syscalls": [*GROUPS, "vsock"], "allow_caps": ["all"]}),
+        "generous": host.launch({"allow_syscalls": [*GROUPS, "vsock", "sockets", "newer"], "allow_caps": ["all"]}),
     }
     yield launched
     faults = host.clean_tasks()
@@ -120,6 +122,82 @@ def test_vsock(host: AgentHost, plugins: dict[str, Plugin]) -> None:
     task = host.task(plugins["filtering"], host.program("confined"), ["family=40", "family=1", "family=2", "family=10"])
     task.run()
     assert [task.line(f"family{number}") for number in (40, 1, 2, 10)] == ["EAFNOSUPPORT", "ok", "ok", "ok"]
+
+
+# AX25, X25, KEY, PPPOX, RDS, CAN, TIPC, BLUETOOTH, RXRPC, IEEE802154, ALG, NFC, KCM, QIPCRTR, SMC, XDP and MCTP.
+FAMILIES = [3, 9, 15, 24, 21, 29, 30, 31, 33, 36, 38, 39, 41, 42, 43, 44, 45]
+STREAM, DATAGRAM, RAW, SEQPACKET = 1, 2, 3, 5
+# USERSOCK, XFRM, AUDIT, CONNECTOR, NETFILTER and CRYPTO.
+PROTOCOLS = [2, 6, 9, 11, 12, 21]
+OPEN_PROTOCOLS = {0: "ROUTE", 4: "SOCK_DIAG", 7: "SELINUX", 15: "KOBJECT_UEVENT", 16: "GENERIC"}
+
+
+def sockets(host: AgentHost, plugin: Plugin, *wanted: tuple[int, int, int], user: str = "nomad-80000", **config: Any) -> list[str]:
+    """How a task fared that made sockets of (family, type, protocol)."""
+    words = [":".join(map(str, each)) for each in wanted]
+    task = host.task(plugin, host.program("confined"), [f"socket={word}" for word in words], user=user, config=config)
+    assert task.run() == ExitResult(0), task.stderr.text
+    return [task.line(f"socket{word}") for word in words]
+
+
+@pytest.mark.parametrize("user", ["nomad-80000", "root"])
+def test_families_that_no_ordinary_program_needs(host: AgentHost, plugins: dict[str, Plugin], user: str) -> None:
+    """Whatever the kernel has. Seen without the rule: the kernel's own answers, EPERM for AF_XDP where it is built in; on
+    kernels with the modules an audit made sockets of AF_ALG (CVE-2026-31431) and others of these as a dynamic user."""
+    wanted = [(family, kind, 0) for family in FAMILIES for kind in (STREAM, DATAGRAM, RAW, SEQPACKET)]
+    assert sockets(host, plugins["filtering"], *wanted, user=user) == ["EAFNOSUPPORT"] * len(wanted)
+    # As a protocol, SMC is stream sockets of inet and inet6.
+    smc = [(2, STREAM, 256), (10, STREAM, 256)]
+    assert sockets(host, plugins["filtering"], *smc, user=user) == ["EPROTONOSUPPORT"] * 2
+
+
+@pytest.mark.parametrize("family", [30, 38, 9999])
+def test_pairs_of_other_families(host: AgentHost, plugins: dict[str, Plugin], family: int) -> None:
+    task = host.task(plugins["filtering"], host.program("confined"), [f"pair={family}", "pair=1"])
+    task.run()
+    assert (task.line(f"pair{family}"), task.line("pair1")) == ("EAFNOSUPPORT", "ok")
+
+
+@pytest.mark.parametrize("user", ["nomad-80000", "root"])
+def test_netlink_protocols(host: AgentHost, plugins: dict[str, Plugin], user: str) -> None:
+    """Seen without the rule: a dynamic user made USERSOCK, XFRM, AUDIT, CONNECTOR and NETFILTER."""
+    closed = [(16, RAW, number) for number in PROTOCOLS]
+    assert sockets(host, plugins["filtering"], *closed, user=user) == ["EPROTONOSUPPORT"] * len(PROTOCOLS)
+    assert sockets(host, plugins["open"], (16, RAW, 2), user=user) == ["ok"]
+    allowed = [(16, RAW, number) for number in OPEN_PROTOCOLS]
+    assert sockets(host, plugins["filtering"], *allowed, user=user) == sockets(host, plugins["open"], *allowed, user=user)
+
+
+def test_ordinary_families(host: AgentHost, plugins: dict[str, Plugin]) -> None:
+    wanted = [(1, STREAM, 0), (1, SEQPACKET, 0), (2, STREAM, 0), (2, DATAGRAM, 17), (10, STREAM, 6), (16, RAW, 0)]
+    assert sockets(host, plugins["filtering"], *wanted) == ["ok"] * len(wanted)
+
+
+def own_socket(family: int, kind: int) -> str:
+    """How this process fares, which has the capabilities of the agent."""
+    try:
+        socket.socket(family, kind).close()
+    except OSError as error:
+        return errno.errorcode[error.errno or 0]
+    return "ok"
+
+
+def test_capabilities_open_packet_and_netlink(host: AgentHost, plugins: dict[str, Plugin]) -> None:
+    generous = plugins["generous"]
+    wanted = [(17, RAW, 0), (16, RAW, 12), (16, RAW, 9)]
+    free = sockets(host, plugins["open"], *wanted[1:])
+    assert sockets(host, generous, *wanted) == ["EAFNOSUPPORT", "EPROTONOSUPPORT", "EPROTONOSUPPORT"]
+    assert sockets(host, generous, *wanted, cap_add=["net_raw"])[0] == own_socket(17, RAW)
+    assert sockets(host, generous, *wanted, cap_add=["net_admin"])[1] == free[0]
+    assert sockets(host, generous, *wanted, cap_add=["audit_write"])[2] == free[1]
+
+
+def test_groups_open_sockets(host: AgentHost, plugins: dict[str, Plugin]) -> None:
+    closed = [(16, RAW, 2), *((family, STREAM, 0) for family in FAMILIES)]
+    assert sockets(host, plugins["generous"], *closed, syscalls=["sockets"]) == sockets(host, plugins["open"], *closed)
+    free = sockets(host, plugins["open"], (40, STREAM, 0))
+    assert sockets(host, plugins["generous"], (40, STREAM, 0), syscalls=["vsock"]) == free
+    assert sockets(host, plugins["generous"], (40, STREAM, 0), syscalls=["sockets"]) == ["EAFNOSUPPORT"]
 
 
 # Opening

@@ -9,6 +9,8 @@
 // udp=PORT               bind a UDP socket
 // fastopen=PORT mptcp=PORT  connect by MSG_FASTOPEN, by MPTCP
 // family=NUMBER          make a stream socket of a family
+// socket=FAMILY:TYPE:PROTOCOL  make a socket
+// pair=FAMILY            make a pair of datagram sockets
 // call=NAME              make a system call that can do no harm; see `calls`
 // unshare=FLAGS          unshare(2)
 // newns=FLAGS            clone(2) with these flags
@@ -116,6 +118,16 @@ static long fast_open(int port) {
 }
 
 static long open_socket(int family) { return socket(family, SOCK_STREAM, 0); }
+
+static long open_any_socket(const char *text) {
+    int family = 0, type = 0, protocol = 0;
+    if (sscanf(text, "%d:%d:%d", &family, &type, &protocol) != 3) exit(2);
+    int fd = socket(family, type, protocol);
+    if (fd >= 0) close(fd);
+    return fd;
+}
+
+static long open_pair(int family) { return socketpair(family, SOCK_DGRAM, 0, (int[2]){0}); }
 
 // Arguments for which a kernel that would carry the call out has another answer than EPERM where that
 // is possible, and that change nothing.
@@ -272,6 +284,8 @@ int main(int argc, char **argv) {
         else if (strcmp(verb, "mptcp") == 0) printf("mptcp%ld %s\n", number, outcome(connect_socket(AF_INET, 262, number)));
         else if (strcmp(verb, "fastopen") == 0) printf("fastopen%ld %s\n", number, outcome(fast_open(number)));
         else if (strcmp(verb, "family") == 0) printf("family%ld %s\n", number, outcome(open_socket(number)));
+        else if (strcmp(verb, "socket") == 0) printf("socket%s %s\n", value, outcome(open_any_socket(value)));
+        else if (strcmp(verb, "pair") == 0) printf("pair%ld %s\n", number, outcome(open_pair(number)));
         else if (strcmp(verb, "call") == 0) make_call(value);
         else if (strcmp(verb, "unshare") == 0) printf("unshare %s\n", outcome(unshare(number)));
         else if (strcmp(verb, "newns") == 0) make_namespace(number);

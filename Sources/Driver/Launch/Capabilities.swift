@@ -29,7 +29,7 @@ enum Capability: UInt64, CaseIterable, Sendable {
     /// the Landlock ruleset denies anyway. Everything that administers the host is cut.
     static let forRoot: UInt64 = [
         Capability.chown, .dacOverride, .fowner, .fsetid, .kill, .setgid, .setuid, .setpcap, .netBindService,
-        .sysChroot, .auditWrite, .setfcap,
+        .sysChroot, .setfcap,
     ].reduce(0) { $0 | $1.bit }
 }
 

@@ -16,7 +16,6 @@ import Testing
             8,  // setpcap
             10,  // net_bind_service
             18,  // sys_chroot
-            29,  // audit_write
             31,  // setfcap
         ]
         #expect((0..<64).filter { Capability.forRoot >> $0 & 1 == 1 } == kept)

@@ -18,6 +18,17 @@ enum SyscallArchitecture: CaseIterable, Sendable {
         case .arm64: 0xC000_00B7
         }
     }
+
+    /// The last number of the table: rseq_slice_yield, the newest call of Linux 7.2.
+    static let lastKnownNumber: UInt32 = 471
+
+    /// Numbers up to the last one that this release knows, without those that no kernel has given to a call.
+    var knownNumbers: [ClosedRange<UInt32>] {
+        switch self {
+        case .amd64: [0...336, 424...Self.lastKnownNumber]
+        case .arm64: [0...243, 260...294, 424...Self.lastKnownNumber]
+        }
+    }
 }
 
 /// System calls by name, with their numbers (uapi asm/unistd_64.h and asm-generic/unistd.h). Written out:
@@ -46,7 +57,9 @@ struct SyscallNumber: Equatable, Sendable {
     static let clone3 = SyscallNumber("clone3", 435, 435)
     static let unshare = SyscallNumber("unshare", 272, 97)
     static let setns = SyscallNumber("setns", 308, 268)
+    static let listns = SyscallNumber("listns", 470, 470)
     static let socket = SyscallNumber("socket", 41, 198)
+    static let socketpair = SyscallNumber("socketpair", 53, 199)
     static let sendto = SyscallNumber("sendto", 44, 206)
     static let sendmsg = SyscallNumber("sendmsg", 46, 211)
     static let sendmmsg = SyscallNumber("sendmmsg", 307, 269)

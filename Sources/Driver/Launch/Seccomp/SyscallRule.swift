@@ -6,17 +6,25 @@ struct SyscallRule: Equatable, Sendable {
     enum Condition: Equatable, Sendable {
         case equals(argument: Int, UInt32)
         case anyBit(argument: Int, of: UInt32)
+        case noneOf(argument: Int, [UInt32])
+
+        /// Which argument it is about, counted from 0.
+        var argument: Int {
+            switch self {
+            case .equals(let argument, _), .anyBit(let argument, _), .noneOf(let argument, _): argument
+            }
+        }
     }
 
     let call: SyscallNumber
-    /// Nil: always.
-    let condition: Condition?
+    /// All must hold; where there are none the rule holds always.
+    let conditions: [Condition]
     /// errno of the answer.
     let error: Int32
 
-    init(_ call: SyscallNumber, where condition: Condition? = nil, _ error: Int32) {
+    init(_ call: SyscallNumber, where conditions: Condition..., error: Int32) {
         self.call = call
-        self.condition = condition
+        self.conditions = conditions
         self.error = error
     }
 }
@@ -26,8 +34,8 @@ struct SyscallRule: Equatable, Sendable {
 /// EPERM is what a task without the capability gets from the kernel too; ENOSYS and EAFNOSUPPORT make
 /// programs fall back to what they do on kernels without the call.
 enum SyscallGroup: String, CaseIterable, Sendable {
-    case accounting, bpf, clock, handles, hostname, keyrings, modules, mounts, namespaces, obsolete, perf, quota
-    case restart, swap, terminal, userfaultfd, vsock
+    case accounting, bpf, clock, handles, hostname, keyrings, modules, mounts, namespaces, newer, obsolete, perf, quota
+    case restart, sockets, swap, terminal, userfaultfd, vsock
     case ioPorts = "io_ports"
     case ioUring = "io_uring"
     case kernelLog = "kernel_log"
@@ -36,12 +44,12 @@ enum SyscallGroup: String, CaseIterable, Sendable {
     private static let newNamespaces: UInt32 = 0x7E02_0000
     /// CLONE_NEWTIME: unshare(2) takes it; to clone(2) it is a part of the signal's number.
     private static let newTimeNamespace: UInt32 = 0x80
-    private static let vsockFamily: UInt32 = 40
 
-    /// What the group's calls are answered with.
+    /// What the group's calls are answered with, in a task that has no capability and no other group opened.
+    /// `newer` is about numbers that have no name here (`TaskSyscalls.closesUnknownNumbers`).
     var rules: [SyscallRule] {
         func deny(_ calls: [SyscallNumber], _ error: Int32 = EPERM) -> [SyscallRule] {
-            calls.map { SyscallRule($0, error) }
+            calls.map { SyscallRule($0, error: error) }
         }
         return switch self {
         case .accounting: deny([.accounting])
@@ -58,20 +66,24 @@ enum SyscallGroup: String, CaseIterable, Sendable {
         case .namespaces:
             // The flags of clone3 are in memory, which no filter sees; its callers fall back to clone.
             [
-                SyscallRule(.clone, where: .anyBit(argument: 0, of: Self.newNamespaces), EPERM),
-                SyscallRule(.clone3, ENOSYS),
+                SyscallRule(.clone, where: .anyBit(argument: 0, of: Self.newNamespaces), error: EPERM),
+                SyscallRule(.clone3, error: ENOSYS),
                 SyscallRule(
-                    .unshare, where: .anyBit(argument: 0, of: Self.newNamespaces | Self.newTimeNamespace), EPERM),
-                SyscallRule(.setns, EPERM),
+                    .unshare, where: .anyBit(argument: 0, of: Self.newNamespaces | Self.newTimeNamespace), error: EPERM),
+                SyscallRule(.setns, error: EPERM),
+                SyscallRule(.listns, error: ENOSYS),
             ]
+        case .newer: []
         case .obsolete: deny(SyscallNumber.obsolete, ENOSYS)
         case .perf: deny([.perf])
         case .quota: deny(SyscallNumber.quota)
         case .restart: deny(SyscallNumber.restart)
+        case .sockets: SocketFamilies().rules
         case .swap: deny(SyscallNumber.swap)
         case .terminal: deny([.terminal])
         case .userfaultfd: deny([.userfaultfd])
-        case .vsock: [SyscallRule(.socket, where: .equals(argument: 0, Self.vsockFamily), EAFNOSUPPORT)]
+        case .vsock:
+            [SyscallRule(.socket, where: .equals(argument: 0, SocketFamilies.vsock), error: EAFNOSUPPORT)]
         }
     }
 
@@ -89,7 +101,7 @@ enum SyscallGroup: String, CaseIterable, Sendable {
         case .perf: [.perfmon, .sysAdmin]
         case .restart: [.sysBoot]
         case .terminal: [.sysTtyConfig]
-        case .ioUring, .keyrings, .obsolete, .userfaultfd, .vsock: []
+        case .ioUring, .keyrings, .newer, .obsolete, .sockets, .userfaultfd, .vsock: []
         }
     }
 

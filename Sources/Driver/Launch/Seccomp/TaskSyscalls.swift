@@ -18,7 +18,7 @@ struct TaskSyscalls: Equatable, Sendable {
         if isFiltered {
             for group in SyscallGroup.allCases where !opened.contains(group) {
                 if group.openedBy.contains(where: { capabilities & $0.bit != 0 }) { continue }
-                result += group.rules
+                result += group == .sockets ? families.rules : group.rules
             }
         }
         if restrictsTCP {
@@ -29,15 +29,22 @@ struct TaskSyscalls: Equatable, Sendable {
         return result
     }
 
+    /// Whether calls that this release does not know are not there for the task, either.
+    var closesUnknownNumbers: Bool { isFiltered && !opened.contains(.newer) }
+
+    private var families: SocketFamilies {
+        SocketFamilies(opensVsock: opened.contains(.vsock), capabilities: capabilities)
+    }
+
     /// Nil where nothing is denied.
     var filter: SeccompFilter? {
         let rules = rules
-        return rules.isEmpty ? nil : SeccompFilter(rules, on: .native)
+        if rules.isEmpty && !closesUnknownNumbers { return nil }
+        return SeccompFilter(rules, closingUnknownNumbers: closesUnknownNumbers, on: .native)
     }
 
     // Numbers of uapi linux/in.h and linux/socket.h.
     private static let protocolMPTCP: UInt32 = 262
-    private static let protocolSMC: UInt32 = 256
     private static let familyRDS: UInt32 = 21
     private static let familySMC: UInt32 = 43
     private static let fastOpen: UInt32 = 0x2000_0000
@@ -45,16 +52,16 @@ struct TaskSyscalls: Equatable, Sendable {
     /// Sockets that speak TCP on the wire and that Landlock does not take for TCP. Programs that try
     /// MPTCP first, as those in Go do, go on with TCP.
     private static let waysAroundTCPRules = [
-        SyscallRule(.socket, where: .equals(argument: 2, protocolMPTCP), EPROTONOSUPPORT),
-        SyscallRule(.socket, where: .equals(argument: 2, protocolSMC), EPROTONOSUPPORT),
-        SyscallRule(.socket, where: .equals(argument: 0, familySMC), EAFNOSUPPORT),
-        SyscallRule(.socket, where: .equals(argument: 0, familyRDS), EAFNOSUPPORT),
+        SyscallRule(.socket, where: .equals(argument: 2, protocolMPTCP), error: EPROTONOSUPPORT),
+        SyscallRule(.socket, where: .equals(argument: 2, SocketFamilies.protocolSMC), error: EPROTONOSUPPORT),
+        SyscallRule(.socket, where: .equals(argument: 0, familySMC), error: EAFNOSUPPORT),
+        SyscallRule(.socket, where: .equals(argument: 0, familyRDS), error: EAFNOSUPPORT),
     ]
 
     /// MSG_FASTOPEN connects without connect(2), which is where Landlock looks.
     private static let waysAroundConnectRules = [
-        SyscallRule(.sendto, where: .anyBit(argument: 3, of: fastOpen), EOPNOTSUPP),
-        SyscallRule(.sendmsg, where: .anyBit(argument: 2, of: fastOpen), EOPNOTSUPP),
-        SyscallRule(.sendmmsg, where: .anyBit(argument: 3, of: fastOpen), EOPNOTSUPP),
+        SyscallRule(.sendto, where: .anyBit(argument: 3, of: fastOpen), error: EOPNOTSUPP),
+        SyscallRule(.sendmsg, where: .anyBit(argument: 2, of: fastOpen), error: EOPNOTSUPP),
+        SyscallRule(.sendmmsg, where: .anyBit(argument: 3, of: fastOpen), error: EOPNOTSUPP),
     ]
 }
