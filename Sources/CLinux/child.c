@@ -166,6 +166,8 @@ void exec2_run_child(void *context) {
             plan->step_errno = (int32_t)-result;
             CALL1(SYS_exit_group, PLAN_FAILED_STATUS);
         }
+        if (result > 0 && plan->steps[index].kind == EXEC2_STEP_UNVEIL && plan->passed_over)
+            plan->passed_over[index] = (int32_t)result;
     }
     execute(plan);
 }

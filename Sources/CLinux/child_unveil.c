@@ -58,22 +58,38 @@ static long open_beneath(const char *path, const char *root) {
 }
 
 static long open_path(const struct exec2_step *step) {
-    if (step->number & EXEC2_UNVEIL_ONLY_CONTENT)
-        return CALL4(SYS_openat, AT_FDCWD, step->path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
     if (step->number & EXEC2_UNVEIL_NO_SYMLINK) return open_by_names(step->path);
+    if (step->number & EXEC2_UNVEIL_ONLY_CONTENT) {
+        // A link of /proc leads to no file that was made for the task.
+        struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS};
+        return CALL4(SYS_openat2, AT_FDCWD, step->path, &how, sizeof how);
+    }
     if (step->text) return open_beneath(step->path, step->text);
     return CALL4(SYS_openat, AT_FDCWD, step->path, O_PATH | O_CLOEXEC, 0);
 }
 
-// What is passed over where a rule need not hold: a path that is not there, or is not below its directory any more.
-static int is_gone(const struct exec2_step *step, long error) {
-    if (!step->optional) return 0;
-    return error == -ENOENT || error == -ENOTDIR || (step->text && (error == -EXDEV || error == -ELOOP));
+static int is_shortage(long error) { return error == -ENOMEM || error == -EMFILE || error == -ENFILE; }
+
+// What is passed over where a rule need not hold: a path that is not there, or is not below its directory any more. 0;
+// an error number where that is to be noted; or the error, where it is not passed over.
+static long pass_over(const struct exec2_step *step, long error) {
+    if (!step->optional) return error;
+    if (error == -ENOENT || error == -ENOTDIR) return 0;
+    if (step->number & EXEC2_UNVEIL_ANY_FAILURE) return is_shortage(error) ? error : -error;
+    return step->text && (error == -EXDEV || error == -ELOOP) ? 0 : error;
+}
+
+// In the task's view, names and what stands at them are the task's choice: a path is opened with O_PATH, which opens
+// no FIFO and no device, and only a regular file is then opened to be read, by the descriptor that showed what it is.
+static long open_again(long fd) {
+    char path[40] = "/proc/self/fd/";
+    size_t length = sizeof "/proc/self/fd/" - 1, digits = 1;
+    for (long rest = fd; rest >= 10; rest /= 10) digits++;
+    for (size_t position = length + digits; position-- > length; fd /= 10) path[position] = (char)('0' + fd % 10);
+    return CALL4(SYS_openat, AT_FDCWD, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
 }
 
 static int has_content(long fd, const char *content, uint64_t size) {
-    struct stat facts;
-    if (CALL2(SYS_fstat, fd, &facts) != 0 || !S_ISREG(facts.st_mode) || (uint64_t)facts.st_size != size) return 0;
     char piece[512];
     uint64_t done = 0;
     while (done < size) {
@@ -86,20 +102,35 @@ static int has_content(long fd, const char *content, uint64_t size) {
     return 1;
 }
 
-static int is_meant(const struct exec2_step *step, long fd) {
-    if (step->number & EXEC2_UNVEIL_ONLY_PROC) {
-        struct statfs system;
-        if (CALL2(SYS_fstatfs, fd, &system) != 0 || system.f_type != PROC_SUPER_MAGIC) return 0;
-    }
-    return !(step->number & EXEC2_UNVEIL_ONLY_CONTENT) || has_content(fd, step->text, step->soft);
+static int is_on(long fd, long file_system) {
+    struct statfs facts;
+    return CALL2(SYS_fstatfs, fd, &facts) == 0 && facts.f_type == file_system;
+}
+
+// 1 where it is the file that was made for the task (mounts.c), 0 where it is not, or an error.
+static long is_generated(const struct exec2_step *step, long fd) {
+    struct stat facts;
+    if (CALL2(SYS_fstat, fd, &facts) != 0 || !S_ISREG(facts.st_mode) || (uint64_t)facts.st_size != step->soft) return 0;
+    if (!is_on(fd, TMPFS_MAGIC)) return 0;
+    long file = open_again(fd);
+    if (file < 0) return is_shortage(file) ? file : 0;
+    int result = has_content(file, step->text, step->soft);
+    CALL1(SYS_close, file);
+    return result;
+}
+
+static long is_meant(const struct exec2_step *step, long fd) {
+    if (step->number & EXEC2_UNVEIL_ONLY_PROC && !is_on(fd, PROC_SUPER_MAGIC)) return 0;
+    return step->number & EXEC2_UNVEIL_ONLY_CONTENT ? is_generated(step, fd) : 1;
 }
 
 long exec2_child_unveil(const struct exec2_step *step) {
     long fd = open_path(step);
-    if (fd < 0) return is_gone(step, fd) ? 0 : fd;
-    if (!is_meant(step, fd)) {
+    if (fd < 0) return pass_over(step, fd);
+    long meant = is_meant(step, fd);
+    if (meant <= 0) {
         CALL1(SYS_close, fd);
-        return 0;
+        return meant;
     }
     struct landlock_path_rule rule = {.allowed_access = step->folder_rights, .parent_fd = (int32_t)fd};
     long result = -EINVAL;

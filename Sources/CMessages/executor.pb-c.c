@@ -2364,7 +2364,7 @@ const ProtobufCMessageDescriptor exec2__executor__exec_report__descriptor =
   (ProtobufCMessageInit) exec2__executor__exec_report__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor exec2__executor__exec_ended__field_descriptors[2] =
+static const ProtobufCFieldDescriptor exec2__executor__exec_ended__field_descriptors[3] =
 {
   {
     "exit_code",
@@ -2390,15 +2390,28 @@ static const ProtobufCFieldDescriptor exec2__executor__exec_ended__field_descrip
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "passed_over",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__ExecEnded, passed_over),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned exec2__executor__exec_ended__field_indices_by_name[] = {
   0,   /* field[0] = exit_code */
+  2,   /* field[2] = passed_over */
   1,   /* field[1] = signal */
 };
 static const ProtobufCIntRange exec2__executor__exec_ended__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor exec2__executor__exec_ended__descriptor =
 {
@@ -2408,7 +2421,7 @@ const ProtobufCMessageDescriptor exec2__executor__exec_ended__descriptor =
   "Exec2__Executor__ExecEnded",
   "exec2.executor",
   sizeof(Exec2__Executor__ExecEnded),
-  2,
+  3,
   exec2__executor__exec_ended__field_descriptors,
   exec2__executor__exec_ended__field_indices_by_name,
   1,  exec2__executor__exec_ended__number_ranges,

@@ -79,7 +79,7 @@ struct Attendant {
                     var exitCode: Int32 = 0
                     var signal: Int32 = 0
                     exec2_wait_status(status, &exitCode, &signal)
-                    return .ended(exitCode: exitCode, signal: signal)
+                    return .ended(exitCode: exitCode, signal: signal, passedOver: command.passedOver)
                 }
             }
         }

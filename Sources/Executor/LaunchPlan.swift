@@ -45,7 +45,7 @@ struct LaunchPlan {
         addDescriptorLimit()
         add(.noNewPrivileges)
         add(.restrict(ruleset))
-        // The Executor blocks signals, and has changed no disposition.
+        // The Executor blocks SIGCHLD, and has changed no disposition.
         add(.signalMask)
         add(.umask(0o022))
         addSeccompFilter()
@@ -135,6 +135,7 @@ struct LaunchPlan {
 
         var plan = exec2_plan()
         var pidfd: Int32 = -1
+        var passedOver = [Int32](repeating: 0, count: steps.count)
         let pid = steps.withUnsafeBufferPointer { stepBuffer in
             programs.withUnsafeMutableBufferPointer { programBuffer in
                 arguments.withUnsafeMutableBufferPointer { argumentBuffer in
@@ -145,7 +146,10 @@ struct LaunchPlan {
                             .assumingMemoryBound(to: UnsafePointer<CChar>?.self)
                         plan.arguments = UnsafePointer(argumentBuffer.baseAddress)
                         plan.environment = UnsafePointer(environmentBuffer.baseAddress)
-                        return exec2_clone(&plan, namespaces, cgroup, &pidfd)
+                        return passedOver.withUnsafeMutableBufferPointer { passedOver in
+                            plan.passed_over = passedOver.baseAddress
+                            return exec2_clone(&plan, namespaces, cgroup, &pidfd)
+                        }
                     }
                 }
             }
@@ -162,7 +166,18 @@ struct LaunchPlan {
         return MainProcess(
             pid: pid, pidfd: pidfd, startedAt: plan.started_seconds * 1_000_000_000 + plan.started_nanoseconds,
             execError: plan.exec_errno == 0 ? nil : Errno(rawValue: plan.exec_errno),
-            program: program(plan))
+            program: program(plan), passedOver: text(ofPassedOver: passedOver))
+    }
+
+    /// The rules that were left out, and why: `/etc/hosts: Too many levels of symbolic links; …`.
+    private func text(ofPassedOver errors: [Int32]) -> String {
+        var text = ""
+        for index in errors.indices where errors[index] != 0 {
+            guard let path = steps[index].path else { continue }
+            if !text.utf8.isEmpty { text += "; " }
+            text += String(cString: path) + ": " + Errno(rawValue: errors[index]).text
+        }
+        return text
     }
 
     /// What could not be run: the command as the job wrote it where nothing was found, else the file.
@@ -208,6 +223,8 @@ struct MainProcess {
     /// Why no program could be run, and which one that speaks of.
     let execError: Errno?
     let program: String
+    /// Rules that could not be opened; "": none.
+    let passedOver: String
 }
 
 /// A NULL-terminated copy of a repeated string field.

@@ -214,11 +214,12 @@ extension exec2_step {
         return step
     }
 
-    /// As `unveil`, but only where the file at `path` has exactly this content.
+    /// As `unveil`, but only where the file at `path` has exactly this content. What else may be there is passed over.
     static func unveil(
         _ path: UnsafePointer<CChar>?, _ modes: UInt32, in ruleset: Ruleset, content: UnsafeRawPointer?, count: Int
     ) -> exec2_step {
-        var step = unveil(path, modes, in: ruleset, flags: EXEC2_UNVEIL_ONLY_CONTENT, optional: true)
+        var step = unveil(
+            path, modes, in: ruleset, flags: EXEC2_UNVEIL_ONLY_CONTENT | EXEC2_UNVEIL_ANY_FAILURE, optional: true)
         step.text = content?.assumingMemoryBound(to: CChar.self)
         step.soft = UInt64(count)
         return step

@@ -16,23 +16,28 @@ struct LogStream {
         stage: LaunchStage, wrongType: LaunchStage
     ) throws(LaunchFailure) -> LogStream {
         guard let path, !path.isEmpty else { throw LaunchFailure(stage, .noSuchFile, "(no path was given)") }
-        let held = openHeld(path, below: root)
-        guard held >= 0 else { throw LaunchFailure(stage, path) }
+        // Who else may write to the alloc's directory could have put a device there, or a FIFO of its own: what merely
+        // opening it would do to either is not done.
+        let found = find(path, below: root)
+        guard found >= 0 else { throw LaunchFailure(stage, path) }
+        defer { _ = close(found) }
         var facts = exec2_file_facts()
-        guard exec2_fstat(held, &facts) == 0 else { throw LaunchFailure(stage, path) }
+        guard exec2_fstat(found, &facts) == 0 else { throw LaunchFailure(stage, path) }
         guard facts.type == EXEC2_FILE_FIFO || isNull(facts) else {
             throw LaunchFailure(wrongType, .invalidArgument, String(cString: path))
         }
-        // Reopened through the descriptor, so that it is the same file whatever the path says now.
-        let forTask = reopenForWriting(held)
+        // Opened through the descriptor, so that it is the same file whatever the path says now.
+        let held = open(found, O_RDWR | O_NONBLOCK)
+        guard held >= 0 else { throw LaunchFailure(stage, path) }
+        let forTask = open(found, O_WRONLY)
         guard forTask >= 0 else { throw LaunchFailure(stage, path) }
         return LogStream(held: held, forTask: forTask)
     }
 
-    private static func openHeld(
+    private static func find(
         _ path: UnsafeMutablePointer<CChar>, below root: UnsafeMutablePointer<CChar>?
     ) -> Int32 {
-        let flags = O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC
+        let flags = EXEC2_O_PATH | O_CLOEXEC
         guard let root, !root.isEmpty else { return exec2_open_no_symlinks(AT_FDCWD, path, flags, 0) }
         let length = strlen(root)
         guard strncmp(path, root, length) == 0, path[length] == CChar(bitPattern: UInt8(ascii: "/")) else {
@@ -44,11 +49,11 @@ struct LogStream {
         return exec2_open_no_symlinks(folder, path + length + 1, flags, 1)
     }
 
-    private static func reopenForWriting(_ number: Int32) -> Int32 {
+    private static func open(_ found: Int32, _ flags: Int32) -> Int32 {
         withUnsafeTemporaryAllocation(of: CChar.self, capacity: 48) { link -> Int32 in
             guard let text = link.baseAddress else { return -1 }
-            writeDescriptorPath(number, folder: "/proc/self/fd/", into: text)
-            return exec2_open(text, O_WRONLY | O_NOCTTY | O_CLOEXEC, 0)
+            writeDescriptorPath(found, folder: "/proc/self/fd/", into: text)
+            return exec2_open(text, flags | O_NOCTTY | O_CLOEXEC, 0)
         }
     }
 

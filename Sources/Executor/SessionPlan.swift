@@ -51,13 +51,21 @@ extension LaunchPlan {
         for index in 0..<request.n_unveil {
             guard let unveil = request.unveil[index]?.pointee else { continue }
             if unveil.after_mounts != 0 {
-                if view == .task { addRule(unveil, ruleset, optional: true) }
+                if view == .task { addSessionRule(unveil, ruleset) }
             } else if isOnProc(unveil.path) {
-                if view == .task { addRule(unveil, ruleset, flags: EXEC2_UNVEIL_ONLY_PROC, optional: true) }
+                if view == .task { addSessionRule(unveil, ruleset, flags: EXEC2_UNVEIL_ONLY_PROC) }
             } else if view == (unveil.no_symlink != 0 ? ownView : .host) {
-                addRule(unveil, ruleset, optional: true)
+                addSessionRule(unveil, ruleset)
             }
         }
+    }
+
+    /// Nothing that a path has become since the launch, a loop of symlinks say, keeps a command from being run. What is
+    /// left out for it is told.
+    private mutating func addSessionRule(
+        _ unveil: Exec2__Executor__UnveilPath, _ ruleset: Ruleset, flags: Int32 = 0
+    ) {
+        addRule(unveil, ruleset, flags: flags | EXEC2_UNVEIL_ANY_FAILURE, optional: true)
     }
 
     private func isOnProc(_ path: UnsafeMutablePointer<CChar>?) -> Bool {

@@ -7,13 +7,19 @@ import SharedEmbedded
 func runExecutor() -> Int32 {
     // Tells the two programs apart in ps, whose column holds 15 characters.
     _ = exec2_set_process_name("exec2-standby")
-    _ = exec2_block_signals()
+    // This is init of a PID namespace, and no signal is blocked: the kernel drops what has its default disposition, but
+    // SIGKILL and SIGSTOP from outside (pid_namespaces(7)). A blocked one would be queued for ever, on root's account
+    // (getrlimit(2), RLIMIT_SIGPENDING), and a task of root's can send any number of them.
     var preparation = Preparation()
     guard let request = LaunchRequest.receive() else {
         say("this program is started by nomad-driver-exec2, one for each task; see nomad-driver-exec2 --help\n")
         return ExecutorExit.noRequest
     }
-    if request.message.pointee.exec != nil { return Attendant.run(request) }
+    if request.message.pointee.exec != nil {
+        // No init, and out of its task's reach.
+        _ = exec2_block_signals()
+        return Attendant.run(request)
+    }
     _ = exec2_set_process_name("exec2-executor")
     preparation.complete()
     guard let channel = EventChannel.open(for: request) else { return ExecutorExit.launchFailed }

@@ -13,6 +13,7 @@ import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, messages, processes
 from agent.state import folder_of, record_bytes
+from agent.timing import wait_until
 from attacking import REFUSED, USERS, attack, begin, either_plugin, outcomes, succeeded  # noqa: F401
 
 # What the job has unveiled: nothing, or all of /proc.
@@ -91,6 +92,20 @@ def test_executor_is_deaf_to_its_task(host: AgentHost, plugin: Plugin, user: str
     assert task.start().wait() == ExitResult(9)
     task.stdout.wait_end()
     assert set(outcomes(task)) == ({"ok"} if user == "root" else {"EPERM"})
+
+
+@as_users
+def test_no_signal_waits_for_the_executor(host: AgentHost, plugin: Plugin, user: str) -> None:
+    """What waits counts for root of the host (RLIMIT_SIGPENDING), whoever has sent it. Seen while the Executor blocked
+    signals: every one was queued, a real-time signal as often as it was sent."""
+    task = begin(host, plugin, *[("signals", 1)] * 3, ("pause", "-"), user=user)
+    task.start()
+    wait_until(lambda: len(task.lines()) >= 3, 60, "the signals sent")
+    sent = {line.split("\t")[2] for line in task.lines()}
+    assert sent == ({"ok"} if user == "root" else {"EPERM"})
+    executor = task.executor_pid
+    assert [int(processes.status(executor, field), 16) for field in ("SigPnd", "ShdPnd")] == [0, 0]
+    task.stop(signal="SIGKILL")
 
 
 @as_users

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Callable, Iterator
 
 import pytest
 
-from agent import AgentHost, Task
+from agent import AgentHost, Plugin, Task
 from agent.exec import exec_task, output, script
-from agent.volumes import add_volume
+from agent.opened import Opened
+from agent.timing import wait_until
+from agent.volumes import add_volume, make_node
 
 Make = Callable[..., Task]
 USERS = ["nomad-80000", "root"]
@@ -73,6 +76,54 @@ def test_a_resolver_that_a_volume_leads_elsewhere(make: Make, places: Path) -> N
     (places / "volume" / "resolv.conf").symlink_to(places / "hidden" / "file")
     add_volume(task, places / "volume", "/etc").start()
     assert b"Permission denied" in exec_task(task, "cat", "/etc/resolv.conf").stderr
+
+
+def fifo(volume: Path, hidden: Path) -> Path:
+    os.mkfifo(volume / "resolv.conf")
+    return volume / "resolv.conf"
+
+
+def link_to_a_fifo(volume: Path, hidden: Path) -> Path:
+    os.mkfifo(hidden / "fifo")
+    (volume / "resolv.conf").symlink_to(hidden / "fifo")
+    return hidden / "fifo"
+
+
+def link_to_a_device(volume: Path, hidden: Path) -> Path:
+    (volume / "resolv.conf").symlink_to(hidden / "node")
+    return make_node(hidden / "node", 1, 5)
+
+
+@pytest.mark.parametrize("put", [fifo, link_to_a_fifo, link_to_a_device])
+def test_nothing_is_opened_that_is_no_file(make: Make, places: Path, put: Callable[[Path, Path], Path]) -> None:
+    """Root looks for the task's own resolv.conf where a volume has put something else. Seen before it was looked at
+    with O_PATH: the FIFO was opened, which lets its writers go on, and the device, whose driver is asked then."""
+    task = make("/bin/sleep", ["300"])
+    task.request.task.dns.servers.append("10.9.8.7")
+    place = put(places / "volume", places / "hidden")
+    add_volume(task, places / "volume", "/etc").start()
+    with Opened(place) as opened:
+        assert output(task, "echo", "fine") == "fine\n"
+        assert not opened.happened
+        os.close(os.open(place, os.O_RDONLY | os.O_NONBLOCK))
+        assert opened.happened
+
+
+def test_a_loop_of_symlinks_keeps_nobody_out(make: Make, plugin: Plugin, places: Path) -> None:
+    """In the place of a file that was made for the task, and of one that the job has a rule for. Seen before: every
+    command failed, "cannot unveil /etc/resolv.conf: Too many levels of symbolic links"."""
+    volume, rule = places / "volume", places / "data" / "file"
+    task = make("/bin/sleep", ["300"], unveil=[f"r:{rule}"])
+    task.request.task.dns.servers.append("10.9.8.7")
+    add_volume(add_volume(task, volume, places / "data"), volume, "/etc").start()
+    for name in ("file", "resolv.conf"):
+        (volume / name).unlink(missing_ok=True)
+        (volume / name).symlink_to(name)
+    assert output(task, "echo", "fine") == "fine\n"
+    reason = "Too many levels of symbolic links"
+    wait_until(
+        lambda: any(f"{rule}: {reason}" in str(entry) and f"/etc/resolv.conf: {reason}" in str(entry) for entry in plugin.log),
+        30, "a word about the rules that were left out")
 
 
 @pytest.mark.parametrize("user", USERS)

@@ -13,7 +13,9 @@ import pytest
 
 from agent import AgentHost, ExitResult, Task
 from agent.expect import refused
+from agent.opened import Opened
 from agent.timing import scaled, sleep
+from agent.volumes import make_node
 
 Make = Callable[..., Task]
 LINES_PER_MEGABYTE = (1 << 20) // 64
@@ -141,6 +143,18 @@ def test_wrong_log_path(act: Make, stream: str, spoil: Callable[[Path], None]) -
     assert Path("/etc/passwd").read_bytes() == before
     if path.is_file() and not path.is_symlink():
         assert path.read_text() == "untouched"
+
+
+def test_a_device_in_the_place_of_a_log_is_not_opened(act: Make) -> None:
+    """Whoever else has a hand in the alloc's directory may have put it there. Seen before it was looked at with O_PATH:
+    it was opened, which some devices take for a request, and only then refused."""
+    task = act("out=x", "exit=0")
+    task.stdout_path.unlink()
+    make_node(task.stdout_path, 1, 5)
+    with Opened(task.stdout_path) as opened:
+        with refused(str(task.stdout_path)):
+            task.start()
+        assert not opened.happened
 
 
 def test_symlink_on_the_way_to_the_pipe(act: Make) -> None:

@@ -50,6 +50,9 @@ enum exec2_step_kind {
 /// Passed over unless it is a file of `soft` bytes, those at `text`.
 #define EXEC2_UNVEIL_ONLY_CONTENT 4
 
+/// Passed over, and noted in `passed_over` of the plan, whatever keeps the path from being opened but a shortage.
+#define EXEC2_UNVEIL_ANY_FAILURE 8
+
 /// In `number` of EXEC2_STEP_MOUNT: what is mounted is a folder; what is missing on the way to where it is
 /// mounted, and that itself, is made as the user and group of the step.
 #define EXEC2_MOUNT_FOLDER 1
@@ -82,6 +85,7 @@ struct exec2_plan {
     int32_t step_errno;   // its errno
     int32_t exec_errno;   // errno of execve when no program could be run, else 0
     int32_t exec_program; // index of the program that exec_errno speaks of
+    int32_t *passed_over; // one for each step, zeros; NULL: of none. Of those that were passed over, their errno
     // CLOCK_REALTIME just before execve: when the parent runs again may be much later.
     int64_t started_seconds, started_nanoseconds;
 };

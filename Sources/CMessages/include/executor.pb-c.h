@@ -409,10 +409,14 @@ struct  Exec2__Executor__ExecEnded
    * The signal that ended the command, or 0.
    */
   int32_t signal;
+  /*
+   * The task's unveil rules that could not be opened for the command, and why; for a person.
+   */
+  char *passed_over;
 };
 #define EXEC2__EXECUTOR__EXEC_ENDED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__exec_ended__descriptor) \
-    , 0, 0 }
+    , 0, 0, (char *)protobuf_c_empty_string }
 
 
 typedef enum {

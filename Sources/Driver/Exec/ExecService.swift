@@ -79,11 +79,16 @@ extension DriverService {
             guard error.code == .deadlineExceeded else { throw error }
             throw ExecError.timeIsUp(id, command: command.first ?? "", seconds: Double(timeout) / 1e9).status
         }
+        tell(status, id)
         return Wire.ExecTaskResponse.encoded { response, arena in
             response.stdout = arena.bytes(tails.bytes(of: .stdout))
             response.stderr = arena.bytes(tails.bytes(of: .stderr))
             response.result = arena.exitResult(status)
         }
+    }
+
+    private func tell(_ status: ExecSession.ExitStatus, _ id: String) {
+        if let note = status.note { log.warn("exec in a task", ["task_id": id, "reason": note]) }
     }
 
     // MARK: ExecTaskStreaming
@@ -112,6 +117,7 @@ extension DriverService {
             deliver: { (output, piece) throws(RPCStatus) in
                 try await responses.send(Self.response(output, piece))
             })
+        tell(status, task.id)
         try await responses.send(
             Wire.ExecTaskStreamingResponse.encoded { response, arena in
                 response.exited = true.wire

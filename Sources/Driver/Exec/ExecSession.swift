@@ -11,6 +11,14 @@ struct ExecSession: Sendable {
     struct ExitStatus: Equatable, Sendable {
         let exitCode: Int32
         let signal: Int32
+        /// Rules of the task's that the command was run without, and why; "": none.
+        var passedOver = ""
+
+        /// For the log; nil where the command had all of the task's rules.
+        var note: String? {
+            passedOver.isEmpty
+                ? nil : "the command was run without unveil rules whose paths could not be opened: " + passedOver
+        }
     }
 
     /// Takes a piece of the command's output, as long as that may take; nil: there will be no more.
@@ -116,7 +124,8 @@ struct ExecSession: Sendable {
         command.kill()
         for stream in [streams.stdin, streams.stdout, streams.stderr] { stream?.close() }
         switch try result.get() {
-        case .reported(.ended(let exitCode, let signal)): return ExitStatus(exitCode: exitCode, signal: signal)
+        case .reported(.ended(let exitCode, let signal, let passedOver)):
+            return ExitStatus(exitCode: exitCode, signal: signal, passedOver: passedOver)
         case .reported(.failed(let stage, let errno, let subject)):
             throw ExecError(task: taskID, stage: stage, errno, subject: subject, launch).status
         case .silent(let leave): throw ExecError.attendantLost(taskID, attendant: command.attendant, leave).status

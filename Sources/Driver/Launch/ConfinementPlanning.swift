@@ -19,7 +19,7 @@ extension LaunchPlanning {
         var result = LaunchConfinement()
         result.capabilities = capabilities.bounding
         result.ambientCapabilities = capabilities.ambient
-        result.resourceLimits = options.ulimits
+        result.resourceLimits = options.ulimits + (isRoot ? host.rootTaskLimits(besides: options.ulimits) : [])
         result.scopesAbstractSockets = !policy.abstractSockets
         result.tcpBind = options.tcpBind
         result.tcpConnect = options.tcpConnect

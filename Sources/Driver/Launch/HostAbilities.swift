@@ -22,6 +22,18 @@ struct HostAbilities: Equatable, Sendable {
             landlockABI: max(0, Int(exec2_landlock_abi())), capabilities: boundingSet, hardLimits: inheritedHardLimits)
     }
 
+    /// What is counted for root as one, the host's own processes and all tasks of root's: signals that wait to be taken,
+    /// and the bytes of message queues. A task of root's has half of it at most, so that the host keeps the other.
+    ///
+    /// - Parameter given: What the job says itself.
+    func rootTaskLimits(besides given: [ResourceLimit]) -> [ResourceLimit] {
+        [ResourceLimit.Kind.sigpending, .msgqueue].compactMap { kind in
+            guard let own = hardLimits[kind], own != ResourceLimit.unlimited, !given.contains(where: { $0.kind == kind })
+            else { return nil }
+            return ResourceLimit(kind, soft: own / 2, hard: own / 2)
+        }
+    }
+
     /// getrlimit(2) of every kind. One that the kernel does not know counts as 0, so that no job raises it.
     private static func readHardLimits() -> [ResourceLimit.Kind: UInt64] {
         var limits: [ResourceLimit.Kind: UInt64] = [:]

@@ -23,8 +23,8 @@ public enum AttendantDescriptor {
 /// How a command in a running task ended.
 public enum ExecReport: Sendable {
     /// The exit code, and the signal that ended it or 0. A command that could not be executed has ended
-    /// with 126 or 127.
-    case ended(exitCode: Int32, signal: Int32)
+    /// with 126 or 127. `passedOver` are the task's rules that it was run without, and why, or "".
+    case ended(exitCode: Int32, signal: Int32, passedOver: String = "")
     /// It was never executed. The stage is a `LaunchStage`.
     case failed(stage: UInt32, errno: Errno, subject: String)
 
@@ -33,15 +33,18 @@ public enum ExecReport: Sendable {
         var message = Exec2__Executor__ExecReport()
         exec2__executor__exec_report__init(&message)
         switch self {
-        case .ended(let exitCode, let signal):
+        case .ended(let exitCode, let signal, let passedOver):
             var ended = Exec2__Executor__ExecEnded()
             exec2__executor__exec_ended__init(&ended)
             ended.exit_code = exitCode
             ended.signal = signal
-            return withUnsafeMutablePointer(to: &ended) { pointer in
-                message.body_case = EXEC2__EXECUTOR__EXEC_REPORT__BODY_ENDED
-                message.ended = pointer
-                return pack(&message.base, into: buffer)
+            return withCopiedCString(of: passedOver, limit: ExecutorEvent.greatestSubject) { text in
+                ended.passed_over = text
+                return withUnsafeMutablePointer(to: &ended) { pointer in
+                    message.body_case = EXEC2__EXECUTOR__EXEC_REPORT__BODY_ENDED
+                    message.ended = pointer
+                    return pack(&message.base, into: buffer)
+                }
             }
         case .failed(let stage, let errno, let subject):
             return withLaunchFailed(stage, errno, subject) { pointer in
@@ -64,7 +67,9 @@ public enum ExecReport: Sendable {
             guard let ended: UnsafeMutablePointer<Exec2__Executor__ExecEnded> = message.pointee.ended else {
                 return nil
             }
-            return .ended(exitCode: ended.pointee.exit_code, signal: ended.pointee.signal)
+            return .ended(
+                exitCode: ended.pointee.exit_code, signal: ended.pointee.signal,
+                passedOver: String(cString: ended.pointee.passed_over))
         case EXEC2__EXECUTOR__EXEC_REPORT__BODY_FAILED:
             return contents(ofLaunchFailed: message.pointee.failed).map {
                 .failed(stage: $0.stage, errno: $0.errno, subject: $0.subject)

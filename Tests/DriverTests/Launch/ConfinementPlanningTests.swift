@@ -45,6 +45,17 @@ import Testing
         #expect(try plan(ConfinementOptions(), root: true).capabilities == Capability.forRoot)
     }
 
+    @Test func aTaskOfRootsHasHalfOfWhatIsCountedForRoot() {
+        var host = HostAbilities(landlockABI: 7, capabilities: 0)
+        host.hardLimits = [.sigpending: 31_001, .msgqueue: 819_200, .nofile: 1024]
+        let half = ResourceLimit(.msgqueue, soft: 409_600, hard: 409_600)
+        #expect(host.rootTaskLimits(besides: []) == [ResourceLimit(.sigpending, soft: 15_500, hard: 15_500), half])
+        #expect(host.rootTaskLimits(besides: [ResourceLimit(.sigpending, soft: 1, hard: 2)]) == [half])
+        host.hardLimits[.msgqueue] = ResourceLimit.unlimited
+        host.hardLimits[.sigpending] = nil
+        #expect(host.rootTaskLimits(besides: []).isEmpty)
+    }
+
     @Test func theOperatorsChoicesCount() throws {
         var policy = ConfinementPolicy()
         policy.abstractSockets = true

@@ -95,7 +95,9 @@ struct ExecTool: Sendable {
         let result = await running.value
         terminal?.restore()
         switch result {
-        case .success(let status): return status.exitCode
+        case .success(let status):
+            if let note = status.note { _ = fail(note) }
+            return status.exitCode
         case .failure(let error):
             if let number = stoppedBy.number.current { return 128 + number }
             // Nobody reads the output any more: as the command itself would have ended.
