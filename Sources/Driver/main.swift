@@ -20,13 +20,21 @@ func registerServices(on server: RPCServer, reactor: Reactor) throws(SystemError
     return table.dismissStandby
 }
 
-/// The environment; a variable given twice counts once, as for getenv(3).
+/// The command line, in the form of `ByteText`.
+func commandLine() -> [String] {
+    (0..<Int(CommandLine.argc)).compactMap { index in CommandLine.unsafeArgv[index].map { ByteText.text(cString: $0) } }
+}
+
+/// The environment, in the form of `ByteText`; a variable given twice counts once, as for getenv(3).
 func environment() -> [String: String] {
     var variables: [String: String] = [:]
     var entry = environ
     while let text = entry.pointee {
-        let pair = String(cString: text).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-        if pair.count == 2, variables[String(pair[0])] == nil { variables[String(pair[0])] = String(pair[1]) }
+        // By bytes: to Swift, = and a combining mark behind it are one character.
+        let pair = ByteText.text(cString: text).utf8.split(
+            separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false
+        ).map { String(Substring($0)) }
+        if pair.count == 2, variables[pair[0]] == nil { variables[pair[0]] = pair[1] }
         entry += 1
     }
     return variables
@@ -35,7 +43,7 @@ func environment() -> [String: String] {
 let variables = environment()
 switch PluginHandshake.decide(environment: variables, hasArguments: CommandLine.argc > 1) {
 case .runByPerson:
-    CommandLineTool.main(CommandLine.arguments, environment: variables)
+    CommandLineTool.main(commandLine(), environment: variables)
 case .refuse(let reason):
     Logger(name: "exec2").error("cannot serve this agent", ["error": reason])
     exit(1)

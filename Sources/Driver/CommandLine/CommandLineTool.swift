@@ -106,6 +106,6 @@ enum CommandLineTool {
     private static func currentFolder() -> String {
         guard let path = getcwd(nil, 0) else { return "/" }
         defer { free(path) }
-        return String(cString: path)
+        return ByteText.text(cString: path)
     }
 }

@@ -25,7 +25,12 @@ enum Console {
     static func write(_ text: String) { write(text, to: STDOUT_FILENO) }
 
     /// One line on stderr that says what went wrong and who says so.
-    static func complain(_ sentence: String) { write("nomad-driver-exec2: \(sentence)\n", to: STDERR_FILENO) }
+    ///
+    /// What is quoted of a command line comes out as the bytes that it was (`ByteText`).
+    static func complain(_ sentence: String) {
+        let bytes = ByteText.bytes("nomad-driver-exec2: \(sentence)\n")
+        _ = bytes.withUnsafeBytes { writeAll($0, to: STDERR_FILENO) }
+    }
 
     private static func write(_ text: String, to descriptor: Int32) {
         var text = text

@@ -4,6 +4,7 @@ import Shared
 
 /// A command that is to run in a task.
 struct ExecRequest: Equatable, Sendable {
+    /// In the form of `ByteText`.
     let command: [String]
     let hasTerminal: Bool
 
@@ -12,10 +13,10 @@ struct ExecRequest: Equatable, Sendable {
     /// The state folder is left out: an Executor that knows no commands finds nothing to start then, and
     /// ends without a word to the task's own pipes.
     func encoded(_ launch: MessageView<Exec2__Executor__LaunchRequest>) -> [UInt8] {
-        let environment = launch.strings(\.n_environment, \.environment)
+        let environment = launch.byteTexts(\.n_environment, \.environment)
         let (owner, pointer) = launch.parts
         return withExtendedLifetime(owner) {
-            Exec2__Executor__LaunchRequest.encoded { message, arena in
+            Exec2__Executor__LaunchRequest.encoded(byteText: true) { message, arena in
                 // With what only other releases know of, which protobuf-c keeps.
                 message = pointer.pointee
                 message.state_folder = arena.string("")

@@ -52,7 +52,8 @@ extension DriverService {
                 program: program, executorCgroup: table.executorCgroup)
             let isTerminal = if case .terminal = kind { true } else { false }
             let session = try ExecSession.start(
-                ExecRequest(command: command, hasTerminal: isTerminal), kind, in: place, reactor: table.reactor)
+                ExecRequest(command: command.map { ByteText.text($0.utf8) }, hasTerminal: isTerminal), kind, in: place,
+                reactor: table.reactor)
             log.debug(
                 "exec in a task",
                 ["task_id": id, "command": command.first ?? "", "attendant_pid": session.command.attendant])

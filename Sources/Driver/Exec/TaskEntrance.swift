@@ -80,7 +80,7 @@ struct TaskEntrance: ~Copyable {
     private static func decode(
         _ bytes: [UInt8], _ id: String
     ) throws(SystemError) -> MessageView<Exec2__Executor__LaunchRequest> {
-        guard let message = try? DecodedMessage<Exec2__Executor__LaunchRequest>(bytes) else {
+        guard let message = try? DecodedMessage<Exec2__Executor__LaunchRequest>(bytes, anyText: true) else {
             throw SystemError("decode", "the launch request of \(bytes.count) bytes", Errno(rawValue: EBADMSG))
         }
         return message.root

@@ -101,7 +101,9 @@ struct LaunchPlanning: Sendable {
         case .path(let path): return [path]
         case .name(let name):
             let searched = path.flatMap { $0.isEmpty ? nil : $0 } ?? Self.defaultPath
-            return searched.split(separator: ":").filter { $0.hasPrefix("/") }.map { $0 + "/" + name }
+            return searched.utf8.split(separator: UInt8(ascii: ":")).filter { $0.first == UInt8(ascii: "/") }.map {
+                String(Substring($0)) + "/" + name
+            }
         }
     }
 

@@ -67,12 +67,14 @@ struct LaunchSpecification: Equatable, Sendable {
     var networkNamespace = ""
     var cgroup = ""
     var cgroupWrites: [CgroupWrite] = []
+    /// Whether text stands for bytes (`ByteText`): a command line's, which need not be UTF-8 as a job is.
+    var isByteText = false
     /// Nil for Nomad's tasks, which survive this process.
     var attachment: Attachment?
 
     /// The packed request.
     func encoded(session: UInt64, folder: TaskFolder) -> [UInt8] {
-        Exec2__Executor__LaunchRequest.encoded { message, arena in
+        Exec2__Executor__LaunchRequest.encoded(byteText: isByteText) { message, arena in
             message.protocol = attachment == nil ? LaunchVersion.plain : LaunchVersion.attached
             message.session = session
             message.state_folder = arena.string(folder.path)

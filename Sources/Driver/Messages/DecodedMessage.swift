@@ -8,9 +8,10 @@ final class DecodedMessage<Message: WireMessage>: @unchecked Sendable {
     fileprivate let pointer: UnsafePointer<Message>
 
     /// Checks and unpacks `bytes`. An empty array is an empty message.
-    init(_ bytes: [UInt8]) throws(MessageError) {
+    /// - Parameter anyText: Text need not be UTF-8: see `MessageView.byteTexts`.
+    init(_ bytes: [UInt8], anyText: Bool = false) throws(MessageError) {
         pointer = try Message.withDescriptor { (descriptor) throws(MessageError) in
-            try MessageValidator.validate(bytes.span, descriptor)
+            try MessageValidator.validate(bytes.span, descriptor, anyText: anyText)
             let unpacked = bytes.withUnsafeBufferPointer {
                 protobuf_c_message_unpack(descriptor, nil, $0.count, $0.baseAddress)
             }
@@ -77,6 +78,14 @@ struct MessageView<Message: WireMessage>: @unchecked Sendable {
         _ list: KeyPath<Message, UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?>
     ) -> [String] {
         elements(count, list).map { $0.map { String(cString: $0) } ?? "" }
+    }
+
+    /// The same, with the bytes as they are (`ByteText`).
+    func byteTexts(
+        _ count: KeyPath<Message, Int>,
+        _ list: KeyPath<Message, UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?>
+    ) -> [String] {
+        elements(count, list).map { $0.map { ByteText.text(cString: $0) } ?? "" }
     }
 
     /// A list of messages: `messages(\.n_mounts, \.mounts)`.

@@ -15,6 +15,10 @@ final class MessageArena {
     /// What is left of the last block, zeroed.
     private var rest = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     private var borrowed: [AnyObject] = []
+    /// Whether text stands for bytes (`ByteText`), which then need not be UTF-8.
+    private let holdsByteText: Bool
+
+    init(byteText: Bool = false) { holdsByteText = byteText }
 
     deinit {
         for block in blocks { free(block) }
@@ -48,6 +52,10 @@ final class MessageArena {
 
     /// Text for a string field. A NUL, which would end the text there, becomes U+FFFD.
     func string(_ text: String) -> UnsafeMutablePointer<CChar>? {
+        if holdsByteText {
+            let bytes = ByteText.bytes(text)
+            if let copy = bytes.withUnsafeBufferPointer({ copy(ofUTF8: $0) }) { return copy }
+        }
         var text = text
         if let copy = text.withUTF8({ copy(ofUTF8: $0) }) { return copy }
         text = String(String.UnicodeScalarView(text.unicodeScalars.map { $0 == "\0" ? "\u{FFFD}" : $0 }))
@@ -135,8 +143,11 @@ final class MessageArena {
 
 extension WireMessage {
     /// The packed bytes of a message that `fill` fills.
-    static func encoded(_ fill: (inout Self, MessageArena) -> Void = { _, _ in }) -> [UInt8] {
-        let arena = MessageArena()
+    /// - Parameter byteText: Whether text stands for bytes (`ByteText`).
+    static func encoded(
+        byteText: Bool = false, _ fill: (inout Self, MessageArena) -> Void = { _, _ in }
+    ) -> [UInt8] {
+        let arena = MessageArena(byteText: byteText)
         guard let message = arena.message(Self.self, { fill(&$0, arena) }) else { return [] }
         return withExtendedLifetime(arena) {
             let base = UnsafeRawPointer(message).assumingMemoryBound(to: ProtobufCMessage.self)

@@ -33,11 +33,15 @@ struct MessageValidator {
     }
 
     private var fields = 0
+    /// Whether text need not be UTF-8.
+    private let anyText: Bool
+
+    private init(anyText: Bool) { self.anyText = anyText }
 
     static func validate(
-        _ bytes: Span<UInt8>, _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>
+        _ bytes: Span<UInt8>, _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>, anyText: Bool = false
     ) throws(MessageError) {
-        var validator = MessageValidator()
+        var validator = MessageValidator(anyText: anyText)
         do throws(MessageError) {
             try validator.walk(bytes, 0..<bytes.count, descriptor, depth: 1)
         } catch {
@@ -109,6 +113,7 @@ struct MessageValidator {
             bytes.baseAddress.map { memchr($0, 0, bytes.count) != nil } ?? false
         }
         if hasNUL { throw MessageError(path: [], reason: "contains a NUL byte") }
+        if anyText { return }
         do {
             _ = try UTF8Span(validating: text)
         } catch {

@@ -24,7 +24,7 @@ class Process:
 def look(pid: int) -> Process | None:
     """The process `pid`, or None where there is none."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
     name = text[text.index("(") + 1:text.rindex(")")]
@@ -54,7 +54,7 @@ def descendants(pid: int) -> list[Process]:
 
 def processor_ticks(pid: int) -> int:
     """The processor time that `pid` has used, in ticks of 10 ms (proc_pid_stat(5): utime and stime)."""
-    text = Path(f"/proc/{pid}/stat").read_text()
+    text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     user, system = text[text.rindex(")") + 2:].split(" ")[11:13]
     return int(user) + int(system)
 

@@ -90,6 +90,7 @@ struct RunCommand: Sendable {
         do throws(Failure) {
             var specification = try specification(folders, cgroup, user)
             specification.attachment = attachment
+            specification.isByteText = true
             let task: SupervisedTask
             do throws(StartError) {
                 task = try await table.start(
@@ -198,7 +199,7 @@ struct RunCommand: Sendable {
     }
 
     private static var kindOfTerminal: String {
-        getenv("TERM").flatMap { String(validatingCString: $0) } ?? TerminalAccess.defaultKind
+        getenv("TERM").map { ByteText.text(cString: $0) } ?? TerminalAccess.defaultKind
     }
 
     /// One that no other run has at the same time, above those that a client hands out (80000 to 89999).

@@ -136,7 +136,7 @@ extension RunOptions {
                 throw UsageError("--unveil \(quoted(value)): \(error.reason)")
             }
         case "no-defaults": unveilDefaults = false
-        case "user": user = try text(option, value)
+        case "user": user = try utf8(option, try text(option, value))
         case "memory": memoryMB = try number(option, value, 0...Int64.max >> 20)
         case "memory-max": memoryMaxMB = try number(option, value, -1...Int64.max >> 20)
         case "cpu": cpuMHz = try number(option, value, 0...1_000_000_000)
@@ -149,8 +149,8 @@ extension RunOptions {
         case "work-dir": workDir = Self.absolute(try text(option, value), in: folder)
         case "oom-score-adj": oomScoreAdjustment = Int32(try number(option, value, 0...1000))
         case "kill-timeout": killTimeoutSeconds = try number(option, value, 0...31_536_000)
-        case "executor": executorPath = Self.absolute(try text(option, value), in: folder)
-        case "state-dir": stateParent = Self.absolute(try text(option, value), in: folder)
+        case "executor": executorPath = try utf8(option, Self.absolute(try text(option, value), in: folder))
+        case "state-dir": stateParent = try utf8(option, Self.absolute(try text(option, value), in: folder))
         case "verbose": isVerbose = true
         case "tty": terminal = true
         case "no-tty": terminal = false
@@ -160,7 +160,9 @@ extension RunOptions {
     }
 
     private func volume(_ text: String, _ folder: String) throws(UsageError) -> VolumeRequest {
-        let parts = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+        let parts = text.utf8.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false).map {
+            String(Substring($0))
+        }
         guard parts.count == 2 || parts.count == 3 && parts[2] == "ro", !parts[0].isEmpty, !parts[1].isEmpty else {
             throw UsageError("--volume \(quoted(text)): must be SOURCE:PATH or SOURCE:PATH:ro")
         }
@@ -169,20 +171,29 @@ extension RunOptions {
     }
 
     private mutating func set(_ assignment: String, _ environment: [String: String]) throws(UsageError) {
-        let parts = assignment.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-        let name = String(parts[0])
+        // By bytes: to Swift, = and a combining mark behind it are one character.
+        let parts = assignment.utf8.split(
+            separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false
+        ).map { String(Substring($0)) }
+        let name = parts[0]
         if name.isEmpty { throw UsageError("--env \(quoted(assignment)): there is no name before the =") }
         if Self.ownVariables.contains(name) {
             throw UsageError("--env \(quoted(assignment)): \(name) is one of those that run sets itself")
         }
         if parts.count == 2 {
-            self.environment[name] = String(parts[1])
+            self.environment[name] = parts[1]
         } else if let value = environment[name] {
             self.environment[name] = value
         } else {
             throw UsageError(
                 "--env \(quoted(name)): there is no such variable here; give its value as \(name)=VALUE")
         }
+    }
+
+    /// What this program itself uses as text.
+    private func utf8(_ option: String, _ value: String) throws(UsageError) -> String {
+        if ByteText.isUTF8(value) { return value }
+        throw UsageError("--\(option) \(quoted(value)) is not UTF-8, which it must be")
     }
 
     func text(_ option: String, _ value: String) throws(UsageError) -> String {
