@@ -17,6 +17,7 @@ import pytest
 
 from command_line import PROGRAM, SLOW, environment, nothing_is_left  # noqa: F401
 
+# The commands here execute what they wait for, or are bash: dash, while it starts a child, loses SIGINT.
 # Only a hang ever takes as long.
 GUARD = 60 * SLOW
 
@@ -134,7 +135,7 @@ def test_size_and_resize(on_terminal: Any) -> None:
 
 def test_interrupt_is_the_commands(on_terminal: Any) -> None:
     """Ctrl-C reaches the command alone: the tool would kill it at once."""
-    person = on_terminal("--kill-timeout", "0", "sh", "-c",
+    person = on_terminal("--kill-timeout", "0", "bash", "-c",
                          "trap 'echo got; exit 4' INT; echo up; while :; do sleep 0.05; done")
     person.wait_for("up")
     person.type("\x03")
@@ -143,7 +144,7 @@ def test_interrupt_is_the_commands(on_terminal: Any) -> None:
 
 
 def test_interrupt_ends_the_command(on_terminal: Any) -> None:
-    person = on_terminal("sh", "-c", "echo up; sleep 300")
+    person = on_terminal("sh", "-c", "echo up; exec sleep 300")
     person.wait_for("up")
     person.type("\x03")
     assert person.end() == 130
@@ -162,7 +163,7 @@ def test_keys_are_echoed_once_and_end_of_file_is_typed(on_terminal: Any) -> None
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1,
                                     signal.SIGALRM, signal.SIGABRT, signal.SIGXCPU])
 def test_the_terminal_is_restored_after_a_signal(on_terminal: Any, number: int) -> None:
-    person = on_terminal("sh", "-c", "echo up; sleep 300")
+    person = on_terminal("sh", "-c", "echo up; exec sleep 300")
     person.wait_for("up")
     assert person.is_raw
     person.tool.send_signal(number)
@@ -192,7 +193,7 @@ def test_stop_and_continue(on_terminal: Any) -> None:
 
 def test_a_terminal_that_is_closed_ends_the_command(on_terminal: Any) -> None:
     """As the window of a terminal emulator is: the tool gets SIGHUP of the kernel's, and passes it on."""
-    person = on_terminal("sh", "-c", "echo up; sleep 300")
+    person = on_terminal("sh", "-c", "echo up; exec sleep 300")
     person.wait_for("up")
     os.close(person.terminal)
     os.close(person.holder)
