@@ -28,7 +28,8 @@ struct HostAbilities: Equatable, Sendable {
     /// - Parameter given: What the job says itself.
     func rootTaskLimits(besides given: [ResourceLimit]) -> [ResourceLimit] {
         [ResourceLimit.Kind.sigpending, .msgqueue].compactMap { kind in
-            guard let own = hardLimits[kind], own != ResourceLimit.unlimited, !given.contains(where: { $0.kind == kind })
+            guard let own = hardLimits[kind], own != ResourceLimit.unlimited,
+                !given.contains(where: { $0.kind == kind })
             else { return nil }
             return ResourceLimit(kind, soft: own / 2, hard: own / 2)
         }
