@@ -1132,7 +1132,7 @@ void   exec2__executor__handle_state__free_unpacked
   assert(message->base.descriptor == &exec2__executor__handle_state__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_descriptors[38] =
+static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_descriptors[39] =
 {
   {
     "protocol",
@@ -1567,6 +1567,18 @@ static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_des
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "launch_pipe_is_held",
+    80,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__LaunchRequest, launch_pipe_is_held),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "exec",
     90,
     PROTOBUF_C_LABEL_NONE,
@@ -1594,16 +1606,17 @@ static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_des
 static const unsigned exec2__executor__launch_request__field_indices_by_name[] = {
   29,   /* field[29] = ambient_capabilities */
   8,   /* field[8] = arguments */
-  37,   /* field[37] = attachment */
+  38,   /* field[38] = attachment */
   5,   /* field[5] = boot_id */
   18,   /* field[18] = capabilities */
   24,   /* field[24] = cgroup */
   25,   /* field[25] = cgroup_writes */
   9,   /* field[9] = environment */
-  36,   /* field[36] = exec */
+  37,   /* field[37] = exec */
   26,   /* field[26] = generated_files */
   16,   /* field[16] = group_id */
   17,   /* field[17] = groups */
+  36,   /* field[36] = launch_pipe_is_held */
   14,   /* field[14] = log_root */
   27,   /* field[27] = mounts */
   22,   /* field[22] = network_namespace */
@@ -1631,7 +1644,7 @@ static const unsigned exec2__executor__launch_request__field_indices_by_name[] =
   10,   /* field[10] = work_dir */
   11,   /* field[11] = work_dir_root */
 };
-static const ProtobufCIntRange exec2__executor__launch_request__number_ranges[9 + 1] =
+static const ProtobufCIntRange exec2__executor__launch_request__number_ranges[10 + 1] =
 {
   { 1, 0 },
   { 10, 7 },
@@ -1641,8 +1654,9 @@ static const ProtobufCIntRange exec2__executor__launch_request__number_ranges[9 
   { 50, 24 },
   { 60, 26 },
   { 70, 29 },
-  { 90, 36 },
-  { 0, 38 }
+  { 80, 36 },
+  { 90, 37 },
+  { 0, 39 }
 };
 const ProtobufCMessageDescriptor exec2__executor__launch_request__descriptor =
 {
@@ -1652,10 +1666,10 @@ const ProtobufCMessageDescriptor exec2__executor__launch_request__descriptor =
   "Exec2__Executor__LaunchRequest",
   "exec2.executor",
   sizeof(Exec2__Executor__LaunchRequest),
-  38,
+  39,
   exec2__executor__launch_request__field_descriptors,
   exec2__executor__launch_request__field_indices_by_name,
-  9,  exec2__executor__launch_request__number_ranges,
+  10,  exec2__executor__launch_request__number_ranges,
   (ProtobufCMessageInit) exec2__executor__launch_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

@@ -29,8 +29,9 @@ struct LaunchFailure: Error {
 struct LaunchRequest {
     typealias Message = Exec2__Executor__LaunchRequest
 
-    /// Left by the Driver to a new Executor, beside /dev/null on 0, 1 and 2 and the memory.
-    static let goPipe: Int32 = 3
+    /// Left by the Driver to a new Executor, beside /dev/null on 0, 1 and 2 and the memory. Only the Driver has its
+    /// other end.
+    private static let pipe: Int32 = 3
 
     let message: UnsafeMutablePointer<Message>
 
@@ -38,8 +39,7 @@ struct LaunchRequest {
     /// there, and is nowhere on disk.
     static func receive() -> LaunchRequest? {
         var length: UInt64 = 0
-        let count = retrying { read(goPipe, &length, 8) }
-        _ = close(goPipe)
+        let count = retrying { read(pipe, &length, 8) }
         guard count == 8, length > 0, length < UInt64(Int32.max) else { return nil }
         let size = Int(length)
         // MAP_FAILED is a cast, which Swift does not import.
@@ -53,6 +53,21 @@ struct LaunchRequest {
         else { return nil }
         return LaunchRequest(message: message)
     }
+
+    /// Fails where the Driver that asked for the launch is gone. To be called behind the identity file and before the
+    /// launch: whoever comes after that Driver then finds either the file, or a task that is not launched any more.
+    /// The pipe is needed no longer.
+    func checkLauncher() throws(LaunchFailure) {
+        defer { Self.closePipe() }
+        // A Driver of an earlier release closes its end at once.
+        guard message.pointee.launch_pipe_is_held != 0 else { return }
+        var wait = pollfd(fd: Self.pipe, events: Int16(POLLIN), revents: 0)
+        guard retrying({ poll(&wait, 1, 0) }) == 0 else {
+            throw LaunchFailure(.request, Errno(rawValue: ECANCELED), "of a driver that is gone")
+        }
+    }
+
+    static func closePipe() { _ = close(pipe) }
 
     /// Refuses a request of a later version than this Executor knows: it would leave out in silence what
     /// that has added, volumes or rules, and start the task without.

@@ -10,6 +10,7 @@ extension Supervision {
     ) throws(LaunchFailure) -> Supervision {
         let message = request.message.pointee
         try writeIdentity(message, of: preparation, in: channel.folder)
+        try request.checkLauncher()
         let record = try RecordFile.reserve(in: channel.folder, path: message.state_folder)
         let childSignals = exec2_signalfd(SIGCHLD)
         let timer = exec2_timerfd()

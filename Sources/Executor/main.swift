@@ -18,6 +18,7 @@ func runExecutor() -> Int32 {
     if request.message.pointee.exec != nil {
         // No init, and out of its task's reach.
         _ = exec2_block_signals()
+        LaunchRequest.closePipe()
         return Attendant.run(request)
     }
     _ = exec2_set_process_name("exec2-executor")

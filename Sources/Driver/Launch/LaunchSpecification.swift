@@ -76,6 +76,7 @@ struct LaunchSpecification: Equatable, Sendable {
     func encoded(session: UInt64, folder: TaskFolder) -> [UInt8] {
         Exec2__Executor__LaunchRequest.encoded(byteText: isByteText) { message, arena in
             message.protocol = attachment == nil ? LaunchVersion.plain : LaunchVersion.attached
+            message.launch_pipe_is_held = true.wire
             message.session = session
             message.state_folder = arena.string(folder.path)
             message.state_dir = arena.string(folder.stateFolder)

@@ -42,10 +42,9 @@ extension DriverService {
             "the client has gone before it had the answer to StartTask: its task is ended, of which it has no handle",
             ["task_id": task.id])
         Task(executorPreference: BlockingPool.shared) { [self] in
-            // The client may have destroyed it by its id, and started it anew.
-            guard (try? table.task(task.id, to: .destroy)) === task else { return }
+            // The client may have destroyed it by its id, and started it anew: then it is not known any more.
             do throws(TaskError) {
-                try await table.destroy(task, force: true)
+                try await table.end(task, signal: SIGKILL, timeoutNanoseconds: 0)
             } catch {
                 log.error("cannot end a task that nobody has a handle of", ["task_id": task.id, "error": error.text])
             }
@@ -127,10 +126,10 @@ extension DriverService {
 
     func wait(_ id: String) async throws(RPCStatus) -> [UInt8] {
         let task = try task(id, to: .wait)
-        await task.claim(settings.current.version)
         task.claims.beginWait()
         task.tellWhatIsHeldBack()
         defer { task.claims.endWait() }
+        await task.claim(settings.current.version)
         guard let end = await task.ended.wait() else { throw .clientGone }
         return Wire.WaitTaskResponse.encoded { response, arena in
             response.result = arena.exitResult(end)

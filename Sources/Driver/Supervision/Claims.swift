@@ -18,6 +18,9 @@ final class Claims: Sendable {
     func beginWait() { state.withLock { $0.waits += 1 } }
     func endWait() { state.withLock { $0.waits -= 1 } }
 
+    /// Whether a WaitTask is under way.
+    var isWaitedFor: Bool { state.withLock { $0.waits > 0 } }
+
     func isClaimed(since configuration: Int) -> Bool {
         state.withLock { $0.waits > 0 || $0.configuration >= configuration }
     }

@@ -6,11 +6,15 @@ import Shared
 /// An Executor that was spawned.
 struct ExecutorProcess: ~Copyable, Sendable {
     let pid: Int32
-    private let pidfd: OwnedDescriptor
+    let pidfd: OwnedDescriptor
+    /// The end of its pipe that says, as long as it is open, that its launch is waited for; nil where nothing is
+    /// launched.
+    let launchPipe: OwnedDescriptor?
 
-    init(pid: Int32, pidfd: consuming OwnedDescriptor) {
+    init(pid: Int32, pidfd: consuming OwnedDescriptor, launchPipe: consuming OwnedDescriptor? = nil) {
         self.pid = pid
         self.pidfd = pidfd
+        self.launchPipe = launchPipe
     }
 
     /// Gives the pidfd away.
@@ -87,9 +91,10 @@ extension ExecutorProcess {
         } catch {
             throw .system(error)
         }
-        return try spawn(
+        let process = try spawn(
             path: path, steps(handing: descriptors.places + (attachment?.places ?? [])),
             namespaces: EXEC2_CLONE_NEWPID, cgroup: cgroup)
+        return ExecutorProcess(pid: process.pid, pidfd: process.pidfd, launchPipe: descriptors.launchPipe)
     }
 
     /// Spawns an Executor in the same way, but without a request: it waits in read(2) for one. It ends
@@ -103,18 +108,23 @@ extension ExecutorProcess {
         }
         let process = try spawn(
             path: path, steps(handing: descriptors.places), namespaces: EXEC2_CLONE_NEWPID, cgroup: cgroup)
-        return WaitingExecutor(process: process, memory: descriptors.memory, goPipe: descriptors.goPipe)
+        return WaitingExecutor(process: process, memory: descriptors.memory, launchPipe: descriptors.launchPipe)
     }
 
     /// An Executor that was spawned ahead, and the Driver's ends of what its request goes through.
     struct WaitingExecutor: ~Copyable, Sendable {
         let process: ExecutorProcess
         fileprivate let memory: OwnedDescriptor
-        fileprivate let goPipe: OwnedDescriptor
+        fileprivate let launchPipe: OwnedDescriptor
 
         /// Hands it the packed launch request. Fails with EPIPE where it is gone.
         func begin(_ request: [UInt8]) throws(SystemError) {
-            try ExecutorProcess.handOver(request, memory, goPipe)
+            try ExecutorProcess.handOver(request, memory, launchPipe)
+        }
+
+        /// The Executor, once it has its request.
+        consuming func asLaunched() -> ExecutorProcess {
+            ExecutorProcess(pid: process.pid, pidfd: process.pidfd, launchPipe: launchPipe)
         }
     }
 
@@ -123,7 +133,7 @@ extension ExecutorProcess {
         let memory: OwnedDescriptor
         let pipe: OwnedDescriptor
         /// The Driver's end of the pipe.
-        let goPipe: OwnedDescriptor
+        let launchPipe: OwnedDescriptor
         let null: OwnedDescriptor
 
         /// Each, and where the Executor finds it.
@@ -149,14 +159,14 @@ extension ExecutorProcess {
             let highNull = try aboveStandard(OwnedDescriptor.open("/dev/null", O_RDWR))
             self.memory = highMemory
             pipe = highReading
-            goPipe = writing
+            launchPipe = writing
             null = highNull
         }
     }
 
     /// The request goes to the memory, then its length to the pipe: the Executor reads that first.
     private static func handOver(
-        _ request: [UInt8], _ memory: borrowing OwnedDescriptor, _ goPipe: borrowing OwnedDescriptor
+        _ request: [UInt8], _ memory: borrowing OwnedDescriptor, _ launchPipe: borrowing OwnedDescriptor
     ) throws(SystemError) {
         do throws(SystemError) {
             try request.span.bytes.withUnsafeBytes { (bytes) throws(SystemError) in try memory.writeAll(bytes) }
@@ -165,7 +175,7 @@ extension ExecutorProcess {
         }
         var length = UInt64(request.count)
         do throws(SystemError) {
-            try withUnsafeBytes(of: &length) { (bytes) throws(SystemError) in try goPipe.writeAll(bytes) }
+            try withUnsafeBytes(of: &length) { (bytes) throws(SystemError) in try launchPipe.writeAll(bytes) }
         } catch {
             throw SystemError("write to", "the Executor's pipe", error.errno)
         }

@@ -8,13 +8,15 @@ import Synchronization
 final class HeldExecutor: Sendable {
     let link: ExecutorLink
     let pidfd: OwnedDescriptor
+    private let launchPipe: Mutex<OwnedDescriptor?>
     private let pid: Int32
     private let watches = Mutex<(events: Reactor.Watch, pidfd: Reactor.Watch)?>(nil)
 
     init(_ process: consuming ExecutorProcess, link: ExecutorLink) {
         self.link = link
         pid = process.pid
-        pidfd = process.takePidfd()
+        pidfd = process.pidfd
+        launchPipe = Mutex(process.launchPipe)
     }
 
     /// Calls `said` whenever there is something in the events pipe, and `ended` when the Executor is gone, on the
@@ -48,6 +50,9 @@ final class HeldExecutor: Sendable {
         reactor.unwatch(watches.events, link.eventsDescriptor)
         reactor.unwatch(watches.pidfd, pidfd.number)
     }
+
+    /// The launch is over: nothing waits for it any more.
+    func launchIsOver() { launchPipe.withLock { $0 = nil } }
 
     /// SIGKILL, and with the Executor everything in its task's PID namespace.
     func kill() { _ = exec2_pidfd_send_signal(pidfd.number, SIGKILL) }

@@ -40,7 +40,7 @@ extension TaskTable {
                 if !folder.exists { predecessors.drop(name) }
                 continue
             }
-            if isKnown(state.taskID) {
+            if try await isSettled(state.taskID) {
                 predecessors.drop(name)
                 continue
             }

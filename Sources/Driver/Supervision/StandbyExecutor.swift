@@ -76,7 +76,7 @@ final class StandbyExecutor: Sendable {
         }
         do throws(SystemError) {
             try ready.executor.begin(request)
-            return ready.executor.process
+            return ready.executor.asLaunched()
         } catch {
             log.warn("an Executor that stood by did not take its task, another is started", ["error": error.text])
             ready.executor.process.killAndReap()

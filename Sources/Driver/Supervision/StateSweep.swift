@@ -73,7 +73,11 @@ struct StateSweep: Sendable {
             if case .forgotten = stage {
                 for task in table.tasks
                 where task.ended.current == nil && !task.claims.isClaimed(since: settings.version) {
-                    group.addTask { await end(task, "the host has forgotten it") }
+                    group.addTask {
+                        await end(task.id, "the host has forgotten it") { () async throws(TaskError) in
+                            try await table.end(task, signal: SIGTERM, timeoutNanoseconds: Self.stopNanoseconds)
+                        }
+                    }
                 }
             }
             let known = Set(table.tasks.map(\.folder.path))
@@ -96,19 +100,19 @@ struct StateSweep: Sendable {
         if table.isKnown(state.taskID) { return }
         // The lock only for what is to be done: a task that the host recovers just now needs it.
         if case .keep = FolderFacts(folder, state).verdict(stage) { return }
+        // Before the last look: a RecoverTask that has come has claimed the task by then, and none can come between.
+        guard let mine = table.beginEnding(state) else { return }
         // Another Driver has it.
-        guard let lock = try? folder.lock() else { return }
+        guard let lock = try? folder.lock() else { return table.leave(state.taskID, mine) }
         switch FolderFacts(folder, state).verdict(stage) {
-        case .keep: return
-        case .remove(let reason): remove(folder, reason)
+        case .keep: table.leave(state.taskID, mine)
+        case .remove(let reason):
+            remove(folder, reason)
+            table.leave(state.taskID, mine)
         case .end(let reason):
             _ = consume lock
-            do throws(TaskError) {
-                await end(try await table.recover(id: state.taskID, name: state.taskName, state), reason)
-            } catch {
-                log.warn(
-                    "cannot reach a task that nobody has a handle of; it is looked at again later",
-                    ["task_id": state.taskID, "error": error.text])
+            await end(state.taskID, reason) { () async throws(TaskError) in
+                try await table.end(state, mine, signal: SIGTERM, timeoutNanoseconds: Self.stopNanoseconds)
             }
         }
     }
@@ -136,13 +140,12 @@ struct StateSweep: Sendable {
         _ = consume lock
     }
 
-    private func end(_ task: SupervisedTask, _ reason: String) async {
-        log.warn("ending a task that nobody has a handle of", ["task_id": task.id, "reason": reason])
+    private func end(_ id: String, _ reason: String, by ending: () async throws(TaskError) -> Void) async {
+        log.warn("ending a task that nobody has a handle of", ["task_id": id, "reason": reason])
         do throws(TaskError) {
-            try await task.stop(signal: SIGTERM, timeoutNanoseconds: Self.stopNanoseconds)
-            try await table.destroy(task, force: true)
+            try await ending()
         } catch {
-            log.error("cannot end a task that nobody has a handle of", ["task_id": task.id, "error": error.text])
+            log.error("cannot end a task that nobody has a handle of", ["task_id": id, "error": error.text])
         }
     }
 

@@ -116,7 +116,9 @@ final class SupervisedTask: Sendable {
     private func receive(_ supervisor: HeldExecutor) {
         supervisor.link.receive { event in
             switch event {
-            case .started(let task): launched.set(.started(task))
+            case .started(let task):
+                supervisor.launchIsOver()
+                launched.set(.started(task))
             case .launchFailed(let stage, let errno, let subject):
                 launched.set(.failed(stage: stage, errno, subject: subject))
             case .exited: BlockingPool.shared.perform { [self] in readRecord(then: nil) }

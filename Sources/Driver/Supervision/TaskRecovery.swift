@@ -10,19 +10,19 @@ extension TaskTable {
         id: String, name: String, _ state: HandleState, to action: TaskAction = .recover
     ) async throws(TaskError) -> SupervisedTask {
         while true {
-            let mine = OneShot<Void>()
+            let mine = Transition(cgroup: state.cgroup)
             let found = entries.withLock { entries -> Entry? in
                 if let entry = entries[id] { return entry }
-                entries[id] = .recovering(done: mine)
+                entries[id] = .recovering(mine)
                 return nil
             }
             switch found {
             case .known(let task): return task
             case .starting: throw .starting(id: id, action)
-            case .recovering(let done):
-                if await done.wait() == nil { throw .unrecoverable(id: id, reason: "the client gave up") }
+            case .recovering(let other), .ending(let other):
+                if await other.done.wait() == nil { throw .unrecoverable(id: id, reason: "the client gave up") }
             case nil:
-                defer { mine.set(()) }
+                defer { mine.done.set(()) }
                 do throws(TaskError) {
                     let task = try await outlasting(id) { () throws(TaskError) in
                         try await attach(id: id, name: name, state)
@@ -32,7 +32,7 @@ extension TaskTable {
                     return task
                 } catch {
                     if case .cannotAttach = error { unreached.withLock { $0[id] = state } }
-                    forget(id) { if case .recovering(let done) = $0 { done === mine } else { false } }
+                    forget(id) { if case .recovering(let other) = $0 { other.done === mine.done } else { false } }
                     throw error
                 }
             }
@@ -47,6 +47,7 @@ extension TaskTable {
         switch entries.withLock({ $0[id] }) {
         case .known(let task): return task
         case .starting: throw .starting(id: id, action)
+        case .ending(let other): _ = await other.done.wait()
         case .recovering, nil: break
         }
         return try await withTaskExecutorPreference(BlockingPool.shared) { () async throws(TaskError) in
@@ -107,7 +108,7 @@ extension TaskTable {
 
     /// Tries again as long as something runs out that may be there again in a moment, descriptors or memory: to
     /// fail would be to have the host end a task that runs and start it anew.
-    private func outlasting<Success>(
+    func outlasting<Success>(
         _ id: String, _ attempt: () async throws(TaskError) -> Success
     ) async throws(TaskError) -> Success {
         let deadline = exec2_monotonic() + Self.shortageNanoseconds
@@ -134,7 +135,7 @@ extension TaskTable {
     private static let shortageNanoseconds: UInt64 = 30_000_000_000
     private static let shortagePauseNanoseconds: UInt64 = 100_000_000
 
-    private func attach(id: String, name: String, _ state: HandleState) async throws(TaskError) -> SupervisedTask {
+    func attach(id: String, name: String, _ state: HandleState) async throws(TaskError) -> SupervisedTask {
         executorCgroup.note(forTaskIn: state.cgroup)
         let sameBoot = state.bootID == Boot.id
         let process = sameBoot ? try held(state, id: id) : nil

@@ -5,11 +5,20 @@ import Synchronization
 
 /// The tasks that this Driver knows, and the ways into and out of that.
 final class TaskTable: Sendable {
-    /// A task that is being started or found again has its place, so that nobody else does so too.
+    /// A task that is being started, found again or ended for want of a host that knows it has its place, so that
+    /// nobody else does so too.
     enum Entry {
-        case starting
-        case recovering(done: OneShot<Void>)
+        case starting(Transition)
+        case recovering(Transition)
+        case ending(Transition)
         case known(SupervisedTask)
+    }
+
+    /// What one call is just making of a task, and others wait for.
+    struct Transition: Sendable {
+        /// The task's.
+        let cgroup: String
+        let done = OneShot<Void>()
     }
 
     /// How long a launch may take: opening files on a dead network file system can hang for ever.
@@ -28,7 +37,7 @@ final class TaskTable: Sendable {
     private let standby: StandbyExecutor
     let events = TaskEventQueue()
     private let logReaders: LogReaders
-    private let memory: MemoryReturn
+    let memory: MemoryReturn
     let log: Logger
 
     init(reactor: Reactor, log: Logger) {
@@ -44,7 +53,7 @@ final class TaskTable: Sendable {
         switch entries.withLock({ $0[id] }) {
         case .known(let task): return task
         case .starting: throw .starting(id: id, action)
-        case .recovering, nil: throw .unknown
+        case .recovering, .ending, nil: throw .unknown
         }
     }
 
@@ -94,9 +103,11 @@ final class TaskTable: Sendable {
         executor: ExecutorSearch, standby keepsStandby: Bool = false
     ) async throws(StartError) -> SupervisedTask {
         let folderName = try folderName(id)
-        try reserve(id)
+        let (starting, earlier) = try reserve(id, in: specification.cgroup)
+        defer { starting.done.set(()) }
         do throws(StartError) {
             if Task.isCancelled { throw .givenUp }
+            try await clear(specification.cgroup, after: earlier)
             try await endPredecessors(in: specification.cgroup, stateFolder: stateFolder)
             let folder = TaskFolder(stateFolder: stateFolder, name: folderName)
             if !keepsStandby { standby.dismiss() }
@@ -128,15 +139,26 @@ final class TaskTable: Sendable {
         }
     }
 
-    private func reserve(_ id: String) throws(StartError) {
-        let isFree = entries.withLock { entries in
-            guard entries[id] == nil else { return false }
-            entries[id] = .starting
-            return true
+    /// Takes the entry of a task that is to be started.
+    ///
+    /// - Returns: The other starts in the same cgroup that are under way.
+    private func reserve(
+        _ id: String, in cgroup: String
+    ) throws(StartError) -> (starting: Transition, earlier: [Transition]) {
+        let starting = Transition(cgroup: cgroup)
+        let earlier = entries.withLock { entries -> [Transition]? in
+            guard entries[id] == nil else { return nil }
+            let earlier = entries.values.compactMap { entry -> Transition? in
+                guard case .starting(let other) = entry, !cgroup.isEmpty, other.cgroup == cgroup else { return nil }
+                return other
+            }
+            entries[id] = .starting(starting)
+            return earlier
         }
-        guard isFree else {
+        guard let earlier else {
             throw StartError(.alreadyExists, "task \(quoted(id)) is already started; it must be destroyed first")
         }
+        return (starting, earlier)
     }
 
     private func makeFolder(_ folder: TaskFolder) throws(StartError) -> SessionPipes {

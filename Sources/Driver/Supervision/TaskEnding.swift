@@ -1,0 +1,140 @@
+import CLinux
+import Glibc
+import Shared
+
+/// Tasks that no host has a handle of are ended, and none is started beside them in their cgroup.
+extension TaskTable {
+    /// Ends a known task that no host has a handle of. Nobody recovers it meanwhile. False where it is not known any
+    /// more, or another call ends it already.
+    @discardableResult
+    func end(_ task: SupervisedTask, signal: Int32, timeoutNanoseconds: UInt64) async throws(TaskError) -> Bool {
+        let mine = Transition(cgroup: task.cgroup)
+        let isMine = entries.withLock { entries in
+            guard case .known(let known)? = entries[task.id], known === task else { return false }
+            entries[task.id] = .ending(mine)
+            return true
+        }
+        guard isMine else { return false }
+        try await end(task, mine, signal: signal, timeoutNanoseconds: timeoutNanoseconds)
+        return true
+    }
+
+    /// Takes the entry of a task that is not known, so that it can be judged and ended and nobody recovers it meanwhile;
+    /// nil where another call has it. To be given back by `end` or `leave`.
+    func beginEnding(_ state: HandleState) -> Transition? {
+        let mine = Transition(cgroup: state.cgroup)
+        return entries.withLock { entries in
+            guard entries[state.taskID] == nil else { return nil }
+            entries[state.taskID] = .ending(mine)
+            return mine
+        }
+    }
+
+    /// Gives back what `beginEnding` has taken.
+    func leave(_ id: String, _ mine: Transition) {
+        _ = entries.withLock { $0.removeAndShrink(id) }
+        mine.done.set(())
+    }
+
+    /// Ends a task whose entry `beginEnding` has taken.
+    func end(
+        _ state: HandleState, _ mine: Transition, signal: Int32, timeoutNanoseconds: UInt64
+    ) async throws(TaskError) {
+        let task: SupervisedTask
+        do throws(TaskError) {
+            task = try await outlasting(state.taskID) { () throws(TaskError) in
+                try await attach(id: state.taskID, name: state.taskName, state)
+            }
+        } catch {
+            leave(state.taskID, mine)
+            if case .gone = error { return }
+            throw error
+        }
+        try await end(task, mine, signal: signal, timeoutNanoseconds: timeoutNanoseconds)
+    }
+
+    private func end(
+        _ task: SupervisedTask, _ mine: Transition, signal: Int32, timeoutNanoseconds: UInt64
+    ) async throws(TaskError) {
+        defer { mine.done.set(()) }
+        do throws(TaskError) {
+            try await task.stop(signal: signal, timeoutNanoseconds: timeoutNanoseconds)
+            if let error = await task.remove() { throw .notRemoved(id: task.id, error) }
+        } catch {
+            // It can be asked for again.
+            entries.withLock { $0[task.id] = .known(task) }
+            throw error
+        }
+        _ = entries.withLock { $0.removeAndShrink(task.id) }
+        removeCgroupWhenIdle()
+        memory.taskIsGone()
+    }
+
+    // MARK: Before a start
+
+    private enum Occupant {
+        case passing(Transition)
+        case abandoned(SupervisedTask)
+    }
+
+    /// Waits for what is just becoming of this Driver's tasks in a cgroup in which one is to be started, and ends the
+    /// one that nobody waits for.
+    ///
+    /// A host has one task at a time in a cgroup, and waits for its end. Where its agent was killed before it could read
+    /// the answer to StartTask, the next agent finds this Driver, has no handle, and starts the task afresh.
+    ///
+    /// - Parameter earlier: Starts in the same cgroup that had begun before.
+    func clear(_ cgroup: String, after earlier: [Transition]) async throws(StartError) {
+        guard !cgroup.isEmpty else { return }
+        for start in earlier { try await settled(start) }
+        while let occupant = occupant(of: cgroup) {
+            switch occupant {
+            case .passing(let transition): try await settled(transition)
+            case .abandoned(let task):
+                log.warn(
+                    "ending a task that nobody waits for: another is started in its cgroup",
+                    ["task_id": task.id, "cgroup": cgroup])
+                do throws(TaskError) {
+                    try await end(task, signal: SIGKILL, timeoutNanoseconds: 0)
+                } catch {
+                    throw StartError(
+                        .transient,
+                        "cannot end task \(quoted(task.id)), which nobody waits for and which lives in the cgroup "
+                            + "\(cgroup) that this task is to be started in: \(error.text)")
+                }
+            }
+        }
+    }
+
+    private func occupant(of cgroup: String) -> Occupant? {
+        entries.withLock { entries in
+            for entry in entries.values {
+                switch entry {
+                case .recovering(let transition) where transition.cgroup == cgroup,
+                    .ending(let transition) where transition.cgroup == cgroup:
+                    return .passing(transition)
+                case .known(let task)
+                where task.cgroup == cgroup && task.ended.current == nil && !task.claims.isWaitedFor:
+                    return .abandoned(task)
+                default: continue
+                }
+            }
+            return nil
+        }
+    }
+
+    /// Whether a task is known, once no other call is just making something else of it.
+    func isSettled(_ id: String) async throws(StartError) -> Bool {
+        while true {
+            switch entries.withLock({ $0[id] }) {
+            case nil: return false
+            case .known, .starting: return true
+            case .recovering(let transition), .ending(let transition): try await settled(transition)
+            }
+        }
+    }
+
+    private func settled(_ transition: Transition) async throws(StartError) {
+        if await transition.done.wait() == nil { throw .givenUp }
+    }
+}
