@@ -48,6 +48,12 @@ def go_test(output: str) -> Count:
     return count
 
 
+def model(output: str) -> Count:
+    """The last line of Tests/model/check.py, such as `23 passed, 0 failed`."""
+    found = re.findall(r"^(\d+) passed, (\d+) failed$", output, re.MULTILINE)
+    return Count(int(found[-1][0]), int(found[-1][1])) if found else Count()
+
+
 def _add(count: Count, outcome: str, number: int = 1) -> None:
     if outcome.lower() in ("passed", "pass"):
         count.passed += number

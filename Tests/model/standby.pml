@@ -1,0 +1,53 @@
+/* A start by the Executor that stands by (0), which may stall or be killed at whatever step, and by the one that is
+ * spawned in its stead (1). The directory is made anew for that one: what is opened by then is the old one.
+ */
+#include "world.pml"
+
+bool identityIn[2];             /* the file `executor`, in the first and the second directory of that name */
+byte present;                   /* which of them has the name */
+bool hasBegun[2];
+
+proctype EitherExecutor(byte e) {
+    byte opened;
+    {
+        opened = present;                                                         /* EventChannel.open */
+        atomic {                                                                  /* writeIdentity: O_EXCL */
+            if :: !identityIn[opened] -> identityIn[opened] = true :: else -> goto leave fi };
+        atomic {                                                                  /* LaunchPlan.run */
+            programRuns[e] = true;
+            launches[0]++;
+            property(launches[0] == 1, a program runs at most once for a start) };
+        hasBegun[e] = true;                                                       /* started */
+        false
+    } unless { !executorAlive[e] };
+leave:
+    executorAlive[e] = false; programRuns[e] = false
+}
+
+proctype Start() {
+    /* StandbyExecutor.take. */
+    atomic { executorAlive[0] = true; run EitherExecutor(0) };
+    if                                                                            /* TaskTable.outcome */
+    :: hasBegun[0] -> goto over
+    :: !executorAlive[0]
+    :: true ->                                                                    /* takeUpNanoseconds */
+        if
+        :: identityIn[0] ->
+            if :: hasBegun[0] -> goto over :: !executorAlive[0] fi
+        :: else ->
+#ifndef WITHOUT_DEATH_OF_THE_FIRST
+            killExecutor(0);
+#endif
+            skip
+        fi
+    fi;
+#ifndef WITHOUT_LOOK_AT_THE_IDENTITY
+    if :: identityIn[0] -> goto over :: else fi;                                  /* SupervisedTask.wasTakenUp */
+#endif
+    present = 1;                                                                  /* TaskFolder.remove, create */
+    atomic { executorAlive[1] = true; run EitherExecutor(1) };
+over:
+    skip
+}
+
+init { atomic { run Start(); run Deaths(0) } }
