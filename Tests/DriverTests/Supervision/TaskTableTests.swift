@@ -46,10 +46,11 @@ import Testing
         #expect(!second.folder.exists)
     }
 
-    /// Nor one that is just being started, or found again.
+    /// Nor one that is just being started, found again, or ended by another call.
     @Test func aTaskThatIsDestroyedLateLeavesAStartAlone() async throws {
         let first = try endedTask()
-        for entry in [.starting, .recovering(done: OneShot<Void>())] as [TaskTable.Entry] {
+        let other = TaskTable.Transition(cgroup: "")
+        for entry in [.starting(other), .recovering(other), .ending(other)] as [TaskTable.Entry] {
             table.entries.withLock { $0[Self.id] = entry }
             try await table.destroy(first, force: false)
             #expect(table.isKnown(Self.id))
