@@ -202,7 +202,8 @@ def test_raised_limit(fresh: Plugin, host: AgentHost) -> None:
     task = host.task(fresh, host.program("act"), ["out=up", "pause="], cpu=5).start()
     assert (task.scope / "cpu.max").read_text() == "1000 100000\n"
     task.stop(timeout=0)
-    assert next(events).task_id == failing(fresh, host).id
+    last = failing(fresh, host)
+    assert next(events).task_id == last.id
     assert [entry for entry in fresh.log if entry["@level"] in ("warn", "error")] == []
 
 
