@@ -142,8 +142,10 @@ def test_signal_at_any_moment_ends_it() -> None:
 
 def test_ignored_signals_stay_ignored() -> None:
     """As nohup and the background jobs of a shell want it."""
-    process = start("sh", "-c", TRAP.format("TERM"),
-                    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN) and None)
+    # A shell ignores the signal for it. No preexec_fn: one of gRPC's threads can hold a lock while Python forks.
+    process = subprocess.Popen(
+        ["sh", "-c", 'trap "" INT; exec "$@"', "sh", PROGRAM, "run", "sh", "-c", TRAP.format("TERM")],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
     wait_for("ready", process)
     process.send_signal(signal.SIGINT)
     time.sleep(0.3 * SLOW)
