@@ -49,6 +49,9 @@ final class TaskEventQueue: Sendable {
     /// - Parameter now: The monotonic clock, in nanoseconds.
     init(now: @escaping @Sendable () -> UInt64 = { exec2_monotonic() }) { self.now = now }
 
+    /// How many streams there are.
+    var streamCount: Int { state.withLock { $0.streams.count } }
+
     /// Hands an event to every stream, or keeps it for the next one.
     func publish(_ event: TaskEvent) {
         let arrivals = state.withLock { state -> [OneShot<Void>] in

@@ -128,6 +128,8 @@ import Testing
         let queue = Self.unhurriedQueue()
         async let one = Self.take(100, from: queue)
         async let two = Self.take(100, from: queue)
+        // One that begins later gets what nobody was told until then.
+        while queue.streamCount < 2 { await Task.yield() }
         Self.publish(0..<50, to: queue)
         await Task.yield()
         Self.publish(50..<200, to: queue)
