@@ -70,6 +70,8 @@ def test_event_after_recovery_names_limit_and_peak(greedy: Greedy) -> None:
     task.plugin.kill()
     task.scope.rmdir()
     plugin = recover()
+    # As the agent does behind every recovery: only then it takes events.
+    assert task.wait() == KILLED
     events = plugin.driver.TaskEvents(messages.driver.TaskEventsRequest(), timeout=scaled(30))
     message = next(event.message for event in events if event.task_id == task.id)
     assert "limit is 32 MB" in message and "used is 32 MB" in message
