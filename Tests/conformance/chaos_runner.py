@@ -162,7 +162,8 @@ class Runner(threading.Thread):
             except Interrupted:
                 driver = self._recover()
 
-    def _recover(self) -> Driver:
+    def _recover(self, *, may_be_gone: bool = False) -> Driver:
+        """Has a Driver recover the task. With `may_be_gone`, one that finds nothing of it is right."""
         while True:
             self.doing = "waits for a Driver to be recovered by"
             driver = self.chaos.living()
@@ -176,6 +177,10 @@ class Runner(threading.Thread):
                 return driver
             except Interrupted:
                 continue
+            except Fault as fault:
+                if not (may_be_gone and "NOT_FOUND" in str(fault)):
+                    raise
+                return driver
 
     def _inspect(self, driver: Driver) -> None:
         """The task's pid and start are the same for every Driver."""
@@ -239,8 +244,8 @@ class Runner(threading.Thread):
                     self.task.destroy(force=self.chance.random() < 0.5)
                 break
             except Interrupted:
-                # It is known by its id alone, too.
-                driver = self._recover() if self.chance.random() < 0.5 else self.chaos.living()
+                # It is known by its id alone, too. A destroy whose answer was lost may have been done.
+                driver = self._recover(may_be_gone=True) if self.chance.random() < 0.5 else self.chaos.living()
                 self.task.plugin = driver.plugin
         self.doing = "is checked"
         task = self.task
