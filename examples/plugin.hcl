@@ -38,11 +38,19 @@ plugin "nomad-driver-exec2" {
     # Resource limits that jobs may raise above the agent's own hard limits, such as memlock.
     allow_ulimits = []
 
-    # The least version of the kernel's Landlock interface: 4 has rules for ports, 6 closes abstract sockets.
+    # The minimum version of the kernel's Landlock interface: 4 has rules for TCP ports, 6 closes abstract sockets,
+    # 9 has rules for unix sockets, 10 for UDP ports.
     landlock_min_abi = 1
 
     # Whether tasks reach the host's abstract unix sockets.
     abstract_sockets = false
+
+    # Whether tasks connect to unix sockets by path without a rule of mode w.
+    pathname_sockets = false
+
+    # Whether what tasks are denied goes to the kernel's audit log, and below which paths it does not.
+    log_denials = false
+    quiet_paths = []
 
     # Whether tasks with a memory limit may swap as well.
     memory_swap = false

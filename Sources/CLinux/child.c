@@ -101,7 +101,7 @@ static long perform(const struct exec2_step *step) {
         return result < 0 ? result : 0;
     }
     case EXEC2_STEP_UNVEIL: return exec2_child_unveil(step);
-    case EXEC2_STEP_RESTRICT: return CALL2(SYS_landlock_restrict_self, step->fd, 0);
+    case EXEC2_STEP_RESTRICT: return CALL2(SYS_landlock_restrict_self, step->fd, step->number);
     case EXEC2_STEP_SIGNALS: return reset_signals(step->number);
     case EXEC2_STEP_CLOSE: return CALL3(SYS_close_range, step->number, ~0U, 0);
     case EXEC2_STEP_RESOURCE_LIMIT: {

@@ -19,6 +19,7 @@ struct landlock_path_rule {
     int32_t parent_fd;
 } __attribute__((packed));
 #define LANDLOCK_RULE_PATH 1
+#define LANDLOCK_RULE_IS_QUIET 1
 
 // Opens a path whose last two parts vouch for it by their names alone, <alloc id>-<task>/local: tasks can
 // make symlinks of these names elsewhere. What leads to the two is the client's choice, symlinks or not.
@@ -134,6 +135,12 @@ long exec2_child_unveil(const struct exec2_step *step) {
     }
     struct landlock_path_rule rule = {.allowed_access = step->folder_rights, .parent_fd = (int32_t)fd};
     long result = -EINVAL;
+    if (step->number & EXEC2_UNVEIL_QUIET) {
+        rule.allowed_access = 0;
+        result = CALL4(SYS_landlock_add_rule, step->fd, LANDLOCK_RULE_PATH, &rule, LANDLOCK_RULE_IS_QUIET);
+        CALL1(SYS_close, fd);
+        return result;
+    }
     // Most are folders, and the kernel refuses rights of folders for anything else: that is cheaper than
     // asking first what it is.
     if (rule.allowed_access != step->file_rights)

@@ -167,14 +167,12 @@ int exec2_reserve(int descriptor, uint64_t bytes) {
     return result;
 }
 
-int exec2_landlock_create(uint64_t handled_rights, uint64_t handled_network, uint64_t scoped) {
-    // handled_access_fs (ABI 1), handled_access_net (4), scoped (6); a zero tail is fine on any ABI,
-    // but older kernels want the shorter size.
-    struct {
-        uint64_t files, network, scoped;
-    } attributes = {handled_rights, handled_network, scoped};
-    size_t fields = scoped ? 3 : handled_network ? 2 : 1;
-    return (int)syscall(SYS_landlock_create_ruleset, &attributes, fields * sizeof(uint64_t), 0);
+int exec2_landlock_create(const struct exec2_landlock_ruleset *ruleset) {
+    // handled_access_fs (ABI 1), handled_access_net (4), scoped (6), quiet_* (10). A kernel takes the struct at its
+    // older, shorter sizes too, and an older kernel takes no longer one than its own.
+    int quiet = ruleset->quiet_rights || ruleset->quiet_network || ruleset->quiet_scoped;
+    size_t fields = quiet ? 6 : ruleset->scoped ? 3 : ruleset->handled_network ? 2 : 1;
+    return (int)syscall(SYS_landlock_create_ruleset, ruleset, fields * sizeof(uint64_t), 0);
 }
 
 int exec2_landlock_add_port(int ruleset, uint16_t port, uint64_t rights) {

@@ -1132,7 +1132,7 @@ void   exec2__executor__handle_state__free_unpacked
   assert(message->base.descriptor == &exec2__executor__handle_state__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_descriptors[39] =
+static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_descriptors[46] =
 {
   {
     "protocol",
@@ -1567,6 +1567,42 @@ static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_des
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "restrict_udp_bind",
+    77,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__LaunchRequest, restrict_udp_bind),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "udp_bind",
+    78,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Exec2__Executor__LaunchRequest, n_udp_bind),
+    offsetof(Exec2__Executor__LaunchRequest, udp_bind),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "restrict_udp_connect",
+    79,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__LaunchRequest, restrict_udp_connect),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "launch_pipe_is_held",
     80,
     PROTOBUF_C_LABEL_NONE,
@@ -1575,6 +1611,54 @@ static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_des
     offsetof(Exec2__Executor__LaunchRequest, launch_pipe_is_held),
     NULL,
     NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "udp_connect",
+    81,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Exec2__Executor__LaunchRequest, n_udp_connect),
+    offsetof(Exec2__Executor__LaunchRequest, udp_connect),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "open_pathname_sockets",
+    82,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__LaunchRequest, open_pathname_sockets),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "log_denials",
+    83,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__LaunchRequest, log_denials),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "quiet_paths",
+    84,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Exec2__Executor__LaunchRequest, n_quiet_paths),
+    offsetof(Exec2__Executor__LaunchRequest, quiet_paths),
+    NULL,
+    &protobuf_c_empty_string,
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
@@ -1606,27 +1690,32 @@ static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_des
 static const unsigned exec2__executor__launch_request__field_indices_by_name[] = {
   29,   /* field[29] = ambient_capabilities */
   8,   /* field[8] = arguments */
-  38,   /* field[38] = attachment */
+  45,   /* field[45] = attachment */
   5,   /* field[5] = boot_id */
   18,   /* field[18] = capabilities */
   24,   /* field[24] = cgroup */
   25,   /* field[25] = cgroup_writes */
   9,   /* field[9] = environment */
-  37,   /* field[37] = exec */
+  44,   /* field[44] = exec */
   26,   /* field[26] = generated_files */
   16,   /* field[16] = group_id */
   17,   /* field[17] = groups */
-  36,   /* field[36] = launch_pipe_is_held */
+  39,   /* field[39] = launch_pipe_is_held */
+  42,   /* field[42] = log_denials */
   14,   /* field[14] = log_root */
   27,   /* field[27] = mounts */
   22,   /* field[22] = network_namespace */
   19,   /* field[19] = oom_score_adj */
+  41,   /* field[41] = open_pathname_sockets */
   7,   /* field[7] = programs */
   0,   /* field[0] = protocol */
+  43,   /* field[43] = quiet_paths */
   21,   /* field[21] = read_only */
   30,   /* field[30] = resource_limits */
   31,   /* field[31] = restrict_tcp_bind */
   33,   /* field[33] = restrict_tcp_connect */
+  36,   /* field[36] = restrict_udp_bind */
+  38,   /* field[38] = restrict_udp_connect */
   23,   /* field[23] = scope_abstract_sockets */
   35,   /* field[35] = seccomp_filter */
   1,   /* field[1] = session */
@@ -1639,12 +1728,14 @@ static const unsigned exec2__executor__launch_request__field_indices_by_name[] =
   4,   /* field[4] = task_name */
   32,   /* field[32] = tcp_bind */
   34,   /* field[34] = tcp_connect */
+  37,   /* field[37] = udp_bind */
+  40,   /* field[40] = udp_connect */
   20,   /* field[20] = unveil */
   15,   /* field[15] = user_id */
   10,   /* field[10] = work_dir */
   11,   /* field[11] = work_dir_root */
 };
-static const ProtobufCIntRange exec2__executor__launch_request__number_ranges[10 + 1] =
+static const ProtobufCIntRange exec2__executor__launch_request__number_ranges[9 + 1] =
 {
   { 1, 0 },
   { 10, 7 },
@@ -1654,9 +1745,8 @@ static const ProtobufCIntRange exec2__executor__launch_request__number_ranges[10
   { 50, 24 },
   { 60, 26 },
   { 70, 29 },
-  { 80, 36 },
-  { 90, 37 },
-  { 0, 39 }
+  { 90, 44 },
+  { 0, 46 }
 };
 const ProtobufCMessageDescriptor exec2__executor__launch_request__descriptor =
 {
@@ -1666,10 +1756,10 @@ const ProtobufCMessageDescriptor exec2__executor__launch_request__descriptor =
   "Exec2__Executor__LaunchRequest",
   "exec2.executor",
   sizeof(Exec2__Executor__LaunchRequest),
-  39,
+  46,
   exec2__executor__launch_request__field_descriptors,
   exec2__executor__launch_request__field_indices_by_name,
-  10,  exec2__executor__launch_request__number_ranges,
+  9,  exec2__executor__launch_request__number_ranges,
   (ProtobufCMessageInit) exec2__executor__launch_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

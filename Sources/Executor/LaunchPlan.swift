@@ -35,6 +35,7 @@ struct LaunchPlan {
         addRules(ruleset, afterMounts: false)
         addVolumes(mounts)
         addRules(ruleset, afterMounts: true)
+        addQuietPaths(ruleset)
         addIdentity()
         addConfinement(ruleset)
     }
@@ -100,6 +101,12 @@ struct LaunchPlan {
             guard (unveil.after_mounts != 0) == afterMounts else { continue }
             addRule(unveil, ruleset, optional: unveil.optional != 0)
         }
+    }
+
+    /// Denials below these are not logged, where the kernel can tell them apart.
+    mutating func addQuietPaths(_ ruleset: Ruleset) {
+        guard ruleset.takesQuietPaths else { return }
+        for index in 0..<request.n_quiet_paths { add(.quiet(request.quiet_paths[index], in: ruleset)) }
     }
 
     /// - Parameter flags: EXEC2_UNVEIL_*, beside those of the rule itself.

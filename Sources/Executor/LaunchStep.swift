@@ -225,10 +225,21 @@ extension exec2_step {
         return step
     }
 
+    /// Denials on what `path` names, and below it, are not logged.
+    static func quiet(_ path: UnsafePointer<CChar>?, in ruleset: Ruleset) -> exec2_step {
+        var step = exec2_step(EXEC2_STEP_UNVEIL)
+        step.fd = ruleset.number
+        step.number = UInt64(EXEC2_UNVEIL_QUIET | EXEC2_UNVEIL_ANY_FAILURE)
+        step.path = path
+        step.optional = 1
+        return step
+    }
+
     /// Enforces the ruleset (landlock_restrict_self(2)).
     static func restrict(_ ruleset: Ruleset) -> exec2_step {
         var step = exec2_step(EXEC2_STEP_RESTRICT)
         step.fd = ruleset.number
+        step.number = ruleset.enforcementFlags
         return step
     }
 

@@ -6,6 +6,9 @@ import SharedEmbedded
 struct Ruleset {
     let number: Int32
     private let abi: LandlockABI
+    /// What it denies wherever no rule allows it; a rule may name nothing else.
+    private let handled: LandlockRights
+    private let logsDenials: Bool
 
     static func create(_ request: LaunchRequest.Message) throws(LaunchFailure) -> Ruleset {
         let answer = exec2_landlock_abi()
@@ -15,15 +18,30 @@ struct Ruleset {
         var network: LandlockNetworkRights = []
         if request.restrict_tcp_bind != 0 { network.insert(.bindTCP) }
         if request.restrict_tcp_connect != 0 { network.insert(.connectTCP) }
-        let number = exec2_landlock_create(
-            LandlockRights.handled(by: abi).rawValue, network.rawValue,
-            request.scope_abstract_sockets != 0 ? abi.abstractSocketScope : 0)
+        if request.restrict_udp_bind != 0 { network.insert(.bindUDP) }
+        if request.restrict_udp_connect != 0 { network.insert(.connectUDP) }
+        let handled = LandlockRights.handled(by: abi, opensSockets: request.open_pathname_sockets != 0)
+        let logsDenials = request.log_denials != 0
+        var attributes = exec2_landlock_ruleset()
+        attributes.handled_rights = handled.rawValue
+        attributes.handled_network = network.rawValue
+        attributes.scoped = request.scope_abstract_sockets != 0 ? abi.abstractSocketScope : 0
+        if logsDenials && abi.hasQuietRules && request.n_quiet_paths > 0 { attributes.quiet_rights = handled.rawValue }
+        let number = exec2_landlock_create(&attributes)
         guard number >= 0 else { throw LaunchFailure(.ruleset, .last) }
-        let ruleset = Ruleset(number: number, abi: abi)
+        let ruleset = Ruleset(number: number, abi: abi, handled: handled, logsDenials: logsDenials)
         if network.contains(.bindTCP) { try ruleset.allow(.bindTCP, request.tcp_bind, request.n_tcp_bind) }
         if network.contains(.connectTCP) { try ruleset.allow(.connectTCP, request.tcp_connect, request.n_tcp_connect) }
+        if network.contains(.bindUDP) { try ruleset.allow(.bindUDP, request.udp_bind, request.n_udp_bind) }
+        if network.contains(.connectUDP) { try ruleset.allow(.connectUDP, request.udp_connect, request.n_udp_connect) }
         return ruleset
     }
+
+    /// The flags with which it is enforced (landlock_restrict_self(2)).
+    var enforcementFlags: UInt64 { logsDenials ? abi.logsNewProgramsFlag : 0 }
+
+    /// Whether denials below some paths can be kept out of the log.
+    var takesQuietPaths: Bool { logsDenials && abi.hasQuietRules }
 
     private func allow(
         _ right: LandlockNetworkRights, _ ports: UnsafeMutablePointer<UInt32>?, _ count: Int
@@ -41,6 +59,7 @@ struct Ruleset {
     }
 
     func rights(_ modes: UInt32, on kind: LandlockRights.PathKind) -> UInt64 {
-        LandlockRights.granted(by: AccessModes(rawValue: UInt8(truncatingIfNeeded: modes)), on: kind, abi: abi).rawValue
+        LandlockRights.granted(by: AccessModes(rawValue: UInt8(truncatingIfNeeded: modes)), on: kind, abi: abi)
+            .intersection(handled).rawValue
     }
 }

@@ -34,6 +34,7 @@ extension LaunchPlan {
                 session.task, EXEC2_CLONE_NEWNS | EXEC2_CLONE_NEWIPC | network, subject: request.task_id))
         addRules(ruleset, .task)
         addGeneratedFiles(ruleset)
+        addQuietPaths(ruleset)
         addIdentity()
         // Behind the change of the user, which takes the signal away again (prctl(2)).
         add(.dieWithParent(session.attendant))

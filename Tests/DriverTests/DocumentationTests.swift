@@ -58,6 +58,17 @@ import Testing
         #expect(documented == Set(UnveilDefault.paths.map(\.rule.text)))
     }
 
+    @Test func theTableOfKernelsIsThePrograms() throws {
+        let security = Self.text(of: "docs/security.md")
+        let start = try #require(security.firstRange(of: "### What each kernel adds\n"))
+        let part = security[start.upperBound...].prefix { $0 != "#" }
+        let rows = part.split(separator: "\n").filter { $0.hasPrefix("| ") }.dropFirst()
+        let expected = LandlockProtection.all.map {
+            "| \($0.minimumABI) | \(LandlockProtection.kernel(ofABI: $0.minimumABI)) | \($0.name) | \($0.without) |"
+        }
+        #expect(rows.map(String.init) == expected)
+    }
+
     @Test func theAttributesAreThoseOfTheFingerprint() {
         let facts = HostFacts(
             effectiveUser: 0, systemName: "Linux", kernelRelease: "6.1.0", cgroup: nil, landlock: .version(2),

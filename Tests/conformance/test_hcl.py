@@ -41,6 +41,8 @@ TASK: dict[str, list[tuple[str, Any]]] = {
     "oom_group": BOOLS,
     "tcp_bind": PORTS,
     "tcp_connect": PORTS,
+    "udp_bind": PORTS,
+    "udp_connect": PORTS,
     "syscalls": texts("bpf"),
 }
 PLUGIN: dict[str, list[tuple[str, Any]]] = {
@@ -54,6 +56,9 @@ PLUGIN: dict[str, list[tuple[str, Any]]] = {
     "allow_caps": texts("net_raw"),
     "landlock_min_abi": numbers(1),
     "abstract_sockets": BOOLS,
+    "pathname_sockets": BOOLS,
+    "log_denials": BOOLS,
+    "quiet_paths": texts("/etc/passwd"),
     "memory_swap": BOOLS,
     "seccomp": BOOLS,
     "allow_syscalls": texts("bpf"),
@@ -66,7 +71,8 @@ PLUGIN: dict[str, list[tuple[str, Any]]] = {
 # Where an option has a default, that is what null stands for.
 PLUGIN_DEFAULTS = {
     "unveil_defaults": True, "unveil_paths": [], "unveil_by_task": False, "orphan_grace": 30, "standby_executor": True,
-    "allow_caps": [], "landlock_min_abi": 1, "abstract_sockets": False, "memory_swap": False, "seccomp": True,
+    "allow_caps": [], "landlock_min_abi": 1, "abstract_sockets": False, "pathname_sockets": False,
+    "log_denials": False, "quiet_paths": [], "memory_swap": False, "seccomp": True,
     "allow_syscalls": [], "allow_ulimits": [], "dynamic_user_min": 80000, "dynamic_user_max": 89999,
 }
 # Seen before: none of them, with "map of string required".
@@ -88,7 +94,8 @@ def cases(options: dict[str, list[tuple[str, Any]]]) -> list[Any]:
     found = []
     for option, spellings in options.items():
         for text, value in spellings:
-            marks = [pytest.mark.landlock(least=4)] if option.startswith("tcp_") and value is not None else []
+            minimum = {"tcp_bind": 4, "tcp_connect": 4, "udp_bind": 10, "udp_connect": 10}.get(option, 1)
+            marks = [pytest.mark.landlock(least=minimum)] if minimum > 1 and value is not None else []
             # The kernel's file is one of the memory controller's.
             marks += [pytest.mark.controllers] if option == "oom_group" and value else []
             found.append(pytest.param(option, text, value, marks=marks, id=f"{option} = {text}"))
@@ -229,6 +236,9 @@ WRONG_TASK = {
     "tcp_bind = [null]": f'task config: option "tcp_bind", item 1, is null: {PORT}',
     "tcp_connect = [-1]": f'task config: option "tcp_connect", item 1, is -1: {PORT}',
     "tcp_connect = [1.5]": f'task config: option "tcp_connect", item 1, is 1.5: {PORT}',
+    "udp_bind = 53": unlike("udp_bind", "list of number required"),
+    "udp_bind = [65536]": f'task config: option "udp_bind", item 1, is 65536: {PORT}',
+    "udp_connect = [-1]": f'task config: option "udp_connect", item 1, is -1: {PORT}',
     'syscalls = "bpf"': unlike("syscalls", "list of string required"),
     'syscalls = ["everything"]': 'task config: option "syscalls", item 1, is "everything": must be one of accounting, bpf, ',
     'ulimit = "nofile=1"': f'task config: option "ulimit" is "nofile=1": {MAP}',
@@ -273,6 +283,10 @@ WRONG_PLUGIN = {
     'landlock_min_abi = "new"': unlike("landlock_min_abi", "a number is required"),
     "landlock_min_abi = 0": 'plugin config: option "landlock_min_abi" is 0: must be a whole number from 1 to ',
     'abstract_sockets = "yes"': unlike("abstract_sockets", "a bool is required"),
+    "pathname_sockets = 5": unlike("pathname_sockets", "bool required"),
+    'log_denials = "yes"': unlike("log_denials", "a bool is required"),
+    'quiet_paths = "/etc"': unlike("quiet_paths", "list of string required"),
+    'quiet_paths = ["etc"]': 'plugin config: option "quiet_paths", item 1, is "etc": must be an absolute path',
     "memory_swap = 5": unlike("memory_swap", "bool required"),
     'seccomp = "off"': unlike("seccomp", "a bool is required"),
     'allow_syscalls = ["everything"]': 'plugin config: option "allow_syscalls", item 1, is "everything": must be one of ',

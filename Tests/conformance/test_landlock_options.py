@@ -41,7 +41,7 @@ def fingerprint(plugin: Plugin) -> Any:
 
 
 def test_enough(launch: Launch, host: AgentHost) -> None:
-    plugin = launch({"landlock_min_abi": min(7, landlock.abi())})
+    plugin = launch({"landlock_min_abi": min(10, landlock.abi())})
     assert "landlock_min_abi" not in fingerprint(plugin).health_description
     assert host.task(plugin, host.program("act"), ["exit=5"]).run() == ExitResult(5)
 
@@ -59,15 +59,16 @@ def test_too_little(launch: Launch, host: AgentHost, older: Path) -> None:  # no
     assert task.stdout.text == ""
 
 
-@pytest.mark.landlock(most=6)
+@pytest.mark.landlock(most=9)
 def test_too_little_on_this_kernel(launch: Launch, host: AgentHost) -> None:
-    plugin = launch({"landlock_min_abi": 7})
-    with refused(f"version {landlock.abi()}", "landlock_min_abi is 7"):
+    plugin = launch({"landlock_min_abi": 10})
+    with refused(f"version {landlock.abi()}", "landlock_min_abi is 10", "Linux 7.2"):
         host.task(plugin, host.program("act"), ["out=ran"]).start()
 
 
 @pytest.mark.parametrize("option, value, shown", [
     ("landlock_min_abi", 0, "0"), ("landlock_min_abi", -1, "-1"), ("landlock_min_abi", "6", "6"), ("landlock_min_abi", 1.5, "1.5"),
+    ("pathname_sockets", "yes", "yes"), ("log_denials", 1, "1"), ("quiet_paths", ["etc"], "etc"), ("quiet_paths", [""], "item 1"),
     ("abstract_sockets", "yes", "yes"), ("abstract_sockets", 1, "1"), ("memory_swap", "no", "no"), ("memory_swap", [True], "true")])
 def test_wrong_value(launch: Launch, option: str, value: Any, shown: str) -> None:
     plugin = launch(configure=False)

@@ -173,8 +173,8 @@ def test_upgrade_and_back(
 def test_executor_older_than_the_driver(binary: Path, tmp_path: Path) -> None:
     """Half an upgrade: what such an Executor does not know, volumes perhaps, it must not leave out in silence.
     A build without the check began the launch, and failed at the logs only since these have no path here."""
-    # LaunchVersion of Sources/Shared/Protocol/PipeProtocol.swift has one more, for `run`.
-    version = earlier.current_protocol() + 2
+    # LaunchVersion of Sources/Shared/Protocol/PipeProtocol.swift has two more, for `run` and for UDP ports.
+    version = earlier.current_protocol() + 3
     folder = forge_folder(tmp_path, "task")
     request = messages.executor.LaunchRequest(
         protocol=version, session=7, state_folder=str(folder), state_dir=str(tmp_path), task_id="task").SerializeToString()

@@ -7,6 +7,10 @@
 // bind=PORT bind6=PORT   bind a TCP socket of 127.0.0.1 or ::1, and listen
 // connect=PORT connect6=PORT
 // udp=PORT               bind a UDP socket
+// udpconnect=PORT        connect a UDP socket
+// udpto=PORT udp6to=PORT  send a datagram from a socket without a port of its own
+// unix=PATH unixgram=PATH  connect a unix socket; send a datagram to one
+// serve=PATH             bind a unix socket that every user may connect to, and keep it
 // fastopen=PORT mptcp=PORT  connect by MSG_FASTOPEN, by MPTCP
 // family=NUMBER          make a stream socket of a family
 // socket=FAMILY:TYPE:PROTOCOL  make a socket
@@ -38,9 +42,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <stddef.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -108,6 +115,53 @@ static long connect_socket(int family, int protocol, int port) {
     close(fd);
     errno = error;
     return result;
+}
+
+static long close_after(int fd, long result) {
+    int error = errno;
+    close(fd);
+    errno = error;
+    return result;
+}
+
+static long connect_udp(int port) {
+    socklen_t length;
+    struct sockaddr_storage to = address(AF_INET, port, &length);
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    return close_after(fd, connect(fd, (struct sockaddr *)&to, length));
+}
+
+static long send_udp(int family, int port) {
+    socklen_t length;
+    struct sockaddr_storage to = address(family, port, &length);
+    int fd = socket(family, SOCK_DGRAM, 0);
+    return close_after(fd, sendto(fd, "x", 1, 0, (struct sockaddr *)&to, length));
+}
+
+static struct sockaddr_un unix_address(const char *path) {
+    struct sockaddr_un result = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof result.sun_path) exit(2);
+    strcpy(result.sun_path, path);
+    return result;
+}
+
+static long connect_unix(const char *path) {
+    struct sockaddr_un to = unix_address(path);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    return close_after(fd, connect(fd, (struct sockaddr *)&to, sizeof to));
+}
+
+static long send_unix(const char *path) {
+    struct sockaddr_un to = unix_address(path);
+    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    return close_after(fd, sendto(fd, "x", 1, 0, (struct sockaddr *)&to, sizeof to));
+}
+
+static long serve_unix(const char *path) {
+    struct sockaddr_un at = unix_address(path);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (bind(fd, (struct sockaddr *)&at, sizeof at) != 0 || chmod(path, 0666) != 0) return -1;
+    return listen(fd, 8);
 }
 
 static long fast_open(int port) {
@@ -279,6 +333,12 @@ int main(int argc, char **argv) {
         else if (strcmp(verb, "bind") == 0) printf("bind%ld %s\n", number, outcome(bind_socket(AF_INET, SOCK_STREAM, number)));
         else if (strcmp(verb, "bind6") == 0) printf("bind6-%ld %s\n", number, outcome(bind_socket(AF_INET6, SOCK_STREAM, number)));
         else if (strcmp(verb, "udp") == 0) printf("udp%ld %s\n", number, outcome(bind_socket(AF_INET, SOCK_DGRAM, number)));
+        else if (strcmp(verb, "udpconnect") == 0) printf("udpconnect%ld %s\n", number, outcome(connect_udp(number)));
+        else if (strcmp(verb, "udpto") == 0) printf("udpto%ld %s\n", number, outcome(send_udp(AF_INET, number)));
+        else if (strcmp(verb, "udp6to") == 0) printf("udp6to%ld %s\n", number, outcome(send_udp(AF_INET6, number)));
+        else if (strcmp(verb, "unix") == 0) printf("unix:%s %s\n", value, outcome(connect_unix(value)));
+        else if (strcmp(verb, "unixgram") == 0) printf("unixgram:%s %s\n", value, outcome(send_unix(value)));
+        else if (strcmp(verb, "serve") == 0) printf("serve %s\n", outcome(serve_unix(value)));
         else if (strcmp(verb, "connect") == 0) printf("connect%ld %s\n", number, outcome(connect_socket(AF_INET, 0, number)));
         else if (strcmp(verb, "connect6") == 0) printf("connect6-%ld %s\n", number, outcome(connect_socket(AF_INET6, 0, number)));
         else if (strcmp(verb, "mptcp") == 0) printf("mptcp%ld %s\n", number, outcome(connect_socket(AF_INET, 262, number)));

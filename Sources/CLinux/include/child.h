@@ -28,7 +28,7 @@ enum exec2_step_kind {
     EXEC2_STEP_WORK_DIR = 13,      // chdir(path), or fchdir(`text` below `path`, not leading out of it)
     EXEC2_STEP_DESCRIPTOR = 14,    // dup3(fd, number): the copy survives execve
     EXEC2_STEP_UNVEIL = 15,        // open `path`, where `text` is set not leading out of that, and add it to ruleset fd
-    EXEC2_STEP_RESTRICT = 16,      // landlock_restrict_self(fd)
+    EXEC2_STEP_RESTRICT = 16,      // landlock_restrict_self(fd, number)
     EXEC2_STEP_SIGNALS = 17,       // every disposition to default (not with number 1), empty mask
     EXEC2_STEP_CLOSE = 18,         // close every descriptor from `number` on
     EXEC2_STEP_UMASK = 19,         // umask(number)
@@ -52,6 +52,9 @@ enum exec2_step_kind {
 
 /// Passed over, and noted in `passed_over` of the plan, whatever keeps the path from being opened but a shortage.
 #define EXEC2_UNVEIL_ANY_FAILURE 8
+
+/// The rule allows nothing: denials on what the path names are not logged (LANDLOCK_ADD_RULE_QUIET).
+#define EXEC2_UNVEIL_QUIET 16
 
 /// In `number` of EXEC2_STEP_MOUNT: what is mounted is a folder; what is missing on the way to where it is
 /// mounted, and that itself, is made as the user and group of the step.

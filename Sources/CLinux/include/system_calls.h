@@ -92,9 +92,16 @@ int exec2_lock(int descriptor);
 /// fallocate(2): behind _GNU_SOURCE.
 int exec2_reserve(int descriptor, uint64_t bytes);
 
-/// landlock_create_ruleset(2), and landlock_add_rule(2) for an O_PATH descriptor and for a TCP port:
+/// The kernel's struct landlock_ruleset_attr up to version 10: what a ruleset denies wherever no rule allows it, and
+/// which denials its quiet rules keep out of the log.
+struct exec2_landlock_ruleset {
+    uint64_t handled_rights, handled_network, scoped;
+    uint64_t quiet_rights, quiet_network, quiet_scoped;
+};
+
+/// landlock_create_ruleset(2), and landlock_add_rule(2) for an O_PATH descriptor and for a port:
 /// no libc wrapper, and Debian 12's headers lack newer rights.
-int exec2_landlock_create(uint64_t handled_rights, uint64_t handled_network, uint64_t scoped);
+int exec2_landlock_create(const struct exec2_landlock_ruleset *ruleset);
 int exec2_landlock_add_path(int ruleset, int path, uint64_t rights);
 int exec2_landlock_add_port(int ruleset, uint16_t port, uint64_t rights);
 

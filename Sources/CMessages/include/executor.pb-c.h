@@ -166,6 +166,29 @@ struct  Exec2__Executor__LaunchRequest
    */
   ProtobufCBinaryData seccomp_filter;
   /*
+   * The same for UDP (Landlock ABI 10, protocol 5).
+   */
+  protobuf_c_boolean restrict_udp_bind;
+  size_t n_udp_bind;
+  uint32_t *udp_bind;
+  protobuf_c_boolean restrict_udp_connect;
+  size_t n_udp_connect;
+  uint32_t *udp_connect;
+  /*
+   * Unix sockets stay open to the task by path, whatever the rules are. Without it the right to connect to them comes
+   * with mode w (Landlock ABI 9).
+   */
+  protobuf_c_boolean open_pathname_sockets;
+  /*
+   * What the task's programs are denied is logged to the kernel's audit log (Landlock ABI 7) …
+   */
+  protobuf_c_boolean log_denials;
+  /*
+   * … but not for what is below these paths (Landlock ABI 10).
+   */
+  size_t n_quiet_paths;
+  char **quiet_paths;
+  /*
    * The pipe that the request's length comes through stays open as long as the Driver waits for the launch: its end
    * tells the Executor that nobody does.
    */
@@ -181,7 +204,7 @@ struct  Exec2__Executor__LaunchRequest
 };
 #define EXEC2__EXECUTOR__LAUNCH_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__launch_request__descriptor) \
-    , 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, 0, 0, 0,NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0, 0,NULL, 0, 0,NULL, 0, 0,NULL, {0,NULL}, 0, NULL, NULL }
+    , 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, 0, 0, 0,NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0, 0,NULL, 0, 0,NULL, 0, 0,NULL, {0,NULL}, 0, 0,NULL, 0, 0,NULL, 0, 0, 0,NULL, 0, NULL, NULL }
 
 
 /*

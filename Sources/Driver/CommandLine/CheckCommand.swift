@@ -63,8 +63,9 @@ enum CheckCommand {
         if let word = rest.first { throw UsageError("check takes no argument, and there is \(quoted(word))") }
         let folder = found.last { $0.name == "state-dir" }?.value
         if folder == "" { throw UsageError("--state-dir is empty") }
-        var checks = HostCheck.all(
-            HostFacts.gather(executorPath: found.last { $0.name == "executor" }?.value))
+        let facts = HostFacts.gather(executorPath: found.last { $0.name == "executor" }?.value)
+        var checks = HostCheck.all(facts)
+        if let protections = HostCheck.protections(facts) { checks.append(protections) }
         checks.append(StateDirectoryCheck.check(StateDirectoryCheck.look(folder ?? PluginConfiguration().stateFolder)))
         let isJSON = found.contains { $0.name == "json" }
         Console.write(isJSON ? json(checks) : report(checks, colour: Console.hasColour))

@@ -13,8 +13,21 @@ struct ConfinementOptions: Equatable, Sendable {
     /// The ports that TCP sockets may be bound or connected to; nil for all, empty for none.
     var tcpBind: [UInt16]?
     var tcpConnect: [UInt16]?
+    /// The same for UDP sockets.
+    var udpBind: [UInt16]?
+    var udpConnect: [UInt16]?
     /// Closed system calls that the task needs.
     var syscalls: [SyscallGroup] = []
+
+    /// The names of the options that keep the task to some ports, and the version of Landlock that each needs.
+    var portRules: [(option: String, minimumABI: Int)] {
+        var rules: [(String, Int)] = []
+        if tcpBind != nil { rules.append(("tcp_bind", LandlockNetworkRights.minimumABIForTCP)) }
+        if tcpConnect != nil { rules.append(("tcp_connect", LandlockNetworkRights.minimumABIForTCP)) }
+        if udpBind != nil { rules.append(("udp_bind", LandlockNetworkRights.minimumABIForUDP)) }
+        if udpConnect != nil { rules.append(("udp_connect", LandlockNetworkRights.minimumABIForUDP)) }
+        return rules
+    }
 
     /// The kernel's greatest pid_max.
     static let pidsLimits: ClosedRange<Int64> = 0...4_194_304
@@ -29,6 +42,8 @@ struct ConfinementOptions: Equatable, Sendable {
         oomGroup = try options.bool("oom_group") ?? false
         tcpBind = try options.ports("tcp_bind")
         tcpConnect = try options.ports("tcp_connect")
+        udpBind = try options.ports("udp_bind")
+        udpConnect = try options.ports("udp_connect")
         syscalls = try options.syscallGroups("syscalls")
     }
 
@@ -40,6 +55,8 @@ struct ConfinementOptions: Equatable, Sendable {
         OptionSchema("oom_group", "bool"),
         OptionSchema("tcp_bind", "list(number)"),
         OptionSchema("tcp_connect", "list(number)"),
+        OptionSchema("udp_bind", "list(number)"),
+        OptionSchema("udp_connect", "list(number)"),
         OptionSchema("syscalls", "list(string)"),
     ]
 

@@ -10,6 +10,12 @@ struct ConfinementPolicy: Equatable, Sendable {
     var landlockMinABI = 1
     /// Whether tasks reach the host's abstract unix sockets.
     var abstractSockets = false
+    /// Whether tasks reach unix sockets by path, whatever the rules are.
+    var pathnameSockets = false
+    /// Whether what tasks are denied goes to the kernel's audit log.
+    var logDenials = false
+    /// Absolute paths: what tasks are denied below them is not logged.
+    var quietPaths: [String] = []
     /// Whether tasks may swap.
     var memorySwap = false
     /// Whether tasks have the seccomp filter.
@@ -36,6 +42,9 @@ struct ConfinementPolicy: Equatable, Sendable {
             }
         }
         abstractSockets = try options.bool("abstract_sockets") ?? abstractSockets
+        pathnameSockets = try options.bool("pathname_sockets") ?? pathnameSockets
+        logDenials = try options.bool("log_denials") ?? logDenials
+        quietPaths = try options.absolutePaths("quiet_paths")
         memorySwap = try options.bool("memory_swap") ?? memorySwap
         seccomp = try options.bool("seccomp") ?? seccomp
         allowSyscalls = Set(try options.syscallGroups("allow_syscalls"))
@@ -46,6 +55,9 @@ struct ConfinementPolicy: Equatable, Sendable {
         OptionSchema("allow_ulimits", "list(string)", defaultLiteral: "[]"),
         OptionSchema("landlock_min_abi", "number", defaultLiteral: "1"),
         OptionSchema("abstract_sockets", "bool", defaultLiteral: "false"),
+        OptionSchema("pathname_sockets", "bool", defaultLiteral: "false"),
+        OptionSchema("log_denials", "bool", defaultLiteral: "false"),
+        OptionSchema("quiet_paths", "list(string)", defaultLiteral: "[]"),
         OptionSchema("memory_swap", "bool", defaultLiteral: "false"),
         OptionSchema("seccomp", "bool", defaultLiteral: "true"),
         OptionSchema("allow_syscalls", "list(string)", defaultLiteral: "[]"),
@@ -72,6 +84,15 @@ extension OptionReader {
             kinds.insert(kind)
         }
         return kinds
+    }
+
+    /// A list of absolute paths; empty where it is not given.
+    func absolutePaths(_ option: String) throws(ConfigurationError) -> [String] {
+        let paths = try texts(option) ?? []
+        for (index, path) in paths.enumerated() where path.utf8.first != 0x2F || path.utf8.contains(0) {
+            throw invalid(option, item: index + 1, quoted(path), "must be an absolute path")
+        }
+        return paths
     }
 
     /// A list of groups of system calls; empty where it is not given.

@@ -36,6 +36,7 @@ struct FingerprintReport: Equatable, Sendable {
         ]
         if case .version(let version) = facts.landlock {
             attributes["driver.exec2.landlock.abi"] = .int(Int64(version))
+            attributes["driver.exec2.landlock.errata"] = .int(Int64(truncatingIfNeeded: facts.landlockErrata))
         }
         self.attributes = attributes
     }

@@ -88,7 +88,9 @@ struct HostCheck: Equatable, Sendable {
             failed(
                 "Landlock", .undetected, LandlockMinimum(found: version, least: least).detail,
                 remedy: LandlockMinimum(found: version, least: least).remedy)
-        case .version(let version): passed("Landlock", "version \(version)")
+        case .version(let version):
+            passed(
+                "Landlock", "version \(version), errata mended: \(LandlockProtection.text(ofErrata: facts.landlockErrata))")
         case .notBuiltIn:
             failed(
                 "Landlock", .undetected, "the kernel has no Landlock",
@@ -102,6 +104,12 @@ struct HostCheck: Equatable, Sendable {
                 "Landlock", .unhealthy, "cannot ask the kernel for Landlock: \(error.text)",
                 remedy: "allow the agent the Landlock system calls (a container's seccomp filter may deny them)")
         }
+    }
+
+    /// What tasks are held to by a newer kernel and not by this one. Nothing to mend: the driver is as fit without.
+    static func protections(_ facts: HostFacts) -> HostCheck? {
+        guard case .version(let version) = facts.landlock else { return nil }
+        return passed("Landlock's protections", LandlockProtection.text(ofABI: version))
     }
 
     private static func executor(_ facts: HostFacts) -> HostCheck {

@@ -12,6 +12,8 @@ struct HostFacts: Equatable, Sendable {
     /// Nil where cgroup v2 is not mounted.
     var cgroup: CgroupHierarchy?
     var landlock: LandlockSupport
+    /// Faults of Landlock's that this kernel has mended, bit n - 1 for erratum n.
+    var landlockErrata: UInt64 = 0
     var executor: ExecutorSearch
     /// Of the plugin's state_dir; nil where it can be used, or made, or nobody has asked.
     var stateDirectoryFault: StateDirectoryFault?
@@ -53,6 +55,7 @@ struct HostFacts: Equatable, Sendable {
             kernelRelease: text(of: names.release),
             cgroup: CgroupHierarchy.onHost(),
             landlock: LandlockSupport(answer: exec2_landlock_abi()),
+            landlockErrata: exec2_landlock_errata(),
             executor: ExecutorSearch.onHost(configured: executorPath),
             stateDirectoryFault: stateDirectory.flatMap { StateDirectory(path: $0).fault })
     }

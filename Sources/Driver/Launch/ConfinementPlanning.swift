@@ -23,10 +23,16 @@ extension LaunchPlanning {
         result.scopesAbstractSockets = !policy.abstractSockets
         result.tcpBind = options.tcpBind
         result.tcpConnect = options.tcpConnect
+        result.udpBind = options.udpPortsToBind
+        result.udpConnect = options.udpConnect
+        result.opensPathnameSockets = policy.pathnameSockets
+        result.logsDenials = policy.logDenials
+        result.quietPaths = policy.quietPaths
         result.seccompFilter =
             TaskSyscalls(
                 isFiltered: policy.seccomp, opened: Set(options.syscalls), capabilities: capabilities.bounding,
-                restrictsTCPBind: options.tcpBind != nil, restrictsTCPConnect: options.tcpConnect != nil
+                restrictsTCPBind: options.tcpBind != nil, restrictsTCPConnect: options.tcpConnect != nil,
+                restrictsUDP: result.restrictsUDP
             ).filter
         return result
     }
@@ -44,13 +50,12 @@ extension LaunchPlanning {
         if host.landlockABI < least {
             throw StartError(.permanent, LandlockMinimum(found: host.landlockABI, least: least).text)
         }
-        if host.landlockABI >= LandlockNetworkRights.leastABI { return }
-        let name = options.tcpBind != nil ? "tcp_bind" : options.tcpConnect != nil ? "tcp_connect" : nil
-        if let name {
+        for (option, minimumABI) in options.portRules where host.landlockABI < minimumABI {
             throw StartError(
                 .permanent,
-                "cannot keep the task to the ports of \(name): that needs version \(LandlockNetworkRights.leastABI) of "
-                    + "Landlock (Linux 6.7), and this kernel has version \(host.landlockABI)")
+                "cannot keep the task to the ports of \(option): that needs version \(minimumABI) of "
+                    + "Landlock (Linux \(LandlockProtection.kernel(ofABI: minimumABI))), and this kernel has version "
+                    + "\(host.landlockABI)")
         }
     }
 
@@ -100,9 +105,11 @@ extension LaunchPlanning {
                 group,
                 "the plugin option allow_syscalls of this client does not allow it; an operator can add it there")
         }
-        if options.syscalls.contains(.ioUring) && (options.tcpBind != nil || options.tcpConnect != nil) {
+        if options.syscalls.contains(.ioUring), let rule = options.portRules.first {
+            let family = rule.option.prefix(3)
             throw refuse(
-                .ioUring, "io_uring would lead past tcp_bind and tcp_connect; a task can have one or the other")
+                .ioUring,
+                "io_uring would lead past \(family)_bind and \(family)_connect; a task can have one or the other")
         }
     }
 }
@@ -112,16 +119,23 @@ struct LandlockMinimum: Equatable, Sendable {
     let found: Int
     let least: Int
 
-    /// The first kernel with each version, from 1 on.
-    private static let kernels = ["5.13", "5.19", "6.2", "6.7", "6.10", "6.12", "6.15"]
-
     var detail: String { "this kernel has version \(found) of Landlock, and landlock_min_abi is \(least)" }
     var remedy: String {
         let kernel =
-            Self.kernels.indices.contains(least - 1) ? "use Linux \(Self.kernels[least - 1]) or newer, or " : ""
+            least <= LandlockABI.newestKnown
+            ? "use Linux \(LandlockProtection.kernel(ofABI: least)) or newer, or " : ""
         return kernel + "lower the plugin option landlock_min_abi"
     }
     var text: String { detail + ": " + remedy }
+}
+
+extension ConfinementOptions {
+    /// `udp_bind` as the kernel needs it. A socket without a port takes an ephemeral one when it sends its first
+    /// datagram, for which the kernel asks for the right to bind to port 0: who may send has it.
+    fileprivate var udpPortsToBind: [UInt16]? {
+        guard let udpBind, udpConnect.map({ !$0.isEmpty }) ?? true, !udpBind.contains(0) else { return udpBind }
+        return udpBind + [0]
+    }
 }
 
 extension ResourceLimit {

@@ -11,7 +11,16 @@ struct LaunchConfinement: Equatable, Sendable {
     /// Nil for all ports.
     var tcpBind: [UInt16]?
     var tcpConnect: [UInt16]?
+    var udpBind: [UInt16]?
+    var udpConnect: [UInt16]?
+    /// Whether unix sockets stay open by path, whatever the rules are.
+    var opensPathnameSockets = false
+    var logsDenials = false
+    var quietPaths: [String] = []
     var seccompFilter: SeccompFilter?
+
+    /// Whether an Executor that does not know rules for UDP would leave some out.
+    var restrictsUDP: Bool { udpBind != nil || udpConnect != nil }
 }
 
 extension Exec2__Executor__LaunchRequest {
@@ -30,6 +39,13 @@ extension Exec2__Executor__LaunchRequest {
         (n_tcp_bind, tcp_bind) = arena.values((confinement.tcpBind ?? []).map { UInt32($0) })
         restrict_tcp_connect = (confinement.tcpConnect != nil).wire
         (n_tcp_connect, tcp_connect) = arena.values((confinement.tcpConnect ?? []).map { UInt32($0) })
+        restrict_udp_bind = (confinement.udpBind != nil).wire
+        (n_udp_bind, udp_bind) = arena.values((confinement.udpBind ?? []).map { UInt32($0) })
+        restrict_udp_connect = (confinement.udpConnect != nil).wire
+        (n_udp_connect, udp_connect) = arena.values((confinement.udpConnect ?? []).map { UInt32($0) })
+        open_pathname_sockets = confinement.opensPathnameSockets.wire
+        log_denials = confinement.logsDenials.wire
+        (n_quiet_paths, quiet_paths) = arena.strings(confinement.quietPaths)
         seccomp_filter = arena.bytes(confinement.seccompFilter?.bytes ?? [])
     }
 }

@@ -72,10 +72,16 @@ struct LaunchSpecification: Equatable, Sendable {
     /// Nil for Nomad's tasks, which survive this process.
     var attachment: Attachment?
 
+    /// The oldest version of the request that has all that is in this one.
+    private var version: UInt32 {
+        if confinement.restrictsUDP { return LaunchVersion.udpPorts }
+        return attachment == nil ? LaunchVersion.plain : LaunchVersion.attached
+    }
+
     /// The packed request.
     func encoded(session: UInt64, folder: TaskFolder) -> [UInt8] {
         Exec2__Executor__LaunchRequest.encoded(byteText: isByteText) { message, arena in
-            message.protocol = attachment == nil ? LaunchVersion.plain : LaunchVersion.attached
+            message.protocol = version
             message.launch_pipe_is_held = true.wire
             message.session = session
             message.state_folder = arena.string(folder.path)

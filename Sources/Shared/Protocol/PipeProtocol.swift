@@ -31,8 +31,10 @@ public enum LaunchVersion {
     public static let plain = PipeProtocol.greatest
     /// With an attachment, by which the task ends with the process that has started it.
     public static let attached: UInt32 = 4
+    /// With rules for UDP ports: an older Executor would leave them out.
+    public static let udpPorts: UInt32 = 5
     /// The newest version that this build knows.
-    public static let newest = attached
+    public static let newest = udpPorts
 }
 
 /// What the Executor of an attached task finds open beside the launch request.

@@ -8,7 +8,7 @@ public struct AccessModes: OptionSet, Sendable {
 
     /// `r`: read files, list folders.
     public static let read = AccessModes(rawValue: 1 << 0)
-    /// `w`: write and truncate files that exist.
+    /// `w`: write and truncate files that exist, and connect to unix sockets.
     public static let write = AccessModes(rawValue: 1 << 1)
     /// `x`: execute files. The kernel opens a program for reading too, so that it takes `rx` to run one.
     public static let execute = AccessModes(rawValue: 1 << 2)

@@ -23,7 +23,8 @@ import Testing
             "--cap-add", "CAP_CHOWN", "--cap-add=kill", "--cap-drop", "all", "--pids-limit", "9", "--ulimit",
             "nofile=1:2", "--ulimit", "core=0", "--oom-group", "--tcp-bind", "80,0", "--tcp-bind", "81",
             "--tcp-connect",
-            "none", "--syscalls", "io_uring", "--abstract-sockets", "--no-seccomp")
+            "none", "--syscalls", "io_uring", "--abstract-sockets", "--no-seccomp", "--udp-bind", "none", "--udp-connect",
+            "53", "--pathname-sockets", "--log-denials")
         let confinement = options.confinement
         #expect(confinement.capAdd.named == [.chown, .kill])
         #expect(confinement.capDrop == .all)
@@ -32,6 +33,8 @@ import Testing
         #expect(confinement.oomGroup)
         #expect(confinement.tcpBind == [80, 0, 81])
         #expect(confinement.tcpConnect == [])
+        #expect(confinement.udpBind == [] && confinement.udpConnect == [53])
+        #expect(options.policy.pathnameSockets && options.policy.logDenials)
         #expect(confinement.syscalls == [.ioUring])
         #expect(!options.policy.seccomp && options.policy.abstractSockets)
     }

@@ -17,6 +17,7 @@ import Testing
             "command": "sh", "cap_add": ["NET_RAW"], "cap_drop": ["all"], "pids_limit": 64.0, "oom_group": true,
             "ulimit": ["nofile": "1024:4096", "CORE": "0", "as": "-1", "memlock": "65536:unlimited"],
             "tcp_bind": [80, 443.0, 80], "tcp_connect": [], "syscalls": ["io_uring", "perf"],
+            "udp_bind": [], "udp_connect": [53],
         ])
         #expect(options.capAdd.named == [.netRaw])
         #expect(options.capDrop == .all)
@@ -29,6 +30,8 @@ import Testing
             ])
         #expect(options.tcpBind == [80, 443, 80])
         #expect(options.tcpConnect == [])
+        #expect(options.udpBind == [] && options.udpConnect == [53])
+        #expect(options.portRules.map(\.option) == ["tcp_bind", "tcp_connect", "udp_bind", "udp_connect"])
         #expect(options.syscalls == [.ioUring, .perf])
     }
 
@@ -57,12 +60,13 @@ import Testing
     @Test func everyPluginOptionIsRead() throws {
         let policy = try plugin([
             "allow_caps": ["cap_net_raw", "chown"], "landlock_min_abi": 4, "abstract_sockets": true,
-            "memory_swap": true,
+            "memory_swap": true, "pathname_sockets": true, "log_denials": true, "quiet_paths": ["/proc", "/etc/passwd"],
             "seccomp": false, "allow_syscalls": ["bpf"], "allow_ulimits": ["NOFILE", "as"],
         ])
         #expect(policy.allowCaps.named == [.netRaw, .chown])
         #expect(policy.landlockMinABI == 4)
         #expect(policy.abstractSockets && policy.memorySwap && !policy.seccomp)
+        #expect(policy.pathnameSockets && policy.logDenials && policy.quietPaths == ["/proc", "/etc/passwd"])
         #expect(policy.allowSyscalls == [.bpf])
         #expect(policy.allowUlimits == [.nofile, .as])
     }
@@ -98,6 +102,8 @@ import Testing
         (["oom_group": 1], #"option "oom_group" is 1: must be true or false"#),
         (["tcp_bind": 80], #"option "tcp_bind" is 80: must be a list of port numbers"#),
         (["tcp_bind": [80, 65536]], #"option "tcp_bind", item 2, is 65536: must be a port"#),
+        (["udp_bind": [80, 65536]], #"option "udp_bind", item 2, is 65536: must be a port"#),
+        (["udp_connect": 53], #"option "udp_connect" is 53: must be a list of port numbers"#),
         (["tcp_connect": [-1]], #"option "tcp_connect", item 1, is -1: must be a port"#),
         (["tcp_connect": ["80"]], #"option "tcp_connect", item 1, is "80": must be a port"#),
         (
@@ -121,23 +127,26 @@ import Testing
 
     /// What another kernel or a later driver may know is taken, and told as what it is.
     @Test func whatCannotBeMetIsKept() throws {
-        let policy = try plugin(["allow_caps": ["chown", "cap_fly", "RUN2"], "landlock_min_abi": 8])
+        let policy = try plugin(["allow_caps": ["chown", "cap_fly", "RUN2"], "landlock_min_abi": 11])
         #expect(policy.allowCaps.named == [.chown])
         #expect(
             policy.unusable.map(\.description) == [
                 #"plugin config: option "allow_caps", item 2, is "cap_fly": \#(CapabilityList.requirement)"#,
                 #"plugin config: option "allow_caps", item 3, is "RUN2": \#(CapabilityList.requirement)"#,
-                #"plugin config: option "landlock_min_abi" is 8: must be a whole number from 1 to 7"#,
+                #"plugin config: option "landlock_min_abi" is 11: must be a whole number from 1 to 10"#,
             ])
-        #expect(try plugin(["allow_caps": ["chown"], "landlock_min_abi": 7]).unusable.isEmpty)
+        #expect(try plugin(["allow_caps": ["chown"], "landlock_min_abi": 10]).unusable.isEmpty)
     }
 
     static let wrongPlugin: [(MessagePackValue, String)] = [
         (["allow_caps": [""]], #"option "allow_caps", item 1, is "": must be the name of a Linux capability"#),
         (["allow_caps": ["net-raw"]], #"option "allow_caps", item 1, is "net-raw": must be the name of a Linux"#),
-        (["landlock_min_abi": 0], #"option "landlock_min_abi" is 0: must be a whole number from 1 to 7"#),
-        (["landlock_min_abi": 8.5], #"option "landlock_min_abi" is 8.5: must be a whole number from 1 to 7"#),
+        (["landlock_min_abi": 0], #"option "landlock_min_abi" is 0: must be a whole number from 1 to 10"#),
+        (["landlock_min_abi": 8.5], #"option "landlock_min_abi" is 8.5: must be a whole number from 1 to 10"#),
         (["abstract_sockets": "yes"], #"option "abstract_sockets" is "yes""#),
+        (["pathname_sockets": 1], #"option "pathname_sockets" is 1"#),
+        (["log_denials": "no"], #"option "log_denials" is "no""#),
+        (["quiet_paths": ["/a", "b"]], #"option "quiet_paths", item 2, is "b": must be an absolute path"#),
         (["memory_swap": 1], #"option "memory_swap" is 1"#), (["seccomp": "off"], #"option "seccomp" is "off""#),
         (
             ["allow_ulimits": ["core", "all"]],

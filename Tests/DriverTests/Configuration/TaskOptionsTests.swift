@@ -128,6 +128,7 @@ import Testing
             ("cap_add", "list(string)"), ("cap_drop", "list(string)"), ("pids_limit", "number"),
             ("ulimit", "map(string)"),
             ("oom_group", "bool"), ("tcp_bind", "list(number)"), ("tcp_connect", "list(number)"),
+            ("udp_bind", "list(number)"), ("udp_connect", "list(number)"),
             ("syscalls", "list(string)"),
         ]
         #expect(ConfinementOptions.schema.map { [$0.name, $0.type] } == confinement.map { [$0.0, $0.1] })

@@ -50,6 +50,7 @@ import Testing
             FingerprintReport(Self.fit, configuration: configuration).attributes == [
                 "driver.exec2.unveil.defaults": .bool(true), "driver.exec2.unveil.tasks": .bool(false),
                 "driver.exec2.version": .string(driverVersion), "driver.exec2.landlock.abi": .int(2),
+                "driver.exec2.landlock.errata": .int(0),
             ])
         configuration.unveilDefaults = false
         configuration.unveilByTask = true

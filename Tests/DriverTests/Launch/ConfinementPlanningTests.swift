@@ -60,8 +60,13 @@ import Testing
         var policy = ConfinementPolicy()
         policy.abstractSockets = true
         policy.seccomp = false
+        policy.pathnameSockets = true
+        policy.logDenials = true
+        policy.quietPaths = ["/proc"]
         let result = try plan(ConfinementOptions(), policy)
         #expect(!result.scopesAbstractSockets)
+        #expect(result.opensPathnameSockets && result.logsDenials && result.quietPaths == ["/proc"])
+        #expect(try !plan(ConfinementOptions()).opensPathnameSockets)
         #expect(result.seccompFilter == nil)
     }
 
@@ -89,6 +94,45 @@ import Testing
         options.tcpBind = nil
         options.tcpConnect = [443]
         #expect(refusal(options, abi: 1).contains("tcp_connect"))
+    }
+
+    @Test func portsOfUDPNeedVersion10() throws {
+        var options = ConfinementOptions()
+        options.udpConnect = [53]
+        #expect(try plan(options, abi: 10).udpConnect == [53])
+        #expect(
+            refusal(options, abi: 9)
+                == "cannot keep the task to the ports of udp_connect: that needs version 10 of Landlock (Linux 7.2), and this "
+                + "kernel has version 9")
+    }
+
+    /// The first datagram of a socket without a port binds it to port 0, to the kernel.
+    @Test func whoMaySendByUDPHasPort0() throws {
+        func bound(_ bind: [UInt16]?, _ connect: [UInt16]?) throws -> [UInt16]? {
+            var options = ConfinementOptions()
+            options.udpBind = bind
+            options.udpConnect = connect
+            return try plan(options, abi: 10).udpBind
+        }
+        #expect(try bound([53], nil) == [53, 0])
+        #expect(try bound([], [53]) == [0])
+        #expect(try bound([0, 1], [53]) == [0, 1])
+        #expect(try bound([53], []) == [53])
+        #expect(try bound(nil, [53]) == nil)
+    }
+
+    /// One table tells of every version that this release knows, in the order of the kernels.
+    @Test func everyVersionHasItsKernel() {
+        let kernels = (1...LandlockABI.newestKnown).map { LandlockProtection.kernel(ofABI: $0) }
+        #expect(Set(kernels).count == LandlockABI.newestKnown)
+        #expect(kernels.last == "7.2" && kernels.first == "5.13")
+        let versions = LandlockProtection.all.map(\.minimumABI)
+        #expect(versions == versions.sorted() && versions.last == LandlockABI.newestKnown)
+        #expect(LandlockProtection.text(ofABI: LandlockABI.newestKnown) == "all that this release knows")
+        #expect(
+            LandlockProtection.text(ofABI: 9) == "all but UDP ports (Linux 7.2), quiet paths in the audit log (Linux 7.2)")
+        #expect(LandlockProtection.text(ofErrata: 0b101) == "1, 3")
+        #expect(LandlockProtection.text(ofErrata: 0) == "none")
     }
 
     @Test func anOlderLandlockThanWantedStartsNothing() throws {
@@ -182,6 +226,11 @@ import Testing
             policy.seccomp = seccomp
             #expect(refusal(options, policy).contains("io_uring would lead past tcp_bind and tcp_connect"))
         }
+        options.tcpConnect = nil
+        options.udpConnect = [53]
+        var policy = ConfinementPolicy()
+        policy.allowSyscalls = [.ioUring]
+        #expect(refusal(options, policy, abi: 10).contains("io_uring would lead past udp_bind and udp_connect"))
     }
 
     // MARK: Cgroup
@@ -220,6 +269,11 @@ import Testing
         specification.confinement.resourceLimits = [ResourceLimit(.nofile, soft: 1, hard: .max)]
         specification.confinement.tcpBind = [0, 65535]
         specification.confinement.tcpConnect = []
+        specification.confinement.udpBind = [0, 53]
+        specification.confinement.udpConnect = []
+        specification.confinement.opensPathnameSockets = true
+        specification.confinement.logsDenials = true
+        specification.confinement.quietPaths = ["/proc"]
         specification.confinement.seccompFilter = SeccompFilter([], on: .amd64)
         let request = try decoded(specification)
         #expect([request.capabilities, request.ambient_capabilities] == [1 << 40 | 1, 1 << 40])
@@ -228,11 +282,21 @@ import Testing
         #expect(request.isSet(\.restrict_tcp_bind) && request.isSet(\.restrict_tcp_connect))
         #expect(request.values(\.n_tcp_bind, \.tcp_bind) == [0, 65535])
         #expect(request.values(\.n_tcp_connect, \.tcp_connect) == [])
+        #expect(request.isSet(\.restrict_udp_bind) && request.isSet(\.restrict_udp_connect))
+        #expect(request.values(\.n_udp_bind, \.udp_bind) == [0, 53])
+        #expect(request.values(\.n_udp_connect, \.udp_connect) == [])
+        #expect(request.isSet(\.open_pathname_sockets) && request.isSet(\.log_denials))
+        #expect(request.strings(\.n_quiet_paths, \.quiet_paths) == ["/proc"])
+        // An older Executor would start the task without the rules for UDP.
+        #expect(request.protocol == LaunchVersion.udpPorts && LaunchVersion.newest == LaunchVersion.udpPorts)
         #expect(request.seccomp_filter == SeccompFilter([], on: .amd64).bytes)
 
         specification.confinement = LaunchConfinement()
         let bare = try decoded(specification)
         #expect(!bare.isSet(\.restrict_tcp_bind) && !bare.isSet(\.restrict_tcp_connect))
+        #expect(!bare.isSet(\.restrict_udp_bind) && !bare.isSet(\.restrict_udp_connect))
+        #expect(!bare.isSet(\.open_pathname_sockets) && !bare.isSet(\.log_denials))
+        #expect(bare.protocol == LaunchVersion.plain)
         #expect(bare.isSet(\.scope_abstract_sockets))
         #expect(bare.seccomp_filter.isEmpty)
     }

@@ -7,7 +7,7 @@ import os
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _CREATE_RULESET = 444
-_VERSION = 1
+_VERSION, _ERRATA = 1, 2
 
 
 def abi() -> int:
@@ -17,3 +17,8 @@ def abi() -> int:
         error = ctypes.get_errno()
         raise OSError(error, f"no Landlock on this kernel: {os.strerror(error)}")
     return answer
+
+
+def errata() -> int:
+    """A bit for each fault of Landlock's that the running kernel has mended; 0 where it cannot be asked."""
+    return max(0, _libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _ERRATA))

@@ -26,7 +26,17 @@ extension RunOptions {
             name: "tcp-connect", value: "PORTS",
             help: "the TCP ports that the command may connect to; default: any"),
         CommandOption(
+            name: "udp-bind", value: "PORTS",
+            help: "the UDP ports that the command may bind (Linux 7.2); default: any"),
+        CommandOption(
+            name: "udp-connect", value: "PORTS",
+            help: "the UDP ports that the command may connect and send to (Linux 7.2); default: any"),
+        CommandOption(
             name: "abstract-sockets", help: "leave the host's abstract unix sockets open to the command"),
+        CommandOption(
+            name: "pathname-sockets", help: "let the command connect to unix sockets by path without a rule of mode w"),
+        CommandOption(
+            name: "log-denials", help: "log what the command is denied to the kernel's audit log (Linux 6.15)"),
         CommandOption(
             name: "syscalls", value: "GROUP",
             help: "open system calls that are closed to tasks, such as io_uring; may be given often"),
@@ -41,6 +51,8 @@ extension RunOptions {
         policy.allowSyscalls = Set(SyscallGroup.allCases)
         policy.seccomp = seccomp
         policy.abstractSockets = abstractSockets
+        policy.pathnameSockets = pathnameSockets
+        policy.logDenials = logDenials
         return policy
     }
 
@@ -54,7 +66,11 @@ extension RunOptions {
         case "oom-group": confinement.oomGroup = true
         case "tcp-bind": confinement.tcpBind = (confinement.tcpBind ?? []) + (try ports(option, value))
         case "tcp-connect": confinement.tcpConnect = (confinement.tcpConnect ?? []) + (try ports(option, value))
+        case "udp-bind": confinement.udpBind = (confinement.udpBind ?? []) + (try ports(option, value))
+        case "udp-connect": confinement.udpConnect = (confinement.udpConnect ?? []) + (try ports(option, value))
         case "abstract-sockets": abstractSockets = true
+        case "pathname-sockets": pathnameSockets = true
+        case "log-denials": logDenials = true
         case "syscalls":
             guard let group = SyscallGroup(rawValue: value) else {
                 throw UsageError("--syscalls \(quoted(value)): \(SyscallGroup.requirement)")

@@ -29,6 +29,8 @@ struct RunOptions: Equatable, Sendable {
     var confinement = ConfinementOptions()
     var seccomp = true
     var abstractSockets = false
+    var pathnameSockets = false
+    var logDenials = false
     var command = TaskOptions.Command.name("")
     var arguments: [String] = []
 }

@@ -10,6 +10,7 @@ struct TaskSyscalls: Equatable, Sendable {
     let capabilities: UInt64
     let restrictsTCPBind: Bool
     let restrictsTCPConnect: Bool
+    var restrictsUDP = false
 
     private var restrictsTCP: Bool { restrictsTCPBind || restrictsTCPConnect }
 
@@ -21,8 +22,9 @@ struct TaskSyscalls: Equatable, Sendable {
                 result += group == .sockets ? families.rules : group.rules
             }
         }
-        if restrictsTCP {
-            result += Self.waysAroundTCPRules
+        if restrictsTCP { result += Self.waysAroundTCPRules }
+        if restrictsUDP { result += Self.waysAroundUDPRules }
+        if restrictsTCP || restrictsUDP {
             if !result.contains(where: { $0.call == SyscallNumber.ioUring[0] }) { result += SyscallGroup.ioUring.rules }
         }
         if restrictsTCPConnect { result += Self.waysAroundConnectRules }
@@ -47,6 +49,8 @@ struct TaskSyscalls: Equatable, Sendable {
     private static let protocolMPTCP: UInt32 = 262
     private static let familyRDS: UInt32 = 21
     private static let familySMC: UInt32 = 43
+    private static let familyRxRPC: UInt32 = 33
+    private static let protocolUDPLite: UInt32 = 136
     private static let fastOpen: UInt32 = 0x2000_0000
 
     /// Sockets that speak TCP on the wire and that Landlock does not take for TCP. Programs that try
@@ -56,6 +60,12 @@ struct TaskSyscalls: Equatable, Sendable {
         SyscallRule(.socket, where: .equals(argument: 2, SocketFamilies.protocolSMC), error: EPROTONOSUPPORT),
         SyscallRule(.socket, where: .equals(argument: 0, familySMC), error: EAFNOSUPPORT),
         SyscallRule(.socket, where: .equals(argument: 0, familyRDS), error: EAFNOSUPPORT),
+    ]
+
+    /// Sockets that speak UDP, or much the same, on the wire and that Landlock does not take for UDP.
+    private static let waysAroundUDPRules = [
+        SyscallRule(.socket, where: .equals(argument: 2, protocolUDPLite), error: EPROTONOSUPPORT),
+        SyscallRule(.socket, where: .equals(argument: 0, familyRxRPC), error: EAFNOSUPPORT),
     ]
 
     /// MSG_FASTOPEN connects without connect(2), which is where Landlock looks.
