@@ -90,7 +90,8 @@ struct HostCheck: Equatable, Sendable {
                 remedy: LandlockMinimum(found: version, least: least).remedy)
         case .version(let version):
             passed(
-                "Landlock", "version \(version), errata mended: \(LandlockProtection.text(ofErrata: facts.landlockErrata))")
+                "Landlock",
+                "version \(version), errata mended: \(LandlockProtection.text(ofErrata: facts.landlockErrata))")
         case .notBuiltIn:
             failed(
                 "Landlock", .undetected, "the kernel has no Landlock",

@@ -23,7 +23,8 @@ import Testing
             "--cap-add", "CAP_CHOWN", "--cap-add=kill", "--cap-drop", "all", "--pids-limit", "9", "--ulimit",
             "nofile=1:2", "--ulimit", "core=0", "--oom-group", "--tcp-bind", "80,0", "--tcp-bind", "81",
             "--tcp-connect",
-            "none", "--syscalls", "io_uring", "--abstract-sockets", "--no-seccomp", "--udp-bind", "none", "--udp-connect",
+            "none", "--syscalls", "io_uring", "--abstract-sockets", "--no-seccomp", "--udp-bind", "none",
+            "--udp-connect",
             "53", "--pathname-sockets", "--log-denials")
         let confinement = options.confinement
         #expect(confinement.capAdd.named == [.chown, .kill])

@@ -60,7 +60,8 @@ import Testing
     @Test func everyPluginOptionIsRead() throws {
         let policy = try plugin([
             "allow_caps": ["cap_net_raw", "chown"], "landlock_min_abi": 4, "abstract_sockets": true,
-            "memory_swap": true, "pathname_sockets": true, "log_denials": true, "quiet_paths": ["/proc", "/etc/passwd"],
+            "memory_swap": true, "pathname_sockets": true, "log_denials": true,
+            "quiet_paths": ["/proc", "/etc/passwd"],
             "seccomp": false, "allow_syscalls": ["bpf"], "allow_ulimits": ["NOFILE", "as"],
         ])
         #expect(policy.allowCaps.named == [.netRaw, .chown])

@@ -130,7 +130,8 @@ import Testing
         #expect(versions == versions.sorted() && versions.last == LandlockABI.newestKnown)
         #expect(LandlockProtection.text(ofABI: LandlockABI.newestKnown) == "all that this release knows")
         #expect(
-            LandlockProtection.text(ofABI: 9) == "all but UDP ports (Linux 7.2), quiet paths in the audit log (Linux 7.2)")
+            LandlockProtection.text(ofABI: 9)
+                == "all but UDP ports (Linux 7.2), quiet paths in the audit log (Linux 7.2)")
         #expect(LandlockProtection.text(ofErrata: 0b101) == "1, 3")
         #expect(LandlockProtection.text(ofErrata: 0) == "none")
     }

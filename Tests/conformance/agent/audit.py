@@ -53,7 +53,7 @@ class AuditLog:
         """Those up to now: records are delivered in order, and one of this reader's own comes behind them."""
         mark = uuid.uuid4().hex
         self._send(_USER, f"exec2-test {mark}".encode() + b"\0")
-        found = []
+        found: list[Denial] = []
         while True:
             kind, text = self._receive(self._log)
             if kind == _USER and mark in text:
