@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _CREATE_RULESET = 444
@@ -17,3 +18,16 @@ def abi() -> int:
         error = ctypes.get_errno()
         raise OSError(error, f"no Landlock on this kernel: {os.strerror(error)}")
     return answer
+
+
+def description() -> str:
+    """The version, and which security modules the kernel asks, for people."""
+    try:
+        version = f"Landlock {abi()}"
+    except OSError as error:
+        version = str(error.strerror)
+    try:
+        modules = Path("/sys/kernel/security/lsm").read_text(encoding="ascii").strip()
+    except OSError as error:
+        modules = f"not told ({error})"
+    return f"{version}, security modules: {modules}"
