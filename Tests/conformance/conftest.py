@@ -51,9 +51,19 @@ def _needs_of_kernel(item: pytest.Item) -> str | None:
     return f"Landlock of version {f'{least} or newer' if least > 1 else f'{most} or older'}, and this kernel has {landlock.abi()}"
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--landlock-least", type=int, default=1, metavar="VERSION",
+                     help="fail where the kernel's Landlock is older, and tests would be left out for it")
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Ended from outside, as at a time limit, the session takes away what it has made, as on Ctrl-C."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    least = config.getoption("--landlock-least", 1)
+    if least > 1 and landlock.abi() < least:
+        raise pytest.UsageError(
+            f"these tests were asked for with Landlock {least} or newer, and Linux {platform.release()} here has "
+            f"{landlock.abi()}: run them under a newer kernel (Tests/vm/run --kernel)")
 
 
 @pytest.hookimpl(trylast=True)
@@ -75,8 +85,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if not _needs_of_kernel(item)]
 
 
-def pytest_report_header() -> str:
-    return f"cgroup v2: {cgroups.mount_point()}, controllers: {' '.join(sorted(cgroups.controllers())) or 'none'}"
+def pytest_report_header() -> list[str]:
+    return [
+        f"Linux {platform.release()}, {landlock.description()}",
+        f"cgroup v2: {cgroups.mount_point()}, controllers: {' '.join(sorted(cgroups.controllers())) or 'none'}",
+    ]
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

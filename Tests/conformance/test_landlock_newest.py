@@ -116,11 +116,14 @@ def test_a_command_is_held_to_it(launch: Launch, host: AgentHost, sockets: tuple
 
 @by_rule
 def test_a_socket_in_a_volume(launch: Launch, host: AgentHost, sockets: tuple[Path, Path]) -> None:
-    """As /var/run/docker.sock is mounted into a task that is to have it."""
+    """As /var/run/docker.sock is mounted into a task that is to have it. Below the task's own directory, whose rule has
+    w, a read-only volume keeps nobody from connecting: docs/security.md tells."""
     plugin = launch()
-    for read_only, outcome in ((False, "ok"), (True, "EACCES")):
+    for inside, read_only, outcome in ((False, False, "ok"), (False, True, "EACCES"), (True, True, "ok")):
         task = host.task(plugin, host.program("confined"), [])
-        place = task.folder / "local" / "sockets"
+        place = task.folder / "local" / "sockets" if inside else host.root / "elsewhere"
+        if not inside:
+            place.mkdir(exist_ok=True)
         task.set_config({**task.config, "args": [f"unix={place / 'stream.sock'}"]})
         add_volume(task, sockets[0].parent, place, readonly=read_only)
         assert task.run() == ExitResult(0), task.stderr.text

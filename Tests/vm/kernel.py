@@ -13,13 +13,15 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 
+import archive
+
 # In bookworm-security; 6.12 has Landlock ABI 6.
 DEFAULT_PACKAGE = "linux-image-6.12-cloud-amd64"
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 
-# What the initramfs loads to reach the root file system, in order of dependence. What the kernel
-# has built in is not among its module files and is left out.
+# What the initramfs loads to reach the root file system, in order of dependence, as far as the kernel has it not
+# built in.
 BOOT_MODULES = [
     "virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci",
     "virtio_console", "fuse", "virtiofs", "overlay",
@@ -39,52 +41,88 @@ class Kernel:
     boot_modules: list[pathlib.Path]  # uncompressed, in the order in which to load them
 
 
-def fetch(package: str) -> Kernel:
-    """Return the kernel of a Debian package (an image or the meta-package that depends on one)."""
-    if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", package):
-        raise KernelError(f"--kernel {package}: not a package's name")
-    cache = pathlib.Path(os.environ.get("EXEC2_VM_CACHE") or PROJECT / ".build" / "vm")
+def fetch(name: str, least: str = "") -> Kernel:
+    """Return the kernel of a Debian package (an image or the metapackage that depends on one): PACKAGE of this
+    machine's sources, or PACKAGE/SUITE of another suite, whose newest one it then is."""
+    parts = re.fullmatch(r"([a-z0-9][a-z0-9.+-]*)(?:/([a-z]+(?:-[a-z]+)*))?", name)
+    if parts is None:
+        raise KernelError(f"--kernel {name}: neither a package's name nor PACKAGE/SUITE")
+    package, suite = parts.groups()
+    cache = pathlib.Path(os.environ.get("EXEC2_VM_CACHE") or PROJECT / ".build" / "vm").resolve()
     cache.mkdir(parents=True, exist_ok=True)
-    folder = cache / package
     with open(cache / "lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            scratch = pathlib.Path(tempfile.mkdtemp(prefix="new-", dir=cache))
-            try:
-                scratch.chmod(0o755)
-                _unpack(package, scratch)
-                scratch.rename(folder)
-            finally:
-                shutil.rmtree(scratch, ignore_errors=True)
-    (modules,) = (folder / "package" / "lib" / "modules").iterdir()
+        try:
+            kernel = _of_suite(package, suite, cache) if suite else _of_this_machine(package, cache)
+        except archive.ArchiveError as error:
+            raise KernelError(f"--kernel {name}: {error}") from error
+    release = kernel.modules.name
+    if _version(release) < _version(least):
+        raise KernelError(f"--kernel {name} is Linux {release}, and {least} or newer is wanted")
+    return kernel
+
+
+def _version(release: str) -> tuple[int, ...]:
+    """The first two numbers."""
+    return tuple(int(number) for number in re.findall(r"\d+", release)[:2])
+
+
+def _of_this_machine(package: str, cache: pathlib.Path) -> Kernel:
+    """What was fetched once is kept: a boot needs no network."""
+    folder = cache / package
+    if not folder.exists():
+        _unpack(archive.THIS_MACHINE, archive.THIS_MACHINE.kernel_packages(package), folder)
+    return _kernel(folder)
+
+
+def _of_suite(package: str, suite: str, cache: pathlib.Path) -> Kernel:
+    source = archive.of_suite(suite, cache / f"suite-{suite}")
+    packages = source.kernel_packages(package)
+    images = [name for name in packages if name.startswith("linux-image-")]
+    if not images:
+        raise KernelError(f"--kernel {package}/{suite}: not a kernel's image, nor does it depend on one")
+    folder = cache / images[-1]
+    if not folder.exists():
+        _unpack(source, packages, folder)
+    return _kernel(folder)
+
+
+def _kernel(folder: pathlib.Path) -> Kernel:
     return Kernel(
         image=folder / "kernel",
-        modules=modules,
+        modules=_modules(folder / "package"),
         boot_modules=sorted((folder / "boot-modules").iterdir()),
     )
 
 
-def _unpack(package: str, folder: pathlib.Path) -> None:
-    _download(package, folder)
-    (archive,) = folder.glob("*.deb")
-    _call(["dpkg-deb", "-x", str(archive), str(folder / "package")])
-    archive.unlink()
-
-    (image,) = (folder / "package" / "boot").glob("vmlinuz-*")
-    (folder / "kernel").write_bytes(_uncompressed(image.read_bytes()))
-    _collect_boot_modules(folder)
+def _modules(package: pathlib.Path) -> pathlib.Path:
+    return _only(package, "lib/modules/*", "usr/lib/modules/*")
 
 
-def _download(package: str, folder: pathlib.Path) -> None:
-    depends = subprocess.run(["apt-cache", "depends", package],
-                             capture_output=True, text=True, check=False).stdout
-    if not depends:
-        _call(["apt-get", "-qq", "update"])
-        depends = _call(["apt-cache", "depends", package])
-    image = re.search(r"^ *Depends: (linux-image-\S+)", depends, re.MULTILINE)
-    # The sandbox user of apt cannot write to our folder.
-    _call(["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download",
-           image.group(1) if image else package], cwd=folder)
+def _only(package: pathlib.Path, *patterns: str) -> pathlib.Path:
+    """The one file of some packages that a pattern names."""
+    found = [path for pattern in patterns for path in package.glob(pattern)]
+    if len(found) != 1:
+        raise KernelError(f"the kernel's packages have {len(found)} of {' and '.join(patterns)} and not one: "
+                          "Debian's layout of them has changed, and Tests/vm/kernel.py has to follow")
+    return found[0]
+
+
+def _unpack(source: archive.Archive, packages: list[str], folder: pathlib.Path) -> None:
+    """Makes the folder, whole or not at all."""
+    scratch = pathlib.Path(tempfile.mkdtemp(prefix="new-", dir=folder.parent))
+    try:
+        scratch.chmod(0o755)
+        source.download(packages, scratch)
+        for file in scratch.glob("*.deb"):
+            archive.call("dpkg-deb", "-x", str(file), str(scratch / "package"))
+            file.unlink()
+        image = _only(scratch / "package", "boot/vmlinuz-*", "usr/lib/modules/*/vmlinuz")
+        (scratch / "kernel").write_bytes(_uncompressed(image.read_bytes()))
+        _collect_boot_modules(_modules(scratch / "package"), scratch / "boot-modules")
+        scratch.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _uncompressed(image: bytes) -> bytes:
@@ -95,7 +133,7 @@ def _uncompressed(image: bytes) -> bytes:
     start = (setup_sectors + 1) * 512 + offset
     payload = image[start : start + length - 4]  # the last 4 bytes are the uncompressed size
     if payload.startswith(b"\x28\xb5\x2f\xfd"):
-        elf = subprocess.run(["zstd", "-dc"], input=payload, capture_output=True, check=False).stdout
+        elf = _unzstd(payload)
     elif payload.startswith(b"\xfd7zXZ\x00"):
         elf = lzma.decompress(payload)
     else:
@@ -103,22 +141,28 @@ def _uncompressed(image: bytes) -> bytes:
     return elf if elf.startswith(b"\x7fELF") else image
 
 
-def _collect_boot_modules(folder: pathlib.Path) -> None:
-    (folder / "boot-modules").mkdir()
+def _collect_boot_modules(modules: pathlib.Path, folder: pathlib.Path) -> None:
+    folder.mkdir()
+    builtin = (modules / "modules.builtin").read_text(encoding="ascii")
     for position, name in enumerate(BOOT_MODULES):
-        for found in (folder / "package" / "lib" / "modules").rglob(f"{name}.ko*"):
-            content = found.read_bytes()
-            if found.suffix == ".xz":
-                content = lzma.decompress(content)
-            (folder / "boot-modules" / f"{position:02}-{name}.ko").write_bytes(content)
+        found = list(modules.rglob(f"{name}.ko*"))
+        if not found and f"/{name}.ko\n" not in builtin:
+            raise KernelError(f"Linux {modules.name} has {name} neither built in nor as a module: "
+                              "the guest cannot reach its files")
+        for file in found:
+            (folder / f"{position:02}-{name}.ko").write_bytes(_module(file))
 
 
-def _call(command: list[str], cwd: pathlib.Path | None = None) -> str:
-    try:
-        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-    except FileNotFoundError as error:
-        raise KernelError(f"{command[0]} is missing: the guest's kernel is a Debian package") from error
+def _module(file: pathlib.Path) -> bytes:
+    """What insmod loads, whatever the kernel's own loader may unpack."""
+    content = file.read_bytes()
+    if file.suffix == ".xz":
+        return lzma.decompress(content)
+    return _unzstd(content) if file.suffix == ".zst" else content
+
+
+def _unzstd(content: bytes) -> bytes:
+    done = subprocess.run(["zstd", "-dc"], input=content, capture_output=True, check=False)
     if done.returncode != 0:
-        raise KernelError(f"'{' '.join(command)}' failed:\n{done.stderr}The guest's kernel comes from "
-                          "Debian 12: are bookworm and bookworm-security among apt's sources?")
+        raise KernelError(f"'zstd -dc' of a part of the kernel failed: {done.stderr.decode(errors='replace')}")
     return done.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _CREATE_RULESET = 444
@@ -22,3 +23,16 @@ def abi() -> int:
 def errata() -> int:
     """A bit for each fault of Landlock's that the running kernel has mended; 0 where it cannot be asked."""
     return max(0, _libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _ERRATA))
+
+
+def description() -> str:
+    """The version, and which security modules the kernel asks, for people."""
+    try:
+        version = f"Landlock {abi()}"
+    except OSError as error:
+        version = str(error.strerror)
+    try:
+        modules = Path("/sys/kernel/security/lsm").read_text(encoding="ascii").strip()
+    except OSError as error:
+        modules = f"not told ({error})"
+    return f"{version}, security modules: {modules}"
