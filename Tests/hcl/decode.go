@@ -10,8 +10,8 @@ import (
 	"github.com/zclconf/go-cty/cty/msgpack"
 )
 
-// decode takes a config block the agent's way: by JSON, HCL's reading of JSON, and the plugin's schema to
-// MessagePack.
+// decode converts a config block to MessagePack as the agent does: it encodes the block as JSON, parses that with HCL's
+// JSON syntax, and decodes it with the plugin's schema.
 func decode(spec *spec, config map[string]any, variables map[string]string) ([]byte, error) {
 	schema, err := spec.decoder()
 	if err != nil {
@@ -36,8 +36,8 @@ func decode(spec *spec, config map[string]any, variables map[string]string) ([]b
 	return msgpack.Marshal(value, value.Type())
 }
 
-// listed are the values with each map in a list of its own, as a job's are when they reach the client: there, a map
-// that is set and a block are the same.
+// listed returns the values with each map wrapped in a list, as a job's values are when they reach the client: there, a map
+// attribute and a block look the same.
 func listed(values map[string]any) map[string]any {
 	result := map[string]any{}
 	for name, value := range values {

@@ -1,10 +1,10 @@
 // Command hcl reads configurations as a Nomad agent does, with HashiCorp's own libraries.
 //
-// It is a long-lived child of the conformance tests. Each request is one JSON object on stdin, each answer one on
-// stdout; it ends with stdin. A request has either Text, HCL whose value is wanted, or Spec and Config: a
-// configuration that is to be decoded by the schema that a plugin declares.
+// It is a long-lived child process of the conformance tests. Each request is a JSON object on stdin, and each answer one
+// on stdout; it exits at the end of stdin. A request has either Text, which is HCL to be read, or Spec and Config, a
+// configuration to be decoded with the schema that a plugin declares.
 //
-// It runs on Debian's golang-github-hashicorp-hcl-v2-dev and golang-github-zclconf-go-cty-dev, outside any Go module:
+// It is built with Debian's golang-github-hashicorp-hcl-v2-dev and golang-github-zclconf-go-cty-dev, without a Go module:
 //
 //	GO111MODULE=off GOPATH=/usr/share/gocode go build
 package main
@@ -26,22 +26,22 @@ type request struct {
 	Spec *spec
 	// Config are the generic values of a config block.
 	Config map[string]any
-	// Variables are what texts of Config may refer to.
+	// Variables are those that strings in Config may refer to.
 	Variables map[string]string
 }
 
 type answer struct {
-	// Value is what Text says.
+	// Value is the value of Text.
 	Value any
-	// Packed is Config as MessagePack, as the plugin gets it.
+	// Packed is Config as the MessagePack that the plugin gets.
 	Packed []byte
-	// Errors are the sentences that the agent shows.
+	// Errors are the messages that the agent shows.
 	Errors []string
 }
 
 func main() {
 	requests := json.NewDecoder(os.Stdin)
-	// A number is passed on with all its digits.
+	// Numbers keep all their digits.
 	requests.UseNumber()
 	answers := json.NewEncoder(os.Stdout)
 	for {
@@ -76,7 +76,7 @@ func (r *request) answer() (a answer) {
 	return a
 }
 
-// sentences are an error's parts in the agent's form.
+// sentences returns the parts of an error in the agent's form.
 func sentences(err error) []string {
 	var diagnostics hcl.Diagnostics
 	if !errors.As(err, &diagnostics) {

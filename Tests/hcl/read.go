@@ -10,9 +10,9 @@ import (
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
-// read is the generic value of an HCL file: blocks as lists of maps, with a map from the label where there is one.
-// References in texts stay as they are written, for the client puts in what they stand for. Whatever else would have
-// to be evaluated is an error.
+// read returns the generic value of an HCL file: blocks as lists of maps, with a map from the label if there is one.
+// References in strings stay as they are written, since the client interpolates them. Any other expression that needs
+// evaluation is an error.
 func read(text []byte) (any, error) {
 	file, diagnostics := hclsyntax.ParseConfig(text, "file", hcl.InitialPos)
 	if diagnostics.HasErrors() {

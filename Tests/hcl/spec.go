@@ -10,7 +10,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// A spec is hclspec.Spec, as far as plugins here use it: one of the fields is set.
+// A spec is the part of hclspec.Spec that this driver uses. Exactly one of the fields is set.
 type spec struct {
 	Object *struct {
 		Attributes map[string]*spec
@@ -30,7 +30,7 @@ type attribute struct {
 	Required   bool
 }
 
-// decoder is the spec as HCL's library has it.
+// decoder returns the spec in the form of HashiCorp's hcl library.
 func (s *spec) decoder() (hcldec.Spec, error) {
 	switch {
 	case s == nil:

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""Checks the model of the Driver and its Executors with spin: every scenario holds, and without any one of its protections
-a property breaks. The last line is "N passed, N failed".
+"""Checks the model of the Driver and its Executors with spin: every property holds in every scenario, and for each protection
+that is removed the expected property breaks. The last line is "N passed, N failed".
 
   Tests/model/check.py             all
-  Tests/model/check.py WORD        those whose name has the word
+  Tests/model/check.py WORD        those whose name contains WORD
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass
 
 MODEL = pathlib.Path(__file__).resolve().parent
-# A search that needs more is no success; none comes near.
+# Limits of a search; one that reaches a limit fails. No search comes near them.
 MEGABYTES = 1500
 DEPTH = 100_000
 SECONDS = 240
@@ -27,14 +27,14 @@ LONGEST_TRAIL = 60
 
 @dataclass(frozen=True)
 class Check:
-    """A scenario, whole or without one of its protections."""
+    """A scenario, complete or with one of its protections removed."""
 
     scenario: str
     macros: tuple[str, ...] = ()
     without: str = ""
-    # What must break then.
+    # The property that must break without the protection.
     breaks: str = ""
-    # Where the first trail is far from the others, this finds it sooner.
+    # A breadth-first search finds a violation sooner if it is only a few steps away.
     breadth_first: bool = False
 
     @property
@@ -94,7 +94,7 @@ def output_of(command: list[str], directory: str) -> str:
 
 
 def judged(check: Check) -> tuple[bool, str]:
-    """Whether a check passed, and what is to be read about it."""
+    """Whether a check passed, and the text to print about it."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
         source = str(MODEL / f"{check.scenario}.pml")
@@ -111,7 +111,7 @@ def judged(check: Check) -> tuple[bool, str]:
                 return False, f"no property breaks ({figures})"
             return is_whole, figures if is_whole else f"the search was not completed ({figures}):\n{search}"
         if not check.without:
-            # The shortest trail, to be read.
+            # The shortest trail, for the reader.
             search_in(directory, breadth_first=True)
         broken, steps = trail(check, source, directory)
         if check.without and broken == check.breaks:
@@ -122,18 +122,18 @@ def judged(check: Check) -> tuple[bool, str]:
 
 
 def search_in(directory: str, *, breadth_first: bool) -> str:
-    """What pan says of the verifier in a directory. To compile it takes longer than most searches do."""
+    """Compiles the verifier in a directory and returns pan's output. Compiling takes longer than most searches."""
     for old in pathlib.Path(directory).glob("*.trail"):
         old.unlink()
     order = "-DBFS" if breadth_first else "-DCOLLAPSE"
     output_of(
         ["gcc", "-O0", "-w", "-DSAFETY", "-DVECTORSZ=2048", f"-DMEMLIM={MEGABYTES}", order, "-o", "pan", "pan.c"], directory)
-    # -E: it is for AtLast, and not for the end of each process, to say what an end must be like.
+    # -E: AtLast checks the end states; a process may stop anywhere.
     return output_of(["./pan", "-E", f"-m{DEPTH}", "-w22"], directory)
 
 
 def trail(check: Check, source: str, directory: str) -> tuple[str, str]:
-    """The property that a search found broken, and the steps that led there."""
+    """The property that a search found violated, and the steps that lead there."""
     played = output_of(
         ["spin", "-t", "-k", str(next(pathlib.Path(directory).glob("*.trail"))), "-p", *check.definitions, source],
         directory)
@@ -141,13 +141,13 @@ def trail(check: Check, source: str, directory: str) -> tuple[str, str]:
     steps: list[str] = []
     for process, file, line, text in re.findall(
             r"proc +\d+ \(([^)]*?):1\) (\S+?):(\d+) \(state \d+\)\s+\[(.*)\]$", played, re.MULTILINE):
-        # Branches that were taken say nothing beside what was done in them; the first steps are the scenario's own.
+        # Leave out control flow and the initial steps of the scenario: the actions are what the reader needs.
         if process.startswith(":") or re.match(r"^(\.?\(?goto|else|\(1\)|IF|printf|goto|assert)", text):
             continue
         name = pathlib.Path(file).name
         written = " ".join((MODEL / name).read_text().splitlines()[int(line) - 1].split())
         step = f"    {process:16} {name + ':' + line:16} {written}"
-        # Steps of one line are one.
+        # Consecutive steps of one line are printed once.
         if not steps or steps[-1] != step:
             steps.append(step)
     left_out = [f"    … {len(steps) - LONGEST_TRAIL} steps before"] if len(steps) > LONGEST_TRAIL else []

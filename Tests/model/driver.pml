@@ -1,4 +1,4 @@
-/* Sources/Driver/Supervision. Calls of one Driver are processes of their own, as they are Swift tasks there. */
+/* The supervision code of the Driver. Each call of a Driver is a process here, as it is a Swift task there. */
 
 /* SupervisedTask.receive and executorEnded, on the reactor's thread. */
 proctype Reactor(byte d, t) {
@@ -7,7 +7,7 @@ proctype Reactor(byte d, t) {
         do
         :: d_step {
             events[t]?kind, session, id, whose ->
-            /* ExecutorLink.dispatch: what bears another session is dropped. */
+            /* ExecutorLink.dispatch: events of another session are dropped. */
             if
 #ifndef WITHOUT_SESSION_NUMBERS
             :: session != d
@@ -23,7 +23,7 @@ proctype Reactor(byte d, t) {
             fi;
             kind = 0; session = 0; id = 0; whose = 0 }
 #ifndef WITHOUT_WATCH_OF_THE_EXECUTOR
-        /* The pidfd: what the pipe has is read first (the branch above), then the record. */
+        /* The pidfd: the events in the pipe are read first (the branch above), then the record. */
         :: atomic {
             !executorAlive[t] && empty(events[t]) ->
             readRecord(d, t);
@@ -43,8 +43,8 @@ inline watch(d, t) {
     atomic { watched[of(d, t)] = true; run Reactor(d, t) }
 }
 
-/* ExecutorLink.exchange. Its limit of time is for an Executor that is stopped: none is in these scenarios, so that
- * one that lives must have answered before nothing else can happen (`timeout`). */
+/* ExecutorLink.exchange. Its timeout is for an Executor that is stopped. No Executor is stopped in these scenarios, so a
+ * living one must have answered before no other step is possible (`timeout`). */
 inline exchange(d, t, kind, number) {
     atomic { waitingFor[d] = number; answered[d] = false };
     atomic { nfull(control[t]) || gone[of(d, t)] ->
@@ -56,7 +56,7 @@ inline exchange(d, t, kind, number) {
     fi
 }
 
-/* SessionPipes.init and TaskTable.openPipes: the lock, asked for ten times. False: another Driver has it. */
+/* SessionPipes.init and TaskTable.openPipes: the lock, requested up to ten times. False: another Driver has it. */
 inline takeLock(d, t, taken) {
 #ifdef WITHOUT_LOCK
     taken = true
@@ -68,13 +68,13 @@ inline takeLock(d, t, taken) {
 #endif
 }
 
-/* TaskTable.attach: what RecoverTask finds, and what follows. `process`: what the pid of the handle is. */
+/* TaskTable.attach: what RecoverTask finds, and what follows. `held`: whether the Executor is taken for alive. */
 inline attach(d, t, held, taken) {
     taken = true;
 #ifdef WITHOUT_EXECUTOR_BEFORE_RECORD
     atomic { if :: record[t] -> conclude(d, t, itsStatus) :: else fi };
 #endif
-    /* HeldProcess.open: pid, start time and boot. A pid alone may be another process's by now. */
+    /* HeldProcess.open: pid, start time and boot. The pid alone may have been reused by another process. */
     if
     :: executorAlive[t] -> held = true
     :: !executorAlive[t] -> held = false
@@ -116,7 +116,7 @@ inline attach(d, t, held, taken) {
     fi
 }
 
-/* TaskTable.recover and HeldExecutor, as far as they matter to one that is to end. False: the lock is another's. */
+/* TaskTable.recover and HeldExecutor, as far as they matter for a task that is to end. False: another Driver has the lock. */
 inline holdToEnd(d, t, taken) {
     taken = true;
     if
@@ -127,14 +127,14 @@ inline holdToEnd(d, t, taken) {
     fi
 }
 
-/* SupervisedTask.stop and remove: the signal, SIGKILL in the end, and the directory when the Executor is gone.
- * How long the program takes is anybody's guess, so that everything may come between. */
+/* SupervisedTask.stop and remove: SIGKILL to the Executor, and the directory is removed when the Executor is gone. The
+ * time between the two is arbitrary, so any step may happen in between. */
 inline stopAndRemove(d, t) {
     atomic { if :: executorAlive[t] -> givenUp[t] = true; killExecutor(t) :: else fi };
     gone[of(d, t)] -> d_step { removeDirectory(t); lockOf[t] = NOBODY }
 }
 
-/* TaskTable.destroy with force, of a task that an earlier Driver or nobody waits for. */
+/* TaskTable.destroy with force, of a task of an earlier Driver or one that no WaitTask waits for. */
 inline destroy(d, t, taken) {
     if
     :: known[of(d, t)] -> stopAndRemove(d, t)
@@ -154,27 +154,27 @@ inline destroy(d, t, taken) {
 #else
 #define isFree(d) (!recovering[of(d, 0)] && !ending[of(d, 0)] && !starting[of(d, 0)])
 #endif
-/* Known and running, and no WaitTask is under way: the host has no handle of it. */
+/* Known and running, and no WaitTask is pending: the agent has no handle of it. */
 #ifdef WITHOUT_ENDING_THE_ABANDONED
 #define isAbandoned(d) false
 #else
 #define isAbandoned(d) (known[of(d, 0)] && !hasHandle[0] && executorAlive[0])
 #endif
 
-/* DriverService.start. Agent 0 starts task 0, and whoever follows starts task 1 in its stead, in the same cgroup. */
+/* DriverService.start. The first agent starts task 0; its successor starts task 1 instead, in the same cgroup. */
 proctype StartTask(byte d, t) {
     bool taken;
     {
         if
         :: t == 1 ->
-            /* TaskTable.clear: whatever this Driver has in that cgroup, until it has nothing more. */
+            /* TaskTable.clear: waits for or ends every task of this Driver in that cgroup. */
             do
             :: atomic { isFree(d) && !isAbandoned(d) -> break }
             :: atomic { isFree(d) && isAbandoned(d) -> known[of(d, 0)] = false; ending[of(d, 0)] = true };
                 stopAndRemove(d, 0);
                 ending[of(d, 0)] = false
             od;
-            /* TaskTable.endPredecessors: what this Driver found when it came. */
+            /* TaskTable.endPredecessors: tasks that this Driver found when it started. */
             if
             :: d == 1 && directory[0] && identity[0] && executorAlive[0] -> destroy(d, 0, taken)
             :: else
@@ -188,17 +188,17 @@ proctype StartTask(byte d, t) {
         :: hasStarted[of(d, t)] -> d_step { known[of(d, t)] = true; starting[of(d, t)] = false }
         :: gone[of(d, t)] && !hasStarted[of(d, t)] -> goto failed
         :: t == 0 && !agentAlive -> goto failed                                   /* Task.isCancelled */
-        :: t == 0 -> goto failed                                                  /* the launch's limit of time */
+        :: t == 0 -> goto failed                                                  /* the launch's timeout */
         fi;
         if
         :: atomic { t == 1 || agentAlive -> hasHandle[t] = true }
-        :: atomic { t == 0 && agentAlive -> agentAlive = false }                  /* sent, and never read */
+        :: atomic { t == 0 && agentAlive -> agentAlive = false }                  /* sent, but never read */
         :: t == 0 && !agentAlive ->                                               /* DriverService.undoStart */
             if
             :: atomic { known[of(d, t)] -> known[of(d, t)] = false; ending[of(d, t)] = true };
                 stopAndRemove(d, t);
                 ending[of(d, t)] = false
-            :: !known[of(d, t)]                                                   /* a start in its cgroup ends it */
+            :: !known[of(d, t)]                                                   /* a start in its cgroup has ended it */
             fi
         fi;
         goto answered_;
@@ -231,7 +231,7 @@ proctype Sweep(byte d) {
 #ifndef WITHOUT_CLAIM
         if :: claimedFile[0] -> goto over :: else fi;                             /* FolderFacts.verdict */
 #endif
-        /* The entry, before the last look: a RecoverTask that has come is seen, one that comes is told. */
+        /* The entry is reserved before the last check: an earlier RecoverTask is seen, a later one waits. */
 #ifndef WITHOUT_ENTRY_BEFORE_VERDICT
         if
         :: atomic { !known[of(d, 0)] && !recovering[of(d, 0)] && !starting[of(d, 0)] && !ending[of(d, 0)] ->
@@ -248,7 +248,7 @@ proctype Sweep(byte d) {
 #endif
 #ifdef WITHOUT_ENTRY_BEFORE_VERDICT
         lockOf[0] = NOBODY;
-        /* TaskTable.recover, which a RecoverTask may have come before, or waits for. */
+        /* TaskTable.recover; a RecoverTask may have come before it, or may wait for it. */
         if
         :: known[of(d, 0)]
         :: recovering[of(d, 0)] -> known[of(d, 0)]

@@ -1,6 +1,6 @@
-/* Sources/Executor: one process for one task. */
+/* The Executor: one process for each task. */
 
-/* EventChannel.send: where the pipe is full the frame is dropped. (The code keeps 16 KiB of them first.) */
+/* EventChannel.send: if the pipe is full, the frame is dropped. (The code first buffers up to 16 KiB.) */
 inline send(t, kind, session, replyTo, whose) {
     if
     :: nfull(events[t]) -> events[t]!kind, session, replyTo, whose
@@ -8,7 +8,7 @@ inline send(t, kind, session, replyTo, whose) {
     fi
 }
 
-/* Supervision.finish: the record, then the bell. */
+/* Supervision.finish: the exit record, then the event `exited` (the bell). */
 inline finish(t, session) {
 #ifdef WITHOUT_RECORD_BEFORE_BELL
     atomic { send(t, exited, session, 0, NOBODY) };
@@ -27,12 +27,12 @@ inline answerRequest(t, session, kind, id, whose) {
     :: kind == signalled && !programRuns[t] -> send(t, refused, session, id, whose)
     :: kind == stopped ->
         send(t, done, session, id, whose);
-        /* Supervision.killAll; the program ends, and is reaped. */
+        /* Supervision.killAll: the program ends and is reaped. */
         if :: programRuns[t] -> programRuns[t] = false; programEnded[t] = true :: else fi
     fi
 }
 
-/* What is the same for one that is launched and one that a scenario finds running. */
+/* Common to an Executor that launches its task and one that a scenario finds running. */
 inline supervise(t, session) {
     do
     :: d_step { control[t]?kind, whose, id -> answerRequest(t, session, kind, id, whose); kind = 0; whose = 0; id = 0 }
@@ -43,9 +43,9 @@ inline supervise(t, session) {
     od;
     finish(t, session);
     if
-    :: skip                  /* nothing is left: it leaves */
+    :: skip                  /* no process is left: it exits */
 #ifdef SURVIVORS
-    :: true ->               /* Supervision.timeIsUp, with survivors: `overdue`, and it goes on answering */
+    :: true ->               /* Supervision.timeIsUp, with survivors: `overdue`, and it still answers requests */
         do
         :: d_step { control[t]?kind, whose, id -> answerRequest(t, session, kind, id, whose); kind = 0; whose = 0; id = 0 }
         od
@@ -53,19 +53,19 @@ inline supervise(t, session) {
     fi
 }
 
-/* One that runs its task already. */
+/* An Executor whose task already runs. */
 proctype RunningExecutor(byte t, session) {
     mtype kind; byte id, whose;
     { supervise(t, session) } unless { !executorAlive[t] };
     atomic { executorAlive[t] = false; programRuns[t] = false }
 }
 
-/* From its spawn on. `launcher` is the Driver whose request it has; its session has that number. */
+/* An Executor from its spawn on. `launcher` is the Driver that sent the request; its number is the session number. */
 proctype Executor(byte t, launcher) {
     mtype kind; byte id, whose, session;
     {
         session = launcher;
-        /* LaunchRequest.receive: read(2) of the length; the request is in memory by then, or the Driver is gone. */
+        /* LaunchRequest.receive: read(2) of the length. By then the request is in memory, or the Driver is dead. */
         if :: directory[t] -> pipesOpened[t] = true :: else -> goto leave fi;     /* EventChannel.open */
 #ifndef WITHOUT_IDENTITY_BEFORE_LAUNCH
         identity[t] = true;                                                       /* writeIdentity */

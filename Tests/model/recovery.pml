@@ -1,10 +1,10 @@
-/* A running task through the death of its Driver, of its Executor and of the host: does the host learn its end?
+/* A running task while its Driver, its Executor or the machine dies: does the agent learn how the task ended?
  *
- * Driver 0 launched it and has a request under way when it dies, or lives. Driver 1 comes when it is dead, and finds the
- * events pipe as it was left, or full of anybody's bytes. The Executor may be killed, the host restarted, and processes
- * be left over that SIGKILL does not end, so that the Executor stays (`overdue`).
+ * Driver 0 launched the task and has a pending request when it dies, or it survives. Driver 1 starts after that death and
+ * finds the events pipe as it was left, or full of foreign bytes. The Executor may be killed, the machine may reboot, and
+ * processes that SIGKILL does not end may remain, so that the Executor stays (`overdue`).
  *
- * TWO_DRIVERS: both live at once, and both are asked to recover it.
+ * TWO_DRIVERS: both Drivers live at the same time, and both are asked to recover the task.
  */
 #ifdef TWO_DRIVERS
 #define LAUNCHER NOBODY
@@ -36,7 +36,7 @@ proctype Driver(byte d) {
             :: else
             fi
         fi;
-        /* SupervisedTask.signal: done means that the signal was sent. */
+        /* SupervisedTask.signal: `done` means that the signal was sent. */
         property(!answered[d] || answer[d] != done || signalDelivered[d], a signal that was reported sent was sent);
         known[of(d, 0)] = taken
     } unless { !driverAlive[d] }
@@ -45,7 +45,7 @@ proctype Driver(byte d) {
 proctype Successor(byte d) {
     atomic {
         driverDied[d - 1] -> driverAlive[d] = true; run Driver(d);
-        /* Nobody has read, and somebody has written: no room is left. */
+        /* Foreign bytes have filled the pipe, and nobody has read it. */
         if
         :: d == 1 -> do :: nfull(events[0]) -> events[0]!exited, NOBODY, 0, NOBODY :: full(events[0]) -> break od
         :: skip
@@ -53,7 +53,7 @@ proctype Successor(byte d) {
     }
 }
 
-/* What must be so when nothing more can happen. */
+/* The properties of an end state, in which no further step is possible. */
 proctype AtLast() {
     atomic {
         nothingMore ->

@@ -1,10 +1,10 @@
-/* A start by the Executor that stands by (0), which may stall or be killed at whatever step, and by the one that is
- * spawned in its stead (1). The directory is made anew for that one: what is opened by then is the old one.
+/* A start by the standby Executor (0), which may stall or be killed at any step, and by the Executor that is spawned to
+ * replace it (1). The directory is created again for the second one; the first still has the old one open.
  */
 #include "world.pml"
 
-bool identityIn[2];             /* the file `executor`, in the first and the second directory of that name */
-byte present;                   /* which of them has the name */
+bool identityIn[2];             /* the file `executor`, in the first and in the second directory of that name */
+byte present;                   /* which of the two has the name now */
 bool hasBegun[2];
 
 proctype EitherExecutor(byte e) {

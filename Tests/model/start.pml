@@ -1,8 +1,8 @@
-/* A start, with a Driver, an agent or an Executor that dies at whatever step of it, and what the host does then.
+/* A start during which a Driver, an agent or an Executor dies at any step, and what the next agent does.
  *
- * The agent that has no handle starts the task afresh, by a new id in the same cgroup: from the same Driver where that
- * lives (an agent that was killed finds it again), from the next one where it does not. The agent that has a handle
- * recovers the task. Beside that, the sweep looks once, at whatever moment after a RecoverTask has come.
+ * An agent without a handle starts the task again under a new id in the same cgroup: through the same Driver if that
+ * lives (an agent that was killed finds it again), or through the next one. An agent with a handle recovers the task.
+ * Concurrently the sweep runs once, at any moment after RecoverTask was called.
  */
 #ifdef AGENT_DIES
 #define DEATHS 0

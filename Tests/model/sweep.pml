@@ -1,7 +1,8 @@
-/* The sweep of a Driver that finds a running task, beside the host's RecoverTask, WaitTask and StartTask.
+/* The sweep of a Driver that finds a running task, concurrent with the agent's RecoverTask and StartTask.
  *
- * The host has the handle or not, and had claimed the task with an earlier Driver or not. With a handle of a task that
- * was never claimed its RecoverTask has come when `orphan_grace` is over; of a claimed one it comes at whatever moment.
+ * The agent has the handle or not, and had claimed the task through an earlier Driver or not. If it has the handle of a
+ * task that was never claimed, its RecoverTask arrives before `orphan_grace` is over; for a claimed task it arrives at any
+ * moment.
  */
 #define PROGRAM_STAYS
 #include "world.pml"

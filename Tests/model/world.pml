@@ -1,11 +1,13 @@
-/* The world that the Driver/Executor pair lives in: processes, the state directory, the pipes, and what must hold.
+/* The environment of Driver and Executor: processes, the state directory, the pipes, and the properties.
  *
- * Every numbered thing is an array: Drivers by `d` (0 is the first), tasks by `t`. A task's directory, pipes, Executor
- * and program have its number. A step of the model is one system call, or several that nothing can come between to any
- * effect; its comment names the function in Sources/ that it stands for.
+ * Arrays are indexed by Driver `d` (0 is the first) or task `t`. A task's directory, pipes, Executor and program have
+ * the task's number. A step of the model is one system call, or several whose interleaving with other steps cannot
+ * matter; its comment names the function in Sources/ that it stands for.
  *
- * What must hold is a `property`: a named assertion, whose name check.py prints when it is broken. Each protection can
- * be taken out by a macro WITHOUT_…, which check.py does in turn to see that a property breaks.
+ * In the property names, "the host" is the Nomad agent.
+ *
+ * A `property` is a named assertion; check.py prints the name if it is violated. Each protection can be removed by a
+ * macro WITHOUT_…; check.py removes each in turn and checks that a property breaks.
  */
 
 #define property(holds, name) if :: (holds) -> skip :: else -> printf("BROKEN "); printf(#name); printf("\n"); assert(false) fi
@@ -13,28 +15,28 @@
 #define DRIVERS 2
 #define TASKS 2
 #ifndef ROOM
-#define ROOM 4                  /* frames in a pipe */
+#define ROOM 4                  /* capacity of a pipe in frames */
 #endif
 #define NOBODY 9
 
 mtype = { hello, welcome, signalled, stopped, done, refused, started, exited };
 mtype = { unknown, itsStatus, lost };
 
-/* Who lives. A killed process makes no further step (`unless`). */
+/* Which processes are alive. A killed process makes no further step (`unless`). */
 bool driverAlive[DRIVERS];
 bool driverDied[DRIVERS];
 bool executorAlive[TASKS];
 bool agentAlive = true;
 bool rebooted;
 
-/* What is true of a task, whoever knows it. */
+/* The true state of a task, whether or not a process knows it. */
 bool programRuns[TASKS];
 byte launches[TASKS];
-bool programEnded[TASKS];       /* by itself, or by a signal: with a status that the Executor reaped */
-bool killedFromOutside[TASKS];  /* SIGKILL to the Executor by root, the OOM killer, an operator */
+bool programEnded[TASKS];       /* by itself or by a signal, with a status that the Executor has reaped */
+bool killedFromOutside[TASKS];  /* SIGKILL to the Executor by root or the OOM killer */
 bool givenUp[TASKS];            /* SIGKILL to the Executor by a Driver */
-bool startIsOver[TASKS];        /* its StartTask has ended, with an answer or without */
-bool hasHandle[TASKS];          /* the host has stored what StartTask answered */
+bool startIsOver[TASKS];        /* its StartTask has returned or was abandoned */
+bool hasHandle[TASKS];          /* the agent has stored the handle that StartTask returned */
 
 /* The state directory. */
 bool directory[TASKS];
@@ -43,7 +45,8 @@ bool record[TASKS];             /* the file `exit` */
 bool claimedFile[TASKS];
 byte lockOf[TASKS] = NOBODY;    /* flock(2) on `lock`: the kernel drops it with the process */
 
-/* The FIFOs. control: kind, session (hello's), id; whose request it is. events: kind, session, reply_to; whose. */
+/* The FIFOs. control: kind, the sending Driver (also hello's session number), id.
+ * events: kind, session, reply_to, and the Driver whose request is answered. */
 chan control0 = [ROOM] of { mtype, byte, byte };
 chan control1 = [ROOM] of { mtype, byte, byte };
 chan events0 = [ROOM] of { mtype, byte, byte, byte };
@@ -52,7 +55,7 @@ chan control[TASKS];
 chan events[TASKS];
 bool pipesOpened[TASKS];        /* by the Executor */
 
-/* What a Driver has in memory: gone with it, so that it is never read of a dead one. Index: d * TASKS + t. */
+/* What a Driver has in memory. It is lost with the Driver, so it is never read of a dead one. Index: d * TASKS + t. */
 #define of(d, t) ((d) * TASKS + (t))
 bool known[4];                  /* TaskTable.Entry.known */
 bool recovering[4];             /* TaskTable.Entry.recovering */
@@ -62,19 +65,19 @@ bool hasStarted[4];             /* SupervisedTask.launched */
 mtype end[4] = unknown;         /* SupervisedTask.ended: what WaitTask answers */
 bool gone[4];                   /* SupervisedTask.executorGone */
 bool watched[4];                /* HeldExecutor.watch */
-/* The one call of each Driver that waits for an answer (ExecutorLink.exchange). */
+/* The one pending request of each Driver (ExecutorLink.exchange). */
 byte waitingFor[DRIVERS];       /* its id; 0: none */
 bool answered[DRIVERS];
 mtype answer[DRIVERS];
-byte answerTo[DRIVERS];         /* whose request it was the answer to */
+byte answerTo[DRIVERS];         /* the Driver whose request was answered */
 bool signalDelivered[DRIVERS];
 
-/* SIGKILL: the kernel ends the program with its namespace's init, at once. */
+/* SIGKILL: the kernel kills the program together with the init of its PID namespace. */
 inline killExecutor(t) {
     if :: executorAlive[t] -> executorAlive[t] = false; programRuns[t] = false :: else fi
 }
 
-/* What a dead one knew is forgotten: it is never read again, and the states are fewer. */
+/* Clears what the dead Driver had in memory: it is never read again, and the search has fewer states. */
 inline killDriver(d) {
     if :: driverAlive[d] -> driverAlive[d] = false; driverDied[d] = true :: else fi;
     if :: lockOf[0] == d -> lockOf[0] = NOBODY :: else fi;
@@ -88,12 +91,13 @@ inline forget(d, t) {
     end[of(d, t)] = unknown; gone[of(d, t)] = false
 }
 
-/* TaskFolder.remove: the identity file goes last, so that nobody takes a half for the whole. */
+/* TaskFolder.remove. It removes the identity file last, so a partly removed directory still has its identity; the model
+ * removes all in one step. */
 inline removeDirectory(t) {
     directory[t] = false; identity[t] = false; record[t] = false; claimedFile[t] = false
 }
 
-/* SupervisedTask.conclude: an end as d knows it, and tells it to the host where that has a handle. */
+/* SupervisedTask.conclude: Driver d learns the end, and reports it to the agent if that has a handle. */
 inline conclude(d, t, what) {
     if
     :: end[of(d, t)] == unknown ->
@@ -114,7 +118,8 @@ inline makePipes() {
     control[0] = control0; control[1] = control1; events[0] = events0; events[1] = events1
 }
 
-/* Deaths, each at whatever step, or not at all: Drivers below `drivers`, the Executor of task 0, the host. */
+/* Deaths, each at any step or not at all: the Drivers below `drivers`, the agent (AGENT_DIES), the Executor of task 0, the
+ * machine (HOST_DIES). */
 proctype Deaths(byte drivers) {
     byte i;
     do
@@ -136,6 +141,6 @@ proctype Deaths(byte drivers) {
     od
 }
 
-/* Nothing else can happen, and no call waits for its limit of time. */
+/* No other step is possible, and no request waits for its timeout. */
 #define isWaiting(d) (driverAlive[d] && waitingFor[d] != 0)
 #define nothingMore (timeout && !isWaiting(0) && !isWaiting(1))
