@@ -22,9 +22,9 @@ struct ExecSession: Sendable {
     }
 
     /// Takes a piece of the command's output, as long as that may take; nil: there will be no more.
-    typealias Deliver = @Sendable (Output, [UInt8]?) async throws(RPCStatus) -> Void
+    typealias Deliver<Failure: Error> = @Sendable (Output, [UInt8]?) async throws(Failure) -> Void
     /// Passes input on to the session until there is no more, or until its Swift task is cancelled.
-    typealias Feed = @Sendable (ExecSession) async throws(RPCStatus) -> Void
+    typealias Feed<Failure: Error> = @Sendable (ExecSession) async throws(SessionError<Failure>) -> Void
 
     /// How long processes that the command has left behind may hold its pipes open, after its own end,
     /// before they are closed.
@@ -37,9 +37,9 @@ struct ExecSession: Sendable {
     let reactor: Reactor
 
     /// What one of a session's Swift tasks has come to.
-    private enum Part: Sendable {
-        case output(RPCStatus?)
-        case fed(RPCStatus?)
+    private enum Part<Failure: Error>: Sendable {
+        case output(SessionError<Failure>?)
+        case fed(SessionError<Failure>?)
         case over(AttendedCommand.End?)
         case timeUp
         case idle
@@ -85,8 +85,7 @@ struct ExecSession: Sendable {
                 command = try start(-1)
             }
         } catch {
-            throw ExecError(
-                task: place.taskID, error.text, code: error.isTransient ? .resourceExhausted : .internalError)
+            throw ExecError(task: place.taskID, error.text, error.isTransient ? .shortage : .failed)
         }
         return ExecSession(
             taskID: place.taskID, command: command, streams: connection.streams, launch: LaunchSpecification(launch),
@@ -94,11 +93,11 @@ struct ExecSession: Sendable {
     }
 
     /// Input for the command. One that reads no more is none that has failed: the rest of its input is passed over.
-    func feed(_ bytes: [UInt8]) async throws(RPCStatus) {
+    func feed(_ bytes: [UInt8]) async throws(ExecError) {
         do throws(SystemError) {
             _ = try await streams.stdin?.write(bytes)
         } catch {
-            throw ExecError(task: taskID, error).status
+            throw ExecError(task: taskID, error)
         }
     }
 
@@ -113,9 +112,10 @@ struct ExecSession: Sendable {
     /// - Parameters:
     ///   - timeout: In nanoseconds; the command is killed then. Nil: none.
     ///   - taskEnded: The task's end; nil where nobody knows of it.
-    func run(
-        timeout: UInt64? = nil, taskEnded: OneShot<TaskEnd>? = nil, feed: Feed? = nil, deliver: @escaping Deliver
-    ) async throws(RPCStatus) -> ExitStatus {
+    func run<Failure: Error>(
+        timeout: UInt64? = nil, taskEnded: OneShot<TaskEnd>? = nil, feed: Feed<Failure>? = nil,
+        deliver: @escaping Deliver<Failure>
+    ) async throws(SessionError<Failure>) -> ExitStatus {
         let result = await withTaskCancellationHandler {
             await attend(timeout, taskEnded, feed, deliver)
         } onCancel: {
@@ -127,16 +127,16 @@ struct ExecSession: Sendable {
         case .reported(.ended(let exitCode, let signal, let passedOver)):
             return ExitStatus(exitCode: exitCode, signal: signal, passedOver: passedOver)
         case .reported(.failed(let stage, let errno, let subject)):
-            throw ExecError(task: taskID, stage: stage, errno, subject: subject, launch).status
-        case .silent(let leave): throw ExecError.attendantLost(taskID, attendant: command.attendant, leave).status
-        case .unreadable(let error): throw ExecError.noReport(taskID, error).status
+            throw .failed(ExecError(task: taskID, stage: stage, errno, subject: subject, launch))
+        case .silent(let leave): throw .failed(.attendantLost(taskID, attendant: command.attendant, leave))
+        case .unreadable(let error): throw .failed(.noReport(taskID, error))
         }
     }
 
-    private func attend(
-        _ timeout: UInt64?, _ taskEnded: OneShot<TaskEnd>?, _ feed: Feed?, _ deliver: @escaping Deliver
-    ) async -> Result<AttendedCommand.End, RPCStatus> {
-        await withTaskGroup(of: Part.self) { group in
+    private func attend<Failure: Error>(
+        _ timeout: UInt64?, _ taskEnded: OneShot<TaskEnd>?, _ feed: Feed<Failure>?, _ deliver: @escaping Deliver<Failure>
+    ) async -> Result<AttendedCommand.End, SessionError<Failure>> {
+        await withTaskGroup(of: Part<Failure>.self) { group in
             defer { group.cancelAll() }
             var outputs = 0
             let allDelivered = OneShot<Void>()
@@ -145,7 +145,7 @@ struct ExecSession: Sendable {
                 outputs += 1
                 group.addTask { .output(await pass(output, stream, deliver)) }
             }
-            if let feed { group.addTask { .fed(await attempt { () throws(RPCStatus) in try await feed(self) }) } }
+            if let feed { group.addTask { .fed(await attempt { () throws(SessionError<Failure>) in try await feed(self) }) } }
             group.addTask { .over(await end(allDelivered)) }
             if let timeout {
                 group.addTask {
@@ -162,7 +162,7 @@ struct ExecSession: Sendable {
 
             var over: AttendedCommand.End?
             while let part = await group.next() {
-                if Task.isCancelled { return .failure(.clientGone) }
+                if Task.isCancelled { return .failure(.cancelled) }
                 switch part {
                 case .output(let failure?), .fed(let failure?): return .failure(failure)
                 case .output(nil):
@@ -173,17 +173,19 @@ struct ExecSession: Sendable {
                     // Nothing of it is left when its caller reads that.
                     command.kill()
                     _ = await command.ended.wait(atMost: 2 * AttendedCommand.attendantNanoseconds, on: reactor)
-                    return .failure(.timeUp)
+                    return .failure(.timeIsUp)
                 case .fed(nil), .idle: break
                 }
                 if outputs == 0, let over { return .success(over) }
             }
-            return .failure(.clientGone)
+            return .failure(.cancelled)
         }
     }
 
-    private func attempt(_ body: () async throws(RPCStatus) -> Void) async -> RPCStatus? {
-        do throws(RPCStatus) {
+    private func attempt<Failure: Error>(
+        _ body: () async throws(SessionError<Failure>) -> Void
+    ) async -> SessionError<Failure>? {
+        do throws(SessionError<Failure>) {
             try await body()
             return nil
         } catch {
@@ -191,21 +193,33 @@ struct ExecSession: Sendable {
         }
     }
 
-    private func read(_ stream: ByteStream) async throws(RPCStatus) -> [UInt8]? {
+    private func read<Failure: Error>(_ stream: ByteStream) async throws(SessionError<Failure>) -> [UInt8]? {
         do throws(SystemError) {
             return try await stream.read()
         } catch {
-            throw ExecError(task: taskID, error).status
+            throw .failed(ExecError(task: taskID, error))
         }
     }
 
-    private func pass(_ output: Output, _ stream: ByteStream, _ deliver: Deliver) async -> RPCStatus? {
-        await attempt { () throws(RPCStatus) in
-            while let piece = try await read(stream) { try await deliver(output, piece) }
-            if Task.isCancelled { throw .clientGone }
-            try await deliver(output, nil)
+    private func pass<Failure: Error>(
+        _ output: Output, _ stream: ByteStream, _ deliver: Deliver<Failure>
+    ) async -> SessionError<Failure>? {
+        await attempt { () throws(SessionError<Failure>) in
+            while let piece = try await read(stream) { try await hand(piece, output, deliver) }
+            if Task.isCancelled { throw .cancelled }
+            try await hand(nil, output, deliver)
             // A terminal carries both, and its end is that of both.
-            if streams.stderr == nil { try await deliver(.stderr, nil) }
+            if streams.stderr == nil { try await hand(nil, .stderr, deliver) }
+        }
+    }
+
+    private func hand<Failure: Error>(
+        _ piece: [UInt8]?, _ output: Output, _ deliver: Deliver<Failure>
+    ) async throws(SessionError<Failure>) {
+        do throws(Failure) {
+            try await deliver(output, piece)
+        } catch {
+            throw .caller(error)
         }
     }
 
@@ -227,9 +241,4 @@ struct ExecSession: Sendable {
         let end = await command.ended.wait(atMost: AttendedCommand.attendantNanoseconds, on: reactor)
         if end == nil { command.killAttendant() }
     }
-}
-
-extension RPCStatus {
-    /// The command's time was up. The caller says which command.
-    fileprivate static let timeUp = RPCStatus(code: .deadlineExceeded, message: "the command's time was up")
 }

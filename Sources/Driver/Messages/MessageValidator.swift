@@ -7,11 +7,6 @@ struct MessageError: Error, Sendable, CustomStringConvertible {
     let reason: String
 
     var description: String { path.joined(separator: ".") + " " + reason }
-
-    /// What a caller is told.
-    var status: RPCStatus {
-        RPCStatus(code: .invalidArgument, message: "cannot read the request: \(description)")
-    }
 }
 
 /// Walks the bytes of a message, with its description in hand, before protobuf-c unpacks them. It

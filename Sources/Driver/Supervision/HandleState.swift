@@ -112,48 +112,6 @@ extension HandleState {
     }
 }
 
-/// This boot of the host.
-enum Boot {
-    static let path = "/proc/sys/kernel/random/boot_id"
-    /// A random id that the kernel makes at each boot (random(4)).
-    static let id: String = {
-        let bytes = (try? HostFile.read(path)) ?? []
-        return String(decoding: bytes.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
-    }()
-}
-
-/// Facts of a process from /proc.
-enum ProcessFacts {
-    /// Whether a process has ended and waits to be reaped.
-    static func isZombie(_ pid: Int32) -> Bool {
-        guard let stat = try? stat(of: pid) else { return false }
-        return isZombie(in: stat)
-    }
-
-    static func isZombie(in stat: [UInt8]) -> Bool {
-        guard let end = stat.lastIndex(of: UInt8(ascii: ")")), end + 2 < stat.count else { return false }
-        return stat[end + 2] == UInt8(ascii: "Z") || stat[end + 2] == UInt8(ascii: "X")
-    }
-
-    /// /proc/<pid>/stat; nil where there is no such process.
-    static func stat(of pid: Int32) throws(SystemError) -> [UInt8]? {
-        do throws(SystemError) {
-            return try HostFile.read("/proc/\(pid)/stat")
-        } catch {
-            if error.errno == .noSuchFile || error.errno == .noSuchProcess { return nil }
-            throw error
-        }
-    }
-
-    /// When a process started, in clock ticks since boot; nil where there is none of that pid.
-    static func startTime(of pid: Int32) -> UInt64? {
-        guard let stat = try? stat(of: pid) else { return nil }
-        return startTime(in: stat)
-    }
-
-    static func startTime(in stat: [UInt8]) -> UInt64? { stat.withUnsafeBytes { processStartTime(inStat: $0) } }
-}
-
 extension Exec2__Executor__HandleState: WireMessage {
     static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__handle_state__init(message) }
 }

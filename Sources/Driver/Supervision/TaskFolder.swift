@@ -135,6 +135,13 @@ struct TaskFolder: Equatable, Sendable {
     }
 }
 
+extension LaunchSpecification {
+    /// The packed request of a task whose state folder this is.
+    func encoded(session: UInt64, folder: TaskFolder) -> [UInt8] {
+        encoded(session: session, stateFolder: folder.path, stateDirectory: folder.stateFolder, bootID: Boot.id)
+    }
+}
+
 /// Why an exit record that is there tells nothing.
 enum RecordError: Error, Sendable {
     case unreadable(SystemError)

@@ -151,18 +151,3 @@ struct DriverService: Sendable {
         }
     }
 }
-
-extension TaskError {
-    var status: RPCStatus {
-        let code: RPCCode =
-            switch self {
-            case .unknown, .gone: .notFound
-            case .starting, .notRunning, .stillRunning: .failedPrecondition
-            case .cannotAttach: .unavailable
-            case .unrecoverable: .failedPrecondition
-            case .signalRefused, .notRemoved: .internalError
-            case .executor, .cannotBeKilled: .unavailable
-            }
-        return RPCStatus(code: code, message: text)
-    }
-}

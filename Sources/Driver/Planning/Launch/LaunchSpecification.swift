@@ -73,16 +73,20 @@ struct LaunchSpecification: Equatable, Sendable {
     var attachment: Attachment?
 
     /// The packed request.
-    func encoded(session: UInt64, folder: TaskFolder) -> [UInt8] {
+    ///
+    /// - Parameters:
+    ///   - stateFolder: The task's own, which is in `stateDirectory`.
+    ///   - bootID: This boot's, as the kernel has it.
+    func encoded(session: UInt64, stateFolder: String, stateDirectory: String, bootID: String) -> [UInt8] {
         Exec2__Executor__LaunchRequest.encoded(byteText: isByteText) { message, arena in
             message.protocol = attachment == nil ? LaunchVersion.plain : LaunchVersion.attached
             message.launch_pipe_is_held = true.wire
             message.session = session
-            message.state_folder = arena.string(folder.path)
-            message.state_dir = arena.string(folder.stateFolder)
+            message.state_folder = arena.string(stateFolder)
+            message.state_dir = arena.string(stateDirectory)
             message.task_id = arena.string(taskID)
             message.task_name = arena.string(taskName)
-            message.boot_id = arena.string(Boot.id)
+            message.boot_id = arena.string(bootID)
             (message.n_programs, message.programs) = arena.strings(programs)
             (message.n_arguments, message.arguments) = arena.strings(arguments)
             (message.n_environment, message.environment) = arena.strings(environment)

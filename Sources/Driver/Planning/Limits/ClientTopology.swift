@@ -1,3 +1,5 @@
+import CMessages
+
 /// The client's processor cores as the host describes them with the configuration.
 struct ClientTopology: Equatable, Sendable {
     /// One core; speeds in MHz, 0 where unknown.
@@ -31,5 +33,19 @@ struct ClientTopology: Equatable, Sendable {
         guard !cores.isEmpty else { return nil }
         let speed = totalCompute / UInt64(cores.count)
         return speed == 0 ? nil : speed
+    }
+}
+
+extension ClientTopology {
+    init(_ topology: MessageView<Wire.ClientTopology>?) {
+        guard let topology else {
+            self.init()
+            return
+        }
+        self.init(
+            cores: topology.messages(\.n_cores, \.cores).map {
+                Core(baseSpeed: $0.base_speed, maxSpeed: $0.max_speed, guessSpeed: $0.guess_speed)
+            },
+            overrideTotalCompute: topology.override_total_compute)
     }
 }

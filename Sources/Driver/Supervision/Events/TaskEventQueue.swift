@@ -64,7 +64,9 @@ final class TaskEventQueue: Sendable {
     /// Calls `deliver` for each event until the current Swift task is cancelled or `deliver` throws. What
     /// it did not take is kept for the next stream. Its second parameter says how many events before this
     /// one were dropped without having been told.
-    func stream(to deliver: (TaskEvent, _ dropped: Int) async throws(RPCStatus) -> Void) async throws(RPCStatus) {
+    func stream<Failure: Error>(
+        to deliver: (TaskEvent, _ dropped: Int) async throws(Failure) -> Void
+    ) async throws(Failure) {
         let id = state.withLock { $0.begin() }
         defer { state.withLock { $0.end(id, now: now()) } }
         while !Task.isCancelled {

@@ -30,8 +30,7 @@ enum StateDirectoryCheck {
         // A person without rights does not own what is root's; then reading fails, and that is said.
         guard status.st_uid == 0 else { return Facts(path: path, content: .ofAnotherUser(status.st_uid)) }
         do throws(SystemError) {
-            let tasks = try TaskHome(stateFolder: path, run: nil).taskFolders()
-            return Facts(path: path, content: .tasks(tasks.count))
+            return Facts(path: path, content: .tasks(try StateDirectory(path: path).taskNames().count))
         } catch {
             return Facts(path: path, content: .unreadable(error.errno))
         }

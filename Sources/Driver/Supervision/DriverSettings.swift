@@ -1,5 +1,3 @@
-import CMessages
-import Shared
 import Synchronization
 
 /// What SetConfig has set, for all calls that come after it.
@@ -24,19 +22,5 @@ final class DriverSettings: Sendable {
             values.topology = topology
             values.version += 1
         }
-    }
-}
-
-extension ClientTopology {
-    init(_ topology: MessageView<Wire.ClientTopology>?) {
-        guard let topology else {
-            self.init()
-            return
-        }
-        self.init(
-            cores: topology.messages(\.n_cores, \.cores).map {
-                Core(baseSpeed: $0.base_speed, maxSpeed: $0.max_speed, guessSpeed: $0.guess_speed)
-            },
-            overrideTotalCompute: topology.override_total_compute)
     }
 }

@@ -49,11 +49,8 @@ struct TaskHome: Equatable, Sendable {
         }
     }
 
-    /// What may be a task's folder in it. Of those that begin with a dot a Driver is just making one.
+    /// What may be a task's folder in it.
     func taskFolders() throws(SystemError) -> [TaskFolder] {
-        guard let names = FolderList.names(in: stateFolder) else {
-            throw SystemError("read the state folder", stateFolder)
-        }
-        return names.filter { !$0.hasPrefix(".") }.map { TaskFolder(stateFolder: stateFolder, name: $0) }
+        try StateDirectory(path: stateFolder).taskNames().map { TaskFolder(stateFolder: stateFolder, name: $0) }
     }
 }

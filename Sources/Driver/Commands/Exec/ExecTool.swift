@@ -61,13 +61,13 @@ struct ExecTool: Sendable {
         let search = ExecutorSearch.onHost(configured: options.executorPath)
         guard let program = search.found else {
             throw ExecError(
-                .failedPrecondition,
+                .impossible,
                 "\(search.missesText); install \(ExecutorSearch.fileName) beside nomad-driver-exec2, or say with --executor "
                     + "where it is")
         }
         let state = task.state
         guard let executor = try? HeldProcess.open(pid: state.executorPid, startTime: state.executorStartTime) else {
-            throw ExecError(.notRunning(id: task.title))
+            throw .notRunning(task.title)
         }
         let pidfd = executor.asExecutor().takePidfd()
         let place = ExecSession.Place(
@@ -100,24 +100,37 @@ struct ExecTool: Sendable {
             return status.exitCode
         case .failure(let error):
             if let number = stoppedBy.number.current { return 128 + number }
-            // Nobody reads the output any more: as the command itself would have ended.
-            if error.code == .cancelled { return 128 + SIGPIPE }
-            return fail(error.message)
+            switch error {
+            case .failed(let error): return fail(error.text)
+            // As the command itself would have ended.
+            case .caller(.nobodyReads), .cancelled: return 128 + SIGPIPE
+            // None was given.
+            case .timeIsUp: return fail("the command's time was up")
+            }
         }
     }
 
-    private func run(_ session: ExecSession, _ input: OwnInput) async -> Result<ExecSession.ExitStatus, RPCStatus> {
-        do throws(RPCStatus) {
+    /// Why output came to an end.
+    private enum OutputError: Error {
+        case nobodyReads
+    }
+
+    private func run(
+        _ session: ExecSession, _ input: OwnInput
+    ) async -> Result<ExecSession.ExitStatus, SessionError<OutputError>> {
+        do throws(SessionError<OutputError>) {
             return .success(
                 try await session.run(
-                    feed: { (session) throws(RPCStatus) in
-                        while let piece = await input.read() { try await session.feed(piece) }
+                    feed: { (session) throws(SessionError<OutputError>) in
+                        while let piece = await input.read() {
+                            do throws(ExecError) { try await session.feed(piece) } catch { throw .failed(error) }
+                        }
                         session.endInput()
                     },
-                    deliver: { (output, piece) throws(RPCStatus) in
+                    deliver: { (output, piece) throws(OutputError) in
                         guard let piece else { return }
                         let stream = output == .stdout ? STDOUT_FILENO : STDERR_FILENO
-                        guard await Console.writeAll(piece, to: stream) else { throw .clientGone }
+                        guard await Console.writeAll(piece, to: stream) else { throw .nobodyReads }
                     }))
         } catch {
             return .failure(error)

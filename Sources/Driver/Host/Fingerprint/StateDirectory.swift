@@ -36,6 +36,12 @@ struct StateDirectory: Sendable {
         }
     }
 
+    /// The names of what may be a task's directory in it. Of those that begin with a dot a Driver is just making one.
+    func taskNames() throws(SystemError) -> [String] {
+        guard let names = FolderList.names(in: path) else { throw SystemError("read the state folder", path) }
+        return names.filter { !$0.hasPrefix(".") }
+    }
+
     /// Makes it where it is missing, with its parents, and sees to it that it is root's alone.
     ///
     /// Where another user's directory has its place, root has made that one or has changed its owner if nobody else

@@ -39,12 +39,12 @@ extension DriverService {
         let id = task.id
         do throws(ExecError) {
             guard task.ended.current == nil, let executorPidfd = task.executorPidfd, let main = task.started?.pid else {
-                throw ExecError(.notRunning(id: id))
+                throw .notRunning(id)
             }
             let settings = settings.current
             let search = ExecutorSearch.onHost(configured: settings.configuration.executorPath)
             guard let program = search.found else {
-                throw ExecError(task: id, search.missesText + "; " + ExecutorSearch.remedy, code: .failedPrecondition)
+                throw ExecError(task: id, search.missesText + "; " + ExecutorSearch.remedy, .impossible)
             }
             let place = ExecSession.Place(
                 taskID: id, executor: task.executorPid, executorPidfd: executorPidfd,
@@ -71,14 +71,13 @@ extension DriverService {
         let (session, task) = try await startSession(id, command, .outputs)
         let tails = OutputTails(capacity: Self.greatestAnswer)
         let status: ExecSession.ExitStatus
-        do throws(RPCStatus) {
+        do throws(SessionError<RPCStatus>) {
             status = try await session.run(timeout: timeout == 0 ? nil : timeout, taskEnded: task.ended) {
                 (output, piece) throws(RPCStatus) in
                 if let piece { tails.append(piece, output) }
             }
         } catch {
-            guard error.code == .deadlineExceeded else { throw error }
-            throw ExecError.timeIsUp(id, command: command.first ?? "", seconds: Double(timeout) / 1e9).status
+            throw error.status(ofCommand: command.first ?? "", in: id, timeout: timeout)
         }
         tell(status, id)
         return Wire.ExecTaskResponse.encoded { response, arena in
@@ -106,18 +105,24 @@ extension DriverService {
         let early = isTerminal ? try await EarlyMessages(of: requests, on: table.reactor) : EarlyMessages()
         let (session, task) = try await startSession(
             setup.task_id, setup.strings(\.n_command, \.command), isTerminal ? .terminal(early.size) : .pipes)
-        let status = try await session.run(
-            taskEnded: task.ended,
-            feed: { (session) throws(RPCStatus) in
-                if let request = early.other { try await Self.feed(request, to: session) }
-                while let request = try await requests.next(Wire.ExecTaskStreamingRequest.self) {
-                    try await Self.feed(request, to: session)
-                }
-                session.endInput()
-            },
-            deliver: { (output, piece) throws(RPCStatus) in
-                try await responses.send(Self.response(output, piece))
-            })
+        let status: ExecSession.ExitStatus
+        do throws(SessionError<RPCStatus>) {
+            status = try await session.run(
+                taskEnded: task.ended,
+                feed: { (session) throws(SessionError<RPCStatus>) in
+                    if let request = early.other { try await Self.feed(request, to: session) }
+                    while let request = try await Self.next(of: requests) {
+                        try await Self.feed(request, to: session)
+                    }
+                    session.endInput()
+                },
+                deliver: { (output, piece) throws(RPCStatus) in
+                    try await responses.send(Self.response(output, piece))
+                })
+        } catch {
+            // No time was given to it.
+            throw error.status(ofCommand: setup.strings(\.n_command, \.command).first ?? "", in: task.id, timeout: 0)
+        }
         tell(status, task.id)
         try await responses.send(
             Wire.ExecTaskStreamingResponse.encoded { response, arena in
@@ -126,13 +131,25 @@ extension DriverService {
             })
     }
 
+    private static func next(
+        of requests: RPCRequestStream
+    ) async throws(SessionError<RPCStatus>) -> MessageView<Wire.ExecTaskStreamingRequest>? {
+        do throws(RPCStatus) {
+            return try await requests.next(Wire.ExecTaskStreamingRequest.self)
+        } catch {
+            throw .caller(error)
+        }
+    }
+
     private static func feed(
         _ request: MessageView<Wire.ExecTaskStreamingRequest>, to session: ExecSession
-    ) async throws(RPCStatus) {
+    ) async throws(SessionError<RPCStatus>) {
         if let size = request.tty_size { session.streams.resize(TerminalSize(size)) }
         guard let stdin = request.stdin else { return }
         let data = stdin.data
-        if !data.isEmpty { try await session.feed(data) }
+        if !data.isEmpty {
+            do throws(ExecError) { try await session.feed(data) } catch { throw .failed(error) }
+        }
         if stdin.isSet(\.close) { session.endInput() }
     }
 

@@ -40,7 +40,7 @@ struct BasePluginService: Sendable {
         do throws(ConfigurationError) {
             configuration = try PluginConfiguration(messagePack: request.msgpack_config)
         } catch {
-            throw RPCStatus(code: .invalidArgument, message: error.description)
+            throw error.status
         }
         if let driver = request.nomad_config?.driver {
             settings.set(configuration, ClientTopology(driver.topology))

@@ -19,15 +19,6 @@ struct StartError: Error, Sendable, Equatable {
         self.kind = kind
         self.text = text
     }
-
-    var status: RPCStatus {
-        switch kind {
-        case .invalidRequest: RPCStatus(code: .invalidArgument, message: text)
-        case .alreadyExists: RPCStatus(code: .alreadyExists, message: text)
-        case .permanent: .startFailure(text, recoverable: false)
-        case .transient: .startFailure(text, recoverable: true)
-        }
-    }
 }
 
 extension StartError {

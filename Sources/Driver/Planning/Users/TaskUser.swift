@@ -16,20 +16,6 @@ struct TaskUser: Equatable, Sendable {
     /// Whether the host made the user up for one task: no account has such a name (`dynamicWorkloadUser`).
     var isDynamic: Bool { name == "nomad-\(uid)" }
 
-    /// The user of the name that the host sends: a dynamic workload user, or one that the system knows.
-    static func resolve(_ name: String, accounts: SystemAccounts = SystemAccounts()) throws(TaskUserError) -> TaskUser {
-        if let user = try withoutLookUp(name) { return user }
-        if let account = try accounts.named(name) { return account }
-        if name.utf8.allSatisfy({ 0x30...0x39 ~= $0 }) {
-            // A list of names that has "0" must not be passed by "00".
-            if name.utf8.count > 1 && name.utf8.first == 0x30 { throw .zerosBeforeUID(name) }
-            guard let uid = uid_t(name), uid != .max else { throw .uidOutOfRange(name) }
-            if let account = try accounts.numbered(uid) { return account }
-            throw .noAccountOfUID(name)
-        }
-        throw .notFound(name)
-    }
-
     /// The user where the name alone tells him: a dynamic workload user; nil where the system is to be asked.
     static func withoutLookUp(_ name: String) throws(TaskUserError) -> TaskUser? {
         if name.isEmpty { throw .empty }
