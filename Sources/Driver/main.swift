@@ -1,4 +1,9 @@
+import Commands
+import EventLoop
 import Glibc
+import HCLog
+import Messages
+import NomadPlugin
 import Shared
 
 /// The command line, in the form of `ByteText`.

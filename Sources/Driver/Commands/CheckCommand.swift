@@ -1,4 +1,6 @@
 import Glibc
+import Host
+import Planning
 import Shared
 
 /// `check`: whether this host is fit, line by line.

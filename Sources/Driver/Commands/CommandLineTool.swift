@@ -1,8 +1,10 @@
+import EventLoop
 import Glibc
+import Messages
 import Shared
 
 /// The program when a person has started it.
-enum CommandLineTool {
+package enum CommandLineTool {
     /// Exit statuses of the tool itself. Those of `run` are like env(1)'s and timeout(1)'s: 125 keeps out
     /// of the way of what a command answers.
     enum ExitStatus {
@@ -13,7 +15,7 @@ enum CommandLineTool {
 
     /// Does what the command line says and ends the process. To be called on the first thread.
     /// - Parameter words: With the program's own name.
-    static func main(_ words: [String], environment: [String: String]) -> Never {
+    package static func main(_ words: [String], environment: [String: String]) -> Never {
         Console.replaceUnwritableStreams()
         signal(SIGPIPE, SIG_IGN)
         do throws(UsageError) {

@@ -1,5 +1,7 @@
 import CLinux
+import EventLoop
 import Glibc
+import Messages
 import Shared
 
 /// The standard streams of the tool.

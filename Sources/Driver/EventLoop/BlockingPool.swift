@@ -11,8 +11,8 @@ import Synchronization
 /// Work is begun in the order in which it came, by as many threads as there is work for and at most `Limits.threads`.
 /// A thread is started when work finds all others busy, and ends when it has had nothing to do for a while. Name services
 /// have a lane of their own: as many of their lookups hang as may run at once, the other threads are free for all else.
-final class BlockingPool: TaskExecutor {
-    enum Lane: Sendable {
+package final class BlockingPool: TaskExecutor {
+    package enum Lane: Sendable {
         case general
         /// Name services (nsswitch.conf(5)), which may ask a server on the network.
         case names
@@ -28,7 +28,7 @@ final class BlockingPool: TaskExecutor {
     }
 
     /// A piece of work that was given to `perform`.
-    struct Ticket: Sendable { fileprivate let number: UInt64 }
+    package struct Ticket: Sendable { fileprivate let number: UInt64 }
 
     private enum Work: Sendable {
         case job(UnownedJob)
@@ -59,7 +59,7 @@ final class BlockingPool: TaskExecutor {
     typealias StartThread = @Sendable (_ body: @escaping @Sendable () -> Void) throws(SystemError) -> Void
 
     /// The one of this process.
-    static let shared = BlockingPool()
+    package static let shared = BlockingPool()
 
     private let limits: Limits
     private let startThread: StartThread
@@ -85,17 +85,17 @@ final class BlockingPool: TaskExecutor {
 
     // MARK: Work comes
 
-    func enqueue(_ job: consuming ExecutorJob) { _ = add(.job(UnownedJob(job)), .general) }
+    package func enqueue(_ job: consuming ExecutorJob) { _ = add(.job(UnownedJob(job)), .general) }
 
     /// Calls `body` on one of the threads.
     @discardableResult
-    func perform(in lane: Lane = .general, _ body: @escaping @Sendable () -> Void) -> Ticket {
+    package func perform(in lane: Lane = .general, _ body: @escaping @Sendable () -> Void) -> Ticket {
         Ticket(number: add(.body(body), lane))
     }
 
     /// Forgets work that has not begun; false for what has.
     @discardableResult
-    func withdraw(_ ticket: Ticket) -> Bool {
+    package func withdraw(_ ticket: Ticket) -> Bool {
         let withdrawn = state.withLock { state in
             state.general.remove { $0.number == ticket.number } ?? state.names.remove { $0.number == ticket.number }
         }
@@ -103,7 +103,7 @@ final class BlockingPool: TaskExecutor {
     }
 
     /// Runs `body` on one of the threads, and returns when it has.
-    func run<Value: Sendable, Failure: Error>(
+    package func run<Value: Sendable, Failure: Error>(
         _ body: () throws(Failure) -> Value
     ) async throws(Failure) -> Value {
         try await withTaskExecutorPreference(self) { () async throws(Failure) in try body() }
@@ -111,7 +111,7 @@ final class BlockingPool: TaskExecutor {
 
     /// What `body` answers, called on one of the threads; nil when the Swift task is cancelled first. The thread then goes on
     /// with it, for the kernel cannot be told to give up.
-    func result<Value: Sendable>(of body: @escaping @Sendable () -> Value) async -> Value? {
+    package func result<Value: Sendable>(of body: @escaping @Sendable () -> Value) async -> Value? {
         let answer = OneShot<Value>()
         let ticket = perform { answer.set(body()) }
         if let value = await answer.wait() { return value }

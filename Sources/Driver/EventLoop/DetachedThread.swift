@@ -2,13 +2,13 @@ import Glibc
 import Shared
 
 /// A thread of its own, for the few who wait in a system call that no reactor can wait for.
-enum DetachedThread {
+package enum DetachedThread {
     /// Runs `body` on a new thread that nobody joins.
     ///
     /// - Parameters:
     ///   - purpose: Whose thread it is, for the error: "the reactor's thread".
     ///   - stackSize: In bytes.
-    static func start(
+    package static func start(
         _ purpose: String, stackSize: Int, _ body: @escaping @Sendable () -> Void
     ) throws(SystemError) {
         var attributes = pthread_attr_t()

@@ -2,12 +2,12 @@ import Glibc
 import Shared
 
 /// The names in a folder.
-enum FolderList {
+package enum FolderList {
     /// Without . and ..; nil where the folder cannot be read.
-    static func names(in path: String) -> [String]? { try? read(path) }
+    package static func names(in path: String) -> [String]? { try? read(path) }
 
     /// As above, with the reason why it cannot be read.
-    static func read(_ path: String) throws(SystemError) -> [String] {
+    package static func read(_ path: String) throws(SystemError) -> [String] {
         guard let folder = opendir(path) else { throw SystemError("read the folder", path) }
         defer { closedir(folder) }
         var names: [String] = []

@@ -2,9 +2,9 @@ import CLinux
 import Shared
 
 /// Files of the kernel's (/proc, cgroups), whose size only reading tells.
-enum HostFile {
+package enum HostFile {
     /// The whole file; more than 64 MiB is an error (EFBIG).
-    static func read(_ path: String) throws(SystemError) -> [UInt8] {
+    package static func read(_ path: String) throws(SystemError) -> [UInt8] {
         let file = try OwnedDescriptor.open(path, O_RDONLY)
         let descriptor = file.number
         var bytes: [UInt8] = []

@@ -7,7 +7,7 @@ import Synchronization
 /// is still in use, and malloc returns memory by itself only from the heap's end. Nor does it return what the
 /// arenas of single threads have: with one arena for all threads, of whom few ever run at once, they share what is
 /// free. Without either, 500 tasks that had run at once left 6 MiB, of which nothing was in use.
-final class MemoryReturn: Sendable {
+package final class MemoryReturn: Sendable {
     /// After a task is gone, so that tasks that come and go are not in the way of each other; and once more, for
     /// gRPC lets go of the last calls' memory some 15 seconds later.
     private static let soonNanoseconds: UInt64 = 5_000_000_000
@@ -21,13 +21,13 @@ final class MemoryReturn: Sendable {
     private let reactor: Reactor
     private let state = Mutex(State.idle)
 
-    init(reactor: Reactor) { self.reactor = reactor }
+    package init(reactor: Reactor) { self.reactor = reactor }
 
     /// Before other threads exist.
-    static func useOneHeap() { exec2_use_one_heap() }
+    package static func useOneHeap() { exec2_use_one_heap() }
 
     /// To be called whenever the driver has forgotten a task.
-    func taskIsGone() {
+    package func taskIsGone() {
         state.withLock { state in
             switch state {
             case .dueSoon: return

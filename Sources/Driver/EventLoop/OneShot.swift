@@ -1,7 +1,7 @@
 import Synchronization
 
 /// A value that is set once and that any number of Swift tasks wait for.
-final class OneShot<Value: Sendable>: Sendable {
+package final class OneShot<Value: Sendable>: Sendable {
     private enum Waiter {
         /// On its way to wait.
         case coming
@@ -19,12 +19,14 @@ final class OneShot<Value: Sendable>: Sendable {
 
     private let state = Mutex(State())
 
+    package init() {}
+
     /// The value, if it is there.
-    var current: Value? { state.withLock { $0.value } }
+    package var current: Value? { state.withLock { $0.value } }
 
     /// Sets the value and wakes everybody; false where it had been set before, which stays.
     @discardableResult
-    func set(_ value: Value) -> Bool {
+    package func set(_ value: Value) -> Bool {
         let waiters = state.withLock { state -> [Waiter]? in
             guard state.value == nil else { return nil }
             state.value = value
@@ -40,7 +42,7 @@ final class OneShot<Value: Sendable>: Sendable {
     var waiterCount: Int { state.withLock { $0.waiters.count } }
 
     /// Waits for the value; nil when the waiting Swift task is cancelled first.
-    func wait() async -> Value? {
+    package func wait() async -> Value? {
         let waiter = newWaiter()
         return await withTaskCancellationHandler {
             await suspend(waiter)
@@ -51,7 +53,7 @@ final class OneShot<Value: Sendable>: Sendable {
 
     /// Waits for the value, at most so many nanoseconds; nil when the time is up or the waiting Swift
     /// task is cancelled.
-    func wait(atMost nanoseconds: UInt64, on reactor: Reactor) async -> Value? {
+    package func wait(atMost nanoseconds: UInt64, on reactor: Reactor) async -> Value? {
         let waiter = newWaiter()
         let timer = reactor.after(nanoseconds) { self.abandon(waiter) }
         defer { reactor.cancel(timer) }

@@ -1,20 +1,20 @@
 import Shared
 
 /// Facts of a process from /proc.
-enum ProcessFacts {
+package enum ProcessFacts {
     /// Whether a process has ended and waits to be reaped.
     static func isZombie(_ pid: Int32) -> Bool {
         guard let stat = try? stat(of: pid) else { return false }
         return isZombie(in: stat)
     }
 
-    static func isZombie(in stat: [UInt8]) -> Bool {
+    package static func isZombie(in stat: [UInt8]) -> Bool {
         guard let end = stat.lastIndex(of: UInt8(ascii: ")")), end + 2 < stat.count else { return false }
         return stat[end + 2] == UInt8(ascii: "Z") || stat[end + 2] == UInt8(ascii: "X")
     }
 
     /// /proc/<pid>/stat; nil where there is no such process.
-    static func stat(of pid: Int32) throws(SystemError) -> [UInt8]? {
+    package static func stat(of pid: Int32) throws(SystemError) -> [UInt8]? {
         do throws(SystemError) {
             return try HostFile.read("/proc/\(pid)/stat")
         } catch {
@@ -24,10 +24,10 @@ enum ProcessFacts {
     }
 
     /// When a process started, in clock ticks since boot; nil where there is none of that pid.
-    static func startTime(of pid: Int32) -> UInt64? {
+    package static func startTime(of pid: Int32) -> UInt64? {
         guard let stat = try? stat(of: pid) else { return nil }
         return startTime(in: stat)
     }
 
-    static func startTime(in stat: [UInt8]) -> UInt64? { stat.withUnsafeBytes { processStartTime(inStat: $0) } }
+    package static func startTime(in stat: [UInt8]) -> UInt64? { stat.withUnsafeBytes { processStartTime(inStat: $0) } }
 }

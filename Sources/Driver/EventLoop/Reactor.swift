@@ -5,11 +5,11 @@ import Synchronization
 
 /// One thread that waits for descriptors and deadlines on behalf of all tasks: no call and no task
 /// has a thread of its own.
-final class Reactor: Sendable {
+package final class Reactor: Sendable {
     /// A descriptor that is watched, until `unwatch`.
-    struct Watch: Hashable, Sendable { fileprivate let token: UInt64 }
+    package struct Watch: Hashable, Sendable { fileprivate let token: UInt64 }
     /// A deadline, until it passes or `cancel`.
-    struct Timer: Hashable, Sendable { fileprivate let token: UInt64 }
+    package struct Timer: Hashable, Sendable { fileprivate let token: UInt64 }
 
     private struct State {
         var handlers: [UInt64: @Sendable () -> Void] = [:]
@@ -35,7 +35,7 @@ final class Reactor: Sendable {
 
     /// Makes the epoll instance and starts the thread.
     /// - Parameter purpose: Whose thread it is, for the error.
-    init(_ purpose: String = "the reactor's thread") throws(SystemError) {
+    package init(_ purpose: String = "the reactor's thread") throws(SystemError) {
         let epoll = exec2_epoll_create()
         guard epoll >= 0 else { throw SystemError("create", "an epoll instance") }
         self.epoll = OwnedDescriptor(owning: epoll)
@@ -50,19 +50,20 @@ final class Reactor: Sendable {
 
     /// Calls `handler` on the reactor's thread whenever the descriptor is readable or has failed. The
     /// handler must not block, and must read until nothing is left or unwatch.
-    func watch(_ descriptor: Int32, _ handler: @escaping @Sendable () -> Void) throws(SystemError) -> Watch {
+    package func watch(_ descriptor: Int32, _ handler: @escaping @Sendable () -> Void) throws(SystemError) -> Watch {
         try watch(descriptor, EXEC2_EPOLLIN, handler)
     }
 
     /// Calls `handler` on the reactor's thread, once, when the descriptor is readable or has failed: for what stays so, as a
     /// pidfd does from the process's end on. It is to be unwatched all the same.
-    func watchOnce(_ descriptor: Int32, _ handler: @escaping @Sendable () -> Void) throws(SystemError) -> Watch {
+    package func watchOnce(_ descriptor: Int32, _ handler: @escaping @Sendable () -> Void) throws(SystemError) -> Watch
+    {
         try watch(descriptor, EXEC2_EPOLLIN_ONCE, handler)
     }
 
     /// Calls `handler` on the reactor's thread whenever the descriptor has become readable or writable, or
     /// has failed. Who waits for one of these must have found before that it is not so.
-    func watchChanges(
+    package func watchChanges(
         _ descriptor: Int32, _ handler: @escaping @Sendable () -> Void
     ) throws(SystemError) -> Watch {
         try watch(descriptor, EXEC2_EPOLL_CHANGES, handler)
@@ -86,13 +87,13 @@ final class Reactor: Sendable {
     }
 
     /// Ends a watch. To be called before the descriptor is closed.
-    func unwatch(_ watch: Watch, _ descriptor: Int32) {
+    package func unwatch(_ watch: Watch, _ descriptor: Int32) {
         let known = state.withLock { $0.handlers.removeAndShrink(watch.token) != nil }
         if known { _ = exec2_epoll_remove(epoll.number, descriptor) }
     }
 
     /// Calls `action` on the reactor's thread after so many nanoseconds.
-    func after(_ nanoseconds: UInt64, _ action: @escaping @Sendable () -> Void) -> Timer {
+    package func after(_ nanoseconds: UInt64, _ action: @escaping @Sendable () -> Void) -> Timer {
         let now = exec2_monotonic()
         let deadline = now.addingReportingOverflow(nanoseconds)
         let (token, wakes) = state.withLock { state in
@@ -108,7 +109,7 @@ final class Reactor: Sendable {
 
     /// Calls `action` on the reactor's thread as soon as it can, but not within this call, and in the order of the calls,
     /// which `after` does not promise.
-    func perform(_ action: @escaping @Sendable () -> Void) {
+    package func perform(_ action: @escaping @Sendable () -> Void) {
         let wakes = state.withLock { state in
             state.soon.append(action)
             return state.takeSleep()
@@ -117,7 +118,7 @@ final class Reactor: Sendable {
     }
 
     /// Forgets a deadline that has not passed.
-    func cancel(_ timer: Timer) {
+    package func cancel(_ timer: Timer) {
         state.withLock { state in
             if state.actions.removeAndShrink(timer.token) != nil { state.deadlines.remove(timer.token) }
         }

@@ -16,7 +16,7 @@ enum TableCapacity {
 
 extension Dictionary {
     /// Removes a value, and gives back the room of a table that has become far too large.
-    mutating func removeAndShrink(_ key: Key) -> Value? {
+    package mutating func removeAndShrink(_ key: Key) -> Value? {
         let value = removeValue(forKey: key)
         if TableCapacity.isWasted(capacity, count: count) {
             var smaller = Self(minimumCapacity: 2 * count)

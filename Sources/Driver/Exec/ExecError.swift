@@ -1,9 +1,11 @@
 import Glibc
+import Planning
 import Shared
+import Supervision
 
 /// Why a command was not run in a task, or not to its end: the sentence that its caller reads.
-struct ExecError: Error, Sendable, Equatable {
-    enum Kind: Sendable, Equatable {
+package struct ExecError: Error, Sendable, Equatable {
+    package enum Kind: Sendable, Equatable {
         /// The request makes no sense.
         case invalidRequest
         /// There is no such task.
@@ -20,17 +22,17 @@ struct ExecError: Error, Sendable, Equatable {
         case failed
     }
 
-    let kind: Kind
-    let text: String
+    package let kind: Kind
+    package let text: String
 
-    init(_ kind: Kind, _ text: String) {
+    package init(_ kind: Kind, _ text: String) {
         self.kind = kind
         self.text = text
     }
 }
 
 /// Why a session came to no exit status.
-enum SessionError<Failure: Error>: Error {
+package enum SessionError<Failure: Error>: Error {
     case failed(ExecError)
     /// The command's time was up. The caller knows which command.
     case timeIsUp
@@ -41,11 +43,13 @@ enum SessionError<Failure: Error>: Error {
 }
 
 extension ExecError {
-    init(task id: String, _ reason: String, _ kind: Kind = .failed) {
+    package init(task id: String, _ reason: String, _ kind: Kind = .failed) {
         self.init(kind, "cannot exec in task \(quoted(id)): \(reason)")
     }
 
-    static func notRunning(_ id: String) -> ExecError { ExecError(.impossible, TaskError.notRunning(id: id).text) }
+    package static func notRunning(_ id: String) -> ExecError {
+        ExecError(.impossible, TaskError.notRunning(id: id).text)
+    }
 
     /// A system call of the Driver's own failed.
     init(task id: String, _ error: SystemError) {
@@ -75,7 +79,7 @@ extension ExecError {
         ExecError(.resultLost, "the exec in task \(quoted(id)) has no result: \(error.text)")
     }
 
-    static func timeIsUp(_ id: String, command: String, seconds: Double) -> ExecError {
+    package static func timeIsUp(_ id: String, command: String, seconds: Double) -> ExecError {
         ExecError(
             .timeIsUp,
             "the command \(quoted(command)) in task \(quoted(id)) had not ended after \(seconds) s and was killed")

@@ -1,37 +1,41 @@
 import CMessages
+import EventLoop
 import Glibc
+import Messages
+import Planning
 import Shared
+import Supervision
 
 /// One command in a running task, with its streams, from its start to its end.
-struct ExecSession: Sendable {
-    enum Output: Sendable {
+package struct ExecSession: Sendable {
+    package enum Output: Sendable {
         case stdout, stderr
     }
 
-    struct ExitStatus: Equatable, Sendable {
-        let exitCode: Int32
-        let signal: Int32
+    package struct ExitStatus: Equatable, Sendable {
+        package let exitCode: Int32
+        package let signal: Int32
         /// Rules of the task's that the command was run without, and why; "": none.
         var passedOver = ""
 
         /// For the log; nil where the command had all of the task's rules.
-        var note: String? {
+        package var note: String? {
             passedOver.isEmpty
                 ? nil : "the command was run without unveil rules whose paths could not be opened: " + passedOver
         }
     }
 
     /// Takes a piece of the command's output, as long as that may take; nil: there will be no more.
-    typealias Deliver<Failure: Error> = @Sendable (Output, [UInt8]?) async throws(Failure) -> Void
+    package typealias Deliver<Failure: Error> = @Sendable (Output, [UInt8]?) async throws(Failure) -> Void
     /// Passes input on to the session until there is no more, or until its Swift task is cancelled.
-    typealias Feed<Failure: Error> = @Sendable (ExecSession) async throws(SessionError<Failure>) -> Void
+    package typealias Feed<Failure: Error> = @Sendable (ExecSession) async throws(SessionError<Failure>) -> Void
 
     /// How long processes that the command has left behind may hold its pipes open, after its own end,
     /// before they are closed.
     static let leftBehindNanoseconds: UInt64 = 1_000_000_000
     let taskID: String
-    let command: AttendedCommand
-    let streams: CommandStreams
+    package let command: AttendedCommand
+    package let streams: CommandStreams
     /// As much of the task's launch as errors speak of.
     let launch: LaunchSpecification
     let reactor: Reactor
@@ -46,20 +50,32 @@ struct ExecSession: Sendable {
     }
 
     /// Where a command runs.
-    struct Place: Sendable {
-        let taskID: String
-        let executor: Int32
-        let executorPidfd: Int32
+    package struct Place: Sendable {
+        package let taskID: String
+        package let executor: Int32
+        package let executorPidfd: Int32
         /// As the Executor named it; nil: to be looked for.
-        var mainProcess: Int32?
+        package var mainProcess: Int32?
         /// The Executor's program, which attendants are made of.
-        let program: String
+        package let program: String
         /// Where attendants live, beside the Executors; nil: where this process does.
-        var executorCgroup: ExecutorCgroup?
+        package var executorCgroup: ExecutorCgroup?
+
+        package init(
+            taskID: String, executor: Int32, executorPidfd: Int32, mainProcess: Int32? = nil, program: String,
+            executorCgroup: ExecutorCgroup? = nil
+        ) {
+            self.taskID = taskID
+            self.executor = executor
+            self.executorPidfd = executorPidfd
+            self.mainProcess = mainProcess
+            self.program = program
+            self.executorCgroup = executorCgroup
+        }
     }
 
     /// Starts a command.
-    static func start(
+    package static func start(
         _ request: ExecRequest, _ kind: CommandStreams.Kind, in place: Place, reactor: Reactor
     ) throws(ExecError) -> ExecSession {
         guard let name = request.command.first, !name.isEmpty else { throw .emptyCommand(place.taskID) }
@@ -93,7 +109,7 @@ struct ExecSession: Sendable {
     }
 
     /// Input for the command. One that reads no more is none that has failed: the rest of its input is passed over.
-    func feed(_ bytes: [UInt8]) async throws(ExecError) {
+    package func feed(_ bytes: [UInt8]) async throws(ExecError) {
         do throws(SystemError) {
             _ = try await streams.stdin?.write(bytes)
         } catch {
@@ -102,7 +118,7 @@ struct ExecSession: Sendable {
     }
 
     /// The end of the command's input. A terminal's has no end but what is typed into it.
-    func endInput() {
+    package func endInput() {
         if case .pipes = streams.kind { streams.stdin?.close() }
     }
 
@@ -112,7 +128,7 @@ struct ExecSession: Sendable {
     /// - Parameters:
     ///   - timeout: In nanoseconds; the command is killed then. Nil: none.
     ///   - taskEnded: The task's end; nil where nobody knows of it.
-    func run<Failure: Error>(
+    package func run<Failure: Error>(
         timeout: UInt64? = nil, taskEnded: OneShot<TaskEnd>? = nil, feed: Feed<Failure>? = nil,
         deliver: @escaping Deliver<Failure>
     ) async throws(SessionError<Failure>) -> ExitStatus {
@@ -134,7 +150,8 @@ struct ExecSession: Sendable {
     }
 
     private func attend<Failure: Error>(
-        _ timeout: UInt64?, _ taskEnded: OneShot<TaskEnd>?, _ feed: Feed<Failure>?, _ deliver: @escaping Deliver<Failure>
+        _ timeout: UInt64?, _ taskEnded: OneShot<TaskEnd>?, _ feed: Feed<Failure>?,
+        _ deliver: @escaping Deliver<Failure>
     ) async -> Result<AttendedCommand.End, SessionError<Failure>> {
         await withTaskGroup(of: Part<Failure>.self) { group in
             defer { group.cancelAll() }
@@ -145,7 +162,9 @@ struct ExecSession: Sendable {
                 outputs += 1
                 group.addTask { .output(await pass(output, stream, deliver)) }
             }
-            if let feed { group.addTask { .fed(await attempt { () throws(SessionError<Failure>) in try await feed(self) }) } }
+            if let feed {
+                group.addTask { .fed(await attempt { () throws(SessionError<Failure>) in try await feed(self) }) }
+            }
             group.addTask { .over(await end(allDelivered)) }
             if let timeout {
                 group.addTask {
@@ -193,11 +212,11 @@ struct ExecSession: Sendable {
         }
     }
 
-    private func read<Failure: Error>(_ stream: ByteStream) async throws(SessionError<Failure>) -> [UInt8]? {
+    private func read(_ stream: ByteStream) async -> Result<[UInt8]?, ExecError> {
         do throws(SystemError) {
-            return try await stream.read()
+            return .success(try await stream.read())
         } catch {
-            throw .failed(ExecError(task: taskID, error))
+            return .failure(ExecError(task: taskID, error))
         }
     }
 
@@ -205,7 +224,13 @@ struct ExecSession: Sendable {
         _ output: Output, _ stream: ByteStream, _ deliver: Deliver<Failure>
     ) async -> SessionError<Failure>? {
         await attempt { () throws(SessionError<Failure>) in
-            while let piece = try await read(stream) { try await hand(piece, output, deliver) }
+            reading: while true {
+                switch await read(stream) {
+                case .success(let piece?): try await hand(piece, output, deliver)
+                case .success(nil): break reading
+                case .failure(let error): throw .failed(error)
+                }
+            }
             if Task.isCancelled { throw .cancelled }
             try await hand(nil, output, deliver)
             // A terminal carries both, and its end is that of both.

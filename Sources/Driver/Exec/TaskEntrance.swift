@@ -1,6 +1,8 @@
 import CLinux
 import CMessages
+import EventLoop
 import Glibc
+import Messages
 import Shared
 
 /// The way into a running task: its main process, and the request that it was launched with.

@@ -1,9 +1,9 @@
 import Synchronization
 
 /// Waiting for the end of the current task, for calls that stay open and say nothing.
-enum Cancellation {
+package enum Cancellation {
     /// Returns when the current task is cancelled, at once if it is already.
-    static func wait() async {
+    package static func wait() async {
         let waiter = Mutex<UnsafeContinuation<Void, Never>?>(nil)
         await withTaskCancellationHandler {
             await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in

@@ -1,11 +1,12 @@
 import CGRPC
+import HCLog
 
 /// Sends what gRPC's C core has to say into the driver's own log: its default, plain text on stderr,
 /// blocks on a full pipe.
-enum CoreLog {
+package enum CoreLog {
     private static let log = Logger(name: "exec2.grpc")
 
-    static func redirect() {
+    package static func redirect() {
         gpr_set_log_function { entry in
             guard let entry = entry?.pointee, let text = entry.message else { return }
             let message = String(cString: text)

@@ -1,4 +1,5 @@
 import CGRPC
+import EventLoop
 import Synchronization
 
 /// A pointer to an object of gRPC's C core that may be used from any thread.

@@ -1,4 +1,6 @@
 import CGRPC
+import EventLoop
+import HCLog
 import Synchronization
 
 /// One call, from its arrival until its last operation has completed.

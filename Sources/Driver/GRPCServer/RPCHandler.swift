@@ -1,8 +1,8 @@
 /// What answers a method. Every call runs in a Swift task of its own; the task is cancelled when the
 /// client cancels the call, when its deadline passes, when the connection breaks and when the server
 /// shuts down. A handler must not block its thread for long: all calls share a few threads.
-enum RPCHandler: Sendable {
-    typealias Undo = @Sendable () -> Void
+package enum RPCHandler: Sendable {
+    package typealias Undo = @Sendable () -> Void
 
     /// One request, one response.
     case unary(@Sendable ([UInt8]) async throws(RPCStatus) -> [UInt8])
@@ -16,35 +16,35 @@ enum RPCHandler: Sendable {
 }
 
 /// The requests of a streaming call.
-struct RPCRequestStream: Sendable {
+package struct RPCRequestStream: Sendable {
     let call: RPCCall
 
     /// The next request, or nil when the client has sent its last.
     ///
     /// One task at a time may wait. Throws `cancelled` when the call or the waiting task is
     /// cancelled; in the latter case the request that arrives later is kept for the next reader.
-    func next() async throws(RPCStatus) -> [UInt8]? {
+    package func next() async throws(RPCStatus) -> [UInt8]? {
         try await call.nextRequest()
     }
 }
 
 /// The responses of a streaming call.
-struct RPCResponseStream: Sendable {
+package struct RPCResponseStream: Sendable {
     let call: RPCCall
 
     /// Sends one message and waits until flow control has let it pass, so that a slow reader slows
     /// its sender and nothing piles up. Several tasks may send at once; messages leave in order of
     /// the calls. Throws `cancelled` when the call or the waiting task is cancelled.
-    func send(_ message: [UInt8]) async throws(RPCStatus) {
+    package func send(_ message: [UInt8]) async throws(RPCStatus) {
         try await call.send(message)
     }
 
     /// Whether the message before has passed.
-    var isFree: Bool { call.isFree }
+    package var isFree: Bool { call.isFree }
 
     /// Sends one message where the one before has passed; false where it has not, or where nothing can be sent any
     /// more. Waits for nothing.
-    func offer(_ message: [UInt8]) -> Bool {
+    package func offer(_ message: [UInt8]) -> Bool {
         call.offer(message)
     }
 }

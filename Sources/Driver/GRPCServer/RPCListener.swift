@@ -1,14 +1,16 @@
 import CGRPC
 import CLinux
+import EventLoop
 import Glibc
+import HCLog
 import Shared
 import Synchronization
 
 /// The server's unix socket: takes in connections and gives those that are admitted to gRPC, whose own
 /// listener would serve whoever connects.
-final class RPCListener: Sendable {
+package final class RPCListener: Sendable {
     /// Why a connection is not wanted; nil where it is. Called on the reactor's thread: must not block.
-    typealias Admission = @Sendable (_ connection: borrowing OwnedDescriptor) -> String?
+    package typealias Admission = @Sendable (_ connection: borrowing OwnedDescriptor) -> String?
 
     private struct State {
         var watch: Reactor.Watch?

@@ -1,15 +1,17 @@
 import CAbseil
 import CGRPC
+import EventLoop
+import HCLog
 import Shared
 import Synchronization
 
 /// Why the server cannot listen.
-struct RPCServerError: Error, Sendable, CustomStringConvertible {
-    let description: String
+package struct RPCServerError: Error, Sendable, CustomStringConvertible {
+    package let description: String
 }
 
 /// A gRPC server on a unix socket, on gRPC's C core: one thread in `run`, every call a Swift task.
-final class RPCServer: Sendable {
+package final class RPCServer: Sendable {
     /// How long calls may take to end by themselves once the server shuts down, and how long gRPC
     /// may then take to end them. Together below the two seconds after which go-plugin's client kills.
     static let gracePeriodMilliseconds: Int64 = 1000
@@ -44,7 +46,7 @@ final class RPCServer: Sendable {
         grpc_init()
     }()
 
-    init(log: Logger) {
+    package init(log: Logger) {
         _ = Self.library
         self.log = log
         queue = CoreObject(pointer: grpc_completion_queue_create_for_next(nil))
@@ -79,7 +81,7 @@ final class RPCServer: Sendable {
     ///   - reactor: Whose thread does what follows the operations of this method's calls (`ReactorMethod`).
     ///     Nil: that of the server's queue.
     ///   - executor: Whose threads the handler runs on. Nil: Swift's own, on which nothing may block.
-    func register(
+    package func register(
         _ method: String, on reactor: Reactor? = nil, runsOn executor: (any TaskExecutor)? = nil, _ handler: RPCHandler
     ) {
         state.withLock { state in
@@ -98,7 +100,7 @@ final class RPCServer: Sendable {
     /// Binds the socket and accepts connections; calls are answered once `run` runs.
     ///
     /// - Parameter admission: Says which connections are not served, and why.
-    func listen(
+    package func listen(
         unixSocket path: String, on reactor: Reactor, admission: @escaping RPCListener.Admission
     ) throws(RPCServerError) {
         do throws(SystemError) {
@@ -115,7 +117,7 @@ final class RPCServer: Sendable {
     // MARK: - Serving
 
     /// How the calls ended that were under way when the server was shut down.
-    enum Ending: Sendable {
+    package enum Ending: Sendable {
         case byThemselves
         /// gRPC cut them off when the grace period was over.
         case cutOff
@@ -141,7 +143,7 @@ final class RPCServer: Sendable {
     }
 
     /// Serves calls on this thread until `shutdown` is called and the calls have ended. After `listen`.
-    @discardableResult func run() -> Ending {
+    @discardableResult package func run() -> Ending {
         precondition(state.withLock { $0.listener != nil }, "run before listen")
         for method in [nil] + state.withLock({ $0.reactorMethods }) {
             for _ in 0..<Self.slots {
@@ -232,7 +234,7 @@ final class RPCServer: Sendable {
     /// all handlers cancelled at once, but what they answer is still sent, so a handler may call this
     /// and then answer. `run` returns as soon as all calls have ended, at the latest after the grace
     /// and the abandon period.
-    func shutdown() {
+    package func shutdown() {
         let calls: [RPCCall] = state.withLock { state in
             guard let listener = state.listener, !state.stopping else { return [] }
             state.stopping = true

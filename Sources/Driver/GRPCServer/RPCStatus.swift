@@ -1,5 +1,5 @@
 /// The status codes of gRPC, with the numbers of the wire.
-enum RPCCode: Int32, Sendable {
+package enum RPCCode: Int32, Sendable {
     case ok = 0
     case cancelled = 1
     case unknown = 2
@@ -20,13 +20,13 @@ enum RPCCode: Int32, Sendable {
 }
 
 /// How a call ended other than well; its message is what the operator reads.
-struct RPCStatus: Error, Sendable, Equatable {
+package struct RPCStatus: Error, Sendable, Equatable {
     var code: RPCCode
     var message: String
     /// A packed `google.rpc.Status`, sent in the trailer `grpc-status-details-bin`.
     var details: [UInt8]?
 
-    init(code: RPCCode, message: String, details: [UInt8]? = nil) {
+    package init(code: RPCCode, message: String, details: [UInt8]? = nil) {
         self.code = code
         self.message = message
         self.details = details
@@ -37,7 +37,7 @@ struct RPCStatus: Error, Sendable, Equatable {
     static let maximumMessageLength = 1500
 
     /// `text` if it is short enough to travel in a trailer, else its beginning and an ellipsis.
-    static func clipped(_ text: String) -> String {
+    package static func clipped(_ text: String) -> String {
         guard text.utf8.count > maximumMessageLength else { return text }
         let ellipsis = "…"
         var kept = String.UnicodeScalarView()
@@ -50,6 +50,6 @@ struct RPCStatus: Error, Sendable, Equatable {
         return String(kept) + ellipsis
     }
 
-    static let clientGone = RPCStatus(code: .cancelled, message: "the call was cancelled")
+    package static let clientGone = RPCStatus(code: .cancelled, message: "the call was cancelled")
     static let stopping = RPCStatus(code: .unavailable, message: "the driver is shutting down")
 }

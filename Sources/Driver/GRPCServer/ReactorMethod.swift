@@ -1,4 +1,5 @@
 import CGRPC
+import EventLoop
 
 /// A method of whose calls a reactor's thread does what follows each operation.
 ///

@@ -1,6 +1,6 @@
 /// One line of JSON that never grows beyond `capacity` bytes and is well-formed at any length:
 /// strings are cut where they no longer fit, fields that do not fit are left out.
-struct LogLine {
+package struct LogLine {
     /// A pipe takes a write of this length (PIPE_BUF) whole or not at all; see pipe(7).
     static let capacity = 4096
     /// No single string takes more, so that a long message leaves room for the fields.

@@ -3,15 +3,15 @@ import Synchronization
 
 /// Writes whole lines to a descriptor that may have no reader or a slow one: a line that does not fit
 /// right now is dropped and counted. Never blocks, never fails; SIGPIPE must be ignored.
-final class LogSink: Sendable {
+package final class LogSink: Sendable {
     private let descriptor: Int32
     /// Lines dropped since the last one that was written. Its lock also keeps two threads from both
     /// seeing the same free space in the pipe.
     private let dropped = Mutex<Int>(0)
 
-    static let standardError = LogSink(descriptor: 2)
+    package static let standardError = LogSink(descriptor: 2)
 
-    init(descriptor: Int32) {
+    package init(descriptor: Int32) {
         self.descriptor = descriptor
     }
 

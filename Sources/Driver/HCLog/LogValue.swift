@@ -1,18 +1,18 @@
 /// A value that can stand in a field of a log line.
-protocol LogValue: Sendable {
+package protocol LogValue: Sendable {
     func write(to line: inout LogLine)
 }
 
 extension String: LogValue {
-    func write(to line: inout LogLine) { line.append(quoted: self) }
+    package func write(to line: inout LogLine) { line.append(quoted: self) }
 }
 
 extension Bool: LogValue {
-    func write(to line: inout LogLine) { line.append(raw: self ? "true" : "false") }
+    package func write(to line: inout LogLine) { line.append(raw: self ? "true" : "false") }
 }
 
 extension LogValue where Self: FixedWidthInteger {
-    func write(to line: inout LogLine) { line.append(raw: String(self)) }
+    package func write(to line: inout LogLine) { line.append(raw: String(self)) }
 }
 
 extension Int: LogValue {}
@@ -23,5 +23,5 @@ extension UInt64: LogValue {}
 
 /// Bytes that are text as far as they are UTF-8; the rest is replaced by U+FFFD.
 extension [UInt8]: LogValue {
-    func write(to line: inout LogLine) { line.append(quoted: String(decoding: self, as: UTF8.self)) }
+    package func write(to line: inout LogLine) { line.append(quoted: String(decoding: self, as: UTF8.self)) }
 }

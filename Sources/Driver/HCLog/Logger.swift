@@ -1,36 +1,36 @@
 import Glibc
 
 /// Levels as hclog, the agent's log library, names them.
-enum LogLevel: String, Sendable {
+package enum LogLevel: String, Sendable {
     case trace, debug, info, warn, error
 }
 
 /// The driver's log: lines of JSON on stderr, which the agent reads and emits again at their level.
 /// Filtering is the agent's; everything is written.
-struct Logger: Sendable {
-    typealias Fields = KeyValuePairs<String, any LogValue>
+package struct Logger: Sendable {
+    package typealias Fields = KeyValuePairs<String, any LogValue>
 
     /// The subsystem ("exec2.rpc"), shown by the agent before the message.
     let name: String
     private let sink: LogSink
 
-    init(name: String, sink: LogSink = .standardError) {
+    package init(name: String, sink: LogSink = .standardError) {
         self.name = name
         self.sink = sink
     }
 
     /// A logger of a part of this one's subsystem.
-    func named(_ part: String) -> Logger {
+    package func named(_ part: String) -> Logger {
         Logger(name: name + "." + part, sink: sink)
     }
 
     func trace(_ message: String, _ fields: Fields = [:]) { log(.trace, message, fields) }
-    func debug(_ message: String, _ fields: Fields = [:]) { log(.debug, message, fields) }
-    func info(_ message: String, _ fields: Fields = [:]) { log(.info, message, fields) }
-    func warn(_ message: String, _ fields: Fields = [:]) { log(.warn, message, fields) }
-    func error(_ message: String, _ fields: Fields = [:]) { log(.error, message, fields) }
+    package func debug(_ message: String, _ fields: Fields = [:]) { log(.debug, message, fields) }
+    package func info(_ message: String, _ fields: Fields = [:]) { log(.info, message, fields) }
+    package func warn(_ message: String, _ fields: Fields = [:]) { log(.warn, message, fields) }
+    package func error(_ message: String, _ fields: Fields = [:]) { log(.error, message, fields) }
 
-    func log(_ level: LogLevel, _ message: String, _ fields: Fields) {
+    package func log(_ level: LogLevel, _ message: String, _ fields: Fields) {
         sink.write { dropped in
             var line = LogLine()
             line.field("@level", level.rawValue)
@@ -53,7 +53,7 @@ struct Logger: Sendable {
 
     /// The same of another time.
     /// - Parameter nanoseconds: Since the epoch.
-    static func timestamp(_ nanoseconds: Int64) -> String {
+    package static func timestamp(_ nanoseconds: Int64) -> String {
         let seconds = nanoseconds / 1_000_000_000
         return timestamp(timespec(tv_sec: Int(seconds), tv_nsec: Int(nanoseconds - seconds * 1_000_000_000)))
     }

@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import Planning
 import Shared
 
 extension HostAbilities {
@@ -9,7 +10,7 @@ extension HostAbilities {
     private static let inheritedHardLimits = readHardLimits()
 
     /// Landlock is asked anew each time: a question that failed once must not count for ever.
-    static func ofThisHost() -> HostAbilities {
+    package static func ofThisHost() -> HostAbilities {
         HostAbilities(
             landlockABI: max(0, Int(exec2_landlock_abi())), capabilities: boundingSet, hardLimits: inheritedHardLimits)
     }

@@ -1,8 +1,11 @@
+import EventLoop
+import Planning
+
 /// The cores of this host, for when no client describes them: a task run by hand, or a host that sends no topology.
 extension ClientTopology {
     /// Every online core with the speeds that the kernel tells; a virtual machine often has a guess only, and
     /// arm64 may have none.
-    static func ofThisHost() -> ClientTopology {
+    package static func ofThisHost() -> ClientTopology {
         let folder = "/sys/devices/system/cpu"
         let online = (try? HostFile.read(folder + "/online")).map(text) ?? ""
         let guesses = processorSpeeds(inCpuinfo: (try? HostFile.read("/proc/cpuinfo")).map(text) ?? "")

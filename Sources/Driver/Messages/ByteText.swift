@@ -4,11 +4,11 @@
 /// A byte of what is not UTF-8 is the scalar U+10FF00 + byte, which nobody has assigned. Where the bytes themselves
 /// spell such a scalar, they are taken byte by byte as well, so that there is one text for any bytes and one sequence
 /// of bytes for any text (the idea of Python's surrogateescape, PEP 383).
-enum ByteText {
+package enum ByteText {
     private static let escapes = UInt32(0x10FF00)...0x10FFFF
 
     /// The text that stands for bytes.
-    static func text(_ bytes: some Collection<UInt8>) -> String {
+    package static func text(_ bytes: some Collection<UInt8>) -> String {
         let bytes = Array(bytes)
         var scalars = String.UnicodeScalarView()
         var rest = bytes[...]
@@ -32,12 +32,12 @@ enum ByteText {
     }
 
     /// The text of a C string's bytes.
-    static func text(cString: UnsafePointer<CChar>) -> String {
+    package static func text(cString: UnsafePointer<CChar>) -> String {
         UnsafeBufferPointer(start: cString, count: length(of: cString)).withMemoryRebound(to: UInt8.self) { text($0) }
     }
 
     /// The bytes that a text stands for.
-    static func bytes(_ text: String) -> [UInt8] {
+    package static func bytes(_ text: String) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(text.utf8.count)
         for scalar in text.unicodeScalars {
@@ -51,7 +51,7 @@ enum ByteText {
     }
 
     /// Whether a text stands for bytes that are UTF-8.
-    static func isUTF8(_ text: String) -> Bool { !text.unicodeScalars.contains { escapes.contains($0.value) } }
+    package static func isUTF8(_ text: String) -> Bool { !text.unicodeScalars.contains { escapes.contains($0.value) } }
 
     /// The one scalar that bytes spell; nil where they spell none, several, or one that means a byte here.
     private static func scalar(_ bytes: ArraySlice<UInt8>) -> Unicode.Scalar? {

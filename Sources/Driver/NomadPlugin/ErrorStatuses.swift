@@ -1,3 +1,9 @@
+import Exec
+import GRPCServer
+import Messages
+import Planning
+import Supervision
+
 // What the errors of the layers below become for the client: here and nowhere else. Each switch is exhaustive, so that
 // a new kind of error asks for its status.
 

@@ -1,3 +1,5 @@
+import Messages
+import Planning
 import Shared
 
 /// The command line of `exec`.

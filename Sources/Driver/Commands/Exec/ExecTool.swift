@@ -1,6 +1,10 @@
 import CLinux
+import EventLoop
+import Exec
 import Glibc
+import Host
 import Shared
+import Supervision
 import Synchronization
 
 /// `exec`: one command in a task that runs, under Nomad or under `run`. The task is found by its state folder;

@@ -1,4 +1,6 @@
 import CLinux
+import EventLoop
+import Exec
 import Glibc
 import Shared
 import Synchronization

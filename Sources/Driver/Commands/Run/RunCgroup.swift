@@ -1,5 +1,8 @@
 import CLinux
+import EventLoop
 import Glibc
+import Host
+import Planning
 import Shared
 
 /// The cgroup of a run: `<mount>/<name>/run/task` for the task, so that the Executor finds its own place,

@@ -1,5 +1,12 @@
+import EventLoop
+import Exec
 import Glibc
+import HCLog
+import Host
+import Messages
+import Planning
 import Shared
+import Supervision
 
 /// `run`: one command, as a task of the engine's that nobody but this process knows.
 struct RunCommand: Sendable {

@@ -1,3 +1,4 @@
+import Planning
 import Shared
 
 /// What `run` is told of capabilities, limits, ports and system calls.

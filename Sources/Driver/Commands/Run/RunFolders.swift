@@ -1,4 +1,5 @@
 import Glibc
+import Planning
 import Shared
 
 /// What a run has on disk: the task's own folders, its log pipes, and the place of its state folder.

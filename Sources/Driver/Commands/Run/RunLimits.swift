@@ -1,3 +1,5 @@
+import Planning
+
 /// What a run's limits become on this host: those that can be enforced, and a sentence for each that
 /// cannot.
 struct RunLimits: Equatable, Sendable {

@@ -1,3 +1,5 @@
+import Messages
+import Planning
 import Shared
 
 /// What `run` was told: its command line, checked as far as that is possible without looking at the host.

@@ -1,5 +1,7 @@
+import EventLoop
 import Glibc
 import Shared
+import Supervision
 import Synchronization
 
 /// The end of a run on request: the first asks the command to end, the second kills it, and one that

@@ -1,6 +1,9 @@
 import CLinux
+import Exec
 import Glibc
+import Planning
 import Shared
+import Supervision
 import Synchronization
 
 /// How a run's command is connected: a pipe to its stdin and the log pipes from its stdout and stderr, or one

@@ -1,5 +1,7 @@
 import CLinux
+import EventLoop
 import Glibc
+import Host
 import Shared
 
 /// One task as it can be seen from outside.

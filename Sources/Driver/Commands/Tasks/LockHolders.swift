@@ -1,5 +1,7 @@
+import EventLoop
 import Glibc
 import Shared
+import Supervision
 
 /// Who holds which file's lock (proc_locks(5)): to try it oneself would be to take it.
 struct LockHolders: Sendable {

@@ -1,5 +1,9 @@
+import EventLoop
 import Glibc
+import Host
+import Planning
 import Shared
+import Supervision
 
 /// A folder with one state folder for each task: the plugin's `state_dir`, or that of one `run`.
 struct TaskHome: Equatable, Sendable {

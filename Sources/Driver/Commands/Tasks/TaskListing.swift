@@ -1,5 +1,8 @@
+import EventLoop
 import Glibc
+import Planning
 import Shared
+import Supervision
 
 /// The tasks of this host by their state folders, as root. Only files are read.
 enum TaskListing {

@@ -1,4 +1,5 @@
 import Shared
+import Supervision
 
 /// A task that a person names, among those whose state folders are on this host.
 enum TaskSearch {

@@ -1,5 +1,7 @@
 import CLinux
 import Glibc
+import HCLog
+import Planning
 import Shared
 
 /// `tasks`: what runs on this host, from the state folders alone. It takes no lock, opens no pipe and

@@ -1,14 +1,15 @@
+import EventLoop
 import Shared
 
 /// Where the host has cgroup v2, and what it can limit there.
-struct CgroupHierarchy: Equatable, Sendable {
+package struct CgroupHierarchy: Equatable, Sendable {
     /// The mount point.
-    let path: String
+    package let path: String
     /// The names in the root's `cgroup.controllers`. A controller that is in use by cgroup v1 is not among them.
-    let controllers: [String]
+    package let controllers: [String]
 
     /// The hierarchy of this host; nil where cgroup v2 is not mounted.
-    static func onHost() -> CgroupHierarchy? {
+    package static func onHost() -> CgroupHierarchy? {
         guard let mounts = try? HostFile.read("/proc/self/mountinfo"),
             let path = mountPoint(inMountinfo: mounts)
         else { return nil }
@@ -33,7 +34,7 @@ struct CgroupHierarchy: Equatable, Sendable {
         return best?.path
     }
 
-    static func controllers(in list: [UInt8]) -> [String] {
+    package static func controllers(in list: [UInt8]) -> [String] {
         list.split { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\n") }.map { String(decoding: $0, as: UTF8.self) }
     }
 

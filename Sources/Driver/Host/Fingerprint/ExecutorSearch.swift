@@ -2,17 +2,17 @@ import Glibc
 import Shared
 
 /// Where the Executor was looked for, and where it is.
-struct ExecutorSearch: Equatable, Sendable {
+package struct ExecutorSearch: Equatable, Sendable {
     /// A place without an Executor, and why.
     struct Miss: Equatable, Sendable {
         let path: String
         let reason: String
     }
 
-    static let fileName = "nomad-driver-exec2-executor"
+    package static let fileName = "nomad-driver-exec2-executor"
 
     /// The Executor's path; nil where there is none.
-    let found: String?
+    package let found: String?
     /// The places before it.
     let misses: [Miss]
 
@@ -22,11 +22,11 @@ struct ExecutorSearch: Equatable, Sendable {
     }
 
     /// What is wrong with it, and how to mend that.
-    var missesText: String {
+    package var missesText: String {
         let places = misses.map { "\($0.path) (\($0.reason))" }.joined(separator: ", ")
         return "the Executor cannot be run from \(places)"
     }
-    static let remedy =
+    package static let remedy =
         "install \(fileName) beside nomad-driver-exec2, or set executor_path in the plugin's configuration to where it is"
 
     /// Looks at `candidates` in their order.
@@ -45,7 +45,7 @@ struct ExecutorSearch: Equatable, Sendable {
     }
 
     /// Looks on this host: at the path that is configured, or else beside the running Driver.
-    static func onHost(configured: String?) -> ExecutorSearch {
+    package static func onHost(configured: String?) -> ExecutorSearch {
         if let driver = driverPath() {
             return ExecutorSearch(
                 candidates(configured: configured, driver: driver), areConfigured: configured != nil)

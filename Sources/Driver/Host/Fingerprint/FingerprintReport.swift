@@ -1,30 +1,31 @@
+import Planning
 import Shared
 
 /// How fit the driver is on this host, with the values of the wire.
-enum DriverHealth: Int, Comparable, Sendable {
+package enum DriverHealth: Int, Comparable, Sendable {
     /// Not usable on this host.
     case undetected = 0
     /// Usable in principle, broken now.
     case unhealthy = 1
     case healthy = 2
 
-    static func < (left: DriverHealth, right: DriverHealth) -> Bool { left.rawValue < right.rawValue }
+    package static func < (left: DriverHealth, right: DriverHealth) -> Bool { left.rawValue < right.rawValue }
 }
 
 /// What Fingerprint answers; another answer is due whenever it is no longer equal.
-struct FingerprintReport: Equatable, Sendable {
-    enum Attribute: Equatable, Sendable {
+package struct FingerprintReport: Equatable, Sendable {
+    package enum Attribute: Equatable, Sendable {
         case bool(Bool)
         case int(Int64)
         case string(String)
     }
 
-    let health: DriverHealth
-    let description: String
+    package let health: DriverHealth
+    package let description: String
     /// The node's attributes by name.
-    let attributes: [String: Attribute]
+    package let attributes: [String: Attribute]
 
-    init(_ facts: HostFacts, configuration: PluginConfiguration) {
+    package init(_ facts: HostFacts, configuration: PluginConfiguration) {
         let checks = HostCheck.all(facts, landlockMinABI: configuration.confinement.landlockMinABI)
         health = checks.map(\.health).min() ?? .healthy
         description = Self.description(of: checks, health)

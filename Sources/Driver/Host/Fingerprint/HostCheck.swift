@@ -1,17 +1,18 @@
+import Planning
 import Shared
 
 /// One thing that the host needs, whether it has it, and else what to do.
-struct HostCheck: Equatable, Sendable {
+package struct HostCheck: Equatable, Sendable {
     /// In short: "root", "kernel", "cgroup v2".
-    let name: String
+    package let name: String
     /// What the driver is on this host if nothing but this fails; healthy where it does not fail.
     let health: DriverHealth
     /// What was found.
-    let detail: String
+    package let detail: String
     /// What to do about it; nil where there is nothing to do.
-    let remedy: String?
+    package let remedy: String?
 
-    var ok: Bool { health == .healthy }
+    package var ok: Bool { health == .healthy }
 
     /// The least kernel.
     static let leastKernel = KernelVersion(5, 15)
@@ -23,7 +24,7 @@ struct HostCheck: Equatable, Sendable {
     /// What only another kernel, another way to boot or another user of the agent can change makes the driver
     /// undetected; what is missing on a host that is otherwise fit makes it unhealthy, so that an operator sees it.
     /// - Parameter landlockMinABI: The plugin option landlock_min_abi.
-    static func all(_ facts: HostFacts, landlockMinABI: Int = 1) -> [HostCheck] {
+    package static func all(_ facts: HostFacts, landlockMinABI: Int = 1) -> [HostCheck] {
         [root(facts), kernel(facts), cgroup(facts)] + controllers.map { controller($0, facts) } + [
             landlock(facts, landlockMinABI), executor(facts),
         ] + StateDirectoryCheck.check(facts.stateDirectoryFault)

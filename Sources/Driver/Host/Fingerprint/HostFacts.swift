@@ -3,7 +3,7 @@ import Glibc
 import Shared
 
 /// What decides whether this host can run tasks.
-struct HostFacts: Equatable, Sendable {
+package struct HostFacts: Equatable, Sendable {
     var effectiveUser: uid_t
     /// uname(2): "Linux".
     var systemName: String
@@ -14,9 +14,9 @@ struct HostFacts: Equatable, Sendable {
     var landlock: LandlockSupport
     var executor: ExecutorSearch
     /// Of the plugin's state_dir; nil where it can be used, or made, or nobody has asked.
-    var stateDirectoryFault: StateDirectoryFault?
+    package var stateDirectoryFault: StateDirectoryFault?
     /// What options of the plugin ask for in vain, each as the sentence that a start fails with.
-    var obstacles: [String] = []
+    package var obstacles: [String] = []
 
     enum LandlockSupport: Equatable, Sendable {
         /// The kernel's version of the interface.
@@ -44,7 +44,7 @@ struct HostFacts: Equatable, Sendable {
     /// - Parameters:
     ///   - executorPath: The plugin's configured `executor_path`.
     ///   - stateDirectory: Its `state_dir`, if that is asked about.
-    static func gather(executorPath: String?, stateDirectory: String? = nil) -> HostFacts {
+    package static func gather(executorPath: String?, stateDirectory: String? = nil) -> HostFacts {
         var names = utsname()
         uname(&names)
         return HostFacts(

@@ -1,4 +1,5 @@
 import Glibc
+import Planning
 import Shared
 
 /// Whether nobody but root can put something else in the place of a file or directory that root relies on.
@@ -115,7 +116,7 @@ enum PathTrust: Equatable, Sendable {
 }
 
 /// Why a path cannot be relied on.
-enum PathFault: Equatable, Sendable {
+package enum PathFault: Equatable, Sendable {
     case unreadable(String, Errno)
     /// Others may write to a directory (true) or a file (false).
     case writable(String, Bool)

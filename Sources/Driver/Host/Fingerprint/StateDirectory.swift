@@ -1,16 +1,22 @@
 import CLinux
+import EventLoop
 import Glibc
+import Planning
 import Shared
 
 /// The directory of all tasks' state directories (plugin option `state_dir`). Who could write there could command
 /// Executors and forge exit records, so it is root's alone, and so is the way to it.
-struct StateDirectory: Sendable {
+package struct StateDirectory: Sendable {
     static let option = "state_dir"
 
-    let path: String
+    package let path: String
+
+    package init(path: String) {
+        self.path = path
+    }
 
     /// Why it cannot be used as it is now; nil where it can, or where it is still to be made.
-    var fault: StateDirectoryFault? {
+    package var fault: StateDirectoryFault? {
         let isShared: Bool
         switch PathTrust.of(path, last: false) {
         case .untrusted(let fault): return .untrustedPath(path, fault)
@@ -26,7 +32,7 @@ struct StateDirectory: Sendable {
     }
 
     /// Why it cannot be made where it is missing: only making it tells. Nil where it is there, or is made now.
-    var faultWhereMissing: StateDirectoryFault? {
+    package var faultWhereMissing: StateDirectoryFault? {
         guard PathTrust.look(path) == .missing else { return nil }
         do throws(StateDirectoryFault) {
             _ = try prepare()
@@ -37,7 +43,7 @@ struct StateDirectory: Sendable {
     }
 
     /// The names of what may be a task's directory in it. Of those that begin with a dot a Driver is just making one.
-    func taskNames() throws(SystemError) -> [String] {
+    package func taskNames() throws(SystemError) -> [String] {
         guard let names = FolderList.names(in: path) else { throw SystemError("read the state folder", path) }
         return names.filter { !$0.hasPrefix(".") }
     }
@@ -48,7 +54,7 @@ struct StateDirectory: Sendable {
     /// can make anything there: a task of root's with the capability `chown` can do the latter, and must not stop the
     /// node by that. It is taken back then. What the other may have put in it is believed nowhere (`TaskFolder`).
     /// - Returns: The user that had it, where it was taken back.
-    func prepare() throws(StateDirectoryFault) -> uid_t? {
+    package func prepare() throws(StateDirectoryFault) -> uid_t? {
         if let fault { throw fault }
         if PathTrust.look(path) == .missing {
             try makeParents()
@@ -90,7 +96,7 @@ struct StateDirectory: Sendable {
 }
 
 /// Why the state directory cannot be used.
-enum StateDirectoryFault: Error, Equatable {
+package enum StateDirectoryFault: Error, Equatable {
     case untrustedPath(String, PathFault)
     /// In a directory where anybody may make entries: it was never root's, perhaps.
     case takenByOther(String, uid_t)
@@ -98,7 +104,7 @@ enum StateDirectoryFault: Error, Equatable {
     case failed(SystemError)
 
     /// What is wrong.
-    var text: String {
+    package var text: String {
         switch self {
         case .untrustedPath(let path, let fault):
             "cannot use the state folder \(path) (option state_dir): \(fault.text)"
@@ -111,7 +117,7 @@ enum StateDirectoryFault: Error, Equatable {
     }
 
     /// What to do about it.
-    var remedy: String {
+    package var remedy: String {
         switch self {
         case .untrustedPath(_, let fault): fault.remedy(StateDirectory.option)
         case .takenByOther(let path, _):
@@ -121,7 +127,7 @@ enum StateDirectoryFault: Error, Equatable {
     }
 
     /// Whether trying again may help.
-    var mayPass: Bool {
+    package var mayPass: Bool {
         if case .failed(let error) = self { StartError.mayPass(error.errno) } else { false }
     }
 }

@@ -3,9 +3,9 @@ import Shared
 
 /// Whether the plugin's `state_dir` can be used, and what is in it. For `check` alone: the fingerprint only tells of
 /// a fault, and a start that cannot use the directory says so itself.
-enum StateDirectoryCheck {
+package enum StateDirectoryCheck {
     /// What is at the path.
-    struct Facts: Equatable, Sendable {
+    package struct Facts: Equatable, Sendable {
         enum Content: Equatable, Sendable {
             /// The first task's start makes the directory.
             case missing
@@ -21,7 +21,7 @@ enum StateDirectoryCheck {
     }
 
     /// Looks, as the driver does before a start, and counts the tasks' directories.
-    static func look(_ path: String) -> Facts {
+    package static func look(_ path: String) -> Facts {
         if let fault = StateDirectory(path: path).fault { return Facts(path: path, content: .unusable(fault)) }
         var status = stat()
         guard lstat(path, &status) == 0 else {
@@ -37,7 +37,7 @@ enum StateDirectoryCheck {
     }
 
     /// The check for a report.
-    static func check(_ facts: Facts) -> HostCheck {
+    package static func check(_ facts: Facts) -> HostCheck {
         let path = facts.path
         switch facts.content {
         case .missing: return passed("\(path) does not exist; the first task's start makes it")

@@ -1,23 +1,24 @@
+import EventLoop
 import Shared
 
 /// What a cgroup has used, as its files say (the kernel's cgroup-v2 documentation). A value that the
 /// kernel or the host's controllers do not count is nil.
-struct CgroupUsage: Equatable, Sendable {
+package struct CgroupUsage: Equatable, Sendable {
     /// Microseconds of processor time since the cgroup was made.
-    var cpuTotal: UInt64?
+    package var cpuTotal: UInt64?
     var cpuUser: UInt64?
     var cpuSystem: UInt64?
-    var throttledPeriods: UInt64?
+    package var throttledPeriods: UInt64?
     /// Microseconds.
-    var throttledTime: UInt64?
+    package var throttledTime: UInt64?
 
     /// Bytes.
-    var memory: UInt64?
-    var memoryPeak: UInt64?
-    var anonymous: UInt64?
-    var file: UInt64?
-    var kernel: UInt64?
-    var swap: UInt64?
+    package var memory: UInt64?
+    package var memoryPeak: UInt64?
+    package var anonymous: UInt64?
+    package var file: UInt64?
+    package var kernel: UInt64?
+    package var swap: UInt64?
 
     mutating func readCPU(_ content: UnsafeRawBufferPointer) {
         cpuTotal = flatKeyedValue("usage_usec", in: content)
@@ -34,7 +35,7 @@ struct CgroupUsage: Equatable, Sendable {
     }
 
     /// memory.max, nil where there is no limit, and memory.peak (Linux 5.19), both in bytes.
-    static func memoryLimitAndPeak(of path: String) -> (limit: UInt64?, peak: UInt64?) {
+    package static func memoryLimitAndPeak(of path: String) -> (limit: UInt64?, peak: UInt64?) {
         func value(_ file: String) -> UInt64? {
             (try? HostFile.read(path + "/" + file))?.withUnsafeBytes { singleNumber(in: $0) }
         }
@@ -43,7 +44,7 @@ struct CgroupUsage: Equatable, Sendable {
 }
 
 /// The files of a cgroup that statistics come from.
-struct CgroupFiles: ~Copyable, Sendable {
+package struct CgroupFiles: ~Copyable, Sendable {
     private let cpu: SampledFile
     private let memoryDetails: SampledFile
     private let memory: SampledFile
@@ -51,7 +52,7 @@ struct CgroupFiles: ~Copyable, Sendable {
     private let swap: SampledFile
     private let processes: SampledFile
 
-    init(_ path: String) {
+    package init(_ path: String) {
         cpu = SampledFile(path + "/cpu.stat")
         memoryDetails = SampledFile(path + "/memory.stat")
         memory = SampledFile(path + "/memory.current")
@@ -61,7 +62,7 @@ struct CgroupFiles: ~Copyable, Sendable {
     }
 
     /// - Parameter buffer: Room for the longest of the files, memory.stat, which has some 2 KiB.
-    func usage(_ buffer: UnsafeMutableRawBufferPointer) -> CgroupUsage {
+    package func usage(_ buffer: UnsafeMutableRawBufferPointer) -> CgroupUsage {
         var usage = CgroupUsage()
         usage.readCPU(cpu.read(into: buffer))
         usage.readMemory(memoryDetails.read(into: buffer))
@@ -72,7 +73,7 @@ struct CgroupFiles: ~Copyable, Sendable {
     }
 
     /// Calls `visit` for each process, for no more than `buffer` takes.
-    func forEachProcess(_ buffer: UnsafeMutableRawBufferPointer, _ visit: (Int32) -> Void) {
+    package func forEachProcess(_ buffer: UnsafeMutableRawBufferPointer, _ visit: (Int32) -> Void) {
         let content = processes.read(into: buffer)
         var index = 0
         while let pid = decimalNumber(in: content, at: &index), index < content.count {
@@ -83,11 +84,11 @@ struct CgroupFiles: ~Copyable, Sendable {
 }
 
 /// Processor use between two readings of a counter.
-struct ProcessorShare: Equatable, Sendable {
+package struct ProcessorShare: Equatable, Sendable {
     /// Percent of one core: 200 is two cores busy.
-    var total = 0.0
-    var user = 0.0
-    var system = 0.0
+    package var total = 0.0
+    package var user = 0.0
+    package var system = 0.0
 
     /// - Parameter nanoseconds: Between the two readings.
     init(from earlier: CgroupUsage, to later: CgroupUsage, nanoseconds: UInt64) {

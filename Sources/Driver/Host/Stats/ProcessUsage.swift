@@ -2,17 +2,17 @@ import Glibc
 import Shared
 
 /// What one process of a task has used, from /proc/<pid>/stat (proc_pid_stat(5)).
-struct ProcessUsage: Equatable, Sendable {
+package struct ProcessUsage: Equatable, Sendable {
     /// Microseconds since the process began.
     var userTime: UInt64
     var systemTime: UInt64
     /// In clock ticks since boot: with the pid, what tells one process from another.
-    var startedAt: UInt64
+    package var startedAt: UInt64
     /// Bytes.
-    var residentSet: UInt64
+    package var residentSet: UInt64
 
     /// Microseconds of one clock tick.
-    static let tick = UInt64(1_000_000 / max(1, sysconf(Int32(_SC_CLK_TCK))))
+    package static let tick = UInt64(1_000_000 / max(1, sysconf(Int32(_SC_CLK_TCK))))
     private static let pageSize = UInt64(max(1, sysconf(Int32(_SC_PAGESIZE))))
 
     /// Nil where the text is not that of a process.
@@ -42,13 +42,13 @@ struct ProcessUsage: Equatable, Sendable {
 
 /// /proc/<pid>/stat of a process that lasts: a descriptor of it stays this process's own, also when
 /// another gets its pid.
-final class ProcessFile: Sendable {
+package final class ProcessFile: Sendable {
     private let file: SampledFile
 
-    init(_ pid: Int32) { file = SampledFile("/proc/\(pid)/stat") }
+    package init(_ pid: Int32) { file = SampledFile("/proc/\(pid)/stat") }
 
     /// Nil where the process is gone.
-    func read(_ buffer: UnsafeMutableRawBufferPointer) -> ProcessUsage? {
+    package func read(_ buffer: UnsafeMutableRawBufferPointer) -> ProcessUsage? {
         ProcessUsage(stat: file.read(into: buffer))
     }
 }

@@ -1,20 +1,21 @@
 import CLinux
+import EventLoop
 import Shared
 import Synchronization
 
 /// Samples the use of many tasks, each at its own interval: all those whose deadlines coincide in one go, on a thread
 /// of their own. A thousand streams wake it twenty times a second (Deadline), and what the kernel takes its time to
 /// count keeps no call waiting.
-final class UsageRounds: Sendable {
-    let reactor: Reactor
+package final class UsageRounds: Sendable {
+    package let reactor: Reactor
     /// By deadline.
     private let rounds = Mutex<[UInt64: [UsageStream]]>([:])
 
     /// Starts the thread.
-    init() throws(SystemError) { reactor = try Reactor("the thread of statistics") }
+    package init() throws(SystemError) { reactor = try Reactor("the thread of statistics") }
 
     /// Samples for a stream from its first deadline on, until it is ended.
-    func add(_ stream: UsageStream) {
+    package func add(_ stream: UsageStream) {
         if let deadline = stream.nextDeadline { add(stream, deadline) }
     }
 
@@ -36,12 +37,17 @@ final class UsageRounds: Sendable {
 }
 
 /// One task's use, sampled at an interval until `end`.
-final class UsageStream: Sendable {
+package final class UsageStream: Sendable {
     /// Who gets the samples. Both are called on the thread of the rounds, and must not wait.
-    struct Client: Sendable {
+    package struct Client: Sendable {
         /// Whether a sample is wanted at this deadline.
-        let awaits: @Sendable () -> Bool
-        let take: @Sendable (UsageSampler.Sample) -> Void
+        package let awaits: @Sendable () -> Bool
+        package let take: @Sendable (UsageSampler.Sample) -> Void
+
+        package init(awaits: @escaping @Sendable () -> Bool, take: @escaping @Sendable (UsageSampler.Sample) -> Void) {
+            self.awaits = awaits
+            self.take = take
+        }
     }
 
     private struct State: ~Copyable {
@@ -54,7 +60,7 @@ final class UsageStream: Sendable {
     private let state: Mutex<State?>
 
     /// - Parameter interval: Nanoseconds; not 0.
-    init(cgroup: String, interval: UInt64, for client: Client) {
+    package init(cgroup: String, interval: UInt64, for client: Client) {
         state = Mutex(
             State(client: client, sampler: UsageSampler(cgroup: cgroup), deadline: Deadline(interval: interval)))
     }
@@ -72,7 +78,7 @@ final class UsageStream: Sendable {
         }
     }
 
-    func end() { state.withLock { $0 = nil } }
+    package func end() { state.withLock { $0 = nil } }
 }
 
 /// Points in time at a fixed distance: a late sample does not put off the next.

@@ -4,20 +4,20 @@ import Shared
 
 /// One stream's view of a task's use of processor and memory: each sample is about the time since the
 /// last, never about a time that another stream asked for.
-struct UsageSampler: ~Copyable, Sendable {
-    struct Sample: Equatable, Sendable {
-        struct Process: Equatable, Sendable {
-            var pid: Int32
-            var share: ProcessorShare
+package struct UsageSampler: ~Copyable, Sendable {
+    package struct Sample: Equatable, Sendable {
+        package struct Process: Equatable, Sendable {
+            package var pid: Int32
+            package var share: ProcessorShare
             /// Bytes.
-            var residentSet: UInt64
+            package var residentSet: UInt64
         }
 
         /// Nanoseconds since the epoch.
-        var takenAt: Int64
-        var usage: CgroupUsage
-        var share: ProcessorShare
-        var processes: [Process]
+        package var takenAt: Int64
+        package var usage: CgroupUsage
+        package var share: ProcessorShare
+        package var processes: [Process]
     }
 
     /// A process at its last reading.

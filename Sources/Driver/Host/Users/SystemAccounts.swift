@@ -1,4 +1,5 @@
 import Glibc
+import Planning
 import Shared
 
 /// The accounts that the system knows, through whatever nsswitch.conf names (getpwnam_r(3), getgrouplist(3)).

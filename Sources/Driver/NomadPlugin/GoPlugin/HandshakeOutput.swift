@@ -34,10 +34,10 @@ struct HandshakeOutput: ~Copyable {
 }
 
 /// Why the plugin cannot serve.
-struct PluginError: Error, Sendable, CustomStringConvertible {
-    let description: String
+package struct PluginError: Error, Sendable, CustomStringConvertible {
+    package let description: String
 
-    init(_ attempt: String) { description = attempt }
+    package init(_ attempt: String) { description = attempt }
 
     /// `number` is an errno.
     init(_ attempt: String, _ number: Int32) {

@@ -1,7 +1,7 @@
 /// What the environment says this start of the program is for; a pure function of it.
 ///
 /// The names and the cookie are go-plugin's and Nomad's.
-enum PluginHandshake: Equatable, Sendable {
+package enum PluginHandshake: Equatable, Sendable {
     /// Not started by an agent.
     case runByPerson
     /// Started by an agent this plugin cannot serve; the text says why.
@@ -18,7 +18,7 @@ enum PluginHandshake: Equatable, Sendable {
 
     /// - Parameter hasArguments: The command line has words after the program's name. An agent gives none, so that
     ///   the cookie has only been inherited there: from a task of an agent's, or from a shell's environment.
-    static func decide(environment: [String: String], hasArguments: Bool = false) -> PluginHandshake {
+    package static func decide(environment: [String: String], hasArguments: Bool = false) -> PluginHandshake {
         guard environment[cookieName] == cookie, !hasArguments else { return .runByPerson }
         func value(_ name: String) -> String? {
             environment[name].flatMap { $0.isEmpty ? nil : $0 }

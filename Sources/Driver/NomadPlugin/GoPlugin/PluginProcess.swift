@@ -1,17 +1,29 @@
+import EventLoop
+import GRPCServer
 import Glibc
+import HCLog
 import Shared
 
 /// The life of the process as a plugin: from the handshake to the end of the server.
-struct PluginProcess: Sendable {
-    let log: Logger
+package struct PluginProcess: Sendable {
+    package let log: Logger
     /// See `SocketSweep`.
-    let sweptPlaces: [String]
+    package let sweptPlaces: [String]
     /// Adds the plugin's own services to the server, before it listens; returns what is to be called when
     /// that has ended.
-    let registerServices: @Sendable (RPCServer, Reactor) throws(SystemError) -> @Sendable () -> Void
+    package let registerServices: @Sendable (RPCServer, Reactor) throws(SystemError) -> @Sendable () -> Void
+
+    package init(
+        log: Logger, sweptPlaces: [String],
+        registerServices: @escaping @Sendable (RPCServer, Reactor) throws(SystemError) -> @Sendable () -> Void
+    ) {
+        self.log = log
+        self.sweptPlaces = sweptPlaces
+        self.registerServices = registerServices
+    }
 
     /// Serves until the agent or SIGTERM ends it. The first thread must call this, before others exist.
-    func serve(socketDirectory: String, announcesMultiplexing: Bool) throws(PluginError) {
+    package func serve(socketDirectory: String, announcesMultiplexing: Bool) throws(PluginError) {
         PluginSignals.prepare()
         MemoryReturn.useOneHeap()
         DescriptorLimit.raise()

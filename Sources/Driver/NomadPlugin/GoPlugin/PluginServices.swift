@@ -1,4 +1,7 @@
 import CMessages
+import GRPCServer
+import HCLog
+import Messages
 
 /// The services go-plugin itself needs of every plugin, and gRPC's health service, its ping.
 struct PluginServices: Sendable {

@@ -1,5 +1,7 @@
 import CLinux
+import EventLoop
 import Glibc
+import HCLog
 import Shared
 
 /// Removes the socket directories of drivers that were killed: nobody else can, and each has a name of its own.
@@ -7,9 +9,9 @@ import Shared
 /// Only what is certainly the directory of a driver that has ended: of the name that `SocketFolder` gives and of this
 /// process's user, who alone may enter it, with nothing in it but a socket and a lock, and nobody holds the lock. A driver
 /// takes that before there is a socket.
-enum SocketSweep {
+package enum SocketSweep {
     /// Where drivers may have made theirs: agents that were started in another way have other variables.
-    static func places(environment: [String: String]) -> [String] {
+    package static func places(environment: [String: String]) -> [String] {
         var places: [String] = []
         for place in [environment["PLUGIN_UNIX_SOCKET_DIR"], environment["TMPDIR"], "/tmp"] {
             guard let place, place.hasPrefix("/"), !places.contains(place) else { continue }

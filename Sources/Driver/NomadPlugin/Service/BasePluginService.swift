@@ -1,5 +1,11 @@
 import CMessages
+import EventLoop
+import GRPCServer
+import HCLog
+import Messages
+import Planning
 import Shared
+import Supervision
 
 /// hashicorp.nomad.plugins.base.proto.BasePlugin: who the plugin is, and its configuration.
 struct BasePluginService: Sendable {

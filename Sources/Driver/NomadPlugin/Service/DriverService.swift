@@ -1,6 +1,12 @@
 import CMessages
+import EventLoop
+import GRPCServer
 import Glibc
+import HCLog
+import Messages
+import Planning
 import Shared
+import Supervision
 
 /// hashicorp.nomad.plugins.drivers.proto.Driver. What is not registered answers UNIMPLEMENTED, and is
 /// not among the capabilities.

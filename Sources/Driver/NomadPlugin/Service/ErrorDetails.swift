@@ -1,4 +1,6 @@
 import CMessages
+import GRPCServer
+import Messages
 
 extension RPCStatus {
     private static let recoverableErrorType =

@@ -1,6 +1,14 @@
 import CLinux
 import CMessages
+import EventLoop
+import Exec
+import GRPCServer
+import HCLog
+import Host
+import Messages
+import Planning
 import Shared
+import Supervision
 
 /// ExecTask and ExecTaskStreaming.
 extension DriverService {

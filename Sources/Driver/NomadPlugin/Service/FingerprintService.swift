@@ -1,4 +1,10 @@
 import CMessages
+import EventLoop
+import GRPCServer
+import Host
+import Messages
+import Planning
+import Supervision
 
 /// The Fingerprint stream: the first answer at once, the next whenever it differs, and every 90 s in
 /// any case, as the original does.

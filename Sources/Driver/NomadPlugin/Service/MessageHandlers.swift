@@ -1,3 +1,6 @@
+import GRPCServer
+import Messages
+
 /// Handlers that take their request read: a request that cannot be read is answered INVALID_ARGUMENT
 /// with the reason, and the handler never sees it. Responses are bytes; see `WireMessage.encoded`.
 extension RPCHandler {

@@ -1,10 +1,14 @@
+import EventLoop
+import GRPCServer
+import HCLog
 import Shared
+import Supervision
 
 /// The services of the plugin proper: BasePlugin and Driver.
-enum NomadServices {
+package enum NomadServices {
     /// Adds them to a server that has go-plugin's own already. What is returned is to be called when the server has
     /// ended.
-    static func register(on server: RPCServer, reactor: Reactor) throws(SystemError) -> @Sendable () -> Void {
+    package static func register(on server: RPCServer, reactor: Reactor) throws(SystemError) -> @Sendable () -> Void {
         let log = Logger(name: "exec2")
         let settings = DriverSettings()
         let table = TaskTable(reactor: reactor, log: log)

@@ -1,5 +1,10 @@
 import CMessages
+import EventLoop
+import GRPCServer
+import Host
+import Messages
 import Shared
+import Supervision
 
 /// The TaskStats stream: a sample each interval, from the first interval's end until the task's.
 struct StatsService: Sendable {

@@ -1,6 +1,13 @@
 import CMessages
+import EventLoop
+import GRPCServer
 import Glibc
+import HCLog
+import Host
+import Messages
+import Planning
 import Shared
+import Supervision
 
 /// The calls about one task, from its start to its end.
 extension DriverService {

@@ -1,5 +1,8 @@
 import CMessages
+import EventLoop
+import Messages
 import Shared
+import Supervision
 
 /// What InspectTask tells.
 extension DriverService {

@@ -1,3 +1,4 @@
+import MessagePack
 import Shared
 
 /// Whose configuration an error is about.
@@ -9,7 +10,7 @@ enum ConfigurationScope: String, Sendable {
 }
 
 /// A configuration that cannot be used: which option, the value it has, and what is allowed.
-struct ConfigurationError: Error, Equatable, CustomStringConvertible {
+package struct ConfigurationError: Error, Equatable, CustomStringConvertible {
     enum Problem: Equatable, Sendable {
         case malformed(MessagePackError)
         /// The whole configuration is not a map.
@@ -24,7 +25,7 @@ struct ConfigurationError: Error, Equatable, CustomStringConvertible {
     let scope: ConfigurationScope
     let problem: Problem
 
-    var description: String {
+    package var description: String {
         let what =
             switch problem {
             case .malformed(let error): "not valid MessagePack: \(error)"

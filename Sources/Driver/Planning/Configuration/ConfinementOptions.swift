@@ -1,25 +1,25 @@
 import Shared
 
 /// What a job asks for its task's confinement to be.
-struct ConfinementOptions: Equatable, Sendable {
-    var capAdd = CapabilityList.empty
-    var capDrop = CapabilityList.empty
+package struct ConfinementOptions: Equatable, Sendable {
+    package var capAdd = CapabilityList.empty
+    package var capDrop = CapabilityList.empty
     /// How many processes and threads the task may have; 0 is no limit.
-    var pidsLimit: Int64 = 0
+    package var pidsLimit: Int64 = 0
     /// At most one of a kind, in the order of their numbers.
-    var ulimits: [ResourceLimit] = []
+    package var ulimits: [ResourceLimit] = []
     /// Whether the kernel ends the whole task for memory, not one of its processes.
-    var oomGroup = false
+    package var oomGroup = false
     /// The ports that TCP sockets may be bound or connected to; nil for all, empty for none.
-    var tcpBind: [UInt16]?
-    var tcpConnect: [UInt16]?
+    package var tcpBind: [UInt16]?
+    package var tcpConnect: [UInt16]?
     /// Closed system calls that the task needs.
-    var syscalls: [SyscallGroup] = []
+    package var syscalls: [SyscallGroup] = []
 
     /// The kernel's greatest pid_max.
-    static let pidsLimits: ClosedRange<Int64> = 0...4_194_304
+    package static let pidsLimits: ClosedRange<Int64> = 0...4_194_304
 
-    init() {}
+    package init() {}
 
     init(_ options: OptionReader) throws(ConfigurationError) {
         capAdd = try options.capabilities("cap_add")
@@ -59,8 +59,8 @@ struct ConfinementOptions: Equatable, Sendable {
 }
 
 /// Why a name and a value are no resource limit.
-struct ResourceLimitTextError: Error, Equatable {
-    let reason: String
+package struct ResourceLimitTextError: Error, Equatable {
+    package let reason: String
 
     init(_ reason: String) { self.reason = reason }
 }
@@ -80,7 +80,7 @@ extension ResourceLimit {
     /// - Parameters:
     ///   - name: Of a limit, in any case: `nofile`.
     ///   - value: `soft:hard`, or one value for both. A value is a whole number, `unlimited` or `-1`.
-    init(name: String, value: String) throws(ResourceLimitTextError) {
+    package init(name: String, value: String) throws(ResourceLimitTextError) {
         guard let kind = Kind(name: name) else { throw .init("the name must be \(Kind.namesText)") }
         let parts = value.split(separator: ":", omittingEmptySubsequences: false).map { Self.number($0) }
         guard (1...2).contains(parts.count), let soft = parts[0], let hard = parts[parts.count - 1] else {

@@ -1,25 +1,25 @@
 import Shared
 
 /// What the operator holds every task to, and what jobs may ask for beyond it.
-struct ConfinementPolicy: Equatable, Sendable {
+package struct ConfinementPolicy: Equatable, Sendable {
     /// Capabilities that a job may add.
-    var allowCaps = CapabilityList.empty
+    package var allowCaps = CapabilityList.empty
     /// Resource limits that a job may raise above the agent's own hard limits.
-    var allowUlimits: Set<ResourceLimit.Kind> = []
+    package var allowUlimits: Set<ResourceLimit.Kind> = []
     /// The least version of the kernel's Landlock interface with which tasks are started.
-    var landlockMinABI = 1
+    package var landlockMinABI = 1
     /// Whether tasks reach the host's abstract unix sockets.
-    var abstractSockets = false
+    package var abstractSockets = false
     /// Whether tasks may swap.
     var memorySwap = false
     /// Whether tasks have the seccomp filter.
-    var seccomp = true
+    package var seccomp = true
     /// Closed system calls that a job may open.
-    var allowSyscalls: Set<SyscallGroup> = []
+    package var allowSyscalls: Set<SyscallGroup> = []
     /// Values that can be read, and that another kernel or a later driver may know: with them no task is started.
     var unusable: [ConfigurationError] = []
 
-    init() {}
+    package init() {}
 
     init(_ options: OptionReader) throws(ConfigurationError) {
         for (index, text) in (try options.texts("allow_caps") ?? []).enumerated() where !allowCaps.add(text) {

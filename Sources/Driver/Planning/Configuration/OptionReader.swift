@@ -1,3 +1,5 @@
+import MessagePack
+
 /// The options of one configuration, taken from MessagePack by name and type.
 ///
 /// No bytes at all and nil are a configuration without options; an option that is nil is not given; what nobody

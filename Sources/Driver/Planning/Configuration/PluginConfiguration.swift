@@ -1,36 +1,36 @@
 import Shared
 
 /// What the operator set in the plugin's block of the agent's configuration.
-struct PluginConfiguration: Equatable, Sendable {
+package struct PluginConfiguration: Equatable, Sendable {
     /// Whether tasks reach the default paths (`UnveilDefault`) and their own folders without being given them.
-    var unveilDefaults = true
+    package var unveilDefaults = true
     /// What every task may reach besides.
-    var unveilPaths: [UnveilRule] = []
+    package var unveilPaths: [UnveilRule] = []
     /// Whether a job may unveil paths of its own choice.
-    var unveilByTask = false
+    package var unveilByTask = false
     /// Where the Executor is; nil to look for it in the usual places.
-    var executorPath: String?
+    package var executorPath: String?
     /// The folder of the tasks' state folders.
-    var stateFolder = "/run/nomad-driver-exec2"
+    package var stateFolder = "/run/nomad-driver-exec2"
     /// Seconds after the plugin's configuration until a running task that no host has ever claimed is
     /// ended; 0: never.
-    var orphanGrace: UInt64 = 30
+    package var orphanGrace: UInt64 = 30
     /// Whether an Executor is kept ready for the next task, once a task has been started.
-    var standbyExecutor = true
+    package var standbyExecutor = true
     /// Which users tasks may run as.
-    var users = UserPolicy()
+    package var users = UserPolicy()
     /// What tasks are held to beyond paths.
-    var confinement = ConfinementPolicy()
+    package var confinement = ConfinementPolicy()
 
     /// Options that could be read and cannot be met: SetConfig takes them, the driver is unhealthy, and starts fail.
     /// One that cannot be read fails SetConfig, and so stops the whole agent.
-    var unusable: [ConfigurationError] { confinement.unusable }
+    package var unusable: [ConfigurationError] { confinement.unusable }
 
     /// Every option at its default.
-    init() {}
+    package init() {}
 
     /// - Parameter bytes: `SetConfigRequest.msgpack_config`; empty where the operator configured nothing.
-    init(messagePack bytes: [UInt8]) throws(ConfigurationError) {
+    package init(messagePack bytes: [UInt8]) throws(ConfigurationError) {
         let options = try OptionReader(.plugin, messagePack: bytes)
         unveilDefaults = try options.bool("unveil_defaults") ?? unveilDefaults
         unveilByTask = try options.bool("unveil_by_task") ?? unveilByTask
@@ -49,7 +49,7 @@ struct PluginConfiguration: Equatable, Sendable {
         confinement = try ConfinementPolicy(options)
     }
 
-    static let schema = ownSchema + UserPolicy.schema + ConfinementPolicy.schema
+    package static let schema = ownSchema + UserPolicy.schema + ConfinementPolicy.schema
 
     private static let ownSchema = [
         OptionSchema("unveil_defaults", "bool", defaultLiteral: "true"),

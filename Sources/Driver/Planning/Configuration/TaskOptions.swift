@@ -1,25 +1,37 @@
 import Shared
 
 /// What a job set in its task's config block.
-struct TaskOptions: Equatable, Sendable {
+package struct TaskOptions: Equatable, Sendable {
     /// The program to run.
-    enum Command: Equatable, Sendable {
+    package enum Command: Equatable, Sendable {
         /// An absolute path.
         case path(String)
         /// A name without a slash, to be found in the task's PATH at launch.
         case name(String)
     }
 
-    let command: Command
+    package let command: Command
     /// The arguments after the command itself.
-    let arguments: [String]
+    package let arguments: [String]
     /// What the job unveils besides what the operator did.
-    let unveil: [UnveilRule]
+    package let unveil: [UnveilRule]
     /// For /proc/<pid>/oom_score_adj, 0 to 1000; nil where the job says nothing.
-    let oomScoreAdjustment: Int32?
+    package let oomScoreAdjustment: Int32?
     /// Absolute, or relative to the task's folder; nil for that itself.
-    var workDir: String?
-    var confinement = ConfinementOptions()
+    package var workDir: String?
+    package var confinement = ConfinementOptions()
+
+    package init(
+        command: Command, arguments: [String], unveil: [UnveilRule], oomScoreAdjustment: Int32?, workDir: String? = nil,
+        confinement: ConfinementOptions = ConfinementOptions()
+    ) {
+        self.command = command
+        self.arguments = arguments
+        self.unveil = unveil
+        self.oomScoreAdjustment = oomScoreAdjustment
+        self.workDir = workDir
+        self.confinement = confinement
+    }
 }
 
 extension TaskOptions {
@@ -56,7 +68,7 @@ extension TaskOptions {
         unveil = rules
     }
 
-    static let schema = ownSchema + ConfinementOptions.schema
+    package static let schema = ownSchema + ConfinementOptions.schema
 
     private static let ownSchema = [
         OptionSchema("command", "string", required: true),

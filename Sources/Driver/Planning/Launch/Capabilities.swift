@@ -34,20 +34,20 @@ enum Capability: UInt64, CaseIterable, Sendable {
 }
 
 /// A list of capabilities as configurations have it: names in any case, with `cap_` or without, and `all`.
-struct CapabilityList: Equatable, Sendable {
+package struct CapabilityList: Equatable, Sendable {
     private(set) var hasAll = false
     /// In the order of the list.
     private(set) var named: [Capability] = []
 
     static let empty = CapabilityList()
-    static let all: CapabilityList = {
+    package static let all: CapabilityList = {
         var list = CapabilityList()
         list.hasAll = true
         return list
     }()
 
     /// What a name that `add` does not know must be.
-    static let requirement = "must be the name of a Linux capability, such as net_bind_service, or all"
+    package static let requirement = "must be the name of a Linux capability, such as net_bind_service, or all"
 
     /// Whether a text has the form of a capability's name: letters, digits and underscores.
     static func isName(_ text: String) -> Bool {
@@ -63,7 +63,7 @@ struct CapabilityList: Equatable, Sendable {
     }
 
     /// Adds what `name` names; false where there is no such capability.
-    mutating func add(_ name: String) -> Bool {
+    package mutating func add(_ name: String) -> Bool {
         let lower = name.lowercased()
         if lower == "all" {
             hasAll = true

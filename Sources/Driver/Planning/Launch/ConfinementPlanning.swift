@@ -108,15 +108,20 @@ extension LaunchPlanning {
 }
 
 /// A kernel whose Landlock is older than the operator wants.
-struct LandlockMinimum: Equatable, Sendable {
-    let found: Int
-    let least: Int
+package struct LandlockMinimum: Equatable, Sendable {
+    package let found: Int
+    package let least: Int
+
+    package init(found: Int, least: Int) {
+        self.found = found
+        self.least = least
+    }
 
     /// The first kernel with each version, from 1 on.
     private static let kernels = ["5.13", "5.19", "6.2", "6.7", "6.10", "6.12", "6.15"]
 
-    var detail: String { "this kernel has version \(found) of Landlock, and landlock_min_abi is \(least)" }
-    var remedy: String {
+    package var detail: String { "this kernel has version \(found) of Landlock, and landlock_min_abi is \(least)" }
+    package var remedy: String {
         let kernel =
             Self.kernels.indices.contains(least - 1) ? "use Linux \(Self.kernels[least - 1]) or newer, or " : ""
         return kernel + "lower the plugin option landlock_min_abi"

@@ -1,13 +1,19 @@
 import Shared
 
 /// What this host can give to tasks.
-struct HostAbilities: Equatable, Sendable {
+package struct HostAbilities: Equatable, Sendable {
     /// The version of the kernel's Landlock interface, 0 where there is none.
-    let landlockABI: Int
+    package let landlockABI: Int
     /// The capabilities that the agent has and can hand on (its bounding set).
-    let capabilities: UInt64
+    package let capabilities: UInt64
     /// The agent's own hard limits, which tasks inherit. A kind that is missing has no limit.
-    var hardLimits: [ResourceLimit.Kind: UInt64] = [:]
+    package var hardLimits: [ResourceLimit.Kind: UInt64] = [:]
+
+    package init(landlockABI: Int, capabilities: UInt64, hardLimits: [ResourceLimit.Kind: UInt64] = [:]) {
+        self.landlockABI = landlockABI
+        self.capabilities = capabilities
+        self.hardLimits = hardLimits
+    }
 
     /// What is counted for root as one, the host's own processes and all tasks of root's: signals that wait to be taken,
     /// and the bytes of message queues. A task of root's has half of it at most, so that the host keeps the other.

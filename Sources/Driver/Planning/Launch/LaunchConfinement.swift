@@ -1,4 +1,5 @@
 import CMessages
+import Messages
 import Shared
 
 /// What a task is held to beyond paths, as the launch request bears it.
@@ -35,5 +36,7 @@ extension Exec2__Executor__LaunchRequest {
 }
 
 extension Exec2__Executor__ResourceLimit: WireMessage {
-    static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__resource_limit__init(message) }
+    package static func initialize(_ message: UnsafeMutablePointer<Self>) {
+        exec2__executor__resource_limit__init(message)
+    }
 }

@@ -1,22 +1,32 @@
 import Shared
 
 /// From a request to what the Executor is to do: all decisions, no effects.
-struct LaunchPlanning: Sendable {
-    let configuration: PluginConfiguration
+package struct LaunchPlanning: Sendable {
+    package let configuration: PluginConfiguration
     /// What one core counts for, in MHz; nil where nobody knows.
-    let megahertzPerCore: UInt64?
-    let host: HostAbilities
+    package let megahertzPerCore: UInt64?
+    package let host: HostAbilities
     /// How the host resolves names: for what a task's dns block leaves open.
-    var hostResolver = ResolverConfiguration()
+    package var hostResolver = ResolverConfiguration()
+
+    package init(
+        configuration: PluginConfiguration, megahertzPerCore: UInt64?, host: HostAbilities,
+        hostResolver: ResolverConfiguration = ResolverConfiguration()
+    ) {
+        self.configuration = configuration
+        self.megahertzPerCore = megahertzPerCore
+        self.host = host
+        self.hostResolver = hostResolver
+    }
 
     /// Where the operator's rules come from, in an error.
-    static let operatorsRules = "plugin option unveil_paths"
+    package static let operatorsRules = "plugin option unveil_paths"
 
     /// Searched for a bare command where the task's environment has no PATH.
-    static let defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    package static let defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
     /// - Parameter user: The request's user, resolved.
-    func specification(
+    package func specification(
         for request: TaskRequest, user: TaskUser
     ) throws(StartError) -> LaunchSpecification {
         if let error = configuration.unusable.first { throw StartError(.permanent, error.description) }
@@ -25,7 +35,7 @@ struct LaunchPlanning: Sendable {
     }
 
     /// - Parameter options: In place of the request's driver configuration.
-    func specification(
+    package func specification(
         for request: TaskRequest, options: TaskOptions, user: TaskUser
     ) throws(StartError) -> LaunchSpecification {
         let folders = folders(of: request)
@@ -96,7 +106,7 @@ struct LaunchPlanning: Sendable {
     }
 
     /// A bare name is tried in every folder of PATH, as a shell does; relative folders are passed over.
-    static func programs(_ command: TaskOptions.Command, path: String?) -> [String] {
+    package static func programs(_ command: TaskOptions.Command, path: String?) -> [String] {
         switch command {
         case .path(let path): return [path]
         case .name(let name):

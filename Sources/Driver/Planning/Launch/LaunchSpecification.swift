@@ -1,20 +1,33 @@
 import CMessages
+import Messages
 import Shared
 
 /// Everything an Executor needs to start a task: the launch request as plain values.
-struct LaunchSpecification: Equatable, Sendable {
-    struct Unveil: Equatable, Sendable {
-        let rule: UnveilRule
+package struct LaunchSpecification: Equatable, Sendable {
+    package struct Unveil: Equatable, Sendable {
+        package let rule: UnveilRule
         /// Passed over where the path does not exist.
-        var optional = false
+        package var optional = false
         /// Refused where one of the path's last two parts is a symlink.
-        var noSymlink = false
+        package var noSymlink = false
         /// Opened when the volumes are there.
-        var afterMounts = false
+        package var afterMounts = false
         /// The task's directory that the path is below and must not lead out of; nil where it may lead anywhere.
         var beneath: String?
         /// Where the rule comes from, for errors: "plugin option unveil_paths"; nil for defaults.
-        var origin: String?
+        package var origin: String?
+
+        package init(
+            rule: UnveilRule, optional: Bool = false, noSymlink: Bool = false, afterMounts: Bool = false,
+            beneath: String? = nil, origin: String? = nil
+        ) {
+            self.rule = rule
+            self.optional = optional
+            self.noSymlink = noSymlink
+            self.afterMounts = afterMounts
+            self.beneath = beneath
+            self.origin = origin
+        }
     }
 
     /// Where the task starts.
@@ -30,16 +43,23 @@ struct LaunchSpecification: Equatable, Sendable {
     }
 
     /// Ties the task to this process, which it ends with, and gives it a stdin.
-    struct Attachment: Equatable, Sendable {
+    package struct Attachment: Equatable, Sendable {
         /// Descriptors that stay open until the task has started: the reading end of a pipe whose other end this
         /// process alone holds, and the task's stdin, or its terminal.
-        let leash, stdin: Int32
-        let hasTerminal: Bool
+        package let leash, stdin: Int32
+        package let hasTerminal: Bool
         /// What the task has to end in when this process is gone.
-        let killTimeoutNanoseconds: UInt64
+        package let killTimeoutNanoseconds: UInt64
+
+        package init(leash: Int32, stdin: Int32, hasTerminal: Bool, killTimeoutNanoseconds: UInt64) {
+            self.leash = leash
+            self.stdin = stdin
+            self.hasTerminal = hasTerminal
+            self.killTimeoutNanoseconds = killTimeoutNanoseconds
+        }
 
         /// Where the Executor finds them.
-        var places: [(number: Int32, place: Int32)] {
+        package var places: [(number: Int32, place: Int32)] {
             [(leash, AttachmentDescriptor.leash), (stdin, AttachmentDescriptor.stdin)]
         }
     }
@@ -56,7 +76,7 @@ struct LaunchSpecification: Equatable, Sendable {
     var logRoot = ""
     var user: TaskUser
     var oomScoreAdj: Int32 = 0
-    var unveil: [Unveil] = []
+    package var unveil: [Unveil] = []
     var confinement = LaunchConfinement()
     var readOnly: [ReadOnlyFolder] = []
     var generatedFiles: [GeneratedFile] = []
@@ -65,19 +85,21 @@ struct LaunchSpecification: Equatable, Sendable {
     /// For where the client's mounts are missing, what the others are below first.
     var taskDirectories: [TaskDirectory] = []
     var networkNamespace = ""
-    var cgroup = ""
-    var cgroupWrites: [CgroupWrite] = []
+    package var cgroup = ""
+    package var cgroupWrites: [CgroupWrite] = []
     /// Whether text stands for bytes (`ByteText`): a command line's, which need not be UTF-8 as a job is.
-    var isByteText = false
+    package var isByteText = false
     /// Nil for Nomad's tasks, which survive this process.
-    var attachment: Attachment?
+    package var attachment: Attachment?
+
+    package init(user: TaskUser) { self.user = user }
 
     /// The packed request.
     ///
     /// - Parameters:
     ///   - stateFolder: The task's own, which is in `stateDirectory`.
     ///   - bootID: This boot's, as the kernel has it.
-    func encoded(session: UInt64, stateFolder: String, stateDirectory: String, bootID: String) -> [UInt8] {
+    package func encoded(session: UInt64, stateFolder: String, stateDirectory: String, bootID: String) -> [UInt8] {
         Exec2__Executor__LaunchRequest.encoded(byteText: isByteText) { message, arena in
             message.protocol = attachment == nil ? LaunchVersion.plain : LaunchVersion.attached
             message.launch_pipe_is_held = true.wire
@@ -160,33 +182,45 @@ struct LaunchSpecification: Equatable, Sendable {
 }
 
 extension Exec2__Executor__LaunchRequest: WireMessage {
-    static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__launch_request__init(message) }
+    package static func initialize(_ message: UnsafeMutablePointer<Self>) {
+        exec2__executor__launch_request__init(message)
+    }
 }
 
 extension Exec2__Executor__UnveilPath: WireMessage {
-    static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__unveil_path__init(message) }
+    package static func initialize(_ message: UnsafeMutablePointer<Self>) {
+        exec2__executor__unveil_path__init(message)
+    }
 }
 
 extension Exec2__Executor__ReadOnlyFolder: WireMessage {
-    static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__read_only_folder__init(message) }
+    package static func initialize(_ message: UnsafeMutablePointer<Self>) {
+        exec2__executor__read_only_folder__init(message)
+    }
 }
 
 extension Exec2__Executor__GeneratedFile: WireMessage {
-    static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__generated_file__init(message) }
+    package static func initialize(_ message: UnsafeMutablePointer<Self>) {
+        exec2__executor__generated_file__init(message)
+    }
 }
 
 extension Exec2__Executor__Mount: WireMessage {
-    static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__mount__init(message) }
+    package static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__mount__init(message) }
 }
 
 extension Exec2__Executor__TaskDirectory: WireMessage {
-    static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__task_directory__init(message) }
+    package static func initialize(_ message: UnsafeMutablePointer<Self>) {
+        exec2__executor__task_directory__init(message)
+    }
 }
 
 extension Exec2__Executor__CgroupWrite: WireMessage {
-    static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__cgroup_write__init(message) }
+    package static func initialize(_ message: UnsafeMutablePointer<Self>) {
+        exec2__executor__cgroup_write__init(message)
+    }
 }
 
 extension Exec2__Executor__Attachment: WireMessage {
-    static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__attachment__init(message) }
+    package static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__attachment__init(message) }
 }

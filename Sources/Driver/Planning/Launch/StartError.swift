@@ -2,8 +2,8 @@ import Glibc
 import Shared
 
 /// Why a task was not started: the sentence an operator reads in `alloc status`.
-struct StartError: Error, Sendable, Equatable {
-    enum Kind: Sendable, Equatable {
+package struct StartError: Error, Sendable, Equatable {
+    package enum Kind: Sendable, Equatable {
         /// The request makes no sense, or names a task that is there already.
         case invalidRequest, alreadyExists
         /// Trying again changes nothing.
@@ -12,10 +12,10 @@ struct StartError: Error, Sendable, Equatable {
         case transient
     }
 
-    let kind: Kind
-    let text: String
+    package let kind: Kind
+    package let text: String
 
-    init(_ kind: Kind, _ text: String) {
+    package init(_ kind: Kind, _ text: String) {
         self.kind = kind
         self.text = text
     }
@@ -23,20 +23,20 @@ struct StartError: Error, Sendable, Equatable {
 
 extension StartError {
     /// Nobody waits for the task any more.
-    static let givenUp = StartError(.transient, "the client gave the start up before the task ran")
+    package static let givenUp = StartError(.transient, "the client gave the start up before the task ran")
 
     /// A system call of the Driver's own failed.
-    init(_ error: SystemError) {
+    package init(_ error: SystemError) {
         self.init(Self.mayPass(error.errno) ? .transient : .permanent, error.text)
     }
 
     /// Shortages that end when others end.
-    static func mayPass(_ errno: Errno) -> Bool {
+    package static func mayPass(_ errno: Errno) -> Bool {
         [EAGAIN, ENOMEM, EMFILE, ENFILE, ENOSPC].contains(errno.rawValue)
     }
 
     /// What the Executor reported, as a sentence with its remedy where one is known.
-    init(stage number: UInt32, _ errno: Errno, subject: String, specification: LaunchSpecification) {
+    package init(stage number: UInt32, _ errno: Errno, subject: String, specification: LaunchSpecification) {
         let kind: Kind = Self.mayPass(errno) ? .transient : .permanent
         guard let stage = LaunchStage(rawValue: number) else {
             self.init(
@@ -51,7 +51,7 @@ extension StartError {
         self.init(kind, text)
     }
 
-    static func namedBy(_ origin: String, _ rule: UnveilRule) -> String {
+    package static func namedBy(_ origin: String, _ rule: UnveilRule) -> String {
         "it is named by the \(origin): \(quoted(rule.text))"
     }
 

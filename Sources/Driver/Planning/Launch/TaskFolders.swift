@@ -3,17 +3,17 @@
 /// The client bind-mounts them for each task at `<mounts>/<alloc id>-<task>/{local,secrets,tmp,alloc}`
 /// and says so in the task's environment, which a job can overwrite. That is believed only where it
 /// has the client's own form: what is unveiled and mounted must not be the job's to choose.
-struct TaskFolders: Equatable, Sendable {
+package struct TaskFolders: Equatable, Sendable {
     /// The working folder, and what relative paths to unveil are relative to.
-    let task: String
-    let local: String
-    let secrets: String
-    let tmp: String
-    let alloc: String
+    package let task: String
+    package let local: String
+    package let secrets: String
+    package let tmp: String
+    package let alloc: String
     /// Whether they are the client's mounts, and not in the allocation's directory itself.
     let areMounts: Bool
 
-    init(environment: [String: String], allocDir: String, allocID: String, taskName: String) {
+    package init(environment: [String: String], allocDir: String, allocID: String, taskName: String) {
         let suffix = "/local"
         if let local = environment["NOMAD_TASK_DIR"], local.hasSuffix(suffix) {
             let parent = String(local.dropLast(suffix.utf8.count))

@@ -1,36 +1,39 @@
 import CMessages
+import Messages
 
 /// What a StartTask asks for, as plain values (message TaskConfig).
-struct TaskRequest: Sendable {
-    enum Network: Equatable, Sendable {
+package struct TaskRequest: Sendable {
+    package enum Network: Equatable, Sendable {
         case host
         /// Enter the namespace at the path.
         case group(path: String)
         case unsupported(mode: String)
     }
 
-    var id = ""
-    var name = ""
-    var allocID = ""
-    var user = ""
+    package var id = ""
+    package var name = ""
+    package var allocID = ""
+    package var user = ""
     var driverConfig: [UInt8] = []
     /// The job's and the devices' variables; the job's win.
-    var environment: [String: String] = [:]
-    var allocDir = ""
-    var stdoutPath = ""
-    var stderrPath = ""
-    var resources = RequestedResources()
-    var cgroup = ""
-    var network = Network.host
-    var volumes: [VolumeRequest] = []
+    package var environment: [String: String] = [:]
+    package var allocDir = ""
+    package var stdoutPath = ""
+    package var stderrPath = ""
+    package var resources = RequestedResources()
+    package var cgroup = ""
+    package var network = Network.host
+    package var volumes: [VolumeRequest] = []
     var devices: [DeviceRequest] = []
     /// Nil where there is no such message.
-    var dns: DNSRequest?
+    package var dns: DNSRequest?
     var hosts: HostsRequest?
+
+    package init() {}
 }
 
 extension TaskRequest {
-    init(_ config: MessageView<Wire.TaskConfig>) {
+    package init(_ config: MessageView<Wire.TaskConfig>) {
         id = config.id
         name = config.name
         allocID = config.alloc_id

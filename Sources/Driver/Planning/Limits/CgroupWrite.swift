@@ -1,10 +1,10 @@
 /// A value for one file of the task's cgroup.
-struct CgroupWrite: Equatable, Sendable {
+package struct CgroupWrite: Equatable, Sendable {
     /// The file's name in the cgroup's folder, such as `memory.max`.
-    let file: String
-    let value: String
+    package let file: String
+    package let value: String
     /// Whether the file may be missing, and the write is then left out. An error of any other kind counts.
     var mayBeMissing = false
     /// What was asked for, in the form of `value`, where the kernel takes no limit that low.
-    var raisedFrom: String?
+    package var raisedFrom: String?
 }

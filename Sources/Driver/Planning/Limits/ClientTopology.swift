@@ -1,12 +1,19 @@
 import CMessages
+import Messages
 
 /// The client's processor cores as the host describes them with the configuration.
-struct ClientTopology: Equatable, Sendable {
+package struct ClientTopology: Equatable, Sendable {
     /// One core; speeds in MHz, 0 where unknown.
-    struct Core: Equatable, Sendable {
-        var baseSpeed: UInt64 = 0
-        var maxSpeed: UInt64 = 0
-        var guessSpeed: UInt64 = 0
+    package struct Core: Equatable, Sendable {
+        package var baseSpeed: UInt64 = 0
+        package var maxSpeed: UInt64 = 0
+        package var guessSpeed: UInt64 = 0
+
+        package init(baseSpeed: UInt64 = 0, maxSpeed: UInt64 = 0, guessSpeed: UInt64 = 0) {
+            self.baseSpeed = baseSpeed
+            self.maxSpeed = maxSpeed
+            self.guessSpeed = guessSpeed
+        }
 
         /// The first speed that is known, in the order that the host's scheduler counts by.
         var speed: UInt64 {
@@ -15,9 +22,14 @@ struct ClientTopology: Equatable, Sendable {
         }
     }
 
-    var cores: [Core] = []
+    package var cores: [Core] = []
     /// What the operator says that all cores have together, in MHz; 0 to count.
     var overrideTotalCompute: UInt64 = 0
+
+    package init(cores: [Core] = [], overrideTotalCompute: UInt64 = 0) {
+        self.cores = cores
+        self.overrideTotalCompute = overrideTotalCompute
+    }
 
     /// MHz of all cores; sums beyond UInt64 are its greatest value.
     var totalCompute: UInt64 {
@@ -29,7 +41,7 @@ struct ClientTopology: Equatable, Sendable {
     }
 
     /// What one core counts for, in MHz; nil where there are no cores or no speed is known.
-    var megahertzPerCore: UInt64? {
+    package var megahertzPerCore: UInt64? {
         guard !cores.isEmpty else { return nil }
         let speed = totalCompute / UInt64(cores.count)
         return speed == 0 ? nil : speed
@@ -37,7 +49,7 @@ struct ClientTopology: Equatable, Sendable {
 }
 
 extension ClientTopology {
-    init(_ topology: MessageView<Wire.ClientTopology>?) {
+    package init(_ topology: MessageView<Wire.ClientTopology>?) {
         guard let topology else {
             self.init()
             return

@@ -1,16 +1,28 @@
 import CMessages
+import Messages
 
 /// A volume that a task is to have, as the client asks for it (message Mount): of the job's
 /// `volume_mount` for host and CSI volumes alike, or of a device plugin.
-struct VolumeRequest: Equatable, Sendable {
+package struct VolumeRequest: Equatable, Sendable {
     /// Where the task is to find it.
-    var taskPath = ""
+    package var taskPath = ""
     /// What it is on this host.
-    var hostPath = ""
-    var readOnly = false
+    package var hostPath = ""
+    package var readOnly = false
     /// As the job wrote it; empty where it did not.
     var propagation = ""
     var seLinuxLabel = ""
+
+    package init(
+        taskPath: String = "", hostPath: String = "", readOnly: Bool = false, propagation: String = "",
+        seLinuxLabel: String = ""
+    ) {
+        self.taskPath = taskPath
+        self.hostPath = hostPath
+        self.readOnly = readOnly
+        self.propagation = propagation
+        self.seLinuxLabel = seLinuxLabel
+    }
 }
 
 /// A device that a device plugin hands to a task (message Device).
@@ -22,7 +34,7 @@ struct DeviceRequest: Equatable, Sendable {
 }
 
 /// What a task's /etc/resolv.conf is to say (message DNSConfig).
-struct DNSRequest: Equatable, Sendable {
+package struct DNSRequest: Equatable, Sendable {
     var servers: [String] = []
     var searches: [String] = []
     var options: [String] = []

@@ -2,12 +2,12 @@ import Glibc
 import Shared
 
 /// What a resolv.conf(5) says.
-struct ResolverConfiguration: Equatable, Sendable {
-    var servers: [String] = []
+package struct ResolverConfiguration: Equatable, Sendable {
+    package var servers: [String] = []
     var searches: [String] = []
     var options: [String] = []
 
-    init(servers: [String] = [], searches: [String] = [], options: [String] = []) {
+    package init(servers: [String] = [], searches: [String] = [], options: [String] = []) {
         self.servers = servers
         self.searches = searches
         self.options = options
@@ -15,7 +15,7 @@ struct ResolverConfiguration: Equatable, Sendable {
 
     /// As the C library reads it: lines and words are parted by ASCII's blanks alone, and of the lines `search` and
     /// `domain` the last counts.
-    init(parsing text: String) {
+    package init(parsing text: String) {
         for line in text.utf8.split(separator: UInt8(ascii: "\n")) {
             let words = line.prefix { $0 != UInt8(ascii: "#") && $0 != UInt8(ascii: ";") }
                 .split { " \t\r".utf8.contains($0) }.map { String(Substring($0)) }
@@ -31,7 +31,7 @@ struct ResolverConfiguration: Equatable, Sendable {
 
     /// A server at a loopback address, such as systemd-resolved's 127.0.0.53, is out of reach from another network
     /// namespace.
-    var withoutLoopbackServers: ResolverConfiguration {
+    package var withoutLoopbackServers: ResolverConfiguration {
         ResolverConfiguration(
             servers: servers.filter { !$0.hasPrefix("127.") && $0 != "::1" }, searches: searches, options: options)
     }

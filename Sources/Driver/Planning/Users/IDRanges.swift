@@ -1,6 +1,6 @@
 /// Ranges of uids or gids as the plugin options `denied_host_uids` and `denied_host_gids` have them, with the
 /// syntax of Nomad's `exec` and `raw_exec` drivers: `0-999,65534`, ends included.
-struct IDRanges: Equatable, Sendable {
+package struct IDRanges: Equatable, Sendable {
     private let ranges: [ClosedRange<UInt32>]
     /// As the operator wrote it.
     let text: String

@@ -2,22 +2,30 @@ import Glibc
 import Shared
 
 /// The user a task runs as.
-struct TaskUser: Equatable, Sendable {
+package struct TaskUser: Equatable, Sendable {
     /// For USER in the task's environment.
-    let name: String
-    let uid: uid_t
-    let gid: gid_t
+    package let name: String
+    package let uid: uid_t
+    package let gid: gid_t
     /// Supplementary groups for setgroups(2), the primary one included where the system lists it; none for a
     /// dynamic workload user.
-    let groups: [gid_t]
+    package let groups: [gid_t]
     /// For HOME in the task's environment.
-    let home: String
+    package let home: String
+
+    package init(name: String, uid: uid_t, gid: gid_t, groups: [gid_t], home: String) {
+        self.name = name
+        self.uid = uid
+        self.gid = gid
+        self.groups = groups
+        self.home = home
+    }
 
     /// Whether the host made the user up for one task: no account has such a name (`dynamicWorkloadUser`).
     var isDynamic: Bool { name == "nomad-\(uid)" }
 
     /// The user where the name alone tells him: a dynamic workload user; nil where the system is to be asked.
-    static func withoutLookUp(_ name: String) throws(TaskUserError) -> TaskUser? {
+    package static func withoutLookUp(_ name: String) throws(TaskUserError) -> TaskUser? {
         if name.isEmpty { throw .empty }
         if name.utf8.contains(0) { throw .unusableName(name) }
         return try dynamicWorkloadUser(name)
@@ -41,7 +49,7 @@ struct TaskUser: Equatable, Sendable {
 }
 
 /// Why a task cannot run as the user it names.
-enum TaskUserError: Error, Equatable, CustomStringConvertible {
+package enum TaskUserError: Error, Equatable, CustomStringConvertible {
     case empty
     case unusableName(String)
     case dynamicIDOutOfRange(String)
@@ -62,7 +70,7 @@ enum TaskUserError: Error, Equatable, CustomStringConvertible {
     case givenUp(String)
 
     /// Whether the same lookup may succeed later.
-    var mayPass: Bool {
+    package var mayPass: Bool {
         switch self {
         case .noAnswer, .givenUp: true
         case .lookupFailed(_, let error): StartError.mayPass(error)
@@ -70,7 +78,7 @@ enum TaskUserError: Error, Equatable, CustomStringConvertible {
         }
     }
 
-    var description: String {
+    package var description: String {
         switch self {
         case .empty:
             "the task has no user: the client gives each task that names none a dynamic user, and has forgotten which it "

@@ -5,7 +5,7 @@ import Shared
 ///
 /// It is asked about resolved ids: a job can name one user in many ways, as `root`, `0` or an alias, and a list
 /// of names such as the agent's `user.denylist` sees only one of them.
-struct UserPolicy: Equatable, Sendable {
+package struct UserPolicy: Equatable, Sendable {
     /// Plugin option `denied_host_uids`.
     var deniedUIDs = IDRanges.none
     /// Plugin option `denied_host_gids`: for a user's primary and supplementary groups.
@@ -39,7 +39,7 @@ struct UserPolicy: Equatable, Sendable {
 
     /// Fails where the operator does not let tasks run as this user.
     /// - Parameter name: The user as the job named it, for the error.
-    func check(_ user: TaskUser, named name: String) throws(TaskUserError) {
+    package func check(_ user: TaskUser, named name: String) throws(TaskUserError) {
         if user.isDynamic && !dynamicUsers.contains(user.uid) { throw .notOfTheClient(name, dynamicUsers) }
         if deniedUIDs.contains(user.uid) { throw .deniedUID(name, user.uid, deniedUIDs) }
         if let group = ([user.gid] + user.groups).first(where: deniedGIDs.contains) {

@@ -1,23 +1,24 @@
 import CLinux
+import Planning
 import Shared
 
 /// Something about a task that an operator should see in `alloc status`.
-struct TaskEvent: Equatable, Sendable {
-    let taskID: String
-    let taskName: String
+package struct TaskEvent: Equatable, Sendable {
+    package let taskID: String
+    package let taskName: String
     /// Nanoseconds since the epoch.
-    let time: Int64
-    let message: String
+    package let time: Int64
+    package let message: String
 
     /// The allocation, which a task id begins with: `<alloc id>/<task name>/<8 hex digits>`.
-    var allocID: String { String(taskID.prefix { $0 != "/" }) }
+    package var allocID: String { String(taskID.prefix { $0 != "/" }) }
 }
 
 extension TaskEvent {
     /// What is worth telling of a task's end; nil for an ordinary one.
     /// - Parameter memory: The limit and the greatest use of its cgroup in bytes, as far as known; for a
     ///   record of an Executor that did not note them.
-    static func message(about end: TaskEnd, memory: (limit: UInt64?, peak: UInt64?)) -> String? {
+    package static func message(about end: TaskEnd, memory: (limit: UInt64?, peak: UInt64?)) -> String? {
         switch end {
         case .lost(let reason, _): return reason
         case .recorded(let record):
@@ -49,7 +50,7 @@ extension TaskEvent {
     }
 
     /// A limit that was raised to the least that the kernel takes.
-    static func message(raised limit: CgroupWrite) -> String? {
+    package static func message(raised limit: CgroupWrite) -> String? {
         guard let asked = limit.raisedFrom else { return nil }
         return
             "the limit \(limit.file) was raised to the least that the kernel takes: asked for was \(asked), given is "
@@ -62,7 +63,7 @@ extension TaskEvent {
 extension TaskEnd {
     /// The message of a failure that was one of memory; nil where it was none. The host takes any message for that of a
     /// failure, so that a task which has gone on without the process that was killed has none.
-    var failureByMemory: String? {
+    package var failureByMemory: String? {
         guard case .recorded(let record) = self, record.oomKilled, exitCode != 0 || signal != 0 else { return nil }
         return TaskEvent.outOfMemory(record)
     }

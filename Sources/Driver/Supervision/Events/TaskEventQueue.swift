@@ -1,4 +1,5 @@
 import CLinux
+import EventLoop
 import Synchronization
 
 /// Events on their way to the host: none is lost between two streams, and a host that does not listen
@@ -8,7 +9,7 @@ import Synchronization
 /// that what one could not deliver is the next one's. What was told in the last moment of a stream may
 /// never have been read, as where the agent was killed: it is told again. An event may thus come twice,
 /// but never not at all.
-final class TaskEventQueue: Sendable {
+package final class TaskEventQueue: Sendable {
     /// The last so many are kept; older ones that nobody was told are dropped.
     static let greatestBacklog = 1024
     /// Nanoseconds before the end of a stream in which what it was told is told again.
@@ -64,7 +65,7 @@ final class TaskEventQueue: Sendable {
     /// Calls `deliver` for each event until the current Swift task is cancelled or `deliver` throws. What
     /// it did not take is kept for the next stream. Its second parameter says how many events before this
     /// one were dropped without having been told.
-    func stream<Failure: Error>(
+    package func stream<Failure: Error>(
         to deliver: (TaskEvent, _ dropped: Int) async throws(Failure) -> Void
     ) async throws(Failure) {
         let id = state.withLock { $0.begin() }

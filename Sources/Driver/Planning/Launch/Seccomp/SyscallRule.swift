@@ -33,7 +33,7 @@ struct SyscallRule: Equatable, Sendable {
 ///
 /// EPERM is what a task without the capability gets from the kernel too; ENOSYS and EAFNOSUPPORT make
 /// programs fall back to what they do on kernels without the call.
-enum SyscallGroup: String, CaseIterable, Sendable {
+package enum SyscallGroup: String, CaseIterable, Sendable {
     case accounting, bpf, clock, handles, hostname, keyrings, modules, mounts, namespaces, newer, obsolete, perf, quota
     case restart, sockets, swap, terminal, userfaultfd, vsock
     case ioPorts = "io_ports"
@@ -106,6 +106,6 @@ enum SyscallGroup: String, CaseIterable, Sendable {
     }
 
     /// What an unknown name must be.
-    static let requirement =
+    package static let requirement =
         "must be one of " + allCases.map(\.rawValue).sorted().joined(separator: ", ") + " (see docs/security.md)"
 }
