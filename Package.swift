@@ -82,16 +82,15 @@ let grpc: [LinkerSetting] =
 let protobuf: [LinkerSetting] =
     faulty ? [.linkedLibrary("protobuf-c")] : [.unsafeFlags(["-Xlinker", "-l:libprotobuf-c.a"])]
 
-let driver: [SwiftSetting] =
-    strict + [
-        // Smaller by 1 %; what takes a call's time is the kernel's work (docs/performance.md).
-        .unsafeFlags(["-Osize"], .when(configuration: .release))
-    ]
+/// Small before fast, and smaller by 1 %: what takes a call's time is the kernel's work (docs/performance.md). One section
+/// a function, so that the linker drops what no other module calls: within a module the compiler does that.
+let small = SwiftSetting.unsafeFlags(
+    ["-Osize", "-Xfrontend", "-function-sections"], .when(configuration: .release))
 
 /// A layer of the Driver, which has a directory of its name in Sources/Driver.
 func layer(_ name: String, _ dependencies: [Target.Dependency], linkerSettings: [LinkerSetting] = []) -> Target {
     .target(
-        name: name, dependencies: dependencies, path: "Sources/Driver/\(name)", swiftSettings: driver,
+        name: name, dependencies: dependencies, path: "Sources/Driver/\(name)", swiftSettings: strict + [small],
         linkerSettings: linkerSettings)
 }
 
@@ -105,14 +104,15 @@ var targets: [Target] = [
         name: "CLinux", dependencies: faulty ? ["CFaults"] : [],
         cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"] + placeless)]
             + (faulty ? [.define("EXEC2_FAULTS")] : [])),
-    .target(name: "CMessages", cSettings: [.unsafeFlags(placeless)]),
+    // Of protobuf-c's functions for each message, most are called nowhere.
+    .target(name: "CMessages", cSettings: [.unsafeFlags(placeless + ["-ffunction-sections"])]),
     .systemLibrary(name: "CGRPC"),
     .target(
         name: "CAbseil", cxxSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror", "-fno-exceptions"] + placeless)]),
     .target(name: "CStartup", cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"] + placeless)]),
     .target(
         name: "Shared", dependencies: ["CLinux", "CMessages"] + (watchingThreads ? ["CThreadSanitizer"] : []),
-        swiftSettings: strict,
+        swiftSettings: strict + [small],
         linkerSettings: watchingThreads
             ? [.unsafeFlags(slowWaysOfMutex.flatMap { ["-Xlinker", "--wrap=\($0)"] })] : []),
     // The Driver, layer by layer: a target may import what stands above it here, where it names it, and nothing else.
@@ -120,7 +120,7 @@ var targets: [Target] = [
     // The loop, threads, waiting, and files of the kernel's: knows nothing of tasks.
     layer("EventLoop", ["Shared", "CLinux"], linkerSettings: diversions),
     // The log: hclog's lines on stderr.
-    layer("HCLog", ["Shared", "CLinux"]),
+    layer("HCLog", []),
     // A bounded decoder of MessagePack.
     layer("MessagePack", ["Shared"]),
     // The messages of the wire as Swift values, validated before protobuf-c unpacks them.
@@ -136,7 +136,7 @@ var targets: [Target] = [
     // Executors and the tasks that they supervise, from spawn to end, and what is told of them.
     layer("Supervision", ["EventLoop", "HCLog", "Messages", "Planning", "Host", "Shared", "CLinux", "CMessages"]),
     // Commands in running tasks.
-    layer("Exec", ["EventLoop", "Messages", "Planning", "Host", "Supervision", "Shared", "CLinux", "CMessages"]),
+    layer("Exec", ["EventLoop", "Messages", "Planning", "Supervision", "Shared", "CLinux", "CMessages"]),
     // The services that the agent calls, and go-plugin: the one place where errors become gRPC's.
     layer(
         "NomadPlugin",
@@ -152,7 +152,7 @@ var targets: [Target] = [
     .executableTarget(
         name: "Driver",
         dependencies: ["EventLoop", "HCLog", "Messages", "NomadPlugin", "Commands", "Shared", "CStartup"],
-        path: "Sources/Driver", exclude: layers, sources: ["main.swift"], swiftSettings: driver,
+        path: "Sources/Driver", exclude: layers, sources: ["main.swift"], swiftSettings: strict + [small],
         linkerSettings: faulty
             ? []
             : [
