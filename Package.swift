@@ -70,39 +70,92 @@ let grpcArchives: [String] =
         "absl_random_seed_gen_exception", "absl_random_seed_sequences", "absl_raw_hash_set",
         "absl_raw_logging_internal", "absl_spinlock_wait", "absl_stacktrace", "absl_status", "absl_statusor",
         "absl_str_format_internal", "absl_strerror", "absl_strings", "absl_strings_internal", "absl_symbolize",
-        "absl_synchronization", "absl_throw_delegate", "absl_time", "absl_time_zone", "protobuf-c",
+        "absl_synchronization", "absl_throw_delegate", "absl_time", "absl_time_zone",
     ].flatMap { ["-Xlinker", "-l:lib\($0).a"] }
     + ["-Xlinker", "--end-group"]
+
+/// As shared libraries where calls can be made to fail: what they call is not diverted.
+let grpc: [LinkerSetting] =
+    faulty
+    ? [.linkedLibrary("grpc_unsecure"), .linkedLibrary("gpr"), .linkedLibrary("absl_synchronization")]
+    : [.unsafeFlags(grpcArchives)]
+let protobuf: [LinkerSetting] =
+    faulty ? [.linkedLibrary("protobuf-c")] : [.unsafeFlags(["-Xlinker", "-l:libprotobuf-c.a"])]
+
+/// Small before fast, and smaller by 1 %: what takes a call's time is the kernel's work (docs/performance.md). One section
+/// a function, so that the linker drops what no other module calls: within a module the compiler does that.
+let small = SwiftSetting.unsafeFlags(
+    ["-Osize", "-Xfrontend", "-function-sections"], .when(configuration: .release))
+
+/// A layer of the Driver, which has a directory of its name in Sources/Driver.
+func layer(_ name: String, _ dependencies: [Target.Dependency], linkerSettings: [LinkerSetting] = []) -> Target {
+    .target(
+        name: name, dependencies: dependencies, path: "Sources/Driver/\(name)", swiftSettings: strict + [small],
+        linkerSettings: linkerSettings)
+}
+
+let layers = [
+    "EventLoop", "HCLog", "MessagePack", "Messages", "GRPCServer", "Planning", "Host", "Supervision", "Exec",
+    "NomadPlugin", "Commands",
+]
 
 var targets: [Target] = [
     .target(
         name: "CLinux", dependencies: faulty ? ["CFaults"] : [],
         cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"] + placeless)]
             + (faulty ? [.define("EXEC2_FAULTS")] : [])),
-    .target(name: "CMessages", cSettings: [.unsafeFlags(placeless)]),
+    // Of protobuf-c's functions for each message, most are called nowhere.
+    .target(name: "CMessages", cSettings: [.unsafeFlags(placeless + ["-ffunction-sections"])]),
     .systemLibrary(name: "CGRPC"),
     .target(
         name: "CAbseil", cxxSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror", "-fno-exceptions"] + placeless)]),
     .target(name: "CStartup", cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"] + placeless)]),
     .target(
         name: "Shared", dependencies: ["CLinux", "CMessages"] + (watchingThreads ? ["CThreadSanitizer"] : []),
-        swiftSettings: strict,
+        swiftSettings: strict + [small],
         linkerSettings: watchingThreads
             ? [.unsafeFlags(slowWaysOfMutex.flatMap { ["-Xlinker", "--wrap=\($0)"] })] : []),
+    // The Driver, layer by layer: a target may import what stands above it here, where it names it, and nothing else.
+    // docs/design.md has the picture, and TargetGraphTests compares the two.
+    // The loop, threads, waiting, and files of the kernel's: knows nothing of tasks.
+    layer("EventLoop", ["Shared", "CLinux"], linkerSettings: diversions),
+    // The log: hclog's lines on stderr.
+    layer("HCLog", []),
+    // A bounded decoder of MessagePack.
+    layer("MessagePack", ["Shared"]),
+    // The messages of the wire as Swift values, validated before protobuf-c unpacks them.
+    layer("Messages", ["CMessages"], linkerSettings: protobuf),
+    // A gRPC server on libgrpc's C core: knows no service.
+    layer(
+        "GRPCServer", ["EventLoop", "HCLog", "Shared", "CAbseil", "CGRPC", "CLinux"],
+        linkerSettings: grpc + [.linkedLibrary("stdc++"), .linkedLibrary("m")]),
+    // Every decision about a task, from its configuration to its launch request: no effect, no gRPC.
+    layer("Planning", ["MessagePack", "Messages", "Shared", "CMessages"]),
+    // What the host is and has: fingerprint, statistics, users.
+    layer("Host", ["EventLoop", "Planning", "Shared", "CLinux"]),
+    // Executors and the tasks that they supervise, from spawn to end, and what is told of them.
+    layer("Supervision", ["EventLoop", "HCLog", "Messages", "Planning", "Host", "Shared", "CLinux", "CMessages"]),
+    // Commands in running tasks.
+    layer("Exec", ["EventLoop", "Messages", "Planning", "Supervision", "Shared", "CLinux", "CMessages"]),
+    // The services that the agent calls, and go-plugin: the one place where errors become gRPC's.
+    layer(
+        "NomadPlugin",
+        [
+            "EventLoop", "HCLog", "Messages", "GRPCServer", "Planning", "Host", "Supervision", "Exec", "Shared",
+            "CLinux", "CMessages",
+        ]),
+    // The command line: never gRPC.
+    layer(
+        "Commands",
+        ["EventLoop", "HCLog", "Messages", "Planning", "Host", "Supervision", "Exec", "Shared", "CLinux"]),
+    // Plugin or tool, as the environment says.
     .executableTarget(
         name: "Driver",
-        dependencies: ["Shared", "CAbseil", "CGRPC", "CLinux", "CMessages", "CStartup"],
-        swiftSettings: strict + [
-            // Smaller by 1 %; what takes a call's time is the kernel's work (docs/performance.md).
-            .unsafeFlags(["-Osize"], .when(configuration: .release))
-        ],
-        linkerSettings: (faulty
-            ? [
-                .linkedLibrary("grpc_unsecure"), .linkedLibrary("gpr"), .linkedLibrary("absl_synchronization"),
-                .linkedLibrary("protobuf-c"),
-            ]
+        dependencies: ["EventLoop", "HCLog", "Messages", "NomadPlugin", "Commands", "Shared", "CStartup"],
+        path: "Sources/Driver", exclude: layers, sources: ["main.swift"], swiftSettings: strict + [small],
+        linkerSettings: faulty
+            ? []
             : [
-                .unsafeFlags(grpcArchives),
                 .unsafeFlags(
                     [
                         "-static-stdlib", "-Xlinker", "--gc-sections",
@@ -111,15 +164,18 @@ var targets: [Target] = [
                         // Addresses of shared libraries' functions are filled in at start and read-only from then on.
                         "-Xlinker", "-z", "-Xlinker", "now",
                     ],
-                    .when(configuration: .release)),
-            ]) + [.linkedLibrary("stdc++"), .linkedLibrary("m")] + diversions),
+                    .when(configuration: .release))
+            ]),
     .testTarget(
         name: "SharedTests", dependencies: ["Shared"], swiftSettings: strict,
         linkerSettings: [.linkedLibrary("protobuf-c")]),
     .testTarget(
-        name: "DriverTests", dependencies: ["Driver", "Shared"], swiftSettings: strict),
+        name: "DriverTests",
+        dependencies: layers.map { .byName(name: $0) } + ["Shared", "CGRPC", "CLinux", "CMessages"],
+        swiftSettings: strict),
     .testTarget(
-        name: "FuzzTests", dependencies: ["Driver", "Shared", "CMessages"], swiftSettings: strict,
+        name: "FuzzTests", dependencies: layers.map { .byName(name: $0) } + ["Shared", "CMessages"],
+        swiftSettings: strict,
         linkerSettings: fuzzer.map { [.unsafeFlags([$0])] } ?? []),
 ]
 

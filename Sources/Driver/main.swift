@@ -1,24 +1,10 @@
+import Commands
+import EventLoop
 import Glibc
+import HCLog
+import Messages
+import NomadPlugin
 import Shared
-
-/// Adds the services of the plugin proper; go-plugin's own are there already. What is returned is to be
-/// called when the server has ended.
-func registerServices(on server: RPCServer, reactor: Reactor) throws(SystemError) -> @Sendable () -> Void {
-    let log = Logger(name: "exec2")
-    let settings = DriverSettings()
-    let table = TaskTable(reactor: reactor, log: log)
-    let sweep = StateSweep(settings: settings, table: table, log: log)
-    let configured: @Sendable () -> Void = {
-        // What it was made by may be another now.
-        table.dismissStandby()
-        sweep.begin()
-    }
-    BasePluginService(settings: settings, configured: configured, log: log).register(on: server)
-    let stats = try StatsService(settings: settings)
-    DriverService(settings: settings, table: table, stats: stats, log: log).register(on: server)
-    // With it goes the cgroup of the Executors, where no task needs that any more.
-    return table.dismissStandby
-}
 
 /// The command line, in the form of `ByteText`.
 func commandLine() -> [String] {
@@ -54,7 +40,7 @@ case .serve(let socketDirectory, let announcesMultiplexing):
         guard !Boot.id.isEmpty else { throw PluginError("cannot read this boot's id from \(Boot.path)") }
         try PluginProcess(
             log: log, sweptPlaces: SocketSweep.places(environment: variables),
-            registerServices: registerServices(on:reactor:)
+            registerServices: NomadServices.register(on:reactor:)
         ).serve(socketDirectory: socketDirectory, announcesMultiplexing: announcesMultiplexing)
     } catch {
         log.error("cannot serve as a plugin", ["error": error.description])

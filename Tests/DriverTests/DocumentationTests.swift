@@ -2,7 +2,13 @@ import Glibc
 import Shared
 import Testing
 
-@testable import Driver
+@testable import Commands
+@testable import EventLoop
+@testable import Exec
+@testable import Host
+@testable import Messages
+@testable import Planning
+@testable import Supervision
 
 /// What README and docs/ say of options, paths and messages is what the program has.
 @Suite struct DocumentationTests {

@@ -1,6 +1,8 @@
 import Testing
 
-@testable import Driver
+@testable import HCLog
+@testable import Messages
+@testable import Planning
 
 @Suite struct HostileMessageTests {
     /// A length-prefixed field.

@@ -1,7 +1,9 @@
 import Glibc
 import Testing
 
-@testable import Driver
+@testable import HCLog
+@testable import Planning
+@testable import Supervision
 
 @Suite struct LogTests {
     /// A pipe whose write end a logger writes to.

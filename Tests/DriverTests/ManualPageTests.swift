@@ -1,7 +1,10 @@
 import Shared
 import Testing
 
-@testable import Driver
+@testable import Commands
+@testable import EventLoop
+@testable import Messages
+@testable import Planning
 
 /// The manual page has every option that there is, and no other.
 @Suite struct ManualPageTests {

@@ -1,7 +1,10 @@
 import CMessages
 import Testing
 
-@testable import Driver
+@testable import GRPCServer
+@testable import Messages
+@testable import NomadPlugin
+@testable import Planning
 
 @Suite struct MessageTests {
     /// A StartTaskRequest with a field of every kind that requests have.

@@ -1,7 +1,8 @@
 import Glibc
 import Testing
 
-@testable import Driver
+@testable import NomadPlugin
+@testable import Planning
 
 @Suite struct PluginHandshakeTests {
     private static let cookie = "e4327c2e01eabfd75a8a67adb114fb34a757d57eee7728d857a8cec6e91a7255"

@@ -1,7 +1,11 @@
 import CMessages
 import Testing
 
-@testable import Driver
+@testable import GRPCServer
+@testable import HCLog
+@testable import Messages
+@testable import NomadPlugin
+@testable import Planning
 
 @Suite(.serialized, .timeLimit(.minutes(1))) struct PluginServicesTests {
     private func run() throws -> RunningServer {

@@ -2,7 +2,11 @@ import Glibc
 import Synchronization
 import Testing
 
-@testable import Driver
+@testable import EventLoop
+@testable import GRPCServer
+@testable import HCLog
+@testable import NomadPlugin
+@testable import Planning
 
 /// Whose thread does what follows the operations of a method's calls.
 enum CallPlace: CaseIterable {

@@ -1,7 +1,10 @@
 import Synchronization
 import Testing
 
-@testable import Driver
+@testable import EventLoop
+@testable import GRPCServer
+@testable import HCLog
+@testable import Planning
 
 @Suite(.serialized, .timeLimit(.minutes(2))) struct RPCStreamTests {
     @Test(arguments: CallPlace.allCases) func serverStreamArrivesCompleteAndInOrder(_ place: CallPlace) async throws {

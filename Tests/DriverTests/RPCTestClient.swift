@@ -1,7 +1,8 @@
 import CGRPC
 import Glibc
 
-@testable import Driver
+@testable import EventLoop
+@testable import GRPCServer
 
 /// Runs `body` on a thread of its own, for what blocks: tests share the threads of the handlers.
 func onThread(_ body: @escaping @Sendable () -> Void) {

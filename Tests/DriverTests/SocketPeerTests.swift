@@ -2,7 +2,8 @@ import Glibc
 import Shared
 import Testing
 
-@testable import Driver
+@testable import NomadPlugin
+@testable import Planning
 
 @Suite struct SocketPeerTests {
     private func numbers(_ line: String) -> [Int32] {

@@ -2,7 +2,8 @@ import Glibc
 import Shared
 import Testing
 
-@testable import Driver
+@testable import EventLoop
+@testable import Planning
 
 /// Every seed of the corpus, and with it every input that ever made a target fail.
 @Suite struct CorpusTests {

@@ -1,6 +1,12 @@
 import Shared
 
-@testable import Driver
+@testable import Commands
+@testable import EventLoop
+@testable import Exec
+@testable import Host
+@testable import NomadPlugin
+@testable import Planning
+@testable import Supervision
 
 /// Files of the kernel's and of the host's.
 extension FuzzTarget {

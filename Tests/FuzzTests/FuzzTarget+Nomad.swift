@@ -1,7 +1,11 @@
 import CMessages
 import Shared
 
-@testable import Driver
+@testable import HCLog
+@testable import MessagePack
+@testable import Messages
+@testable import Planning
+@testable import Supervision
 
 /// What Nomad sends.
 extension FuzzTarget {

@@ -1,6 +1,8 @@
 import CMessages
 
-@testable import Driver
+@testable import Exec
+@testable import Messages
+@testable import Planning
 @testable import Shared
 
 /// What Driver, Executors and attendants say to each other, or leave for each other on disk.

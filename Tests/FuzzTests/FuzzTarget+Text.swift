@@ -1,7 +1,12 @@
 import Glibc
 import Shared
 
-@testable import Driver
+@testable import Commands
+@testable import HCLog
+@testable import Host
+@testable import NomadPlugin
+@testable import Planning
+@testable import Supervision
 
 /// Text that people and jobs write, and text of others' that the driver writes on.
 extension FuzzTarget {

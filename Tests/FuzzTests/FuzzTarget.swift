@@ -1,6 +1,6 @@
 import Shared
 
-@testable import Driver
+@testable import Supervision
 
 /// What bytes from outside are fed to: each is a target of libFuzzer's, and replays its corpus in the unit
 /// tests. A target ends by returning, whatever the bytes are; what must hold of the outcome is checked.

@@ -1,13 +1,15 @@
 import CLinux
+import EventLoop
 import Glibc
 import Shared
+import Supervision
 import Synchronization
 
 /// A command that runs in a task under an attendant of its own.
 ///
 /// It keeps itself alive until the attendant is gone, and reaps that, so that nothing is left also where
 /// nobody waits for the end any more.
-final class AttendedCommand: Sendable {
+package final class AttendedCommand: Sendable {
     /// What the attendant's end has told of the command's.
     enum End: Sendable {
         case reported(ExecReport)
@@ -18,7 +20,7 @@ final class AttendedCommand: Sendable {
 
     let ended = OneShot<End>()
     /// The attendant.
-    let attendant: Int32
+    package let attendant: Int32
 
     private let pidfd: OwnedDescriptor
     private let report: OwnedDescriptor
@@ -180,11 +182,11 @@ final class AttendedCommand: Sendable {
 }
 
 /// The two ends of a pipe, closed on exec, where a program that is to be started can take them from.
-struct PipeEnds: ~Copyable {
-    let reading, writing: OwnedDescriptor
+package struct PipeEnds: ~Copyable {
+    package let reading, writing: OwnedDescriptor
 
     /// Makes a pipe (pipe(7)).
-    init() throws(SystemError) {
+    package init() throws(SystemError) {
         var ends: [Int32] = [-1, -1]
         guard exec2_pipe2(&ends, O_CLOEXEC) == 0 else { throw SystemError("make", "a pipe") }
         let lowReading = OwnedDescriptor(owning: ends[0])

@@ -1,4 +1,5 @@
 import CLinux
+import EventLoop
 import Glibc
 import Shared
 import Synchronization
@@ -7,9 +8,9 @@ import Synchronization
 ///
 /// One Swift task may read and another write at a time. Nothing is held but the piece at hand: who takes
 /// slowly slows the command, and the other way round.
-final class ByteStream: Sendable {
+package final class ByteStream: Sendable {
     /// The greatest piece that is read at once, in bytes.
-    static let pieceSize = 32 << 10
+    package static let pieceSize = 32 << 10
     /// What may still be read once the stream is to end: no pipe or terminal holds more (fcntl(2),
     /// F_SETPIPE_SZ, unprivileged).
     private static let greatestRest = 1 << 20

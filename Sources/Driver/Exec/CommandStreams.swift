@@ -1,17 +1,24 @@
 import CLinux
+import EventLoop
 import Glibc
 import Shared
+import Supervision
 
 /// A terminal's size, in characters.
-struct TerminalSize: Equatable, Sendable {
-    let rows: UInt16
-    let columns: UInt16
+package struct TerminalSize: Equatable, Sendable {
+    package let rows: UInt16
+    package let columns: UInt16
+
+    package init(rows: UInt16, columns: UInt16) {
+        self.rows = rows
+        self.columns = columns
+    }
 }
 
 /// The Driver's ends of them.
-struct CommandStreams: Sendable {
+package struct CommandStreams: Sendable {
     /// How the command is connected.
-    enum Kind: Sendable {
+    package enum Kind: Sendable {
         /// Two pipes, and /dev/null as stdin.
         case outputs
         /// Three pipes.
@@ -28,7 +35,7 @@ struct CommandStreams: Sendable {
     let stderr: ByteStream?
 
     /// Sets the terminal's size, which tells the command (SIGWINCH). Without a terminal nothing is set.
-    func resize(_ size: TerminalSize) {
+    package func resize(_ size: TerminalSize) {
         if case .terminal = kind { stdout.resize(size) }
     }
 }

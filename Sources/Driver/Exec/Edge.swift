@@ -2,7 +2,7 @@ import Synchronization
 
 /// Something that happens again and again and that one Swift task at a time waits for. What happens while
 /// nobody waits lets the next one pass.
-final class Edge: Sendable {
+package final class Edge: Sendable {
     private struct State {
         var isRaised = false
         var waiter: UnsafeContinuation<Void, Never>?
@@ -10,8 +10,10 @@ final class Edge: Sendable {
 
     private let state = Mutex(State())
 
+    package init() {}
+
     /// It has happened.
-    func raise() {
+    package func raise() {
         let waiter = state.withLock { state in
             defer { state.waiter = nil }
             state.isRaised = state.waiter == nil
@@ -21,7 +23,7 @@ final class Edge: Sendable {
     }
 
     /// Returns when it has happened since the last wait, or when the waiting Swift task is cancelled.
-    func wait() async {
+    package func wait() async {
         await withTaskCancellationHandler {
             await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
                 let passes = state.withLock { state in

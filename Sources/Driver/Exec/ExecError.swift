@@ -1,36 +1,63 @@
 import Glibc
+import Planning
 import Shared
+import Supervision
 
 /// Why a command was not run in a task, or not to its end: the sentence that its caller reads.
-struct ExecError: Error, Sendable, Equatable {
-    let code: RPCCode
-    let text: String
-
-    init(_ code: RPCCode, _ text: String) {
-        self.code = code
-        self.text = text
+package struct ExecError: Error, Sendable, Equatable {
+    package enum Kind: Sendable, Equatable {
+        /// The request makes no sense.
+        case invalidRequest
+        /// There is no such task.
+        case notFound
+        /// Not with this task, or on this host, as it is.
+        case impossible
+        /// A shortage that may pass.
+        case shortage
+        /// The command's time was up.
+        case timeIsUp
+        /// The command was run, or not, and nobody can know how it ended.
+        case resultLost
+        /// A system call of the Driver's own failed.
+        case failed
     }
 
-    var status: RPCStatus { RPCStatus(code: code, message: text) }
+    package let kind: Kind
+    package let text: String
+
+    package init(_ kind: Kind, _ text: String) {
+        self.kind = kind
+        self.text = text
+    }
+}
+
+/// Why a session came to no exit status.
+package enum SessionError<Failure: Error>: Error {
+    case failed(ExecError)
+    /// The command's time was up. The caller knows which command.
+    case timeIsUp
+    /// The Swift task that ran the session was cancelled.
+    case cancelled
+    /// What the caller's own part has thrown.
+    case caller(Failure)
 }
 
 extension ExecError {
-    init(task id: String, _ reason: String, code: RPCCode = .internalError) {
-        self.init(code, "cannot exec in task \(quoted(id)): \(reason)")
+    package init(task id: String, _ reason: String, _ kind: Kind = .failed) {
+        self.init(kind, "cannot exec in task \(quoted(id)): \(reason)")
     }
 
-    init(_ error: TaskError) {
-        self.init(error.status.code, error.text)
+    package static func notRunning(_ id: String) -> ExecError {
+        ExecError(.impossible, TaskError.notRunning(id: id).text)
     }
 
     /// A system call of the Driver's own failed.
     init(task id: String, _ error: SystemError) {
-        self.init(
-            task: id, error.text, code: StartError.mayPass(error.errno) ? .resourceExhausted : .internalError)
+        self.init(task: id, error.text, StartError.mayPass(error.errno) ? .shortage : .failed)
     }
 
     static func emptyCommand(_ id: String) -> ExecError {
-        ExecError(task: id, "the command is empty", code: .invalidArgument)
+        ExecError(task: id, "the command is empty", .invalidRequest)
     }
 
     /// Its Executor is of a release that keeps nothing to run a command with.
@@ -38,23 +65,23 @@ extension ExecError {
         ExecError(
             task: id,
             "its Executor (pid \(executor)) is of an older release, which cannot do that; restart the task, and it gets a new "
-                + "one", code: .failedPrecondition)
+                + "one", .impossible)
     }
 
     static func attendantLost(_ id: String, attendant: Int32, _ leave: ExecutorLeave) -> ExecError {
         ExecError(
-            .unavailable,
+            .resultLost,
             "the exec in task \(quoted(id)) has no result: its attendant (pid \(attendant)) \(leave.lossOfCommand)")
     }
 
     /// The attendant has reported, or not, and nobody can know what.
     static func noReport(_ id: String, _ error: SystemError) -> ExecError {
-        ExecError(.unavailable, "the exec in task \(quoted(id)) has no result: \(error.text)")
+        ExecError(.resultLost, "the exec in task \(quoted(id)) has no result: \(error.text)")
     }
 
-    static func timeIsUp(_ id: String, command: String, seconds: Double) -> ExecError {
+    package static func timeIsUp(_ id: String, command: String, seconds: Double) -> ExecError {
         ExecError(
-            .deadlineExceeded,
+            .timeIsUp,
             "the command \(quoted(command)) in task \(quoted(id)) had not ended after \(seconds) s and was killed")
     }
 
@@ -64,10 +91,10 @@ extension ExecError {
     ) {
         let stages: [LaunchStage] = [.joinNamespaces, .enterProcesses]
         if errno == .noSuchProcess, let stage = LaunchStage(rawValue: stage), stages.contains(stage) {
-            self.init(TaskError.notRunning(id: id))
+            self = .notRunning(id)
             return
         }
         let failure = StartError(stage: stage, errno, subject: subject, specification: specification)
-        self.init(task: id, failure.text, code: failure.kind == .transient ? .resourceExhausted : .failedPrecondition)
+        self.init(task: id, failure.text, failure.kind == .transient ? .shortage : .impossible)
     }
 }

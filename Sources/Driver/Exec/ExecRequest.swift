@@ -1,12 +1,19 @@
 import CMessages
 import Glibc
+import Messages
+import Planning
 import Shared
 
 /// A command that is to run in a task.
-struct ExecRequest: Equatable, Sendable {
+package struct ExecRequest: Equatable, Sendable {
     /// In the form of `ByteText`.
-    let command: [String]
-    let hasTerminal: Bool
+    package let command: [String]
+    package let hasTerminal: Bool
+
+    package init(command: [String], hasTerminal: Bool) {
+        self.command = command
+        self.hasTerminal = hasTerminal
+    }
 
     /// What its attendant gets: the task's launch request with the command in it, packed.
     ///
@@ -56,13 +63,13 @@ struct ExecRequest: Equatable, Sendable {
 }
 
 /// What a command needs for its own terminal.
-enum TerminalAccess {
+package enum TerminalAccess {
     /// The names that programs open it by. To be opened in the task's view: before, 0 is a descriptor that another
     /// /proc shows.
-    static let paths = ["/dev/tty", "/proc/self/fd/0"]
+    package static let paths = ["/dev/tty", "/proc/self/fd/0"]
 
     /// What TERM is where nothing is known of the terminal: without one no program can draw.
-    static let defaultKind = "xterm"
+    package static let defaultKind = "xterm"
 
     /// The variable to add to an environment; nil where it is there.
     static func variable(_ environment: [String]) -> String? {
@@ -87,5 +94,7 @@ extension LaunchSpecification {
 }
 
 extension Exec2__Executor__ExecSession: WireMessage {
-    static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__exec_session__init(message) }
+    package static func initialize(_ message: UnsafeMutablePointer<Self>) {
+        exec2__executor__exec_session__init(message)
+    }
 }

@@ -1,65 +1,81 @@
 import CMessages
+import EventLoop
 import Glibc
+import Messages
+import Planning
 import Shared
+import Supervision
 
 /// One command in a running task, with its streams, from its start to its end.
-struct ExecSession: Sendable {
-    enum Output: Sendable {
+package struct ExecSession: Sendable {
+    package enum Output: Sendable {
         case stdout, stderr
     }
 
-    struct ExitStatus: Equatable, Sendable {
-        let exitCode: Int32
-        let signal: Int32
+    package struct ExitStatus: Equatable, Sendable {
+        package let exitCode: Int32
+        package let signal: Int32
         /// Rules of the task's that the command was run without, and why; "": none.
         var passedOver = ""
 
         /// For the log; nil where the command had all of the task's rules.
-        var note: String? {
+        package var note: String? {
             passedOver.isEmpty
                 ? nil : "the command was run without unveil rules whose paths could not be opened: " + passedOver
         }
     }
 
     /// Takes a piece of the command's output, as long as that may take; nil: there will be no more.
-    typealias Deliver = @Sendable (Output, [UInt8]?) async throws(RPCStatus) -> Void
+    package typealias Deliver<Failure: Error> = @Sendable (Output, [UInt8]?) async throws(Failure) -> Void
     /// Passes input on to the session until there is no more, or until its Swift task is cancelled.
-    typealias Feed = @Sendable (ExecSession) async throws(RPCStatus) -> Void
+    package typealias Feed<Failure: Error> = @Sendable (ExecSession) async throws(SessionError<Failure>) -> Void
 
     /// How long processes that the command has left behind may hold its pipes open, after its own end,
     /// before they are closed.
     static let leftBehindNanoseconds: UInt64 = 1_000_000_000
     let taskID: String
-    let command: AttendedCommand
-    let streams: CommandStreams
+    package let command: AttendedCommand
+    package let streams: CommandStreams
     /// As much of the task's launch as errors speak of.
     let launch: LaunchSpecification
     let reactor: Reactor
 
     /// What one of a session's Swift tasks has come to.
-    private enum Part: Sendable {
-        case output(RPCStatus?)
-        case fed(RPCStatus?)
+    private enum Part<Failure: Error>: Sendable {
+        case output(SessionError<Failure>?)
+        case fed(SessionError<Failure>?)
         case over(AttendedCommand.End?)
         case timeUp
         case idle
     }
 
     /// Where a command runs.
-    struct Place: Sendable {
-        let taskID: String
-        let executor: Int32
-        let executorPidfd: Int32
+    package struct Place: Sendable {
+        package let taskID: String
+        package let executor: Int32
+        package let executorPidfd: Int32
         /// As the Executor named it; nil: to be looked for.
-        var mainProcess: Int32?
+        package var mainProcess: Int32?
         /// The Executor's program, which attendants are made of.
-        let program: String
+        package let program: String
         /// Where attendants live, beside the Executors; nil: where this process does.
-        var executorCgroup: ExecutorCgroup?
+        package var executorCgroup: ExecutorCgroup?
+
+        package init(
+            taskID: String, executor: Int32, executorPidfd: Int32, mainProcess: Int32? = nil, program: String,
+            executorCgroup: ExecutorCgroup? = nil
+        ) {
+            self.taskID = taskID
+            self.executor = executor
+            self.executorPidfd = executorPidfd
+            self.mainProcess = mainProcess
+            self.program = program
+            self.executorCgroup = executorCgroup
+        }
     }
 
     /// Starts a command.
-    static func start(
+    package static func start(
         _ request: ExecRequest, _ kind: CommandStreams.Kind, in place: Place, reactor: Reactor
     ) throws(ExecError) -> ExecSession {
         guard let name = request.command.first, !name.isEmpty else { throw .emptyCommand(place.taskID) }
@@ -85,8 +101,7 @@ struct ExecSession: Sendable {
                 command = try start(-1)
             }
         } catch {
-            throw ExecError(
-                task: place.taskID, error.text, code: error.isTransient ? .resourceExhausted : .internalError)
+            throw ExecError(task: place.taskID, error.text, error.isTransient ? .shortage : .failed)
         }
         return ExecSession(
             taskID: place.taskID, command: command, streams: connection.streams, launch: LaunchSpecification(launch),
@@ -94,16 +109,16 @@ struct ExecSession: Sendable {
     }
 
     /// Input for the command. One that reads no more is none that has failed: the rest of its input is passed over.
-    func feed(_ bytes: [UInt8]) async throws(RPCStatus) {
+    package func feed(_ bytes: [UInt8]) async throws(ExecError) {
         do throws(SystemError) {
             _ = try await streams.stdin?.write(bytes)
         } catch {
-            throw ExecError(task: taskID, error).status
+            throw ExecError(task: taskID, error)
         }
     }
 
     /// The end of the command's input. A terminal's has no end but what is typed into it.
-    func endInput() {
+    package func endInput() {
         if case .pipes = streams.kind { streams.stdin?.close() }
     }
 
@@ -113,9 +128,10 @@ struct ExecSession: Sendable {
     /// - Parameters:
     ///   - timeout: In nanoseconds; the command is killed then. Nil: none.
     ///   - taskEnded: The task's end; nil where nobody knows of it.
-    func run(
-        timeout: UInt64? = nil, taskEnded: OneShot<TaskEnd>? = nil, feed: Feed? = nil, deliver: @escaping Deliver
-    ) async throws(RPCStatus) -> ExitStatus {
+    package func run<Failure: Error>(
+        timeout: UInt64? = nil, taskEnded: OneShot<TaskEnd>? = nil, feed: Feed<Failure>? = nil,
+        deliver: @escaping Deliver<Failure>
+    ) async throws(SessionError<Failure>) -> ExitStatus {
         let result = await withTaskCancellationHandler {
             await attend(timeout, taskEnded, feed, deliver)
         } onCancel: {
@@ -127,16 +143,17 @@ struct ExecSession: Sendable {
         case .reported(.ended(let exitCode, let signal, let passedOver)):
             return ExitStatus(exitCode: exitCode, signal: signal, passedOver: passedOver)
         case .reported(.failed(let stage, let errno, let subject)):
-            throw ExecError(task: taskID, stage: stage, errno, subject: subject, launch).status
-        case .silent(let leave): throw ExecError.attendantLost(taskID, attendant: command.attendant, leave).status
-        case .unreadable(let error): throw ExecError.noReport(taskID, error).status
+            throw .failed(ExecError(task: taskID, stage: stage, errno, subject: subject, launch))
+        case .silent(let leave): throw .failed(.attendantLost(taskID, attendant: command.attendant, leave))
+        case .unreadable(let error): throw .failed(.noReport(taskID, error))
         }
     }
 
-    private func attend(
-        _ timeout: UInt64?, _ taskEnded: OneShot<TaskEnd>?, _ feed: Feed?, _ deliver: @escaping Deliver
-    ) async -> Result<AttendedCommand.End, RPCStatus> {
-        await withTaskGroup(of: Part.self) { group in
+    private func attend<Failure: Error>(
+        _ timeout: UInt64?, _ taskEnded: OneShot<TaskEnd>?, _ feed: Feed<Failure>?,
+        _ deliver: @escaping Deliver<Failure>
+    ) async -> Result<AttendedCommand.End, SessionError<Failure>> {
+        await withTaskGroup(of: Part<Failure>.self) { group in
             defer { group.cancelAll() }
             var outputs = 0
             let allDelivered = OneShot<Void>()
@@ -145,7 +162,9 @@ struct ExecSession: Sendable {
                 outputs += 1
                 group.addTask { .output(await pass(output, stream, deliver)) }
             }
-            if let feed { group.addTask { .fed(await attempt { () throws(RPCStatus) in try await feed(self) }) } }
+            if let feed {
+                group.addTask { .fed(await attempt { () throws(SessionError<Failure>) in try await feed(self) }) }
+            }
             group.addTask { .over(await end(allDelivered)) }
             if let timeout {
                 group.addTask {
@@ -162,7 +181,7 @@ struct ExecSession: Sendable {
 
             var over: AttendedCommand.End?
             while let part = await group.next() {
-                if Task.isCancelled { return .failure(.clientGone) }
+                if Task.isCancelled { return .failure(.cancelled) }
                 switch part {
                 case .output(let failure?), .fed(let failure?): return .failure(failure)
                 case .output(nil):
@@ -173,17 +192,19 @@ struct ExecSession: Sendable {
                     // Nothing of it is left when its caller reads that.
                     command.kill()
                     _ = await command.ended.wait(atMost: 2 * AttendedCommand.attendantNanoseconds, on: reactor)
-                    return .failure(.timeUp)
+                    return .failure(.timeIsUp)
                 case .fed(nil), .idle: break
                 }
                 if outputs == 0, let over { return .success(over) }
             }
-            return .failure(.clientGone)
+            return .failure(.cancelled)
         }
     }
 
-    private func attempt(_ body: () async throws(RPCStatus) -> Void) async -> RPCStatus? {
-        do throws(RPCStatus) {
+    private func attempt<Failure: Error>(
+        _ body: () async throws(SessionError<Failure>) -> Void
+    ) async -> SessionError<Failure>? {
+        do throws(SessionError<Failure>) {
             try await body()
             return nil
         } catch {
@@ -191,21 +212,39 @@ struct ExecSession: Sendable {
         }
     }
 
-    private func read(_ stream: ByteStream) async throws(RPCStatus) -> [UInt8]? {
+    private func read(_ stream: ByteStream) async -> Result<[UInt8]?, ExecError> {
         do throws(SystemError) {
-            return try await stream.read()
+            return .success(try await stream.read())
         } catch {
-            throw ExecError(task: taskID, error).status
+            return .failure(ExecError(task: taskID, error))
         }
     }
 
-    private func pass(_ output: Output, _ stream: ByteStream, _ deliver: Deliver) async -> RPCStatus? {
-        await attempt { () throws(RPCStatus) in
-            while let piece = try await read(stream) { try await deliver(output, piece) }
-            if Task.isCancelled { throw .clientGone }
-            try await deliver(output, nil)
+    private func pass<Failure: Error>(
+        _ output: Output, _ stream: ByteStream, _ deliver: Deliver<Failure>
+    ) async -> SessionError<Failure>? {
+        await attempt { () throws(SessionError<Failure>) in
+            reading: while true {
+                switch await read(stream) {
+                case .success(let piece?): try await hand(piece, output, deliver)
+                case .success(nil): break reading
+                case .failure(let error): throw .failed(error)
+                }
+            }
+            if Task.isCancelled { throw .cancelled }
+            try await hand(nil, output, deliver)
             // A terminal carries both, and its end is that of both.
-            if streams.stderr == nil { try await deliver(.stderr, nil) }
+            if streams.stderr == nil { try await hand(nil, .stderr, deliver) }
+        }
+    }
+
+    private func hand<Failure: Error>(
+        _ piece: [UInt8]?, _ output: Output, _ deliver: Deliver<Failure>
+    ) async throws(SessionError<Failure>) {
+        do throws(Failure) {
+            try await deliver(output, piece)
+        } catch {
+            throw .caller(error)
         }
     }
 
@@ -227,9 +266,4 @@ struct ExecSession: Sendable {
         let end = await command.ended.wait(atMost: AttendedCommand.attendantNanoseconds, on: reactor)
         if end == nil { command.killAttendant() }
     }
-}
-
-extension RPCStatus {
-    /// The command's time was up. The caller says which command.
-    fileprivate static let timeUp = RPCStatus(code: .deadlineExceeded, message: "the command's time was up")
 }

@@ -30,24 +30,24 @@ struct OutputTail: Sendable {
 }
 
 /// Both outputs of a command, as far as they are kept.
-final class OutputTails: Sendable {
+package final class OutputTails: Sendable {
     private let stdout: Mutex<OutputTail>
     private let stderr: Mutex<OutputTail>
 
     /// - Parameter capacity: Of each, in bytes.
-    init(capacity: Int) {
+    package init(capacity: Int) {
         stdout = Mutex(OutputTail(capacity: capacity))
         stderr = Mutex(OutputTail(capacity: capacity))
     }
 
-    func append(_ piece: [UInt8], _ output: ExecSession.Output) {
+    package func append(_ piece: [UInt8], _ output: ExecSession.Output) {
         switch output {
         case .stdout: stdout.withLock { $0.append(piece) }
         case .stderr: stderr.withLock { $0.append(piece) }
         }
     }
 
-    func bytes(of output: ExecSession.Output) -> [UInt8] {
+    package func bytes(of output: ExecSession.Output) -> [UInt8] {
         switch output {
         case .stdout: stdout.withLock { $0.bytes }
         case .stderr: stderr.withLock { $0.bytes }

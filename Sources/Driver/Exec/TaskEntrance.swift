@@ -1,6 +1,8 @@
 import CLinux
 import CMessages
+import EventLoop
 import Glibc
+import Messages
 import Shared
 
 /// The way into a running task: its main process, and the request that it was launched with.
@@ -22,7 +24,7 @@ struct TaskEntrance: ~Copyable {
         if let mainProcess {
             pid = mainProcess
         } else {
-            guard let found = Self.mainProcess(of: executor) else { throw ExecError(.notRunning(id: id)) }
+            guard let found = Self.mainProcess(of: executor) else { throw .notRunning(id) }
             pid = found
         }
         let task = try Self.hold(pid, task: id, executor: executor)
@@ -36,12 +38,12 @@ struct TaskEntrance: ~Copyable {
         _ pid: Int32, task id: String, executor: Int32
     ) throws(ExecError) -> OwnedDescriptor {
         let number = exec2_pidfd_open(pid)
-        guard number >= 0 else { throw ExecError(.notRunning(id: id)) }
+        guard number >= 0 else { throw .notRunning(id) }
         let process = OwnedDescriptor(owning: number)
         guard let facts = ProcessPlace(ofProcess: pid), facts.isMainProcess(of: executor),
             // While it can be signalled it has not been reaped: what was read is its own.
             exec2_pidfd_send_signal(number, 0) == 0
-        else { throw ExecError(.notRunning(id: id)) }
+        else { throw .notRunning(id) }
         return process
     }
 
@@ -62,7 +64,7 @@ struct TaskEntrance: ~Copyable {
         guard number >= 0 else {
             switch Errno.last.rawValue {
             case EBADF: throw .olderExecutor(id, executor: executor)
-            case ESRCH: throw ExecError(.notRunning(id: id))
+            case ESRCH: throw .notRunning(id)
             default:
                 throw ExecError(task: id, SystemError("take the launch request from", "Executor \(executor)"))
             }

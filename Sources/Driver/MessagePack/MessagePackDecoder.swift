@@ -2,8 +2,8 @@
 ///
 /// Memory and stack stay in proportion to the bytes that are there: a size that a header claims is compared with
 /// what is left before anything is allocated for it, and depth and number of values are bounded.
-struct MessagePackDecoder {
-    struct Bounds: Sendable {
+package struct MessagePackDecoder {
+    package struct Bounds: Sendable {
         /// Levels of arrays and maps in each other.
         var depth = 64
         /// Values in the whole message, keys and containers included.
@@ -21,7 +21,7 @@ struct MessagePackDecoder {
     }
 
     /// The value that `bytes` are, all of them.
-    static func decode(
+    package static func decode(
         _ bytes: [UInt8], bounds: Bounds = Bounds()
     ) throws(MessagePackError) -> MessagePackValue {
         var decoder = MessagePackDecoder(bytes, bounds: bounds)

@@ -1,5 +1,5 @@
 /// Why bytes are not a MessagePack message that is accepted here.
-struct MessagePackError: Error, Equatable, CustomStringConvertible {
+package struct MessagePackError: Error, Equatable, CustomStringConvertible {
     enum Problem: Equatable, Sendable {
         /// The message ends before what is expected is complete. A length that a header claims counts as needed
         /// at once, an item of an array as one byte, a pair of a map as two.
@@ -16,7 +16,7 @@ struct MessagePackError: Error, Equatable, CustomStringConvertible {
     let offset: Int
     let problem: Problem
 
-    var description: String {
+    package var description: String {
         let what =
             switch problem {
             case .truncated(let expected, let needed, let available):

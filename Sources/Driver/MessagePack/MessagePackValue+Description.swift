@@ -2,7 +2,7 @@ import Shared
 
 extension MessagePackValue: CustomStringConvertible {
     /// The value as a user would have written it in HCL, cut to a length that an error message can bear.
-    var description: String {
+    package var description: String {
         var text = ""
         write(to: &text, budget: 160)
         return text

@@ -1,5 +1,5 @@
 /// One value of a MessagePack message.
-enum MessagePackValue: Hashable, Sendable {
+package enum MessagePackValue: Hashable, Sendable {
     case null
     case bool(Bool)
     /// Every integer that fits, whatever width and signedness it was sent with.
@@ -17,15 +17,15 @@ enum MessagePackValue: Hashable, Sendable {
     case map([Pair])
     case ext(type: Int8, data: [UInt8])
 
-    struct Pair: Hashable, Sendable {
-        let key: MessagePackValue
-        let value: MessagePackValue
+    package struct Pair: Hashable, Sendable {
+        package let key: MessagePackValue
+        package let value: MessagePackValue
     }
 }
 
 extension MessagePackValue {
     /// The text of a str or bin value; nil for other values and for bytes that are not UTF-8.
-    var text: String? {
+    package var text: String? {
         switch self {
         case .string(let bytes), .binary(let bytes): String(validating: bytes, as: UTF8.self)
         default: nil
@@ -34,7 +34,7 @@ extension MessagePackValue {
 
     /// The value where it is a whole number of any encoding, floats included: HCL knows but one kind of number.
     /// Nil for other values, fractions, and what is beyond Int64.
-    var wholeNumber: Int64? {
+    package var wholeNumber: Int64? {
         switch self {
         case .int(let number): number
         case .float(let number): Int64(exactly: number)

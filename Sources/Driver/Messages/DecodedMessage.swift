@@ -4,12 +4,12 @@ import CMessages
 ///
 /// `@unchecked Sendable`: nothing writes to the structs after `init`, and they are freed once, when
 /// nobody refers to this object any more.
-final class DecodedMessage<Message: WireMessage>: @unchecked Sendable {
+package final class DecodedMessage<Message: WireMessage>: @unchecked Sendable {
     fileprivate let pointer: UnsafePointer<Message>
 
     /// Checks and unpacks `bytes`. An empty array is an empty message.
     /// - Parameter anyText: Text need not be UTF-8: see `MessageView.byteTexts`.
-    init(_ bytes: [UInt8], anyText: Bool = false) throws(MessageError) {
+    package init(_ bytes: [UInt8], anyText: Bool = false) throws(MessageError) {
         pointer = try Message.withDescriptor { (descriptor) throws(MessageError) in
             try MessageValidator.validate(bytes.span, descriptor, anyText: anyText)
             let unpacked = bytes.withUnsafeBufferPointer {
@@ -28,7 +28,7 @@ final class DecodedMessage<Message: WireMessage>: @unchecked Sendable {
     }
 
     /// The message to read from.
-    var root: MessageView<Message> { MessageView(owner: self, pointer: pointer) }
+    package var root: MessageView<Message> { MessageView(owner: self, pointer: pointer) }
 }
 
 /// A received message or submessage, by the names of its fields: text as `String`, bytes as
@@ -38,42 +38,42 @@ final class DecodedMessage<Message: WireMessage>: @unchecked Sendable {
 ///
 /// `@unchecked Sendable`: points into the structs of `owner`, which never change and live as long.
 @dynamicMemberLookup
-struct MessageView<Message: WireMessage>: @unchecked Sendable {
+package struct MessageView<Message: WireMessage>: @unchecked Sendable {
     fileprivate let owner: AnyObject
     fileprivate let pointer: UnsafePointer<Message>
 
-    subscript(dynamicMember field: KeyPath<Message, UnsafeMutablePointer<CChar>?>) -> String {
+    package subscript(dynamicMember field: KeyPath<Message, UnsafeMutablePointer<CChar>?>) -> String {
         pointer.pointee[keyPath: field].map { String(cString: $0) } ?? ""
     }
 
-    subscript(dynamicMember field: KeyPath<Message, ProtobufCBinaryData>) -> [UInt8] {
+    package subscript(dynamicMember field: KeyPath<Message, ProtobufCBinaryData>) -> [UInt8] {
         let data = pointer.pointee[keyPath: field]
         return Array(UnsafeBufferPointer(start: data.data, count: data.data == nil ? 0 : data.len))
     }
 
-    subscript<Submessage: WireMessage>(
+    package subscript<Submessage: WireMessage>(
         dynamicMember field: KeyPath<Message, UnsafeMutablePointer<Submessage>?>
     ) -> MessageView<Submessage>? {
         pointer.pointee[keyPath: field].map { MessageView<Submessage>(owner: owner, pointer: UnsafePointer($0)) }
     }
 
-    subscript<Value: WireScalar>(dynamicMember field: KeyPath<Message, Value>) -> Value {
+    package subscript<Value: WireScalar>(dynamicMember field: KeyPath<Message, Value>) -> Value {
         pointer.pointee[keyPath: field]
     }
 
     /// An enum; a value that is not among its cases is possible.
-    subscript<Value: RawRepresentable>(dynamicMember field: KeyPath<Message, Value>) -> Value
+    package subscript<Value: RawRepresentable>(dynamicMember field: KeyPath<Message, Value>) -> Value
     where Value.RawValue: FixedWidthInteger {
         pointer.pointee[keyPath: field]
     }
 
     /// A boolean field.
-    func isSet(_ field: KeyPath<Message, protobuf_c_boolean>) -> Bool {
+    package func isSet(_ field: KeyPath<Message, protobuf_c_boolean>) -> Bool {
         pointer.pointee[keyPath: field] != 0
     }
 
     /// A list of text: `strings(\.n_servers, \.servers)`.
-    func strings(
+    package func strings(
         _ count: KeyPath<Message, Int>,
         _ list: KeyPath<Message, UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?>
     ) -> [String] {
@@ -81,7 +81,7 @@ struct MessageView<Message: WireMessage>: @unchecked Sendable {
     }
 
     /// The same, with the bytes as they are (`ByteText`).
-    func byteTexts(
+    package func byteTexts(
         _ count: KeyPath<Message, Int>,
         _ list: KeyPath<Message, UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?>
     ) -> [String] {
@@ -89,7 +89,7 @@ struct MessageView<Message: WireMessage>: @unchecked Sendable {
     }
 
     /// A list of messages: `messages(\.n_mounts, \.mounts)`.
-    func messages<Element: WireMessage>(
+    package func messages<Element: WireMessage>(
         _ count: KeyPath<Message, Int>,
         _ list: KeyPath<Message, UnsafeMutablePointer<UnsafeMutablePointer<Element>?>?>
     ) -> [MessageView<Element>] {
@@ -106,7 +106,7 @@ struct MessageView<Message: WireMessage>: @unchecked Sendable {
     }
 
     /// A map of text to text: `stringMap(\.n_env, \.env)`; of a key given twice the last counts.
-    func stringMap<Entry: WireStringEntry>(
+    package func stringMap<Entry: WireStringEntry>(
         _ count: KeyPath<Message, Int>,
         _ list: KeyPath<Message, UnsafeMutablePointer<UnsafeMutablePointer<Entry>?>?>
     ) -> [String: String] {
@@ -126,11 +126,11 @@ struct MessageView<Message: WireMessage>: @unchecked Sendable {
     }
 
     /// For `MessageArena.borrow`.
-    var parts: (owner: AnyObject, pointer: UnsafePointer<Message>) { (owner, pointer) }
+    package var parts: (owner: AnyObject, pointer: UnsafePointer<Message>) { (owner, pointer) }
 }
 
 /// A number of a message.
-protocol WireScalar {}
+package protocol WireScalar {}
 extension Int32: WireScalar {}
 extension Int64: WireScalar {}
 extension UInt32: WireScalar {}

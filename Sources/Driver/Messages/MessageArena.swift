@@ -7,7 +7,7 @@ import Glibc
 ///         message.name = arena.string("exec2")
 ///         (message.n_plugin_api_versions, message.plugin_api_versions) = arena.strings(["0.1.0"])
 ///     }
-final class MessageArena {
+package final class MessageArena {
     /// Most messages fit in one block.
     private static let blockSize = 2048
 
@@ -51,7 +51,7 @@ final class MessageArena {
     }
 
     /// Text for a string field. A NUL, which would end the text there, becomes U+FFFD.
-    func string(_ text: String) -> UnsafeMutablePointer<CChar>? {
+    package func string(_ text: String) -> UnsafeMutablePointer<CChar>? {
         if holdsByteText {
             let bytes = ByteText.bytes(text)
             if let copy = bytes.withUnsafeBufferPointer({ copy(ofUTF8: $0) }) { return copy }
@@ -72,7 +72,7 @@ final class MessageArena {
     }
 
     /// Content for a bytes field.
-    func bytes(_ bytes: [UInt8]) -> ProtobufCBinaryData {
+    package func bytes(_ bytes: [UInt8]) -> ProtobufCBinaryData {
         let copy = allocate(UInt8.self, bytes.count)
         bytes.withUnsafeBufferPointer { bytes in
             if let start = bytes.baseAddress { copy?.update(from: start, count: bytes.count) }
@@ -81,7 +81,7 @@ final class MessageArena {
     }
 
     /// A submessage.
-    func message<Message: WireMessage>(
+    package func message<Message: WireMessage>(
         _ type: Message.Type, _ fill: (inout Message) -> Void = { _ in }
     ) -> UnsafeMutablePointer<Message>? {
         guard let message = allocate(type, 1) else { return nil }
@@ -92,24 +92,24 @@ final class MessageArena {
 
     /// A message that was received, as a submessage of the one being built, without a copy. It must
     /// not be changed.
-    func borrow<Message: WireMessage>(_ view: MessageView<Message>) -> UnsafeMutablePointer<Message>? {
+    package func borrow<Message: WireMessage>(_ view: MessageView<Message>) -> UnsafeMutablePointer<Message>? {
         let (owner, pointer) = view.parts
         borrowed.append(owner)
         return UnsafeMutablePointer(mutating: pointer)
     }
 
     /// The two fields of a list of text.
-    func strings(_ texts: [String]) -> (Int, UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?) {
+    package func strings(_ texts: [String]) -> (Int, UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?) {
         values(texts.map(string))
     }
 
     /// The two fields of a list of numbers, enums or pointers.
-    func values<Value>(_ values: [Value]) -> (Int, UnsafeMutablePointer<Value>?) {
+    package func values<Value>(_ values: [Value]) -> (Int, UnsafeMutablePointer<Value>?) {
         self.values(Value.self, atMost: values.count) { add in values.forEach(add) }
     }
 
     /// The same for values that `fill` adds one by one, at most so many.
-    func values<Value>(
+    package func values<Value>(
         _ type: Value.Type, atMost capacity: Int, _ fill: (_ add: (Value) -> Void) -> Void
     ) -> (Int, UnsafeMutablePointer<Value>?) {
         let list = allocate(type, capacity)
@@ -124,14 +124,14 @@ final class MessageArena {
 
     /// The two fields of a list of messages, one for each of `elements`; also of a map, with the
     /// entry as the message.
-    func messages<Message: WireMessage, Elements: Sequence>(
+    package func messages<Message: WireMessage, Elements: Sequence>(
         _ type: Message.Type, _ elements: Elements, _ fill: (inout Message, Elements.Element) -> Void
     ) -> (Int, UnsafeMutablePointer<UnsafeMutablePointer<Message>?>?) {
         values(elements.map { element in message(type) { fill(&$0, element) } })
     }
 
     /// The two fields of a map of text to text, in the order of the keys.
-    func stringMap<Entry: WireStringEntry>(
+    package func stringMap<Entry: WireStringEntry>(
         _ type: Entry.Type, _ map: [String: String]
     ) -> (Int, UnsafeMutablePointer<UnsafeMutablePointer<Entry>?>?) {
         messages(type, map.sorted { $0.key < $1.key }) { entry, pair in
@@ -144,7 +144,7 @@ final class MessageArena {
 extension WireMessage {
     /// The packed bytes of a message that `fill` fills.
     /// - Parameter byteText: Whether text stands for bytes (`ByteText`).
-    static func encoded(
+    package static func encoded(
         byteText: Bool = false, _ fill: (inout Self, MessageArena) -> Void = { _, _ in }
     ) -> [UInt8] {
         let arena = MessageArena(byteText: byteText)

@@ -2,16 +2,11 @@ import CMessages
 import Glibc
 
 /// Why bytes are not the message they should be: "StartTaskRequest.task.user contains a NUL byte".
-struct MessageError: Error, Sendable, CustomStringConvertible {
+package struct MessageError: Error, Sendable, CustomStringConvertible {
     var path: [String]
     let reason: String
 
-    var description: String { path.joined(separator: ".") + " " + reason }
-
-    /// What a caller is told.
-    var status: RPCStatus {
-        RPCStatus(code: .invalidArgument, message: "cannot read the request: \(description)")
-    }
+    package var description: String { path.joined(separator: ".") + " " + reason }
 }
 
 /// Walks the bytes of a message, with its description in hand, before protobuf-c unpacks them. It

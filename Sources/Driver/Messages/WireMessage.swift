@@ -2,24 +2,24 @@ import CMessages
 
 /// The messages of the wire under short names. They are protobuf-c's structs: read received ones
 /// through `DecodedMessage` and `MessageView`, build new ones with `encoded` and `MessageArena`.
-enum Wire {
+package enum Wire {
     /// The config schema's language (package hclspec).
-    enum HCL {}
+    package enum HCL {}
     /// go-plugin's own services and gRPC's health service.
-    enum Plugin {}
+    package enum Plugin {}
     /// The well-known types.
-    enum Google {}
+    package enum Google {}
 }
 
 /// A message struct that protobuf-c generated.
-protocol WireMessage: SendableMetatype {
+package protocol WireMessage: SendableMetatype {
     var base: ProtobufCMessage { get set }
     /// Makes `message` an empty message: its descriptor, and every field's default.
     static func initialize(_ message: UnsafeMutablePointer<Self>)
 }
 
 /// An entry of a map<string, string>.
-protocol WireStringEntry: WireMessage {
+package protocol WireStringEntry: WireMessage {
     // The importer's types of the generated fields; a requirement of another type is not met by them.
     // swift-format-ignore: NeverUseImplicitlyUnwrappedOptionals
     var key: UnsafeMutablePointer<CChar>! { get set }
@@ -45,5 +45,5 @@ extension WireMessage {
 
 extension Bool {
     /// protobuf-c's boolean.
-    var wire: protobuf_c_boolean { self ? 1 : 0 }
+    package var wire: protobuf_c_boolean { self ? 1 : 0 }
 }

@@ -3,35 +3,35 @@ import CMessages
 // plugin (go-plugin) and grpc.health.v1.
 
 extension Wire.Plugin {
-    typealias Empty = Plugin__Empty
+    package typealias Empty = Plugin__Empty
     typealias ConnInfoKnock = Plugin__ConnInfo__Knock
-    typealias ConnInfo = Plugin__ConnInfo
+    package typealias ConnInfo = Plugin__ConnInfo
     typealias StdioData = Plugin__StdioData
-    typealias HealthCheckRequest = Grpc__Health__V1__HealthCheckRequest
-    typealias HealthCheckResponse = Grpc__Health__V1__HealthCheckResponse
+    package typealias HealthCheckRequest = Grpc__Health__V1__HealthCheckRequest
+    package typealias HealthCheckResponse = Grpc__Health__V1__HealthCheckResponse
     typealias StdioDataChannel = Plugin__StdioData__Channel
-    typealias HealthCheckResponseServingStatus = Grpc__Health__V1__HealthCheckResponse__ServingStatus
+    package typealias HealthCheckResponseServingStatus = Grpc__Health__V1__HealthCheckResponse__ServingStatus
 }
 
 extension Wire.Plugin.Empty: WireMessage {
-    static func initialize(_ message: UnsafeMutablePointer<Self>) { plugin__empty__init(message) }
+    package static func initialize(_ message: UnsafeMutablePointer<Self>) { plugin__empty__init(message) }
 }
 extension Wire.Plugin.ConnInfoKnock: WireMessage {
-    static func initialize(_ message: UnsafeMutablePointer<Self>) { plugin__conn_info__knock__init(message) }
+    package static func initialize(_ message: UnsafeMutablePointer<Self>) { plugin__conn_info__knock__init(message) }
 }
 extension Wire.Plugin.ConnInfo: WireMessage {
-    static func initialize(_ message: UnsafeMutablePointer<Self>) { plugin__conn_info__init(message) }
+    package static func initialize(_ message: UnsafeMutablePointer<Self>) { plugin__conn_info__init(message) }
 }
 extension Wire.Plugin.StdioData: WireMessage {
-    static func initialize(_ message: UnsafeMutablePointer<Self>) { plugin__stdio_data__init(message) }
+    package static func initialize(_ message: UnsafeMutablePointer<Self>) { plugin__stdio_data__init(message) }
 }
 extension Wire.Plugin.HealthCheckRequest: WireMessage {
-    static func initialize(_ message: UnsafeMutablePointer<Self>) {
+    package static func initialize(_ message: UnsafeMutablePointer<Self>) {
         grpc__health__v1__health_check_request__init(message)
     }
 }
 extension Wire.Plugin.HealthCheckResponse: WireMessage {
-    static func initialize(_ message: UnsafeMutablePointer<Self>) {
+    package static func initialize(_ message: UnsafeMutablePointer<Self>) {
         grpc__health__v1__health_check_response__init(message)
     }
 }

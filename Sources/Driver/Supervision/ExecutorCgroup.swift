@@ -1,14 +1,17 @@
 import CLinux
 import Glibc
+import Planning
 import Shared
 import Synchronization
 
 /// The cgroup that Executors live in together: beside the tasks' slices, so that neither a task's end
 /// nor the agent's takes an Executor along.
-final class ExecutorCgroup: Sendable {
+package final class ExecutorCgroup: Sendable {
     private static let name = "exec2-executors.scope"
     /// Those that this Driver or an earlier one has used, to be removed when no Executor is left.
     private let used = Mutex<Set<String>>([])
+
+    package init() {}
 
     /// How often one that is removed again and again is made anew.
     static let attempts = 100
@@ -17,7 +20,7 @@ final class ExecutorCgroup: Sendable {
     ///
     /// A Driver that has no task left removes the cgroup, whenever it is empty: also one that has just been opened for
     /// a process that is to be cloned into it. It is then made anew.
-    func spawn<Process: ~Copyable>(
+    package func spawn<Process: ~Copyable>(
         forTaskIn taskCgroup: String, _ spawn: (_ cgroup: Int32) throws(SpawnError) -> Process
     ) throws(SpawnError) -> Process {
         var attempts = Self.attempts

@@ -3,14 +3,14 @@ import Glibc
 import Shared
 
 /// How an Executor left that gave no reason.
-enum ExecutorLeave: Equatable, Sendable {
+package enum ExecutorLeave: Equatable, Sendable {
     /// By itself, with one of `ExecutorExit`.
     case exited(Int32)
     case killed(signal: Int32)
     /// An earlier Driver's child: the kernel tells its end to nobody else.
     case unknown
 
-    init(reaping pidfd: Int32) {
+    package init(reaping pidfd: Int32) {
         var status: Int32 = -1
         var signal: Int32 = -1
         guard exec2_pidfd_reap(pidfd, &status, &signal) == 1 else {
@@ -34,7 +34,7 @@ enum ExecutorLeave: Equatable, Sendable {
     }
 
     /// What became of an attendant that has not told how its command ended.
-    var lossOfCommand: String {
+    package var lossOfCommand: String {
         switch self {
         case .exited(ExecutorExit.noRequest): "could not read its request (out of memory?), and the command was not run"
         case .exited(ExecutorExit.outOfMemory): "had no memory; the command was not run, or was killed with it"

@@ -1,10 +1,13 @@
 import CLinux
+import EventLoop
 import Glibc
+import HCLog
+import Planning
 import Shared
 import Synchronization
 
 /// Why an Executor did not answer.
-enum LinkError: Error, Sendable, Equatable {
+package enum LinkError: Error, Sendable, Equatable {
     /// The control pipe is full: requests are not being read.
     case notReading(executor: Int32)
     case noAnswer(executor: Int32, seconds: UInt64)

@@ -1,11 +1,13 @@
 import CLinux
 import CMessages
+import EventLoop
 import Glibc
+import Planning
 import Shared
 
 /// An Executor that was spawned.
-struct ExecutorProcess: ~Copyable, Sendable {
-    let pid: Int32
+package struct ExecutorProcess: ~Copyable, Sendable {
+    package let pid: Int32
     let pidfd: OwnedDescriptor
     /// The end of its pipe that says, as long as it is open, that its launch is waited for; nil where nothing is
     /// launched.
@@ -18,7 +20,7 @@ struct ExecutorProcess: ~Copyable, Sendable {
     }
 
     /// Gives the pidfd away.
-    consuming func takePidfd() -> OwnedDescriptor { pidfd }
+    package consuming func takePidfd() -> OwnedDescriptor { pidfd }
 
     /// The pidfd, to be watched as long as this is kept.
     var pidfdNumber: Int32 { pidfd.number }
@@ -38,7 +40,7 @@ struct ExecutorProcess: ~Copyable, Sendable {
 }
 
 /// Why an Executor could not be spawned.
-enum SpawnError: Error, Sendable {
+package enum SpawnError: Error, Sendable {
     case system(SystemError)
     /// A step between clone and execve.
     case step(LaunchStage, Errno)
@@ -46,7 +48,7 @@ enum SpawnError: Error, Sendable {
     /// Between its opening and the clone into it.
     case cgroupRemoved(Errno)
 
-    var text: String {
+    package var text: String {
         switch self {
         case .system(let error): "cannot spawn the Executor: " + error.text
         case .step(.oomScoreAdj, let errno):
@@ -62,7 +64,7 @@ enum SpawnError: Error, Sendable {
     }
 
     /// Whether a shortage that may pass was the reason.
-    var isTransient: Bool {
+    package var isTransient: Bool {
         switch self {
         case .system(let error): StartError.mayPass(error.errno)
         case .step(_, let errno), .execute(_, let errno): StartError.mayPass(errno) || errno == .textFileBusy
@@ -129,7 +131,7 @@ extension ExecutorProcess {
     }
 
     /// What an Executor finds open: /dev/null at 0 to 2, the pipe at 3, the memory at 4.
-    struct Handover: ~Copyable {
+    package struct Handover: ~Copyable {
         let memory: OwnedDescriptor
         let pipe: OwnedDescriptor
         /// The Driver's end of the pipe.
@@ -137,7 +139,7 @@ extension ExecutorProcess {
         let null: OwnedDescriptor
 
         /// Each, and where the Executor finds it.
-        var places: [(number: Int32, place: Int32)] {
+        package var places: [(number: Int32, place: Int32)] {
             [
                 (null.number, 0), (null.number, 1), (null.number, 2), (pipe.number, 3),
                 (memory.number, LaunchMemory.descriptor),
@@ -145,7 +147,7 @@ extension ExecutorProcess {
         }
 
         /// - Parameter request: What is handed over at once; nil: nothing yet.
-        init(_ request: [UInt8]? = nil) throws(SystemError) {
+        package init(_ request: [UInt8]? = nil) throws(SystemError) {
             let number = exec2_memfd("exec2-launch-request")
             guard number >= 0 else { throw SystemError("make memory for", "the launch request") }
             let memory = OwnedDescriptor(owning: number)
@@ -183,7 +185,7 @@ extension ExecutorProcess {
 
     /// The child puts its descriptors at 0 and the numbers behind it; what it takes them from must not stand
     /// there.
-    static func aboveStandard(_ descriptor: consuming OwnedDescriptor) throws(SystemError) -> OwnedDescriptor {
+    package static func aboveStandard(_ descriptor: consuming OwnedDescriptor) throws(SystemError) -> OwnedDescriptor {
         let number = exec2_duplicate(descriptor.number, 16)
         guard number >= 0 else { throw SystemError("duplicate", "a descriptor") }
         return OwnedDescriptor(owning: number)
@@ -192,7 +194,7 @@ extension ExecutorProcess {
     /// What a program of the Executor's file does before execve.
     ///
     /// - Parameter descriptors: What it is to find open, from 0 on and without a gap.
-    static func steps(handing descriptors: [(number: Int32, place: Int32)]) -> [exec2_step] {
+    package static func steps(handing descriptors: [(number: Int32, place: Int32)]) -> [exec2_step] {
         func step(_ kind: exec2_step_kind, _ descriptor: Int32 = -1, _ number: UInt64 = 0) -> exec2_step {
             var step = exec2_step()
             step.kind = kind.rawValue
@@ -220,7 +222,7 @@ extension ExecutorProcess {
     /// - Parameters:
     ///   - steps: See `steps(handing:)`.
     ///   - namespaces: CLONE_NEW* flags (clone(2)).
-    static func spawn(
+    package static func spawn(
         path: String, _ steps: [exec2_step], namespaces: UInt64, cgroup: Int32
     ) throws(SpawnError) -> ExecutorProcess {
         var plan = exec2_plan()

@@ -1,27 +1,30 @@
 import CMessages
+import EventLoop
 import Glibc
+import Messages
+import Planning
 import Shared
 
 /// What a task is found again by: the driver_state of the handle that the client stores. Nothing in it
 /// can go stale without that being noticed: a pid counts only together with the process's start time,
 /// and both only within one boot.
-struct HandleState: Equatable, Sendable {
+package struct HandleState: Equatable, Sendable {
     static let version: UInt32 = 1
 
-    var bootID = ""
-    var executorPid: Int32 = 0
+    package var bootID = ""
+    package var executorPid: Int32 = 0
     /// In clock ticks since boot (proc_pid_stat(5), field 22).
-    var executorStartTime: UInt64 = 0
+    package var executorStartTime: UInt64 = 0
     var stateFolder = ""
-    var folder = ""
+    package var folder = ""
     var taskPid: Int32 = 0
     /// Nanoseconds since the epoch.
     var startedAt: Int64 = 0
-    var cgroup = ""
-    var taskID = ""
-    var taskName = ""
+    package var cgroup = ""
+    package var taskID = ""
+    package var taskName = ""
 
-    func encoded() -> [UInt8] {
+    package func encoded() -> [UInt8] {
         Exec2__Executor__HandleState.encoded { message, arena in
             message.version = Self.version
             message.boot_id = arena.string(bootID)
@@ -39,7 +42,7 @@ struct HandleState: Equatable, Sendable {
 }
 
 extension HandleState {
-    init(_ task: SupervisedTask) {
+    package init(_ task: SupervisedTask) {
         bootID = Boot.id
         executorPid = task.executorPid
         // What cannot be read now was read by the Executor itself: a handle without it would find nothing.
@@ -55,7 +58,7 @@ extension HandleState {
     }
 
     /// Reads a driver_state; nil where it is none of this driver's.
-    init?(driverState bytes: [UInt8]) {
+    package init?(driverState bytes: [UInt8]) {
         guard !bytes.isEmpty, let decoded = try? DecodedMessage<Exec2__Executor__HandleState>(bytes) else { return nil }
         let message = decoded.root
         guard message.version >= 1, !message.boot_id.isEmpty else { return nil }
@@ -73,7 +76,7 @@ extension HandleState {
 
     /// Reads the identity that the Executor left in a task's folder; nil where there is none, or none
     /// that is whole.
-    init?(identityIn folder: TaskFolder) {
+    package init?(identityIn folder: TaskFolder) {
         guard let state = try? Self.identity(in: folder) else { return nil }
         self = state
     }
@@ -104,7 +107,7 @@ extension HandleState {
     var taskFolder: TaskFolder { TaskFolder(stateFolder: stateFolder, name: folder) }
 
     /// Whether the Executor that is meant still runs; fails where the kernel does not tell.
-    var executorLives: Bool {
+    package var executorLives: Bool {
         get throws(SystemError) {
             guard bootID == Boot.id else { return false }
             return try HeldProcess.open(pid: executorPid, startTime: executorStartTime) != nil
@@ -112,48 +115,8 @@ extension HandleState {
     }
 }
 
-/// This boot of the host.
-enum Boot {
-    static let path = "/proc/sys/kernel/random/boot_id"
-    /// A random id that the kernel makes at each boot (random(4)).
-    static let id: String = {
-        let bytes = (try? HostFile.read(path)) ?? []
-        return String(decoding: bytes.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
-    }()
-}
-
-/// Facts of a process from /proc.
-enum ProcessFacts {
-    /// Whether a process has ended and waits to be reaped.
-    static func isZombie(_ pid: Int32) -> Bool {
-        guard let stat = try? stat(of: pid) else { return false }
-        return isZombie(in: stat)
-    }
-
-    static func isZombie(in stat: [UInt8]) -> Bool {
-        guard let end = stat.lastIndex(of: UInt8(ascii: ")")), end + 2 < stat.count else { return false }
-        return stat[end + 2] == UInt8(ascii: "Z") || stat[end + 2] == UInt8(ascii: "X")
-    }
-
-    /// /proc/<pid>/stat; nil where there is no such process.
-    static func stat(of pid: Int32) throws(SystemError) -> [UInt8]? {
-        do throws(SystemError) {
-            return try HostFile.read("/proc/\(pid)/stat")
-        } catch {
-            if error.errno == .noSuchFile || error.errno == .noSuchProcess { return nil }
-            throw error
-        }
-    }
-
-    /// When a process started, in clock ticks since boot; nil where there is none of that pid.
-    static func startTime(of pid: Int32) -> UInt64? {
-        guard let stat = try? stat(of: pid) else { return nil }
-        return startTime(in: stat)
-    }
-
-    static func startTime(in stat: [UInt8]) -> UInt64? { stat.withUnsafeBytes { processStartTime(inStat: $0) } }
-}
-
 extension Exec2__Executor__HandleState: WireMessage {
-    static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__handle_state__init(message) }
+    package static func initialize(_ message: UnsafeMutablePointer<Self>) {
+        exec2__executor__handle_state__init(message)
+    }
 }

@@ -1,5 +1,7 @@
 import CLinux
+import EventLoop
 import Glibc
+import HCLog
 import Shared
 import Synchronization
 

@@ -1,3 +1,6 @@
+import EventLoop
+import HCLog
+import Planning
 import Shared
 import Synchronization
 

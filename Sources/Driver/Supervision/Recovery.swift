@@ -1,9 +1,10 @@
 import CLinux
+import EventLoop
 import Glibc
 import Shared
 
 /// What is found of a task that an earlier Driver started, and what follows from it.
-enum Recovery: Sendable, Equatable {
+package enum Recovery: Sendable, Equatable {
     /// The Executor lives: open a session.
     case running
     /// As `running`, by the pipes that the Executor holds: its folder is not there any more.
@@ -28,7 +29,7 @@ enum Recovery: Sendable, Equatable {
     /// A damaged record is as good as none, but for the reason that is given.
     ///
     /// - Parameter executorLives: By pid and start time; means nothing after a reboot.
-    static func outcome(
+    package static func outcome(
         sameBoot: Bool, hasFolder: Bool, record: Result<ExitRecord?, RecordError>, executorLives: Bool, now: Int64
     ) -> Recovery {
         let damage: String
@@ -53,8 +54,8 @@ enum Recovery: Sendable, Equatable {
 }
 
 /// A process that is still the one that was meant, held by a pidfd.
-struct HeldProcess: ~Copyable, Sendable {
-    let pid: Int32
+package struct HeldProcess: ~Copyable, Sendable {
+    package let pid: Int32
     private let pidfd: OwnedDescriptor
 
     /// Holds the process of a pid, if it started at `startTime`; nil where that is gone. The order counts:
@@ -62,7 +63,7 @@ struct HeldProcess: ~Copyable, Sendable {
     ///
     /// Fails where the kernel does not tell, for want of descriptors say: to take the process for gone then
     /// would be to lose a task that runs.
-    static func open(pid: Int32, startTime: UInt64) throws(SystemError) -> HeldProcess? {
+    package static func open(pid: Int32, startTime: UInt64) throws(SystemError) -> HeldProcess? {
         guard pid > 0 else { return nil }
         let number = exec2_pidfd_open(pid)
         guard number >= 0 else {
@@ -87,7 +88,7 @@ struct HeldProcess: ~Copyable, Sendable {
         reactor.unwatch(watch, pidfd.number)
     }
 
-    consuming func asExecutor() -> ExecutorProcess { ExecutorProcess(pid: pid, pidfd: pidfd) }
+    package consuming func asExecutor() -> ExecutorProcess { ExecutorProcess(pid: pid, pidfd: pidfd) }
 }
 
 /// The cgroup of a task whose Executor is gone.

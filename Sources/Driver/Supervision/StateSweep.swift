@@ -1,5 +1,9 @@
 import CLinux
+import EventLoop
 import Glibc
+import HCLog
+import Host
+import Planning
 import Shared
 
 /// Looks after what earlier Drivers left in the state folder, each time the host has configured the
@@ -8,7 +12,7 @@ import Shared
 /// A task is claimed by the host when it is started, recovered or waited for. What is not claimed is
 /// given time: a host that comes back recovers its tasks at once, so that a task which it has never
 /// claimed after so long never reached it, and one which it had claimed before was forgotten by it. The plugin option orphan_grace is the former's time.
-struct StateSweep: Sendable {
+package struct StateSweep: Sendable {
     /// Until a task that a host had claimed once is ended.
     static let forgottenSeconds: UInt64 = 1800
     /// Until what is too old is removed, where orphan_grace is 0.
@@ -27,12 +31,18 @@ struct StateSweep: Sendable {
         case forgotten
     }
 
-    let settings: DriverSettings
-    let table: TaskTable
-    let log: Logger
+    package let settings: DriverSettings
+    package let table: TaskTable
+    package let log: Logger
+
+    package init(settings: DriverSettings, table: TaskTable, log: Logger) {
+        self.settings = settings
+        self.table = table
+        self.log = log
+    }
 
     /// Plans the stages after a SetConfig; a later SetConfig starts them anew.
-    func begin() {
+    package func begin() {
         let version = settings.current.version
         let grace = settings.current.configuration.orphanGrace
         onThePool(.start)

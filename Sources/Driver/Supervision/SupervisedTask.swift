@@ -1,5 +1,9 @@
 import CLinux
+import EventLoop
 import Glibc
+import HCLog
+import Host
+import Planning
 import Shared
 import Synchronization
 
@@ -13,24 +17,24 @@ enum LaunchOutcome: Sendable {
 
 /// One task as the Driver knows it: its folder, its Executor, and what that has told. The truth of
 /// the task lives with the Executor and in the folder; this can be made anew from them.
-final class SupervisedTask: Sendable {
-    let id: String
+package final class SupervisedTask: Sendable {
+    package let id: String
     /// The task's name in its job.
-    let name: String
+    package let name: String
     let folder: TaskFolder
     /// The Executor, as the Driver's own PID namespace numbers it.
-    let executorPid: Int32
+    package let executorPid: Int32
     /// Whether the Executor was there before the task.
     let stoodBy: Bool
     /// Nil where the task had ended before this Driver came.
     private let supervisor: HeldExecutor?
     /// What the handle says of a task that an earlier Driver started; nil for one of this Driver's.
     private let recovered: StartedTask?
-    let cgroup: String
+    package let cgroup: String
     private let reactor: Reactor
     private let events: TaskEventQueue
     private let log: Logger
-    let claims = Claims()
+    package let claims = Claims()
     /// Events of a task of an earlier Driver's from before the host waited for it: in the course of a recovery the
     /// host has nobody yet to take them. Nil: nothing is held back.
     private let heldBack: Mutex<[TaskEvent]?>
@@ -39,7 +43,7 @@ final class SupervisedTask: Sendable {
 
     /// Set once, in this order.
     let launched = OneShot<LaunchOutcome>()
-    let ended = OneShot<TaskEnd>()
+    package let ended = OneShot<TaskEnd>()
     let executorGone = OneShot<Void>()
 
     init(
@@ -90,7 +94,7 @@ final class SupervisedTask: Sendable {
 
     /// A pidfd of the Executor, for as long as this object lives; nil where the task had ended before this
     /// Driver came.
-    var executorPidfd: Int32? { supervisor?.pidfd.number }
+    package var executorPidfd: Int32? { supervisor?.pidfd.number }
 
     /// Begins to listen to the Executor.
     func watch() throws(SystemError) {
@@ -106,7 +110,7 @@ final class SupervisedTask: Sendable {
     }
 
     /// The task once it has started; nil before, or where it never did.
-    var started: StartedTask? {
+    package var started: StartedTask? {
         guard case .started(let task)? = launched.current else { return nil }
         return task
     }
@@ -168,7 +172,7 @@ final class SupervisedTask: Sendable {
     }
 
     /// The host waits for the task, and takes its events.
-    func tellWhatIsHeldBack() {
+    package func tellWhatIsHeldBack() {
         let events = heldBack.withLock { events in
             defer { events = nil }
             return events ?? []
@@ -241,7 +245,7 @@ final class SupervisedTask: Sendable {
     }
 
     /// Notes that the host knows this task, here and, once, in its folder.
-    func claim(_ configuration: Int) async {
+    package func claim(_ configuration: Int) async {
         claims.claim(configuration)
         guard claimedOnDisk.set(()) else { return }
         await BlockingPool.shared.run { noteClaim() }
@@ -261,7 +265,7 @@ final class SupervisedTask: Sendable {
     }
 
     /// Sends a signal to the task's process group.
-    func signal(_ number: Int32) async throws(TaskError) {
+    package func signal(_ number: Int32) async throws(TaskError) {
         guard ended.current == nil else { throw .notRunning(id: id) }
         switch try await ask(.signal(number)) {
         case .refused(.noSuchProcess): throw .notRunning(id: id)
@@ -274,7 +278,7 @@ final class SupervisedTask: Sendable {
     ///
     /// An Executor that does not react is killed, and the kernel ends the task with it: an operator
     /// who stops a task wants it gone.
-    func stop(signal: Int32, timeoutNanoseconds: UInt64) async throws(TaskError) {
+    package func stop(signal: Int32, timeoutNanoseconds: UInt64) async throws(TaskError) {
         guard ended.current == nil, let supervisor else { return }
         let margin = UInt64(20_000_000_000)
         do throws(LinkError) {

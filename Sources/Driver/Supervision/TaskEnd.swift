@@ -2,7 +2,7 @@ import Glibc
 import Shared
 
 /// How a task ended, as far as can be known.
-enum TaskEnd: Sendable, Equatable {
+package enum TaskEnd: Sendable, Equatable {
     /// From the exit record.
     case recorded(ExitRecord)
     /// The truth is lost, and why: never an invented exit code.
@@ -17,21 +17,21 @@ enum TaskEnd: Sendable, Equatable {
         }
     }
 
-    var exitCode: Int32 {
+    package var exitCode: Int32 {
         switch self {
         case .recorded(let record): record.exitCode
         case .lost: 128 + SIGKILL
         }
     }
 
-    var signal: Int32 {
+    package var signal: Int32 {
         switch self {
         case .recorded(let record): record.signal
         case .lost: SIGKILL
         }
     }
 
-    var oomKilled: Bool {
+    package var oomKilled: Bool {
         switch self {
         case .recorded(let record): record.oomKilled
         case .lost: false
@@ -39,7 +39,7 @@ enum TaskEnd: Sendable, Equatable {
     }
 
     /// Nanoseconds since the epoch.
-    var endedAt: Int64 {
+    package var endedAt: Int64 {
         switch self {
         case .recorded(let record): record.endedAt
         case .lost(_, let endedAt): endedAt
@@ -47,7 +47,7 @@ enum TaskEnd: Sendable, Equatable {
     }
 
     /// What went wrong with the supervision, or nil.
-    var error: String? {
+    package var error: String? {
         switch self {
         case .recorded(let record):
             record.survivors

@@ -1,5 +1,8 @@
 import CLinux
+import EventLoop
 import Glibc
+import HCLog
+import Planning
 import Shared
 
 /// Tasks that no host has a handle of are ended, and none is started beside them in their cgroup.
@@ -7,7 +10,8 @@ extension TaskTable {
     /// Ends a known task that no host has a handle of. Nobody recovers it meanwhile. False where it is not known any
     /// more, or another call ends it already.
     @discardableResult
-    func end(_ task: SupervisedTask, signal: Int32, timeoutNanoseconds: UInt64) async throws(TaskError) -> Bool {
+    package func end(_ task: SupervisedTask, signal: Int32, timeoutNanoseconds: UInt64) async throws(TaskError) -> Bool
+    {
         let mine = Transition(cgroup: task.cgroup)
         let isMine = entries.withLock { entries in
             guard case .known(let known)? = entries[task.id], known === task else { return false }

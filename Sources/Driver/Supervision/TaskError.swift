@@ -1,7 +1,7 @@
 import Shared
 
 /// What a call about a task was to do, for the sentence that says why it could not.
-enum TaskAction: String, CaseIterable, Sendable {
+package enum TaskAction: String, CaseIterable, Sendable {
     case recover = "recover"
     case wait = "wait for"
     case signal = "send a signal to"
@@ -13,7 +13,7 @@ enum TaskAction: String, CaseIterable, Sendable {
 }
 
 /// Why a call about a task failed.
-enum TaskError: Error, Sendable {
+package enum TaskError: Error, Sendable {
     case unknown
     /// Another call is just starting it: nothing can be done with it before that has succeeded.
     case starting(id: String, TaskAction)
@@ -30,7 +30,7 @@ enum TaskError: Error, Sendable {
     /// The task is over, and its state folder cannot be removed.
     case notRemoved(id: String, SystemError)
 
-    var text: String {
+    package var text: String {
         switch self {
         case .unknown: "task not found for given id"
         case .starting(let id, let action): "cannot \(action.rawValue) task \(quoted(id)): it is just being started"

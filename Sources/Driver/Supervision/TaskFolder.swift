@@ -1,14 +1,21 @@
 import CLinux
+import EventLoop
 import Glibc
+import Planning
 import Shared
 
 /// The state folder of one task: FIFOs, lock and exit record (`StateFile`), root's alone.
-struct TaskFolder: Equatable, Sendable {
+package struct TaskFolder: Equatable, Sendable {
     /// Of all tasks.
-    let stateFolder: String
-    let name: String
+    package let stateFolder: String
+    package let name: String
 
-    var path: String { stateFolder + "/" + name }
+    package init(stateFolder: String, name: String) {
+        self.stateFolder = stateFolder
+        self.name = name
+    }
+
+    package var path: String { stateFolder + "/" + name }
 
     var exists: Bool { access(path, F_OK) == 0 }
 
@@ -98,7 +105,7 @@ struct TaskFolder: Equatable, Sendable {
     }
 
     /// The exit record: nil where there is none.
-    func readRecord() throws(RecordError) -> ExitRecord? {
+    package func readRecord() throws(RecordError) -> ExitRecord? {
         let path = self.path + "/" + StateFile.exit
         let bytes: [UInt8]
         do throws(SystemError) {
@@ -135,8 +142,15 @@ struct TaskFolder: Equatable, Sendable {
     }
 }
 
+extension LaunchSpecification {
+    /// The packed request of a task whose state folder this is.
+    func encoded(session: UInt64, folder: TaskFolder) -> [UInt8] {
+        encoded(session: session, stateFolder: folder.path, stateDirectory: folder.stateFolder, bootID: Boot.id)
+    }
+}
+
 /// Why an exit record that is there tells nothing.
-enum RecordError: Error, Sendable {
+package enum RecordError: Error, Sendable {
     case unreadable(SystemError)
     case damaged(path: String, ExitRecordDamage)
 

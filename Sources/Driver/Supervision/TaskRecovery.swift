@@ -1,12 +1,15 @@
 import CLinux
+import EventLoop
 import Glibc
+import HCLog
+import Planning
 import Shared
 
 /// Tasks that an earlier Driver started become known again.
 extension TaskTable {
     /// Makes a task of an earlier Driver's known again, by its handle; where it is known, nothing is to
     /// be done. Several callers may do so at once.
-    func recover(
+    package func recover(
         id: String, name: String, _ state: HandleState, to action: TaskAction = .recover
     ) async throws(TaskError) -> SupervisedTask {
         while true {
@@ -41,7 +44,7 @@ extension TaskTable {
 
     /// A task that only an earlier Driver knew, by what that left in the state folder; nil where there
     /// is nothing.
-    func adopt(
+    package func adopt(
         id: String, stateFolder: String, to action: TaskAction
     ) async throws(TaskError) -> SupervisedTask? {
         switch entries.withLock({ $0[id] }) {
@@ -81,7 +84,7 @@ extension TaskTable {
 
     /// Adopts a task to end it. Where its Executor lives and cannot be reached through the folder, it is
     /// killed, and the task with it: who stops or destroys a task wants it gone.
-    func adoptToEnd(
+    package func adoptToEnd(
         id: String, stateFolder: String, to action: TaskAction
     ) async throws(TaskError) -> SupervisedTask? {
         do throws(TaskError) {

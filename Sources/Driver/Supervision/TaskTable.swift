@@ -1,10 +1,14 @@
 import CLinux
+import EventLoop
 import Glibc
+import HCLog
+import Host
+import Planning
 import Shared
 import Synchronization
 
 /// The tasks that this Driver knows, and the ways into and out of that.
-final class TaskTable: Sendable {
+package final class TaskTable: Sendable {
     /// A task that is being started, found again or ended for want of a host that knows it has its place, so that
     /// nobody else does so too.
     enum Entry {
@@ -27,20 +31,20 @@ final class TaskTable: Sendable {
     /// stopped or frozen.
     private static let takeUpNanoseconds: UInt64 = 3_000_000_000
 
-    let reactor: Reactor
+    package let reactor: Reactor
     let entries = Mutex<[String: Entry]>([:])
     /// The handles of tasks that may run and could not be recovered: what the host destroys then is found by them
     /// where the state folder tells nothing.
     let unreached = Mutex<[String: HandleState]>([:])
     let predecessors = Predecessors()
-    let executorCgroup = ExecutorCgroup()
+    package let executorCgroup = ExecutorCgroup()
     private let standby: StandbyExecutor
-    let events = TaskEventQueue()
+    package let events = TaskEventQueue()
     private let logReaders: LogReaders
     let memory: MemoryReturn
     let log: Logger
 
-    init(reactor: Reactor, log: Logger) {
+    package init(reactor: Reactor, log: Logger) {
         self.reactor = reactor
         self.log = log
         standby = StandbyExecutor(reactor: reactor, log: log)
@@ -49,7 +53,7 @@ final class TaskTable: Sendable {
     }
 
     /// The task of an id, for a call that is to do this with it.
-    func task(_ id: String, to action: TaskAction) throws(TaskError) -> SupervisedTask {
+    package func task(_ id: String, to action: TaskAction) throws(TaskError) -> SupervisedTask {
         switch entries.withLock({ $0[id] }) {
         case .known(let task): return task
         case .starting: throw .starting(id: id, action)
@@ -77,7 +81,7 @@ final class TaskTable: Sendable {
 
     /// Tells the host, as long as the task runs, when its logs have lost their reader.
     /// - Parameter recovered: An earlier Driver started the task: the reader may have left before.
-    func watchLogs(of task: SupervisedTask, recovered: Bool) {
+    package func watchLogs(of task: SupervisedTask, recovered: Bool) {
         guard task.ended.current == nil else { return }
         Task(executorPreference: BlockingPool.shared) { [self] in
             let watches = logReaders.watch(
@@ -98,7 +102,7 @@ final class TaskTable: Sendable {
     ///
     /// - Parameter standby: Whether an Executor may be kept ready for the next task, and this task take the
     ///   one that is. Never for an attached task, whose Executor finds more descriptors open.
-    func start(
+    package func start(
         id: String, name taskName: String, _ specification: LaunchSpecification, stateFolder: String,
         executor: ExecutorSearch, standby keepsStandby: Bool = false
     ) async throws(StartError) -> SupervisedTask {
@@ -331,7 +335,7 @@ final class TaskTable: Sendable {
 
     /// Forgets a task and removes what it left. A running one is refused, or killed with `force`. One
     /// that only an earlier Driver knew is destroyed all the same; an unknown one is no error.
-    func destroy(_ id: String, force: Bool, stateFolder: String) async throws(TaskError) {
+    package func destroy(_ id: String, force: Bool, stateFolder: String) async throws(TaskError) {
         let found =
             try await force
             ? adoptToEnd(id: id, stateFolder: stateFolder, to: .destroy)
@@ -378,7 +382,7 @@ final class TaskTable: Sendable {
     }
 
     /// Ends the Executor that stands by, if one does.
-    func dismissStandby() {
+    package func dismissStandby() {
         standby.dismiss()
         removeCgroupWhenIdle()
     }

@@ -1,7 +1,9 @@
 import Shared
 import Testing
 
-@testable import Driver
+@testable import Commands
+@testable import Host
+@testable import Planning
 
 @Suite struct CheckCommandTests {
     private func check(_ name: String, ok: Bool, remedy: String? = nil) -> HostCheck {

@@ -1,6 +1,7 @@
 import Testing
 
-@testable import Driver
+@testable import Commands
+@testable import Planning
 
 /// The scripts have what the parser takes. Whether the shells make of it what they should is a matter of
 /// Tests/conformance/test_completion.py.

@@ -1,7 +1,9 @@
 import Shared
 import Testing
 
-@testable import Driver
+@testable import Commands
+@testable import Planning
+@testable import Supervision
 
 @Suite struct ExecOptionsTests {
     private static func read(_ words: String...) throws -> ExecOptions {

@@ -1,6 +1,7 @@
 import Testing
 
-@testable import Driver
+@testable import Commands
+@testable import Planning
 
 @Suite struct HelpTextTests {
     @Test func optionsStandInTwoColumns() {

@@ -1,7 +1,8 @@
 import Shared
 import Testing
 
-@testable import Driver
+@testable import Commands
+@testable import Planning
 
 @Suite struct RunConfinementTests {
     private func options(_ words: String...) throws -> RunOptions {

@@ -2,7 +2,8 @@ import Glibc
 import Shared
 import Testing
 
-@testable import Driver
+@testable import Commands
+@testable import Planning
 
 @Suite struct TaskHomeTests {
     @Test func whatIsNamedIsAllThatIsLookedInto() {

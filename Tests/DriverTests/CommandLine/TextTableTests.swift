@@ -1,6 +1,8 @@
 import Testing
 
-@testable import Driver
+@testable import Commands
+@testable import HCLog
+@testable import Planning
 
 @Suite struct TextTableTests {
     private static var table: TextTable {

@@ -1,7 +1,9 @@
 import Shared
 import Testing
 
-@testable import Driver
+@testable import EventLoop
+@testable import MessagePack
+@testable import Planning
 
 @Suite struct PluginConfigurationTests {
     static let nothing: [[UInt8]] = [

@@ -1,7 +1,8 @@
 import Shared
 import Testing
 
-@testable import Driver
+@testable import MessagePack
+@testable import Planning
 
 @Suite struct TaskOptionsTests {
     static let open: PluginConfiguration = {

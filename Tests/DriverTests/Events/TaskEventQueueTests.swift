@@ -2,7 +2,10 @@ import Shared
 import Synchronization
 import Testing
 
-@testable import Driver
+@testable import EventLoop
+@testable import HCLog
+@testable import Planning
+@testable import Supervision
 
 @Suite(.timeLimit(.minutes(1))) struct TaskEventQueueTests {
     private struct Told: Equatable, Sendable {
@@ -27,6 +30,9 @@ import Testing
         func pass(_ nanoseconds: UInt64) -> UInt64 { time.add(nanoseconds, ordering: .relaxed).newValue }
     }
 
+    /// What a stream throws that takes no more.
+    private struct Refusal: Error {}
+
     /// A clock by which every look comes an hour later: nothing is of a stream's last moment.
     private static func unhurriedQueue() -> TaskEventQueue {
         let clock = Clock()
@@ -38,14 +44,14 @@ import Testing
         let told = Mutex<[Told]>([])
         let enough = OneShot<Void>()
         let stream = Task {
-            do throws(RPCStatus) {
-                try await queue.stream { (event, dropped) throws(RPCStatus) in
+            do throws(Refusal) {
+                try await queue.stream { (event, dropped) throws(Refusal) in
                     let isMore = told.withLock { told in
                         if told.count == count { return true }
                         told.append(Told(event, dropped))
                         return false
                     }
-                    if isMore { throw .clientGone }
+                    if isMore { throw Refusal() }
                     if !refuseNext && told.withLock({ $0.count }) == count { enough.set(()) }
                 }
             } catch {
@@ -86,10 +92,10 @@ import Testing
         let queue = Self.unhurriedQueue()
         let hangs = OneShot<Void>()
         let first = Task {
-            try? await queue.stream { (_, _) throws(RPCStatus) in
+            try? await queue.stream { (_, _) throws(Refusal) in
                 hangs.set(())
                 _ = await OneShot<Void>().wait()
-                throw .clientGone
+                throw Refusal()
             }
         }
         Self.publish(0..<1, to: queue)
@@ -111,7 +117,7 @@ import Testing
         #expect(await Self.take(2, from: queue) == [Told(0), Told(1)])
         let first = OneShot<Void>()
         let stream = Task {
-            try? await queue.stream { (event, _) throws(RPCStatus) in
+            try? await queue.stream { (event, _) throws(Refusal) in
                 if event.taskID == "task1" { first.set(()) }
             }
         }

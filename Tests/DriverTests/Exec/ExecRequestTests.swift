@@ -2,7 +2,11 @@ import CMessages
 import Shared
 import Testing
 
-@testable import Driver
+@testable import Commands
+@testable import Exec
+@testable import Messages
+@testable import Planning
+@testable import Supervision
 
 @Suite struct ExecRequestTests {
     private typealias Launch = Exec2__Executor__LaunchRequest

@@ -3,7 +3,10 @@ import Glibc
 import Shared
 import Testing
 
-@testable import Driver
+@testable import EventLoop
+@testable import Exec
+@testable import HCLog
+@testable import Planning
 
 @Suite struct OutputTailTests {
     @Test(arguments: [1, 2, 3, 7, 10, 64])

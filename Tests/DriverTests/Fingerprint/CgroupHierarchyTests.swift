@@ -1,6 +1,7 @@
 import Testing
 
-@testable import Driver
+@testable import Host
+@testable import Planning
 
 @Suite struct CgroupHierarchyTests {
     static func mountPoint(_ lines: String...) -> String? {

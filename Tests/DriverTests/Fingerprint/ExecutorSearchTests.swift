@@ -1,7 +1,8 @@
 import Glibc
 import Testing
 
-@testable import Driver
+@testable import Host
+@testable import Planning
 
 @Suite struct ExecutorSearchTests {
     static let name = "nomad-driver-exec2-executor"

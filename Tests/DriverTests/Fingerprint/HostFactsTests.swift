@@ -2,7 +2,9 @@ import Glibc
 import Shared
 import Testing
 
-@testable import Driver
+@testable import EventLoop
+@testable import Host
+@testable import Planning
 
 @Suite struct HostFactsTests {
     @Test func thisHostsFactsAreThoseOfTheSystem() throws {

@@ -1,6 +1,8 @@
 import Testing
 
-@testable import Driver
+@testable import HCLog
+@testable import Host
+@testable import Planning
 
 @Suite struct KernelVersionTests {
     @Test(arguments: [

@@ -2,7 +2,8 @@ import Glibc
 import Shared
 import Testing
 
-@testable import Driver
+@testable import Host
+@testable import Planning
 
 @Suite struct PathTrustTests {
     private static let tree: [String: PathTrust.Entry] = [

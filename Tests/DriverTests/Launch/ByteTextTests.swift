@@ -1,6 +1,7 @@
 import Testing
 
-@testable import Driver
+@testable import Messages
+@testable import Planning
 
 @Suite struct ByteTextTests {
     private static let samples: [[UInt8]] = [

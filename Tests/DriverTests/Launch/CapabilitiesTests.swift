@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Driver
+@testable import Planning
 
 @Suite struct CapabilitiesTests {
     /// Numbers of uapi linux/capability.h.

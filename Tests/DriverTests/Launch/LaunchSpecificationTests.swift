@@ -2,7 +2,10 @@ import CMessages
 import Shared
 import Testing
 
-@testable import Driver
+@testable import EventLoop
+@testable import Messages
+@testable import Planning
+@testable import Supervision
 
 @Suite struct LaunchSpecificationTests {
     private static let full: LaunchSpecification = {

@@ -1,7 +1,9 @@
 import Glibc
 import Testing
 
-@testable import Driver
+@testable import EventLoop
+@testable import HCLog
+@testable import Planning
 
 /// What the kernel does with a filter: classic BPF over `struct seccomp_data`, checked as it goes.
 struct FilterMachine {

@@ -1,7 +1,7 @@
 import Glibc
 import Testing
 
-@testable import Driver
+@testable import Planning
 
 @Suite struct SocketFamiliesTests {
     private static let allow: UInt32 = 0x7FFF_0000

@@ -2,7 +2,7 @@ import Glibc
 import Shared
 import Testing
 
-@testable import Driver
+@testable import Planning
 
 @Suite struct StartErrorTests {
     private static let specification: LaunchSpecification = {
@@ -183,12 +183,5 @@ import Testing
     func mistakesDoNotPass(errno: Int32) {
         #expect(error(.clone, errno).kind == .permanent)
         #expect(StartError(SystemError("make", "x", Errno(rawValue: errno))).kind == .permanent)
-    }
-
-    @Test func theKindDecidesTheStatus() {
-        #expect(StartError(.invalidRequest, "x").status.code == .invalidArgument)
-        #expect(StartError(.alreadyExists, "x").status.code == .alreadyExists)
-        #expect(StartError(.permanent, "x").status == .startFailure("x", recoverable: false))
-        #expect(StartError(.transient, "x").status == .startFailure("x", recoverable: true))
     }
 }

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Driver
+@testable import Planning
 
 @Suite struct TaskCapabilitiesTests {
     private static let every = Capability.every

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Driver
+@testable import Planning
 
 @Suite struct TaskFoldersTests {
     private static let alloc = "5d8f1c2a-0b1e-4c57-9a53-0f6d6c6f2f11"

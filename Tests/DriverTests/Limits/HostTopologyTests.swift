@@ -1,7 +1,9 @@
 import Glibc
 import Testing
 
-@testable import Driver
+@testable import HCLog
+@testable import Host
+@testable import Planning
 
 @Suite struct HostTopologyTests {
     @Test(arguments: [

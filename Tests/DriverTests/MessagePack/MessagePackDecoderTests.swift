@@ -1,6 +1,8 @@
 import Testing
 
-@testable import Driver
+@testable import HCLog
+@testable import MessagePack
+@testable import Planning
 
 @Suite struct MessagePackDecoderTests {
     /// The encodings of the specification's table, each with its least and greatest values.

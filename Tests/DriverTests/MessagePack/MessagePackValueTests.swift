@@ -1,6 +1,7 @@
 import Testing
 
-@testable import Driver
+@testable import MessagePack
+@testable import Planning
 
 @Suite struct MessagePackValueTests {
     @Test func textIsReadFromStrAndBinAndMustBeUTF8() {

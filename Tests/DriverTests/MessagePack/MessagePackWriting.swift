@@ -1,4 +1,6 @@
-@testable import Driver
+@testable import HCLog
+@testable import MessagePack
+@testable import Messages
 
 extension MessagePackValue {
     /// The value as a host would send it, in the shortest encodings up to 16-bit lengths.

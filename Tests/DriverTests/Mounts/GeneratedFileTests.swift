@@ -1,7 +1,7 @@
 import Shared
 import Testing
 
-@testable import Driver
+@testable import Planning
 
 @Suite struct GeneratedFileTests {
     private static let host = ResolverConfiguration(

@@ -1,7 +1,8 @@
 import Shared
 import Testing
 
-@testable import Driver
+@testable import HCLog
+@testable import Planning
 
 @Suite struct MountPlanningTests {
     private static let alloc = "5d8f1c2a"

@@ -2,7 +2,10 @@ import Glibc
 import Synchronization
 import Testing
 
-@testable import Driver
+@testable import EventLoop
+@testable import HCLog
+@testable import Host
+@testable import Planning
 
 /// The cgroup of these streams is not there: what counts is when they are asked.
 @Suite(.timeLimit(.minutes(1))) struct UsageRoundsTests {

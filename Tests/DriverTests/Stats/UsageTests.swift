@@ -1,7 +1,8 @@
 import Shared
 import Testing
 
-@testable import Driver
+@testable import Host
+@testable import Planning
 
 @Suite struct UsageTests {
     private static func stat(_ text: String) -> ProcessUsage? {

@@ -3,7 +3,10 @@ import Shared
 import Synchronization
 import Testing
 
-@testable import Driver
+@testable import EventLoop
+@testable import HCLog
+@testable import Host
+@testable import Planning
 
 /// No test waits for a time to pass, but for threads that end when idle: what is waited for is an event, and the limit of
 /// the suite is there for what hangs.

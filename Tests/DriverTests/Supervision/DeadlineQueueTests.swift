@@ -1,6 +1,7 @@
 import Testing
 
-@testable import Driver
+@testable import EventLoop
+@testable import Planning
 
 @Suite struct DeadlineQueueTests {
     private func drain(_ queue: inout DeadlineQueue) -> [UInt64] {

@@ -1,6 +1,7 @@
 import Testing
 
-@testable import Driver
+@testable import Planning
+@testable import Supervision
 
 @Suite struct ExecutorCgroupTests {
     @Test(

@@ -1,7 +1,8 @@
 import Glibc
 import Testing
 
-@testable import Driver
+@testable import Planning
+@testable import Supervision
 
 @Suite struct ExecutorOriginTests {
     /// A folder that is removed at the end.

@@ -1,7 +1,9 @@
 import Synchronization
 import Testing
 
-@testable import Driver
+@testable import EventLoop
+@testable import HCLog
+@testable import Planning
 
 @Suite(.timeLimit(.minutes(1))) struct OneShotTests {
     private static let millisecond: UInt64 = 1_000_000

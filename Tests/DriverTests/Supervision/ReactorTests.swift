@@ -2,7 +2,9 @@ import Glibc
 import Synchronization
 import Testing
 
-@testable import Driver
+@testable import EventLoop
+@testable import HCLog
+@testable import Planning
 
 @Suite(.timeLimit(.minutes(1))) struct ReactorTests {
     private static let millisecond: UInt64 = 1_000_000

@@ -2,7 +2,9 @@ import Glibc
 import Shared
 import Testing
 
-@testable import Driver
+@testable import EventLoop
+@testable import Planning
+@testable import Supervision
 
 @Suite struct RecoveryTests {
     private static let record = ExitRecord(

@@ -2,7 +2,8 @@ import Glibc
 import Shared
 import Testing
 
-@testable import Driver
+@testable import Host
+@testable import Planning
 
 @Suite struct StateDirectoryTests {
     private func facts(_ path: String) -> (mode: mode_t, owner: uid_t) {

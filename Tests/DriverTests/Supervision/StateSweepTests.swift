@@ -2,7 +2,8 @@ import Glibc
 import Shared
 import Testing
 
-@testable import Driver
+@testable import Planning
+@testable import Supervision
 
 @Suite struct StateSweepTests {
     private static let second: Int64 = 1_000_000_000

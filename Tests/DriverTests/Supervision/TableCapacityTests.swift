@@ -1,6 +1,8 @@
 import Testing
 
-@testable import Driver
+@testable import EventLoop
+@testable import HCLog
+@testable import Planning
 
 @Suite struct TableCapacityTests {
     @Test func aTableGivesItsRoomBack() {

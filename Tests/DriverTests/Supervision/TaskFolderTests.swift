@@ -2,7 +2,8 @@ import Glibc
 import Shared
 import Testing
 
-@testable import Driver
+@testable import Planning
+@testable import Supervision
 
 @Suite struct TaskFolderTests {
     private static let record = ExitRecord(

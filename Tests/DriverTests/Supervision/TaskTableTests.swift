@@ -2,7 +2,10 @@ import Glibc
 import Shared
 import Testing
 
-@testable import Driver
+@testable import EventLoop
+@testable import HCLog
+@testable import Planning
+@testable import Supervision
 
 @Suite(.timeLimit(.minutes(1))) struct TaskTableTests {
     private static let id = "0f9b8c3e-6f0d-4c44-8d13-1f6c1b7e3a55/web/0a1b2c3d"

@@ -1,6 +1,9 @@
 import Testing
 
-@testable import Driver
+@testable import EventLoop
+@testable import HCLog
+@testable import Messages
+@testable import Planning
 
 @Suite struct WaitingLineTests {
     @Test func firstInFirstOut() {

@@ -1,7 +1,9 @@
 import Shared
 import Testing
 
-@testable import Driver
+@testable import Host
+@testable import MessagePack
+@testable import Planning
 
 @Suite struct UserPolicyTests {
     private func policy(_ value: MessagePackValue) throws(ConfigurationError) -> UserPolicy {

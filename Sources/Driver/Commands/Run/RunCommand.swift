@@ -1,0 +1,233 @@
+import EventLoop
+import Exec
+import Glibc
+import HCLog
+import Host
+import Messages
+import Planning
+import Shared
+import Supervision
+
+/// `run`: one command, as a task of the engine's that nobody but this process knows.
+struct RunCommand: Sendable {
+    /// Why the tool itself failed.
+    private struct Failure: Error {
+        let text: String
+
+        init(_ text: String) { self.text = text }
+    }
+
+    let options: RunOptions
+    let signals: RunSignals
+
+    /// Runs the command to its end and removes everything; returns the exit status.
+    func execute() async -> Int32 {
+        do throws(Failure) {
+            return try await run()
+        } catch {
+            Console.complain(error.text)
+            return CommandLineTool.ExitStatus.runFailed
+        }
+    }
+
+    private func run() async throws(Failure) -> Int32 {
+        guard geteuid() == 0 else {
+            throw Failure("run needs to be root, for namespaces, cgroups and other users' ids: use sudo")
+        }
+        let executor = try executor()
+        let name = "\(RunFolders.namePrefix)\(getpid())-" + String(UInt32.random(in: .min ... .max), radix: 16)
+        let stop = RunStop(timeoutSeconds: options.killTimeoutSeconds)
+        let reactor = try reactor()
+        let user = try await user(on: reactor)
+        let result: Result<TaskEnd, Failure>
+        do throws(SystemError) {
+            let table = TaskTable(reactor: reactor, log: log)
+            let folders = try RunFolders(name: name, user: user, stateParent: options.stateParent)
+            let cgroup = RunCgroup(
+                in: CgroupHierarchy.onHost(), name: name, controllers: RunLimits.controllers(for: options))
+            defer {
+                cgroup.remove(Console.complain)
+                folders.remove(Console.complain)
+            }
+            let streams = try RunStreams(terminal: hasTerminal, user: user, folders) { stop.outputFailed($0) }
+            defer { streams.restore() }
+            try signals.watch(on: reactor) { take($0, streams, stop) }
+            // Nobody else has the other end, which so is closed when this process is gone, whatever has ended it.
+            let leash = try PipeEnds()
+            let attachment = LaunchSpecification.Attachment(
+                leash: leash.reading.number, stdin: streams.stdin, hasTerminal: hasTerminal,
+                killTimeoutNanoseconds: UInt64(options.killTimeoutSeconds) * 1_000_000_000)
+            result = await runTask(in: table, folders, cgroup, user, executor, streams, attachment, stop)
+            stop.ended(streams.outputs)
+            await streams.finish()
+            _ = consume leash
+        } catch {
+            throw Failure(error.text)
+        }
+        return status(try result.get(), stop)
+    }
+
+    private var hasTerminal: Bool { options.terminal ?? (isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1) }
+
+    /// What becomes of a signal.
+    private func take(_ signal: Int32, _ streams: RunStreams, _ stop: RunStop) {
+        switch signal {
+        case _ where RunSignals.stopping.contains(signal): stop.request(signal)
+        // The kernel tells the command, by its terminal's new size.
+        case SIGWINCH where streams.hasTerminal: streams.resize()
+        case SIGTSTP:
+            // The command is alone in its session, where SIGTSTP itself would stop nothing (setpgid(2), "orphaned").
+            stop.pass(SIGSTOP) {
+                streams.restore()
+                kill(getpid(), SIGSTOP)
+            }
+        case SIGCONT:
+            streams.takeTerminal()
+            streams.resize()
+            stop.pass(SIGCONT)
+        default: stop.pass(signal)
+        }
+    }
+
+    /// Starts the task, waits for its end, and has the engine remove what is its own.
+    private func runTask(
+        in table: TaskTable, _ folders: RunFolders, _ cgroup: RunCgroup, _ user: TaskUser,
+        _ executor: ExecutorSearch, _ streams: RunStreams, _ attachment: LaunchSpecification.Attachment, _ stop: RunStop
+    ) async -> Result<TaskEnd, Failure> {
+        do throws(Failure) {
+            var specification = try specification(folders, cgroup, user)
+            specification.attachment = attachment
+            specification.isByteText = true
+            let task: SupervisedTask
+            do throws(StartError) {
+                task = try await table.start(
+                    id: RunFolders.taskName, name: RunFolders.taskName, specification,
+                    stateFolder: folders.stateFolder, executor: executor)
+            } catch {
+                throw Failure(error.text)
+            }
+            do throws(SystemError) {
+                try streams.begin()
+            } catch {
+                // Without its input it would wait for ever.
+                Console.complain(error.text)
+                stop.request(SIGKILL)
+            }
+            stop.started(task)
+            let end = await task.ended.wait()
+            do throws(TaskError) {
+                try await table.destroy(RunFolders.taskName, force: true, stateFolder: folders.stateFolder)
+            } catch {
+                throw Failure(error.text)
+            }
+            // Only the end of this Swift task would end the wait, and nothing cancels that.
+            guard let end else { throw Failure("the wait for the command's end was broken off") }
+            return .success(end)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func specification(
+        _ folders: RunFolders, _ cgroup: RunCgroup, _ user: TaskUser
+    ) throws(Failure) -> LaunchSpecification {
+        let megahertz = ClientTopology.ofThisHost().megahertzPerCore
+        let limits = RunLimits(options, obstacles: cgroup.obstacles, megahertzPerCore: megahertz)
+        limits.notices.forEach(Console.complain)
+
+        var request = TaskRequest()
+        request.allocDir = folders.root
+        request.name = RunFolders.taskName
+        request.allocID = RunFolders.allocID
+        request.environment = ["PATH": LaunchPlanning.defaultPath]
+            .merging(options.environment) { _, given in given }
+            .merging(folders.variables) { _, own in own }
+        if hasTerminal {
+            request.environment["TERM"] = request.environment["TERM"] ?? Self.kindOfTerminal
+            (request.stdoutPath, request.stderrPath) = ("/dev/null", "/dev/null")
+        } else {
+            (request.stdoutPath, request.stderrPath) = (folders.stdoutPipe, folders.stderrPipe)
+        }
+        request.resources = limits.resources
+        request.volumes = options.volumes
+        request.cgroup = cgroup.path
+        if let path = options.networkNamespace { request.network = .group(path: path) }
+
+        var configuration = PluginConfiguration()
+        configuration.unveilDefaults = options.unveilDefaults
+        configuration.confinement = options.policy
+        let planning = LaunchPlanning(
+            configuration: configuration, megahertzPerCore: megahertz, host: .ofThisHost())
+        let command = TaskOptions(
+            command: options.command, arguments: options.arguments, unveil: [],
+            oomScoreAdjustment: options.oomScoreAdjustment, workDir: options.workDir,
+            confinement: limits.confinement)
+        do throws(StartError) {
+            var specification = try planning.specification(for: request, options: command, user: user)
+            specification.unveil += options.unveil.map {
+                .init(rule: $0, afterMounts: true, origin: "option --unveil")
+            }
+            if hasTerminal {
+                specification.unveil += TerminalAccess.paths.map {
+                    .init(rule: UnveilRule(modes: [.read, .write], path: $0), optional: true, afterMounts: true)
+                }
+            }
+            specification.cgroupWrites.compactMap { TaskEvent.message(raised: $0) }.forEach(Console.complain)
+            return specification
+        } catch {
+            throw Failure(error.text)
+        }
+    }
+
+    private func reactor() throws(Failure) -> Reactor {
+        do throws(SystemError) {
+            return try Reactor()
+        } catch {
+            throw Failure(error.text)
+        }
+    }
+
+    private func executor() throws(Failure) -> ExecutorSearch {
+        let search = ExecutorSearch.onHost(configured: options.executorPath)
+        guard search.found != nil else {
+            throw Failure(
+                "\(search.missesText); install \(ExecutorSearch.fileName) beside nomad-driver-exec2, or say with "
+                    + "--executor where it is")
+        }
+        return search
+    }
+
+    private func user(on reactor: Reactor) async throws(Failure) -> TaskUser {
+        do throws(TaskUserError) {
+            return try await UserLookUp(reactor: reactor).user(options.user ?? Self.dynamicUser)
+        } catch {
+            throw Failure(error.description)
+        }
+    }
+
+    private static var kindOfTerminal: String {
+        getenv("TERM").map { ByteText.text(cString: $0) } ?? TerminalAccess.defaultKind
+    }
+
+    /// One that no other run has at the same time, above those that a client hands out (80000 to 89999).
+    private static var dynamicUser: String { "nomad-\(90_000 + getpid() % 10_000)" }
+
+    /// Without --verbose, nowhere: what matters comes back as errors.
+    private var log: Logger {
+        Logger(name: "exec2", sink: options.isVerbose ? .standardError : LogSink(descriptor: -1))
+    }
+
+    private func status(_ end: TaskEnd, _ stop: RunStop) -> Int32 {
+        if let error = end.error { Console.complain(error) }
+        if end.oomKilled, let message = TaskEvent.message(about: end, memory: (nil, nil)) { Console.complain(message) }
+        if let error = stop.writeError {
+            Console.complain("cannot write the command's output: \(error.text)")
+            return CommandLineTool.ExitStatus.runFailed
+        }
+        switch end {
+        case .recorded(let record): return record.exitCode
+        // What is not known is not made up.
+        case .lost: return CommandLineTool.ExitStatus.runFailed
+        }
+    }
+}

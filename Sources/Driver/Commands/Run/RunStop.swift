@@ -1,0 +1,105 @@
+import EventLoop
+import Glibc
+import Shared
+import Supervision
+import Synchronization
+
+/// The end of a run on request: the first asks the command to end, the second kills it, and one that
+/// comes when the command is gone gives up what its output's reader has not taken yet.
+final class RunStop: Sendable {
+    private struct State {
+        var task: SupervisedTask?
+        /// The signal of the first request; SIGKILL once there is another.
+        var wanted: Int32?
+        var outputs: [OutputCopy] = []
+        var writeError: Errno?
+        /// What was to be passed on before the command was there.
+        var early: [(signal: Int32, then: @Sendable () -> Void)] = []
+        /// The last signal that is on its way to the command: the next one follows it.
+        var lastPassed: Task<Void, Never>?
+    }
+
+    private let state = Mutex(State())
+    private let timeoutSeconds: Int64
+
+    init(timeoutSeconds: Int64) { self.timeoutSeconds = timeoutSeconds }
+
+    /// Why the command's output could not be written, where that ended the run.
+    var writeError: Errno? { state.withLock { $0.writeError } }
+
+    /// The command runs: a request that came before is carried out now.
+    func started(_ task: SupervisedTask) {
+        let (wanted, early) = state.withLock { state in
+            state.task = task
+            defer { state.early = [] }
+            return (state.wanted, state.early)
+        }
+        for (signal, then) in early { pass(signal, then: then) }
+        if let wanted { stop(task, wanted) }
+    }
+
+    /// Passes a signal on to the command's process group, after those that came before it.
+    /// - Parameter then: Called when the command has the signal, or cannot have it any more.
+    func pass(_ signal: Int32, then: @escaping @Sendable () -> Void = {}) {
+        state.withLock { state in
+            guard let task = state.task else {
+                state.early.append((signal, then))
+                return
+            }
+            state.lastPassed = Task.detached(executorPreference: BlockingPool.shared) { [before = state.lastPassed] in
+                await before?.value
+                do throws(TaskError) {
+                    try await task.signal(signal)
+                } catch .notRunning {
+                    // It has ended meanwhile, as a process to which kill(2) comes too late.
+                } catch {
+                    Console.complain(error.text)
+                }
+                then()
+            }
+        }
+    }
+
+    /// The command is gone, and what is left to do is to copy the rest of its output.
+    func ended(_ outputs: [OutputCopy]) { state.withLock { $0.outputs = outputs } }
+
+    /// A request to stop with a signal.
+    func request(_ signal: Int32) {
+        let (task, isFirst, outputs) = state.withLock { state in
+            let isFirst = state.wanted == nil
+            state.wanted = isFirst ? signal : SIGKILL
+            return (state.task, isFirst, state.outputs)
+        }
+        for output in outputs { output.giveUp() }
+        guard let task, task.ended.current == nil else { return }
+        if isFirst && isatty(STDERR_FILENO) == 1 {
+            // A terminal that was halted takes nothing, and this is the reactor's thread. On one that is raw a line needs its
+            // carriage return.
+            BlockingPool.shared.perform { [timeoutSeconds] in
+                Console.complain(
+                    "the command is asked to end; it is killed in \(timeoutSeconds) s, or by another such signal\r")
+            }
+        }
+        stop(task, isFirst ? signal : SIGKILL)
+    }
+
+    /// Nobody takes the command's output any more: it ends as it would without the driver, by SIGPIPE
+    /// where the reader has left.
+    func outputFailed(_ error: Errno) {
+        if error != .brokenPipe { state.withLock { $0.writeError = error } }
+        let isStopping = state.withLock { $0.wanted != nil }
+        if !isStopping { request(error == .brokenPipe ? SIGPIPE : SIGTERM) }
+    }
+
+    private func stop(_ task: SupervisedTask, _ signal: Int32) {
+        let timeout = signal == SIGKILL ? 0 : UInt64(timeoutSeconds) * 1_000_000_000
+        Task.detached(executorPreference: BlockingPool.shared) { [before = state.withLock { $0.lastPassed }] in
+            await before?.value
+            do throws(TaskError) {
+                try await task.stop(signal: signal, timeoutNanoseconds: timeout)
+            } catch {
+                Console.complain(error.text)
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+import EventLoop
+import Glibc
+import Planning
+import Shared
+import Supervision
+
+/// The tasks of this host by their state folders, as root. Only files are read.
+enum TaskListing {
+    /// The oldest first.
+    /// - Parameter folder: A state folder of all tasks; nil for the plugin's usual one and those of `run`.
+    static func all(in folder: String?) throws(SystemError) -> [ListedTask] {
+        var tasks: [ListedTask] = []
+        let holders = LockHolders.read()
+        for home in TaskHome.all(named: folder) {
+            do throws(SystemError) {
+                for folder in try home.taskFolders(named: folder) {
+                    guard var task = try look(folder, holders) else { continue }
+                    if let run = home.run { (task.id, task.name, task.allocID) = (run, "(run)", "") }
+                    tasks.append(task)
+                }
+            } catch {
+                // Of a run that ends meanwhile anything may be half gone.
+                guard home.run != nil, home.stateFolder != folder else { throw error }
+            }
+        }
+        return tasks.sorted { ($0.startedAt ?? .max, $0.folder) < ($1.startedAt ?? .max, $1.folder) }
+    }
+
+    /// Nil for what is no task's folder. Fails where it cannot be known whether the task runs.
+    private static func look(_ folder: TaskFolder, _ holders: LockHolders) throws(SystemError) -> ListedTask? {
+        guard let state = HandleState(identityIn: folder) else {
+            guard access(folder.path + "/" + StateFile.control, F_OK) == 0 else { return nil }
+            let id = String(
+                decoding: folder.name.utf8.map { $0 == UInt8(ascii: "+") ? UInt8(ascii: "/") : $0 }, as: UTF8.self)
+            let parts = id.pathParts
+            return ListedTask(
+                folder: folder.path, id: id, name: parts.count > 1 ? String(parts[1]) : id,
+                allocID: String(parts.first ?? ""), state: .starting, driverPid: holders.holder(of: folder))
+        }
+        var task = ListedTask(
+            folder: folder.path, id: state.taskID, name: state.taskName,
+            allocID: String(state.taskID.prefix { $0 != "/" }), state: .running,
+            driverPid: holders.holder(of: folder), cgroup: state.cgroup)
+        let sameBoot = state.bootID == Boot.id
+        let executor =
+            sameBoot ? try HeldProcess.open(pid: state.executorPid, startTime: state.executorStartTime)?.pid : nil
+        task.executorPid = executor
+        let record: Result<ExitRecord?, RecordError>
+        do throws(RecordError) {
+            record = .success(try folder.readRecord())
+        } catch {
+            record = .failure(error)
+        }
+        if case .success(let known?) = record {
+            (task.startedAt, task.endedAt) = (known.startedAt, known.endedAt)
+            task.processorTime = UInt64(clamping: known.userTime + known.systemTime)
+            task.state =
+                executor != nil
+                ? .ending : .ended(code: known.exitCode, signal: known.signal, oomKilled: known.oomKilled)
+            return task
+        }
+        let outcome = Recovery.outcome(
+            sameBoot: sameBoot, hasFolder: true, record: record, executorLives: executor != nil, now: 0)
+        switch outcome {
+        case .running, .runningWithoutFolder: task.look()
+        case .ended(let end), .supervisorLost(let end): task.state = .lost(reason: end.error ?? "")
+        case .gone(let reason): task.state = .lost(reason: reason)
+        }
+        return task
+    }
+}

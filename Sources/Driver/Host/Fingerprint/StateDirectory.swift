@@ -1,0 +1,133 @@
+import CLinux
+import EventLoop
+import Glibc
+import Planning
+import Shared
+
+/// The directory of all tasks' state directories (plugin option `state_dir`). Who could write there could command
+/// Executors and forge exit records, so it is root's alone, and so is the way to it.
+package struct StateDirectory: Sendable {
+    static let option = "state_dir"
+
+    package let path: String
+
+    package init(path: String) {
+        self.path = path
+    }
+
+    /// Why it cannot be used as it is now; nil where it can, or where it is still to be made.
+    package var fault: StateDirectoryFault? {
+        let isShared: Bool
+        switch PathTrust.of(path, last: false) {
+        case .untrusted(let fault): return .untrustedPath(path, fault)
+        case .trusted(let shared): isShared = shared
+        }
+        switch PathTrust.look(path) {
+        case .missing: return nil
+        case .unreadable(let errno): return .unusable(path, errno)
+        case .symlink, .other: return .unusable(path, .notAFolder)
+        case .directory(let owner, _):
+            return owner == geteuid() || !isShared ? nil : .takenByOther(path, owner)
+        }
+    }
+
+    /// Why it cannot be made where it is missing: only making it tells. Nil where it is there, or is made now.
+    package var faultWhereMissing: StateDirectoryFault? {
+        guard PathTrust.look(path) == .missing else { return nil }
+        do throws(StateDirectoryFault) {
+            _ = try prepare()
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    /// The names of what may be a task's directory in it. Of those that begin with a dot a Driver is just making one.
+    package func taskNames() throws(SystemError) -> [String] {
+        guard let names = FolderList.names(in: path) else { throw SystemError("read the state folder", path) }
+        return names.filter { !$0.hasPrefix(".") }
+    }
+
+    /// Makes it where it is missing, with its parents, and sees to it that it is root's alone.
+    ///
+    /// Where another user's directory has its place, root has made that one or has changed its owner if nobody else
+    /// can make anything there: a task of root's with the capability `chown` can do the latter, and must not stop the
+    /// node by that. It is taken back then. What the other may have put in it is believed nowhere (`TaskFolder`).
+    /// - Returns: The user that had it, where it was taken back.
+    package func prepare() throws(StateDirectoryFault) -> uid_t? {
+        if let fault { throw fault }
+        if PathTrust.look(path) == .missing {
+            try makeParents()
+            if mkdir(path, 0o700) != 0 && Errno.last != .fileExists {
+                throw .failed(SystemError("make the state folder (option state_dir)", path))
+            }
+            // Between the look and the making, another may have been there first.
+            if let fault { throw fault }
+        }
+        return try takeBack()
+    }
+
+    private func makeParents() throws(StateDirectoryFault) {
+        var parent = ""
+        for part in path.pathParts.dropLast() {
+            parent += "/" + part
+            if mkdir(parent, 0o755) != 0 && Errno.last != .fileExists {
+                throw .failed(SystemError("make, for the state folder (option state_dir), the folder", parent))
+            }
+        }
+    }
+
+    private func takeBack() throws(StateDirectoryFault) -> uid_t? {
+        do throws(SystemError) {
+            let directory = try OwnedDescriptor.open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+            let facts = try directory.facts(of: path)
+            let isOwn = facts.owner == geteuid()
+            if !isOwn, fchown(directory.number, geteuid(), getegid()) != 0 {
+                throw SystemError("change the owner of", path)
+            }
+            if facts.mode & 0o077 != 0 || !isOwn, fchmod(directory.number, 0o700) != 0 {
+                throw SystemError("change the mode of", path)
+            }
+            return isOwn ? nil : facts.owner
+        } catch {
+            throw .failed(error)
+        }
+    }
+}
+
+/// Why the state directory cannot be used.
+package enum StateDirectoryFault: Error, Equatable {
+    case untrustedPath(String, PathFault)
+    /// In a directory where anybody may make entries: it was never root's, perhaps.
+    case takenByOther(String, uid_t)
+    case unusable(String, Errno)
+    case failed(SystemError)
+
+    /// What is wrong.
+    package var text: String {
+        switch self {
+        case .untrustedPath(let path, let fault):
+            "cannot use the state folder \(path) (option state_dir): \(fault.text)"
+        case .takenByOther(let path, let owner):
+            "cannot use the state folder \(path) (option state_dir): it belongs to user \(owner), and is in a folder where "
+                + "others may make it"
+        case .unusable(let path, let errno): "cannot use the state folder \(path) (option state_dir): \(errno.text)"
+        case .failed(let error): error.text
+        }
+    }
+
+    /// What to do about it.
+    package var remedy: String {
+        switch self {
+        case .untrustedPath(_, let fault): fault.remedy(StateDirectory.option)
+        case .takenByOther(let path, _):
+            "remove \(path), or set the plugin option state_dir to a path that root alone can write to"
+        case .unusable, .failed: "set the plugin option state_dir to a path at which root can make a directory"
+        }
+    }
+
+    /// Whether trying again may help.
+    package var mayPass: Bool {
+        if case .failed(let error) = self { StartError.mayPass(error.errno) } else { false }
+    }
+}

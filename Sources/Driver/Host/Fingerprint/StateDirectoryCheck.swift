@@ -1,0 +1,70 @@
+import Glibc
+import Shared
+
+/// Whether the plugin's `state_dir` can be used, and what is in it. For `check` alone: the fingerprint only tells of
+/// a fault, and a start that cannot use the directory says so itself.
+package enum StateDirectoryCheck {
+    /// What is at the path.
+    package struct Facts: Equatable, Sendable {
+        enum Content: Equatable, Sendable {
+            /// The first task's start makes the directory.
+            case missing
+            case unusable(StateDirectoryFault)
+            /// The next start takes it back.
+            case ofAnotherUser(uid_t)
+            case unreadable(Errno)
+            case tasks(Int)
+        }
+
+        let path: String
+        let content: Content
+    }
+
+    /// Looks, as the driver does before a start, and counts the tasks' directories.
+    package static func look(_ path: String) -> Facts {
+        if let fault = StateDirectory(path: path).fault { return Facts(path: path, content: .unusable(fault)) }
+        var status = stat()
+        guard lstat(path, &status) == 0 else {
+            return Facts(path: path, content: Errno.last == .noSuchFile ? .missing : .unreadable(.last))
+        }
+        // A person without rights does not own what is root's; then reading fails, and that is said.
+        guard status.st_uid == 0 else { return Facts(path: path, content: .ofAnotherUser(status.st_uid)) }
+        do throws(SystemError) {
+            return Facts(path: path, content: .tasks(try StateDirectory(path: path).taskNames().count))
+        } catch {
+            return Facts(path: path, content: .unreadable(error.errno))
+        }
+    }
+
+    /// The check for a report.
+    package static func check(_ facts: Facts) -> HostCheck {
+        let path = facts.path
+        switch facts.content {
+        case .missing: return passed("\(path) does not exist; the first task's start makes it")
+        case .tasks(0): return passed("\(path) is empty: no task of the plugin's is on this host")
+        case .tasks(let count): return passed("\(path) has \(count) task\(count == 1 ? "" : "s")")
+        case .unusable(let fault): return failed(fault.text, fault.remedy)
+        case .ofAnotherUser(let user):
+            return passed("\(path) is of uid \(user); the next task's start makes it root's again")
+        case .unreadable(let errno):
+            return failed(
+                "cannot read \(path): \(errno.text)",
+                errno == .permissionDenied ? "check as root: use sudo" : "set the plugin option state_dir")
+        }
+    }
+
+    /// The check of the fingerprint, which has none where nothing is wrong.
+    static func check(_ fault: StateDirectoryFault?) -> [HostCheck] {
+        fault.map { [failed($0.text, $0.remedy)] } ?? []
+    }
+
+    private static let name = "state directory"
+
+    private static func passed(_ detail: String) -> HostCheck {
+        HostCheck(name: name, health: .healthy, detail: detail, remedy: nil)
+    }
+
+    private static func failed(_ detail: String, _ remedy: String) -> HostCheck {
+        HostCheck(name: name, health: .unhealthy, detail: detail, remedy: remedy)
+    }
+}

@@ -1,0 +1,58 @@
+import EventLoop
+import GRPCServer
+import Glibc
+import HCLog
+import Shared
+
+/// The life of the process as a plugin: from the handshake to the end of the server.
+package struct PluginProcess: Sendable {
+    package let log: Logger
+    /// See `SocketSweep`.
+    package let sweptPlaces: [String]
+    /// Adds the plugin's own services to the server, before it listens; returns what is to be called when
+    /// that has ended.
+    package let registerServices: @Sendable (RPCServer, Reactor) throws(SystemError) -> @Sendable () -> Void
+
+    package init(
+        log: Logger, sweptPlaces: [String],
+        registerServices: @escaping @Sendable (RPCServer, Reactor) throws(SystemError) -> @Sendable () -> Void
+    ) {
+        self.log = log
+        self.sweptPlaces = sweptPlaces
+        self.registerServices = registerServices
+    }
+
+    /// Serves until the agent or SIGTERM ends it. The first thread must call this, before others exist.
+    package func serve(socketDirectory: String, announcesMultiplexing: Bool) throws(PluginError) {
+        PluginSignals.prepare()
+        MemoryReturn.useOneHeap()
+        DescriptorLimit.raise()
+        let output = try HandshakeOutput()
+        CoreLog.redirect()
+        let folder = try SocketFolder(below: socketDirectory)
+        defer { folder.remove() }
+        SocketSweep.run(in: sweptPlaces, log: log)
+        let server = RPCServer(log: log.named("rpc"))
+        PluginServices(log: log).register(on: server)
+        let reactor: Reactor
+        let ended: @Sendable () -> Void
+        do throws(SystemError) {
+            reactor = try Reactor()
+            ended = try registerServices(server, reactor)
+        } catch {
+            throw PluginError(error.text)
+        }
+        do throws(RPCServerError) {
+            try server.listen(unixSocket: folder.socket, on: reactor, admission: SocketPeer.refusal(of:))
+        } catch {
+            throw PluginError(error.description)
+        }
+        try PluginSignals.onTermination {
+            log.info("SIGTERM: the plugin ends, its tasks go on")
+            server.shutdown()
+        }
+        try output.announce(PluginHandshake.line(socket: folder.socket, announcesMultiplexing: announcesMultiplexing))
+        server.run()
+        ended()
+    }
+}

@@ -1,0 +1,104 @@
+import Shared
+
+/// What a job set in its task's config block.
+package struct TaskOptions: Equatable, Sendable {
+    /// The program to run.
+    package enum Command: Equatable, Sendable {
+        /// An absolute path.
+        case path(String)
+        /// A name without a slash, to be found in the task's PATH at launch.
+        case name(String)
+    }
+
+    package let command: Command
+    /// The arguments after the command itself.
+    package let arguments: [String]
+    /// What the job unveils besides what the operator did.
+    package let unveil: [UnveilRule]
+    /// For /proc/<pid>/oom_score_adj, 0 to 1000; nil where the job says nothing.
+    package let oomScoreAdjustment: Int32?
+    /// Absolute, or relative to the task's folder; nil for that itself.
+    package var workDir: String?
+    package var confinement = ConfinementOptions()
+
+    package init(
+        command: Command, arguments: [String], unveil: [UnveilRule], oomScoreAdjustment: Int32?, workDir: String? = nil,
+        confinement: ConfinementOptions = ConfinementOptions()
+    ) {
+        self.command = command
+        self.arguments = arguments
+        self.unveil = unveil
+        self.oomScoreAdjustment = oomScoreAdjustment
+        self.workDir = workDir
+        self.confinement = confinement
+    }
+}
+
+extension TaskOptions {
+    /// - Parameters:
+    ///   - bytes: `TaskConfig.msgpack_driver_config`.
+    ///   - plugin: Says whether the job may unveil anything.
+    ///   - taskFolder: What relative paths to unveil are relative to.
+    init(
+        messagePack bytes: [UInt8], plugin: PluginConfiguration, taskFolder: String
+    ) throws(ConfigurationError) {
+        let options = try OptionReader(.task, messagePack: bytes)
+        command = try Self.command(in: options)
+        arguments = try options.texts("args") ?? []
+        oomScoreAdjustment = try options.wholeNumber("oom_score_adj", in: 0...1000).map { Int32($0) }
+        confinement = try ConfinementOptions(options)
+
+        workDir = try Self.workDir(in: options)
+
+        let texts = try options.texts("unveil") ?? []
+        if let first = texts.first, !plugin.unveilByTask {
+            throw options.invalid(
+                "unveil", item: 1, quoted(first),
+                "the plugin option unveil_by_task is false on this client, so that tasks may not unveil paths; "
+                    + "an operator can set unveil_by_task = true, or add the path to unveil_paths")
+        }
+        var rules: [UnveilRule] = []
+        for (index, text) in texts.enumerated() {
+            do {
+                rules.append(try UnveilRule(parsing: text, relativeTo: taskFolder))
+            } catch {
+                throw options.invalid("unveil", item: index + 1, quoted(text), error.reason)
+            }
+        }
+        unveil = rules
+    }
+
+    package static let schema = ownSchema + ConfinementOptions.schema
+
+    private static let ownSchema = [
+        OptionSchema("command", "string", required: true),
+        OptionSchema("args", "list(string)"),
+        OptionSchema("unveil", "list(string)"),
+        OptionSchema("oom_score_adj", "number"),
+        OptionSchema("work_dir", "string"),
+    ]
+
+    private static func workDir(in options: OptionReader) throws(ConfigurationError) -> String? {
+        let requirement =
+            "must be the path of a folder: absolute, or relative to the task's folder, for example local/site"
+        let text = try options.text("work_dir", requirement: requirement)
+        if let text, text.isEmpty || text.utf8.count > MountDestination.greatestLength {
+            throw options.invalid("work_dir", quoted(text), requirement)
+        }
+        return text
+    }
+
+    private static func command(in options: OptionReader) throws(ConfigurationError) -> Command {
+        let requirement =
+            "must be an absolute path, for example ${NOMAD_TASK_DIR}/server, or a bare name to be found in PATH"
+        guard let text = try options.text("command", requirement: requirement) else {
+            throw ConfigurationError(
+                scope: options.scope, problem: .missing(option: "command", requirement: requirement))
+        }
+        if text.utf8.first == 0x2F { return .path(text) }
+        if text.isEmpty || text.utf8.contains(0x2F) {
+            throw options.invalid("command", quoted(text), requirement)
+        }
+        return .name(text)
+    }
+}

@@ -1,0 +1,219 @@
+import Shared
+
+/// From a request to what the Executor is to do: all decisions, no effects.
+package struct LaunchPlanning: Sendable {
+    package let configuration: PluginConfiguration
+    /// What one core counts for, in MHz; nil where nobody knows.
+    package let megahertzPerCore: UInt64?
+    package let host: HostAbilities
+    /// How the host resolves names: for what a task's dns block leaves open.
+    package var hostResolver = ResolverConfiguration()
+
+    package init(
+        configuration: PluginConfiguration, megahertzPerCore: UInt64?, host: HostAbilities,
+        hostResolver: ResolverConfiguration = ResolverConfiguration()
+    ) {
+        self.configuration = configuration
+        self.megahertzPerCore = megahertzPerCore
+        self.host = host
+        self.hostResolver = hostResolver
+    }
+
+    /// Where the operator's rules come from, in an error.
+    package static let operatorsRules = "plugin option unveil_paths"
+
+    /// Searched for a bare command where the task's environment has no PATH.
+    package static let defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+    /// - Parameter user: The request's user, resolved.
+    package func specification(
+        for request: TaskRequest, user: TaskUser
+    ) throws(StartError) -> LaunchSpecification {
+        if let error = configuration.unusable.first { throw StartError(.permanent, error.description) }
+        try checkNames(of: request)
+        return try specification(for: request, options: options(of: request), user: user)
+    }
+
+    /// - Parameter options: In place of the request's driver configuration.
+    package func specification(
+        for request: TaskRequest, options: TaskOptions, user: TaskUser
+    ) throws(StartError) -> LaunchSpecification {
+        let folders = folders(of: request)
+        var result = LaunchSpecification(user: user)
+        result.taskID = request.id
+        result.taskName = request.name
+        result.programs = Self.programs(options.command, path: request.environment["PATH"])
+        result.arguments = [options.command.text] + options.arguments
+        result.environment = environment(request, user: user, folders)
+        result.workDir = workDir(options.workDir, folders)
+        result.stdoutPath = request.stdoutPath
+        result.stderrPath = request.stderrPath
+        result.logRoot = request.allocDir
+        result.confinement = try confinement(options.confinement, isRoot: user.uid == 0)
+        result.oomScoreAdj = options.oomScoreAdjustment ?? 0
+        result.unveil = unveil(options, folders)
+        result.readOnly = readOnlyFolders(request, folders)
+        if user.uid == 0 && !opensProc(result.unveil) {
+            result.readOnly.append(LaunchSpecification.ReadOnlyFolder(root: "/", inside: "proc"))
+        }
+        result.generatedFiles = try GeneratedFile.all(dns: request.dns, hosts: request.hosts, host: hostResolver)
+        result.mounts = try MountPlanning(
+            folders: folders, allocDir: request.allocDir, namedRules: configuration.unveilPaths + options.unveil
+        ).mounts(volumes: request.volumes, devices: request.devices)
+        result.taskDirectories = folders.mounts(allocDir: request.allocDir, taskName: request.name)
+        result.networkNamespace = try networkNamespace(request.network)
+        result.cgroup = request.cgroup
+        result.cgroupWrites = try cgroupWrites(request) + cgroupWrites(options.confinement)
+        return result
+    }
+
+    /// What paths and variables are made of.
+    private func checkNames(of request: TaskRequest) throws(StartError) {
+        if ["", ".", ".."].contains(request.name) || request.name.utf8.contains(UInt8(ascii: "/")) {
+            throw StartError(
+                .permanent, "the task's name is \(quoted(request.name)): must be one part of a path, neither . nor ..")
+        }
+        if !request.allocDir.hasPrefix("/") {
+            throw StartError(
+                .permanent, "the task's alloc_dir is \(quoted(request.allocDir)): must be an absolute path")
+        }
+        if request.cgroup.isEmpty {
+            throw StartError(
+                .permanent,
+                "linux_resources.cpuset_cgroup is missing: the client must name the cgroup that it has made for the task"
+            )
+        }
+        for name in request.environment.keys where name.isEmpty || name.utf8.contains(UInt8(ascii: "=")) {
+            throw StartError(
+                .permanent, "the environment variable \(quoted(name)) cannot be set: a name is not empty and has no =")
+        }
+    }
+
+    private func folders(of request: TaskRequest) -> TaskFolders {
+        TaskFolders(
+            environment: request.environment, allocDir: request.allocDir, allocID: request.allocID,
+            taskName: request.name)
+    }
+
+    private func options(of request: TaskRequest) throws(StartError) -> TaskOptions {
+        do throws(ConfigurationError) {
+            return try TaskOptions(
+                messagePack: request.driverConfig, plugin: configuration,
+                taskFolder: folders(of: request).task)
+        } catch {
+            throw StartError(.permanent, error.description)
+        }
+    }
+
+    /// A bare name is tried in every folder of PATH, as a shell does; relative folders are passed over.
+    package static func programs(_ command: TaskOptions.Command, path: String?) -> [String] {
+        switch command {
+        case .path(let path): return [path]
+        case .name(let name):
+            let searched = path.flatMap { $0.isEmpty ? nil : $0 } ?? Self.defaultPath
+            return searched.utf8.split(separator: UInt8(ascii: ":")).filter { $0.first == UInt8(ascii: "/") }.map {
+                String(Substring($0)) + "/" + name
+            }
+        }
+    }
+
+    /// The task's variables, and those that say who it is: what the client passes on of its own USER and
+    /// HOME is the agent's.
+    private func environment(_ request: TaskRequest, user: TaskUser, _ folders: TaskFolders) -> [String] {
+        var variables = request.environment
+        variables["USER"] = user.name
+        variables["HOME"] = user.home
+        variables["TMPDIR"] = folders.tmp
+        return variables.sorted { $0.key < $1.key }.map { $0.key + "=" + $0.value }
+    }
+
+    private func workDir(_ path: String?, _ folders: TaskFolders) -> LaunchSpecification.WorkDir {
+        guard let path else { return .init(root: "", path: folders.task) }
+        if path.utf8.first != UInt8(ascii: "/") { return .init(root: folders.task, path: path) }
+        let inside = folders.task + "/"
+        guard path.utf8.starts(with: inside.utf8) else { return .init(root: "", path: path) }
+        return .init(root: folders.task, path: String(Substring(path.utf8.dropFirst(inside.utf8.count))))
+    }
+
+    private func unveil(_ options: TaskOptions, _ folders: TaskFolders) -> [LaunchSpecification.Unveil] {
+        var result: [LaunchSpecification.Unveil] = []
+        if configuration.unveilDefaults {
+            result += UnveilDefault.paths.map { .init(rule: $0.rule, optional: true) }
+            result += folders.all.map {
+                .init(rule: UnveilRule(modes: .all, path: $0), optional: true, noSymlink: true)
+            }
+        }
+        result += configuration.unveilPaths.map { .init(rule: $0, origin: Self.operatorsRules) }
+        result += options.unveil.map {
+            .init(
+                rule: $0, afterMounts: true, beneath: folders.directory(above: $0.path), origin: "task option unveil")
+        }
+        return result
+    }
+
+    /// The logs, wherever the task sees them: it writes through descriptors and needs no path.
+    private func readOnlyFolders(
+        _ request: TaskRequest, _ folders: TaskFolders
+    ) -> [LaunchSpecification.ReadOnlyFolder] {
+        var result: [LaunchSpecification.ReadOnlyFolder] = []
+        func add(_ root: String, _ inside: String) {
+            let folder = LaunchSpecification.ReadOnlyFolder(root: root, inside: inside)
+            if !result.contains(folder) { result.append(folder) }
+        }
+        if !request.allocDir.isEmpty {
+            add(request.allocDir, "alloc/logs")
+            let above = (request.allocDir + "/").utf8
+            for path in [request.stdoutPath, request.stderrPath] where path.utf8.starts(with: above) {
+                let inside = Substring(path.utf8.dropFirst(above.count)).pathParts.dropLast()
+                if !inside.isEmpty { add(request.allocDir, inside.joined(separator: "/")) }
+            }
+        }
+        add(folders.alloc, "logs")
+        return result
+    }
+
+    /// Whether a rule that names something below /proc lets the task write there. One of / or of /proc itself does not
+    /// count: much below /proc is the host's, and the kernel lets user 0 write to it (core_pattern), as to what
+    /// belongs to the task's Executor (oom_score_adj).
+    private func opensProc(_ rules: [LaunchSpecification.Unveil]) -> Bool {
+        rules.contains { unveil in
+            let parts = unveil.rule.path.pathParts.filter { $0 != "." }
+            return unveil.origin != nil && unveil.rule.modes.contains(.write) && parts.count > 1
+                && parts[0] == "proc" && !parts.contains("..")
+        }
+    }
+
+    private func networkNamespace(_ network: TaskRequest.Network) throws(StartError) -> String {
+        switch network {
+        case .host: return ""
+        case .group(let path):
+            if path.isEmpty {
+                throw StartError(
+                    .permanent, "network_isolation_spec has mode group, but no path of a network namespace")
+            }
+            return path
+        case .unsupported(let mode):
+            throw StartError(
+                .permanent,
+                "network_isolation_spec has mode \(mode), which this driver does not support (host and group are)")
+        }
+    }
+
+    private func cgroupWrites(_ request: TaskRequest) throws(StartError) -> [CgroupWrite] {
+        do throws(ResourceLimitError) {
+            return try ResourceLimits.writes(
+                for: request.resources, megahertzPerCore: megahertzPerCore, swap: configuration.confinement.memorySwap)
+        } catch {
+            throw StartError(.permanent, error.description)
+        }
+    }
+}
+
+extension TaskOptions.Command {
+    /// As the job wrote it.
+    var text: String {
+        switch self {
+        case .path(let text), .name(let text): text
+        }
+    }
+}

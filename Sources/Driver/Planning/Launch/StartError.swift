@@ -1,0 +1,146 @@
+import Glibc
+import Shared
+
+/// Why a task was not started: the sentence an operator reads in `alloc status`.
+package struct StartError: Error, Sendable, Equatable {
+    package enum Kind: Sendable, Equatable {
+        /// The request makes no sense, or names a task that is there already.
+        case invalidRequest, alreadyExists
+        /// Trying again changes nothing.
+        case permanent
+        /// A shortage that may pass: the client may try again by its restart policy.
+        case transient
+    }
+
+    package let kind: Kind
+    package let text: String
+
+    package init(_ kind: Kind, _ text: String) {
+        self.kind = kind
+        self.text = text
+    }
+}
+
+extension StartError {
+    /// Nobody waits for the task any more.
+    package static let givenUp = StartError(.transient, "the client gave the start up before the task ran")
+
+    /// A system call of the Driver's own failed.
+    package init(_ error: SystemError) {
+        self.init(Self.mayPass(error.errno) ? .transient : .permanent, error.text)
+    }
+
+    /// Shortages that end when others end.
+    package static func mayPass(_ errno: Errno) -> Bool {
+        [EAGAIN, ENOMEM, EMFILE, ENFILE, ENOSPC].contains(errno.rawValue)
+    }
+
+    /// What the Executor reported, as a sentence with its remedy where one is known.
+    package init(stage number: UInt32, _ errno: Errno, subject: String, specification: LaunchSpecification) {
+        let kind: Kind = Self.mayPass(errno) ? .transient : .permanent
+        guard let stage = LaunchStage(rawValue: number) else {
+            self.init(
+                kind,
+                "the Executor failed at stage \(number), which only a newer driver knows: \(errno.text)")
+            return
+        }
+        var text = "cannot \(stage.attempt)"
+        if !subject.isEmpty { text += " \(subject)" }
+        text += ": \(errno.text)"
+        if let hint = Self.hint(stage, errno, subject, specification) { text += "; \(hint)" }
+        self.init(kind, text)
+    }
+
+    package static func namedBy(_ origin: String, _ rule: UnveilRule) -> String {
+        "it is named by the \(origin): \(quoted(rule.text))"
+    }
+
+    private static func hint(
+        _ stage: LaunchStage, _ errno: Errno, _ subject: String, _ specification: LaunchSpecification
+    ) -> String? {
+        switch stage {
+        case .request: return "driver and Executor are of different releases: install both programs of one"
+        case .unveil:
+            guard let unveil = specification.unveil.first(where: { $0.rule.path == subject }) else { return nil }
+            if unveil.noSymlink {
+                return [ELOOP, EXDEV, ENOTDIR].contains(errno.rawValue)
+                    ? "this folder of the task must be a folder, not a symlink" : nil
+            }
+            if unveil.beneath != nil && [ELOOP, EXDEV].contains(errno.rawValue) {
+                return
+                    "a symlink or .. in it leads out of the task's folder; \(quoted(unveil.rule.text)) is named by the "
+                    + (unveil.origin ?? "driver")
+            }
+            return unveil.origin.map { namedBy($0, unveil.rule) }
+        case .limit where errno == .noSuchFile:
+            return "the cgroup \(specification.cgroup) has no such file: its controller is not enabled there "
+                + "(cgroup.subtree_control of the parent)"
+        case .limit:
+            return "in the cgroup \(specification.cgroup)"
+        case .openCgroup where errno == .noSuchFile:
+            return "the client makes it before it starts a task"
+        case .cgroupIsNone: return "it is not on a cgroup v2 file system"
+        case .stdoutIsNoPipe, .stderrIsNoPipe: return "it must be a FIFO or /dev/null"
+        case .stdoutLog where errno == .tooManySymlinks, .stderrLog where errno == .tooManySymlinks:
+            return "a symlink in the path of a log is not followed, since a task could have put it there"
+        case .ruleset where errno.rawValue == ENOSYS || errno.rawValue == EOPNOTSUPP:
+            return "this kernel has no Landlock, or it is not among the lsm= of its command line"
+        case .workDir where errno == .crossDeviceLink:
+            return "a symlink or .. in it leads out of the task's folder"
+        case .workDir where errno == .noSuchFile || errno == .notAFolder:
+            return "it must be a folder that exists when the task starts"
+        case .generatedFile where errno == .noSuchFile:
+            return "it takes the place of the host's file, which must exist: make an empty one"
+        case .taskDirectory: return missingMounts
+        case .mount where specification.taskDirectories.contains { $0.path == subject }: return missingMounts
+        case .mount: return mountHint(errno, subject, specification)
+        case .mountSource, .deviceSource: return specification.mounts.hint(ofSource: subject)
+        case .deviceIsNone: return "it is no device node"
+        case .volumeIsDevice: return "it is a device node, and those have to come from a device plugin"
+        case .workDir where errno == .permissionDenied:
+            return "user \(quoted(specification.user.name)) must be able to enter it"
+        case .resourceLimit where errno == .notPermitted:
+            return "a hard limit can only be raised by an agent that has CAP_SYS_RESOURCE, and nofile not beyond the "
+                + "sysctl fs.nr_open"
+        case .seccomp where errno == .invalidArgument:
+            return "this kernel has no seccomp filters; an operator can set the plugin option seccomp = false"
+        case .enterNetwork where errno == .invalidArgument: return "it is no network namespace"
+        default: return nil
+        }
+    }
+
+    private static let missingMounts =
+        "the client does not repeat its mounts after a reboot of the host; stop the allocation (nomad alloc stop), so "
+        + "that the task is placed anew"
+
+    private static func mountHint(
+        _ errno: Errno, _ subject: String, _ specification: LaunchSpecification
+    ) -> String? {
+        guard let mount = specification.mounts.first(where: { $0.destination?.path == subject }),
+            let destination = mount.destination
+        else { return nil }
+        switch errno {
+        case .noSuchFile where !destination.isMade:
+            return "outside the task's folder nothing is made: make it on this host, or let the destination be in "
+                + "the task's folder, as in ${NOMAD_TASK_DIR}/data"
+        case .tooManySymlinks, .crossDeviceLink:
+            return "no symlink is followed in a destination: it must be the path that it leads to"
+        case .notAFolder:
+            return "a folder can only be mounted on a folder, below folders"
+        case .isAFolder:
+            return "a file can only be mounted on a file, and \(mount.source) is no folder"
+        case .permissionDenied, .readOnlyFileSystem:
+            return "it does not exist, and user \(quoted(specification.user.name)) may not make it there"
+        default: return nil
+        }
+    }
+}
+
+extension [TaskMount] {
+    /// What the source of a volume or device was wanted for.
+    fileprivate func hint(ofSource source: String) -> String? {
+        guard let mount = first(where: { $0.source == source }) else { return nil }
+        let path = mount.destination?.path ?? source
+        return "it is to be the task's \(mount.kind == .device ? "device" : "volume") \(quoted(path))"
+    }
+}

@@ -1,0 +1,123 @@
+import Glibc
+import Shared
+
+/// The user a task runs as.
+package struct TaskUser: Equatable, Sendable {
+    /// For USER in the task's environment.
+    package let name: String
+    package let uid: uid_t
+    package let gid: gid_t
+    /// Supplementary groups for setgroups(2), the primary one included where the system lists it; none for a
+    /// dynamic workload user.
+    package let groups: [gid_t]
+    /// For HOME in the task's environment.
+    package let home: String
+
+    package init(name: String, uid: uid_t, gid: gid_t, groups: [gid_t], home: String) {
+        self.name = name
+        self.uid = uid
+        self.gid = gid
+        self.groups = groups
+        self.home = home
+    }
+
+    /// Whether the host made the user up for one task: no account has such a name (`dynamicWorkloadUser`).
+    var isDynamic: Bool { name == "nomad-\(uid)" }
+
+    /// The user where the name alone tells him: a dynamic workload user; nil where the system is to be asked.
+    package static func withoutLookUp(_ name: String) throws(TaskUserError) -> TaskUser? {
+        if name.isEmpty { throw .empty }
+        if name.utf8.contains(0) { throw .unusableName(name) }
+        return try dynamicWorkloadUser(name)
+    }
+
+    /// Where the uids begin that a host may hand out: those below are the system's own.
+    static let leastDynamicID: uid_t = 1000
+
+    /// `nomad-<n>`, made up by the host for one task: no account stands behind it, and its uid and gid are n.
+    /// Nil for any other form of name.
+    private static func dynamicWorkloadUser(_ name: String) throws(TaskUserError) -> TaskUser? {
+        let prefix = "nomad-"
+        let digits = name.utf8.dropFirst(prefix.utf8.count)
+        guard name.hasPrefix(prefix), !digits.isEmpty, digits.allSatisfy({ 0x30...0x39 ~= $0 }) else { return nil }
+        // (uid_t)-1 means "no change" to setresuid(2).
+        guard digits.first != 0x30, let id = uid_t(Substring(digits)), leastDynamicID..<uid_t.max ~= id else {
+            throw .dynamicIDOutOfRange(name)
+        }
+        return TaskUser(name: name, uid: id, gid: id, groups: [], home: "/nonexistent")
+    }
+}
+
+/// Why a task cannot run as the user it names.
+package enum TaskUserError: Error, Equatable, CustomStringConvertible {
+    case empty
+    case unusableName(String)
+    case dynamicIDOutOfRange(String)
+    case notFound(String)
+    case uidOutOfRange(String)
+    case zerosBeforeUID(String)
+    case noAccountOfUID(String)
+    /// A dynamic user that the client has not handed out.
+    case notOfTheClient(String, ClosedRange<uid_t>)
+    case deniedUID(String, uid_t, IDRanges)
+    case deniedGID(String, gid_t, IDRanges)
+    /// The account may exist: whoever was asked could not tell.
+    case lookupFailed(String, Errno)
+    case groupsUnknown(String)
+    /// The account may exist: whoever was asked has not answered.
+    case noAnswer(String, seconds: UInt64)
+    /// Nobody waits for the answer any more.
+    case givenUp(String)
+
+    /// Whether the same lookup may succeed later.
+    package var mayPass: Bool {
+        switch self {
+        case .noAnswer, .givenUp: true
+        case .lookupFailed(_, let error): StartError.mayPass(error)
+        default: false
+        }
+    }
+
+    package var description: String {
+        switch self {
+        case .empty:
+            "the task has no user: the client gives each task that names none a dynamic user, and has forgotten which it "
+                + "gave this one when the agent was restarted; stop the allocation (nomad alloc stop), so that the task is "
+                + "placed anew, or name a user in the job"
+        case .unusableName(let name):
+            "user \(quoted(name)): a user's name cannot have a NUL character in it"
+        case .dynamicIDOutOfRange(let name):
+            "user \(quoted(name)): the number of a dynamic workload user must be from \(TaskUser.leastDynamicID) "
+                + "to \(uid_t.max - 1), without zeros before it"
+        case .notFound(let name):
+            "user \(quoted(name)): there is no such user on this host"
+        case .uidOutOfRange(let name):
+            "user \(quoted(name)): a uid must be from 0 to \(uid_t.max - 1)"
+        case .zerosBeforeUID(let name):
+            "user \(quoted(name)): a uid is written without zeros before it"
+        case .notOfTheClient(let name, let range):
+            "user \(quoted(name)): the dynamic workload users of this client are nomad-\(range.lowerBound) to "
+                + "nomad-\(range.upperBound); where the client's users block has another range, an operator must set the "
+                + "plugin options dynamic_user_min and dynamic_user_max to the same"
+        case .deniedUID(let name, let uid, let ranges):
+            "user \(quoted(name)): its uid \(uid) is among those that the plugin option denied_host_uids of this client "
+                + "denies to tasks: \(ranges.text)"
+        case .deniedGID(let name, let gid, let ranges):
+            "user \(quoted(name)): its group \(gid) is among those that the plugin option denied_host_gids of this client "
+                + "denies to tasks: \(ranges.text)"
+        case .noAccountOfUID(let name):
+            "user \(quoted(name)): this host has neither a user of this name nor one with this uid"
+        case .lookupFailed(let name, let error):
+            "user \(quoted(name)): cannot look it up on this host: \(error.text)"
+        case .groupsUnknown(let name):
+            "user \(quoted(name)): cannot list its supplementary groups"
+        case .noAnswer(let name, let seconds):
+            "user \(quoted(name)): the lookup of this user and its groups (getpwnam, getgrouplist) has not been answered "
+                + "within \(seconds) s: a name service of this host hangs (the lines passwd and group of "
+                + "/etc/nsswitch.conf say which there are); see whether \"getent passwd\" and \"id\" answer for this user, "
+                + "and restart the service (sssd, nslcd), or mend the way to its server"
+        case .givenUp(let name):
+            "user \(quoted(name)): the lookup was given up"
+        }
+    }
+}
