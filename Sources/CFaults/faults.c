@@ -128,7 +128,7 @@ int __wrap_epoll_ctl(int epoll, int what, int fd, struct epoll_event *event) {
 }
 DIVERT(int, epoll_wait, (int epoll, struct epoll_event *events, int count, int timeout), (epoll, events, count, timeout))
 DIVERT(int, eventfd, (unsigned value, int flags), (value, flags))
-DIVERT(int, faccessat, (int folder, const char *path, int mode, int flags), (folder, path, mode, flags))
+DIVERT(int, faccessat, (int directory, const char *path, int mode, int flags), (directory, path, mode, flags))
 DIVERT(int, fallocate, (int fd, int mode, off_t offset, off_t length), (fd, mode, offset, length))
 DIVERT(int, fchmod, (int fd, mode_t mode), (fd, mode))
 DIVERT(int, fchown, (int fd, uid_t user, gid_t group), (fd, user, group))
@@ -179,13 +179,13 @@ DIVERT_ERROR(pthread_create, (pthread_t * thread, const pthread_attr_t *attribut
              (thread, attributes, run, context))
 DIVERT(ssize_t, pwrite, (int fd, const void *bytes, size_t count, off_t offset), (fd, bytes, count, offset))
 DIVERT(ssize_t, read, (int fd, void *bytes, size_t count), (fd, bytes, count))
-DIVERT_POINTER(struct dirent *, readdir, (DIR * folder), (folder))
+DIVERT_POINTER(struct dirent *, readdir, (DIR * directory), (directory))
 DIVERT(ssize_t, readlink, (const char *path, char *target, size_t size), (path, target, size))
-DIVERT(ssize_t, readlinkat, (int folder, const char *path, char *target, size_t size), (folder, path, target, size))
+DIVERT(ssize_t, readlinkat, (int directory, const char *path, char *target, size_t size), (directory, path, target, size))
 DIVERT_POINTER(char *, realpath, (const char *path, char *resolved), (path, resolved))
 DIVERT(int, rename, (const char *from, const char *to), (from, to))
-DIVERT(int, renameat, (int from_folder, const char *from, int to_folder, const char *to),
-       (from_folder, from, to_folder, to))
+DIVERT(int, renameat, (int from_directory, const char *from, int to_directory, const char *to),
+       (from_directory, from, to_directory, to))
 DIVERT(int, rmdir, (const char *path), (path))
 DIVERT(ssize_t, sendmsg, (int socket, const struct msghdr *message, int flags), (socket, message, flags))
 DIVERT(ssize_t, recvmsg, (int socket, struct msghdr *message, int flags), (socket, message, flags))
@@ -202,7 +202,7 @@ DIVERT(int, timerfd_settime, (int fd, int flags, const struct itimerspec *value,
        (fd, flags, value, before))
 DIVERT(int, uname, (struct utsname * name), (name))
 DIVERT(int, unlink, (const char *path), (path))
-DIVERT(int, unlinkat, (int folder, const char *path, int flags), (folder, path, flags))
+DIVERT(int, unlinkat, (int directory, const char *path, int flags), (directory, path, flags))
 DIVERT(int, unshare, (int namespaces), (namespaces))
 DIVERT(pid_t, wait4, (pid_t pid, int *status, int options, struct rusage *usage), (pid, status, options, usage))
 DIVERT(int, waitid, (idtype_t kind, id_t id, siginfo_t *facts, int options), (kind, id, facts, options))
@@ -231,16 +231,16 @@ int __wrap_open(const char *path, int flags, ...) {
     return error ? -1 : __real_open(path, flags, mode);
 }
 
-int __real_openat(int folder, const char *path, int flags, ...);
-int __wrap_openat(int folder, const char *path, int flags, ...);
-int __wrap_openat(int folder, const char *path, int flags, ...) {
+int __real_openat(int directory, const char *path, int flags, ...);
+int __wrap_openat(int directory, const char *path, int flags, ...);
+int __wrap_openat(int directory, const char *path, int flags, ...) {
     va_list rest;
     va_start(rest, flags);
     mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0;
     va_end(rest);
     int error = FAILS(openat);
     if (error) errno = error;
-    return error ? -1 : __real_openat(folder, path, flags, mode);
+    return error ? -1 : __real_openat(directory, path, flags, mode);
 }
 
 // What takes one argument more by what the second one says.

@@ -145,7 +145,7 @@ static void execute(struct exec2_plan *plan) {
     for (int32_t index = 0; plan->programs[index]; index++) {
         long result = CALL3(SYS_execve, plan->programs[index], plan->arguments, plan->environment);
         if (result == -ENOENT || result == -ENOTDIR) continue;
-        // A folder of PATH that the user may not enter hides nothing that he could run, and a folder
+        // A directory of PATH that the user may not enter hides nothing that he could run, and a directory
         // of the command's name is no command.
         if (result == -EACCES && plan->programs[1] && !is_file(plan->programs[index])) continue;
         error = (int32_t)-result;

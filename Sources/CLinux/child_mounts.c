@@ -11,17 +11,17 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
-static long open_folder(const char *path) {
+static long open_directory(const char *path) {
     return CALL4(SYS_openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
 }
 
-// Below `folder` and through no symlink: where tasks can write, one could lead anywhere.
-static long open_below(long folder, const char *path, int flags) {
+// Below `directory` and through no symlink: where tasks can write, one could lead anywhere.
+static long open_below(long directory, const char *path, int flags) {
     struct open_how how = {
         .flags = (uint64_t)(unsigned)(O_PATH | O_CLOEXEC | flags),
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
     };
-    return CALL4(SYS_openat2, folder, path, &how, sizeof how);
+    return CALL4(SYS_openat2, directory, path, &how, sizeof how);
 }
 
 static long attach(long tree, long target) {
@@ -29,9 +29,9 @@ static long attach(long tree, long target) {
 }
 
 // `root` is the agent's and may be reached through symlinks; below it tasks can write, so no symlink is
-// followed there, and all goes by descriptor: a folder swapped in between is not followed either.
+// followed there, and all goes by descriptor: a directory swapped in between is not followed either.
 long exec2_child_read_only(const char *root, const char *inside) {
-    long base = open_folder(root);
+    long base = open_directory(root);
     if (base < 0) return base;
     long target = open_below(base, inside, O_DIRECTORY);
     CALL1(SYS_close, base);
@@ -84,11 +84,11 @@ static long act_as(uint32_t user, uint32_t group) {
 }
 
 // Makes one part of a path as the task's user: what root would make wherever it was led, he may not.
-static long make_part(const struct exec2_step *step, long folder, const char *name, int is_folder) {
+static long make_part(const struct exec2_step *step, long directory, const char *name, int is_directory) {
     long result = act_as(step->user, step->group);
     if (result == 0)
-        result = is_folder ? CALL3(SYS_mkdirat, folder, name, 0755)
-                           : CALL4(SYS_mknodat, folder, name, S_IFREG | 0644, 0);
+        result = is_directory ? CALL3(SYS_mkdirat, directory, name, 0755)
+                           : CALL4(SYS_mknodat, directory, name, S_IFREG | 0644, 0);
     if (result == -EEXIST) result = 0;
     long back = act_as(0, 0);
     return result < 0 ? result : back;
@@ -96,7 +96,7 @@ static long make_part(const struct exec2_step *step, long folder, const char *na
 
 // Opens the destination part by part, making what is missing. Whatever happens to the names meanwhile, each
 // part is opened below the one before and is no symlink.
-static long open_or_make(const struct exec2_step *step, long folder) {
+static long open_or_make(const struct exec2_step *step, long directory) {
     const char *rest = step->text;
     char name[NAME_MAX + 1];
     for (;;) {
@@ -107,49 +107,49 @@ static long open_or_make(const struct exec2_step *step, long folder) {
         }
         name[length] = 0;
         int is_last = rest[length] == 0;
-        int is_folder = !is_last || step->number & EXEC2_MOUNT_FOLDER;
-        long part = open_below(folder, name, is_folder ? O_DIRECTORY : 0);
+        int is_directory = !is_last || step->number & EXEC2_MOUNT_DIRECTORY;
+        long part = open_below(directory, name, is_directory ? O_DIRECTORY : 0);
         if (part == -ENOENT) {
-            part = make_part(step, folder, name, is_folder);
-            if (part == 0) part = open_below(folder, name, is_folder ? O_DIRECTORY : 0);
+            part = make_part(step, directory, name, is_directory);
+            if (part == 0) part = open_below(directory, name, is_directory ? O_DIRECTORY : 0);
         }
-        CALL1(SYS_close, folder);
+        CALL1(SYS_close, directory);
         if (part < 0 || is_last) return part;
-        folder = part;
+        directory = part;
         rest += length + 1;
     }
 }
 
 long exec2_child_mount(const struct exec2_step *step) {
-    long base = open_folder(step->path);
+    long base = open_directory(step->path);
     if (base < 0) return base;
     long target;
     if (step->number & EXEC2_MOUNT_MAKE) {
         target = open_or_make(step, base);
     } else {
-        target = open_below(base, step->text, step->number & EXEC2_MOUNT_FOLDER ? O_DIRECTORY : 0);
+        target = open_below(base, step->text, step->number & EXEC2_MOUNT_DIRECTORY ? O_DIRECTORY : 0);
         CALL1(SYS_close, base);
     }
     if (target < 0) return target;
     struct stat facts;
     long result = CALL2(SYS_fstat, target, &facts);
-    if (result == 0 && S_ISDIR(facts.st_mode) && !(step->number & EXEC2_MOUNT_FOLDER)) result = -EISDIR;
+    if (result == 0 && S_ISDIR(facts.st_mode) && !(step->number & EXEC2_MOUNT_DIRECTORY)) result = -EISDIR;
     if (result == 0) result = attach(step->fd, target);
     CALL1(SYS_close, target);
     return result;
 }
 
 long exec2_child_enter_beneath(const char *root, const char *inside) {
-    long base = open_folder(root);
+    long base = open_directory(root);
     if (base < 0) return base;
     struct open_how how = {
         .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
     };
-    long folder = CALL4(SYS_openat2, base, inside, &how, sizeof how);
+    long directory = CALL4(SYS_openat2, base, inside, &how, sizeof how);
     CALL1(SYS_close, base);
-    if (folder < 0) return folder;
-    long result = CALL1(SYS_fchdir, folder);
-    CALL1(SYS_close, folder);
+    if (directory < 0) return directory;
+    long result = CALL1(SYS_fchdir, directory);
+    CALL1(SYS_close, directory);
     return result;
 }

@@ -5,7 +5,7 @@
 
 #include "child.h"
 
-/// EXEC2_STEP_READ_ONLY: makes the folder `inside` below `root` read-only in this mount namespace.
+/// EXEC2_STEP_READ_ONLY: makes the directory `inside` below `root` read-only in this mount namespace.
 long exec2_child_read_only(const char *root, const char *inside);
 
 /// EXEC2_STEP_GENERATED_FILE: mounts the file of a detached file system (exec2_memory_file) over what `path`
@@ -15,7 +15,7 @@ long exec2_child_generated_file(int file_system, const char *path);
 /// EXEC2_STEP_MOUNT: attaches a detached mount.
 long exec2_child_mount(const struct exec2_step *step);
 
-/// EXEC2_STEP_WORK_DIR with `text`: changes to the folder `inside` below `root`. Symlinks are followed as long
+/// EXEC2_STEP_WORK_DIR with `text`: changes to the directory `inside` below `root`. Symlinks are followed as long
 /// as they stay below `root`.
 long exec2_child_enter_beneath(const char *root, const char *inside);
 

@@ -30,12 +30,12 @@ static long open_by_names(const char *path) {
         while (start > 0 && path[start - 1] == '/') start--;
         while (start > 0 && path[start - 1] != '/') start--;
     }
-    char folder[PATH_MAX];
+    char directory[PATH_MAX];
     if (start == 0) return -EINVAL;
-    if (start >= sizeof folder) return -ENAMETOOLONG;
-    for (size_t index = 0; index < start; index++) folder[index] = path[index];
-    folder[start] = 0;
-    long base = CALL4(SYS_openat, AT_FDCWD, folder, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    if (start >= sizeof directory) return -ENAMETOOLONG;
+    for (size_t index = 0; index < start; index++) directory[index] = path[index];
+    directory[start] = 0;
+    long base = CALL4(SYS_openat, AT_FDCWD, directory, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
     if (base < 0) return base;
     struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
     long fd = CALL4(SYS_openat2, base, path + start, &how, sizeof how);
@@ -133,7 +133,7 @@ long exec2_child_unveil(const struct exec2_step *step) {
         CALL1(SYS_close, fd);
         return meant;
     }
-    struct landlock_path_rule rule = {.allowed_access = step->folder_rights, .parent_fd = (int32_t)fd};
+    struct landlock_path_rule rule = {.allowed_access = step->directory_rights, .parent_fd = (int32_t)fd};
     long result = -EINVAL;
     if (step->number & EXEC2_UNVEIL_QUIET) {
         rule.allowed_access = 0;
@@ -141,7 +141,7 @@ long exec2_child_unveil(const struct exec2_step *step) {
         CALL1(SYS_close, fd);
         return result;
     }
-    // Most are folders, and the kernel refuses rights of folders for anything else: that is cheaper than
+    // Most are directories, and the kernel refuses rights of directories for anything else: that is cheaper than
     // asking first what it is.
     if (rule.allowed_access != step->file_rights)
         result = CALL4(SYS_landlock_add_rule, step->fd, LANDLOCK_RULE_PATH, &rule, 0);

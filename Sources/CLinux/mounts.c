@@ -27,8 +27,8 @@ static int mount_memory(void) {
     return mount;
 }
 
-static int write_file(int folder, const char *bytes, size_t count) {
-    int file = exec2_openat(folder, EXEC2_MEMORY_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+static int write_file(int directory, const char *bytes, size_t count) {
+    int file = exec2_openat(directory, EXEC2_MEMORY_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (file < 0) return -1;
     int result = fchmod(file, 0644); // the umask is the agent's
     for (size_t done = 0; result == 0 && done < count;) {
@@ -54,16 +54,16 @@ int exec2_open_tree(const char *path) {
 static int open_below(const char *root, const char *inside, int flags) {
     int base = exec2_open(root, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
     if (base < 0) return -1;
-    int folder = exec2_open_no_symlinks(base, inside, flags | O_DIRECTORY | O_CLOEXEC, 1);
+    int directory = exec2_open_no_symlinks(base, inside, flags | O_DIRECTORY | O_CLOEXEC, 1);
     close_keeping_errno(base);
-    return folder;
+    return directory;
 }
 
 int exec2_open_tree_below(const char *root, const char *inside) {
-    int folder = open_below(root, inside, O_PATH);
-    if (folder < 0) return -1;
-    int tree = (int)syscall(SYS_open_tree, folder, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-    close_keeping_errno(folder);
+    int directory = open_below(root, inside, O_PATH);
+    if (directory < 0) return -1;
+    int tree = (int)syscall(SYS_open_tree, directory, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    close_keeping_errno(directory);
     return tree;
 }
 
@@ -79,16 +79,16 @@ struct entry {
 static int is_dot(const char *name) { return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2])); }
 
 int exec2_is_empty_below(const char *root, const char *inside) {
-    int folder = open_below(root, inside, O_RDONLY);
-    if (folder < 0) return -1;
+    int directory = open_below(root, inside, O_RDONLY);
+    if (directory < 0) return -1;
     _Alignas(struct entry) char entries[2048];
     int result = 1;
     long count = 0;
-    while (result == 1 && (count = syscall(SYS_getdents64, folder, entries, sizeof entries)) > 0)
+    while (result == 1 && (count = syscall(SYS_getdents64, directory, entries, sizeof entries)) > 0)
         for (long at = 0; at < count; at += ((struct entry *)(entries + at))->length)
             if (!is_dot(((struct entry *)(entries + at))->name)) result = 0;
     if (count < 0) result = -1;
-    close_keeping_errno(folder);
+    close_keeping_errno(directory);
     return result;
 }
 

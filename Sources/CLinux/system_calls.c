@@ -39,27 +39,27 @@ const uint32_t EXEC2_EPOLLIN = EPOLLIN, EXEC2_EPOLLIN_ONCE = EPOLLIN | EPOLLONES
 
 int exec2_open(const char *path, int flags, mode_t mode) { return exec2_openat(AT_FDCWD, path, flags, mode); }
 
-int exec2_openat(int folder, const char *path, int flags, mode_t mode) {
+int exec2_openat(int directory, const char *path, int flags, mode_t mode) {
     int result;
-    do result = openat(folder, path, flags, mode);
+    do result = openat(directory, path, flags, mode);
     while (result < 0 && errno == EINTR);
     return result;
 }
 
-int exec2_open_no_symlinks(int folder, const char *path, int flags, int beneath) {
+int exec2_open_no_symlinks(int directory, const char *path, int flags, int beneath) {
     struct open_how how = {
         .flags = (uint64_t)(unsigned)flags,
         .resolve = RESOLVE_NO_SYMLINKS | (beneath ? RESOLVE_BENEATH : 0),
     };
     int result;
-    do result = (int)syscall(SYS_openat2, folder, path, &how, sizeof how);
+    do result = (int)syscall(SYS_openat2, directory, path, &how, sizeof how);
     while (result < 0 && errno == EINTR);
     return result;
 }
 
 int exec2_pipe2(int descriptors[2], int flags) { return pipe2(descriptors, flags); }
 
-int exec2_duplicate(int descriptor, int least) { return fcntl(descriptor, F_DUPFD_CLOEXEC, least); }
+int exec2_duplicate(int descriptor, int minimum) { return fcntl(descriptor, F_DUPFD_CLOEXEC, minimum); }
 
 int exec2_is_unwritable(int descriptor) {
     int flags = fcntl(descriptor, F_GETFL);
@@ -132,7 +132,7 @@ int exec2_fstat(int descriptor, struct exec2_file_facts *facts) {
     if (fstat(descriptor, &status) < 0) return -1;
     *facts = (struct exec2_file_facts){
         .type = S_ISREG(status.st_mode)    ? EXEC2_FILE_REGULAR
-                : S_ISDIR(status.st_mode)  ? EXEC2_FILE_FOLDER
+                : S_ISDIR(status.st_mode)  ? EXEC2_FILE_DIRECTORY
                 : S_ISFIFO(status.st_mode) ? EXEC2_FILE_FIFO
                 : S_ISCHR(status.st_mode)  ? EXEC2_FILE_CHARACTER
                 : S_ISBLK(status.st_mode)  ? EXEC2_FILE_BLOCK
@@ -215,7 +215,7 @@ void exec2_use_one_heap(void) {
 
 void exec2_trim_heap(void) { malloc_trim(0); }
 
-int exec2_shut_process(gid_t strange_group) {
+int exec2_harden_process(gid_t strange_group) {
     return prctl(PR_SET_DUMPABLE, 0) < 0 || setresgid((gid_t)-1, (gid_t)-1, strange_group) < 0 ? -1 : 0;
 }
 
@@ -236,8 +236,8 @@ int exec2_block_signals(void) {
     return sigprocmask(SIG_SETMASK, &all, NULL);
 }
 
-int exec2_signal_realtime_least(void) { return SIGRTMIN; }
-int exec2_signal_realtime_greatest(void) { return SIGRTMAX; }
+int exec2_signal_realtime_minimum(void) { return SIGRTMIN; }
+int exec2_signal_realtime_maximum(void) { return SIGRTMAX; }
 
 int exec2_errno(void) { return errno; }
 

@@ -187,49 +187,49 @@ void   exec2__executor__unveil_path__free_unpacked
   assert(message->base.descriptor == &exec2__executor__unveil_path__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-void   exec2__executor__read_only_folder__init
-                     (Exec2__Executor__ReadOnlyFolder         *message)
+void   exec2__executor__read_only_directory__init
+                     (Exec2__Executor__ReadOnlyDirectory         *message)
 {
-  static const Exec2__Executor__ReadOnlyFolder init_value = EXEC2__EXECUTOR__READ_ONLY_FOLDER__INIT;
+  static const Exec2__Executor__ReadOnlyDirectory init_value = EXEC2__EXECUTOR__READ_ONLY_DIRECTORY__INIT;
   *message = init_value;
 }
-size_t exec2__executor__read_only_folder__get_packed_size
-                     (const Exec2__Executor__ReadOnlyFolder *message)
+size_t exec2__executor__read_only_directory__get_packed_size
+                     (const Exec2__Executor__ReadOnlyDirectory *message)
 {
-  assert(message->base.descriptor == &exec2__executor__read_only_folder__descriptor);
+  assert(message->base.descriptor == &exec2__executor__read_only_directory__descriptor);
   return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
 }
-size_t exec2__executor__read_only_folder__pack
-                     (const Exec2__Executor__ReadOnlyFolder *message,
+size_t exec2__executor__read_only_directory__pack
+                     (const Exec2__Executor__ReadOnlyDirectory *message,
                       uint8_t       *out)
 {
-  assert(message->base.descriptor == &exec2__executor__read_only_folder__descriptor);
+  assert(message->base.descriptor == &exec2__executor__read_only_directory__descriptor);
   return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
 }
-size_t exec2__executor__read_only_folder__pack_to_buffer
-                     (const Exec2__Executor__ReadOnlyFolder *message,
+size_t exec2__executor__read_only_directory__pack_to_buffer
+                     (const Exec2__Executor__ReadOnlyDirectory *message,
                       ProtobufCBuffer *buffer)
 {
-  assert(message->base.descriptor == &exec2__executor__read_only_folder__descriptor);
+  assert(message->base.descriptor == &exec2__executor__read_only_directory__descriptor);
   return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
 }
-Exec2__Executor__ReadOnlyFolder *
-       exec2__executor__read_only_folder__unpack
+Exec2__Executor__ReadOnlyDirectory *
+       exec2__executor__read_only_directory__unpack
                      (ProtobufCAllocator  *allocator,
                       size_t               len,
                       const uint8_t       *data)
 {
-  return (Exec2__Executor__ReadOnlyFolder *)
-     protobuf_c_message_unpack (&exec2__executor__read_only_folder__descriptor,
+  return (Exec2__Executor__ReadOnlyDirectory *)
+     protobuf_c_message_unpack (&exec2__executor__read_only_directory__descriptor,
                                 allocator, len, data);
 }
-void   exec2__executor__read_only_folder__free_unpacked
-                     (Exec2__Executor__ReadOnlyFolder *message,
+void   exec2__executor__read_only_directory__free_unpacked
+                     (Exec2__Executor__ReadOnlyDirectory *message,
                       ProtobufCAllocator *allocator)
 {
   if(!message)
     return;
-  assert(message->base.descriptor == &exec2__executor__read_only_folder__descriptor);
+  assert(message->base.descriptor == &exec2__executor__read_only_directory__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 void   exec2__executor__generated_file__init
@@ -1159,12 +1159,12 @@ static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_des
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "state_folder",
+    "task_state_dir",
     3,
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_STRING,
     0,   /* quantifier_offset */
-    offsetof(Exec2__Executor__LaunchRequest, state_folder),
+    offsetof(Exec2__Executor__LaunchRequest, task_state_dir),
     NULL,
     &protobuf_c_empty_string,
     0,             /* flags */
@@ -1393,7 +1393,7 @@ static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_des
     PROTOBUF_C_TYPE_MESSAGE,
     offsetof(Exec2__Executor__LaunchRequest, n_read_only),
     offsetof(Exec2__Executor__LaunchRequest, read_only),
-    &exec2__executor__read_only_folder__descriptor,
+    &exec2__executor__read_only_directory__descriptor,
     NULL,
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
@@ -1720,12 +1720,12 @@ static const unsigned exec2__executor__launch_request__field_indices_by_name[] =
   35,   /* field[35] = seccomp_filter */
   1,   /* field[1] = session */
   6,   /* field[6] = state_dir */
-  2,   /* field[2] = state_folder */
   13,   /* field[13] = stderr_path */
   12,   /* field[12] = stdout_path */
   28,   /* field[28] = task_directories */
   3,   /* field[3] = task_id */
   4,   /* field[4] = task_name */
+  2,   /* field[2] = task_state_dir */
   32,   /* field[32] = tcp_bind */
   34,   /* field[34] = tcp_connect */
   37,   /* field[37] = udp_bind */
@@ -1981,7 +1981,7 @@ const ProtobufCMessageDescriptor exec2__executor__unveil_path__descriptor =
   (ProtobufCMessageInit) exec2__executor__unveil_path__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor exec2__executor__read_only_folder__field_descriptors[2] =
+static const ProtobufCFieldDescriptor exec2__executor__read_only_directory__field_descriptors[2] =
 {
   {
     "root",
@@ -1989,7 +1989,7 @@ static const ProtobufCFieldDescriptor exec2__executor__read_only_folder__field_d
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_STRING,
     0,   /* quantifier_offset */
-    offsetof(Exec2__Executor__ReadOnlyFolder, root),
+    offsetof(Exec2__Executor__ReadOnlyDirectory, root),
     NULL,
     &protobuf_c_empty_string,
     0,             /* flags */
@@ -2001,35 +2001,35 @@ static const ProtobufCFieldDescriptor exec2__executor__read_only_folder__field_d
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_STRING,
     0,   /* quantifier_offset */
-    offsetof(Exec2__Executor__ReadOnlyFolder, inside),
+    offsetof(Exec2__Executor__ReadOnlyDirectory, inside),
     NULL,
     &protobuf_c_empty_string,
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
 };
-static const unsigned exec2__executor__read_only_folder__field_indices_by_name[] = {
+static const unsigned exec2__executor__read_only_directory__field_indices_by_name[] = {
   1,   /* field[1] = inside */
   0,   /* field[0] = root */
 };
-static const ProtobufCIntRange exec2__executor__read_only_folder__number_ranges[1 + 1] =
+static const ProtobufCIntRange exec2__executor__read_only_directory__number_ranges[1 + 1] =
 {
   { 1, 0 },
   { 0, 2 }
 };
-const ProtobufCMessageDescriptor exec2__executor__read_only_folder__descriptor =
+const ProtobufCMessageDescriptor exec2__executor__read_only_directory__descriptor =
 {
   PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
-  "exec2.executor.ReadOnlyFolder",
-  "ReadOnlyFolder",
-  "Exec2__Executor__ReadOnlyFolder",
+  "exec2.executor.ReadOnlyDirectory",
+  "ReadOnlyDirectory",
+  "Exec2__Executor__ReadOnlyDirectory",
   "exec2.executor",
-  sizeof(Exec2__Executor__ReadOnlyFolder),
+  sizeof(Exec2__Executor__ReadOnlyDirectory),
   2,
-  exec2__executor__read_only_folder__field_descriptors,
-  exec2__executor__read_only_folder__field_indices_by_name,
-  1,  exec2__executor__read_only_folder__number_ranges,
-  (ProtobufCMessageInit) exec2__executor__read_only_folder__init,
+  exec2__executor__read_only_directory__field_descriptors,
+  exec2__executor__read_only_directory__field_indices_by_name,
+  1,  exec2__executor__read_only_directory__number_ranges,
+  (ProtobufCMessageInit) exec2__executor__read_only_directory__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor exec2__executor__generated_file__field_descriptors[2] =
@@ -2624,24 +2624,24 @@ static const ProtobufCFieldDescriptor exec2__executor__hello__field_descriptors[
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "protocol_least",
+    "protocol_minimum",
     2,
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_UINT32,
     0,   /* quantifier_offset */
-    offsetof(Exec2__Executor__Hello, protocol_least),
+    offsetof(Exec2__Executor__Hello, protocol_minimum),
     NULL,
     NULL,
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "protocol_greatest",
+    "protocol_maximum",
     3,
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_UINT32,
     0,   /* quantifier_offset */
-    offsetof(Exec2__Executor__Hello, protocol_greatest),
+    offsetof(Exec2__Executor__Hello, protocol_maximum),
     NULL,
     NULL,
     0,             /* flags */
@@ -2649,8 +2649,8 @@ static const ProtobufCFieldDescriptor exec2__executor__hello__field_descriptors[
   },
 };
 static const unsigned exec2__executor__hello__field_indices_by_name[] = {
-  2,   /* field[2] = protocol_greatest */
-  1,   /* field[1] = protocol_least */
+  2,   /* field[2] = protocol_maximum */
+  1,   /* field[1] = protocol_minimum */
   0,   /* field[0] = session */
 };
 static const ProtobufCIntRange exec2__executor__hello__number_ranges[1 + 1] =
@@ -3147,12 +3147,12 @@ const ProtobufCMessageDescriptor exec2__executor__exited__descriptor =
 static const ProtobufCFieldDescriptor exec2__executor__exit_record__field_descriptors[16] =
 {
   {
-    "task_folder",
+    "task_directory",
     1,
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_STRING,
     0,   /* quantifier_offset */
-    offsetof(Exec2__Executor__ExitRecord, task_folder),
+    offsetof(Exec2__Executor__ExitRecord, task_directory),
     NULL,
     &protobuf_c_empty_string,
     0,             /* flags */
@@ -3354,7 +3354,7 @@ static const unsigned exec2__executor__exit_record__field_indices_by_name[] = {
   4,   /* field[4] = started_at_ns */
   12,   /* field[12] = survivors */
   8,   /* field[8] = system_time_us */
-  0,   /* field[0] = task_folder */
+  0,   /* field[0] = task_directory */
   7,   /* field[7] = user_time_us */
 };
 static const ProtobufCIntRange exec2__executor__exit_record__number_ranges[1 + 1] =
@@ -3428,12 +3428,12 @@ static const ProtobufCFieldDescriptor exec2__executor__handle_state__field_descr
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "folder",
+    "directory",
     5,
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_STRING,
     0,   /* quantifier_offset */
-    offsetof(Exec2__Executor__HandleState, folder),
+    offsetof(Exec2__Executor__HandleState, directory),
     NULL,
     &protobuf_c_empty_string,
     0,             /* flags */
@@ -3515,9 +3515,9 @@ static const ProtobufCFieldDescriptor exec2__executor__handle_state__field_descr
 static const unsigned exec2__executor__handle_state__field_indices_by_name[] = {
   1,   /* field[1] = boot_id */
   8,   /* field[8] = cgroup */
+  4,   /* field[4] = directory */
   2,   /* field[2] = executor_pid */
   3,   /* field[3] = executor_start_time */
-  4,   /* field[4] = folder */
   5,   /* field[5] = started_at_ns */
   7,   /* field[7] = state_dir */
   9,   /* field[9] = task_id */

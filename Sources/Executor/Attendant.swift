@@ -34,17 +34,17 @@ struct Attendant {
         let own = exec2_pidfd_open(getpid())
         guard childSignals >= 0, own >= 0 else { throw LaunchFailure(.supervision, message.task_id) }
         // The command is in reach of the task, and has this process's memory until execve.
-        try shutFromTask(message)
+        try hardenAgainstTask(message)
         let task = AttendantDescriptor.task
         // For children only; the other namespaces are entered by the command itself.
         guard exec2_setns(task, EXEC2_CLONE_NEWPID) == 0 else { throw LaunchFailure(.enterProcesses, message.task_id) }
-        let cgroup = try CgroupFolder.open(message.cgroup)
+        let cgroup = try CgroupDirectory.open(message.cgroup)
         let ruleset = try Ruleset.create(message)
         try ruleset.addSources(of: message)
         var plan = LaunchPlan(
             message, ruleset: ruleset,
             session: .init(task: task, attendant: own, hasTerminal: message.exec.pointee.terminal != 0))
-        let command = try plan.run(cgroup: cgroup?.folder ?? -1)
+        let command = try plan.run(cgroup: cgroup?.directory ?? -1)
         if let error = command.execError {
             explain(error, command.program, command: message.arguments?[0], to: AttendantDescriptor.stderr)
         }
@@ -86,7 +86,7 @@ struct Attendant {
     }
 
     private static func report(_ report: ExecReport) {
-        withUnsafeTemporaryAllocation(byteCount: Frame.greatestSize, alignment: 16) { buffer in
+        withUnsafeTemporaryAllocation(byteCount: Frame.maximumSize, alignment: 16) { buffer in
             let frame = report.encode(into: buffer)
             _ = retrying { write(AttendantDescriptor.report, frame.baseAddress, frame.count) }
         }

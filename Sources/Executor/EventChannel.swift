@@ -7,36 +7,37 @@ import SharedEmbedded
 /// Both are held open for reading and writing: a missing Driver is then neither an error nor a
 /// SIGPIPE, and requests of a Driver to come are never lost.
 final class EventChannel {
-    let folder: Int32
+    let directory: Int32
     let control: Int32
     let events: Int32
     var session: UInt64
     private let frame: UnsafeMutableRawBufferPointer
     /// Frames that the pipe had no room for, oldest first.
-    private let late = UnsafeMutableRawBufferPointer.allocate(byteCount: 4 * Frame.greatestSize, alignment: 16)
+    private let late = UnsafeMutableRawBufferPointer.allocate(byteCount: 4 * Frame.maximumSize, alignment: 16)
     private var lateCount = 0
 
-    private init(folder: Int32, control: Int32, events: Int32, session: UInt64) {
-        self.folder = folder
+    private init(directory: Int32, control: Int32, events: Int32, session: UInt64) {
+        self.directory = directory
         self.control = control
         self.events = events
         self.session = session
-        frame = .allocate(byteCount: Frame.greatestSize, alignment: 16)
+        frame = .allocate(byteCount: Frame.maximumSize, alignment: 16)
     }
 
-    /// Opens the FIFOs in the task's state folder. Without them nobody can be told: the Executor then
-    /// ends, and the Driver says so with the folder's name.
+    /// Opens the FIFOs in the task's state directory. Without them nobody can be told: the Executor then
+    /// ends, and the Driver says so with the directory's name.
     static func open(for request: LaunchRequest) -> EventChannel? {
-        guard let path = request.message.pointee.state_folder else { return nil }
-        let folder = exec2_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
-        guard folder >= 0, let control = openPipe("control", in: folder), let events = openPipe("events", in: folder)
+        guard let path = request.message.pointee.task_state_dir else { return nil }
+        let directory = exec2_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
+        guard directory >= 0, let control = openPipe("control", in: directory),
+            let events = openPipe("events", in: directory)
         else { return nil }
         return EventChannel(
-            folder: folder, control: control, events: events, session: request.message.pointee.session)
+            directory: directory, control: control, events: events, session: request.message.pointee.session)
     }
 
-    private static func openPipe(_ name: UnsafePointer<CChar>, in folder: Int32) -> Int32? {
-        let number = exec2_openat(folder, name, O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC, 0)
+    private static func openPipe(_ name: UnsafePointer<CChar>, in directory: Int32) -> Int32? {
+        let number = exec2_openat(directory, name, O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC, 0)
         var facts = exec2_file_facts()
         guard number >= 0, exec2_fstat(number, &facts) == 0, facts.type == EXEC2_FILE_FIFO else { return nil }
         return number

@@ -2,10 +2,10 @@ import CLinux
 import CMessages
 import SharedEmbedded
 
-/// Writes the state folder's identity file: by it a Driver that has no handle of the task finds this
+/// Writes the state directory's identity file: by it a Driver that has no handle of the task finds this
 /// Executor, and knows it from another process that has its pid later.
 func writeIdentity(
-    _ request: LaunchRequest.Message, of process: Preparation, in folder: Int32
+    _ request: LaunchRequest.Message, of process: Preparation, in directory: Int32
 ) throws(LaunchFailure) {
     var message = Exec2__Executor__HandleState()
     exec2__executor__handle_state__init(&message)
@@ -15,25 +15,25 @@ func writeIdentity(
     message.executor_start_time = process.startTime
     // An identity that is half would make a later Driver take this Executor for dead.
     guard message.executor_pid > 0, message.executor_start_time > 0 else {
-        throw LaunchFailure(.identity, request.state_folder)
+        throw LaunchFailure(.identity, request.task_state_dir)
     }
     message.state_dir = request.state_dir
     message.cgroup = request.cgroup
     message.task_id = request.task_id
     message.task_name = request.task_name
-    let written = withUnsafeTemporaryAllocation(byteCount: Frame.greatestSize, alignment: 16) { buffer -> Bool in
+    let written = withUnsafeTemporaryAllocation(byteCount: Frame.maximumSize, alignment: 16) { buffer -> Bool in
         guard let start = buffer.baseAddress else { return false }
         let size = exec2__executor__handle_state__get_packed_size(&message)
-        guard size <= Frame.greatestPayload else { return false }
+        guard size <= Frame.maximumPayload else { return false }
         let payload = (start + Frame.headerSize).assumingMemoryBound(to: UInt8.self)
         _ = exec2__executor__handle_state__pack(&message, payload)
         let frame = Frame.seal(buffer, payload: size)
-        let file = exec2_openat(folder, "executor", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
+        let file = exec2_openat(directory, "executor", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard file >= 0 else { return false }
         defer { _ = close(file) }
         return retrying { write(file, frame.baseAddress, frame.count) } == frame.count
     }
-    guard written else { throw LaunchFailure(.identity, request.state_folder) }
+    guard written else { throw LaunchFailure(.identity, request.task_state_dir) }
 }
 
 /// What an Executor does before it has a task, since none of it depends on one: a task does not wait for it.
@@ -92,7 +92,7 @@ func hostPid(ofPidfd pidfd: Int32) -> Int32 {
 private func pidShown(for pidfd: Int32) -> Int32 {
     withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 8) { buffer -> Int32 in
         guard let text = buffer.baseAddress?.assumingMemoryBound(to: CChar.self) else { return 0 }
-        writeDescriptorPath(pidfd, folder: "/proc/self/fdinfo/", into: text)
+        writeDescriptorPath(pidfd, directory: "/proc/self/fdinfo/", into: text)
         let file = exec2_open(text, O_RDONLY | O_CLOEXEC, 0)
         guard file >= 0 else { return 0 }
         defer { _ = close(file) }

@@ -11,6 +11,6 @@ private let overflowGroup: gid_t = 65534
 /// task's secrets among them, cannot be opened through /proc (ptrace(2), "Ptrace access mode checking"). With a
 /// saved group that is another than the effective one, nobody has *all* of its ids, which prlimit(2) asks for: with
 /// a limit of 0 on file sizes or processor time a task could keep its own end from being recorded.
-func shutFromTask(_ request: LaunchRequest.Message) throws(LaunchFailure) {
-    guard exec2_shut_process(overflowGroup) == 0 else { throw LaunchFailure(.supervision, request.state_folder) }
+func hardenAgainstTask(_ request: LaunchRequest.Message) throws(LaunchFailure) {
+    guard exec2_harden_process(overflowGroup) == 0 else { throw LaunchFailure(.supervision, request.task_state_dir) }
 }

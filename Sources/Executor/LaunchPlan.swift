@@ -73,8 +73,8 @@ struct LaunchPlan {
         for file in mounts.files { add(.generatedFile(file.descriptor, at: file.path)) }
         add(.proc)
         for index in 0..<request.n_read_only {
-            guard let folder = request.read_only[index]?.pointee else { continue }
-            add(.readOnly(folder.inside, below: folder.root))
+            guard let directory = request.read_only[index]?.pointee else { continue }
+            add(.readOnly(directory.inside, below: directory.root))
         }
     }
 
@@ -84,7 +84,7 @@ struct LaunchPlan {
         }
     }
 
-    /// Where it is below the task's own folder, it must not lead out of that.
+    /// Where it is below the task's own directory, it must not lead out of that.
     private mutating func addWorkDir() {
         if request.work_dir_root.isEmpty {
             add(.workDirectory(request.work_dir))
@@ -207,16 +207,16 @@ struct LaunchPlan {
         case .groupID: subject = String(request.group_id)
         case .oomScoreAdj: subject = String(request.oom_score_adj)
         case .resourceLimit: subject = Self.text(ofLimit: step)
-        case .readOnlyFolder, .mount: subject = Self.path(step.path, step.text)
+        case .readOnlyDirectory, .mount: subject = Self.path(step.path, step.text)
         case .workDir where step.text != nil: subject = Self.path(step.path, step.text)
         default: subject = step.path.map { String(cString: $0) } ?? ""
         }
         return LaunchFailure(stage, errno, subject)
     }
 
-    private static func path(_ folder: UnsafePointer<CChar>, _ inside: UnsafePointer<CChar>) -> String {
-        let isRoot = folder[0] == CChar(bitPattern: UInt8(ascii: "/")) && folder[1] == 0
-        return (isRoot ? "" : String(cString: folder)) + "/" + String(cString: inside)
+    private static func path(_ directory: UnsafePointer<CChar>, _ inside: UnsafePointer<CChar>) -> String {
+        let isRoot = directory[0] == CChar(bitPattern: UInt8(ascii: "/")) && directory[1] == 0
+        return (isRoot ? "" : String(cString: directory)) + "/" + String(cString: inside)
     }
 }
 

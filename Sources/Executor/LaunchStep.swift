@@ -109,7 +109,7 @@ extension exec2_step {
     static func mount(_ volume: TaskMounts.Volume, user: UInt32, group: UInt32) -> exec2_step {
         var step = exec2_step(EXEC2_STEP_MOUNT)
         step.fd = volume.descriptor
-        step.number = UInt64((volume.isFolder ? EXEC2_MOUNT_FOLDER : 0) | (volume.isMade ? EXEC2_MOUNT_MAKE : 0))
+        step.number = UInt64((volume.isDirectory ? EXEC2_MOUNT_DIRECTORY : 0) | (volume.isMade ? EXEC2_MOUNT_MAKE : 0))
         step.path = volume.root
         step.text = volume.inside
         step.user = user
@@ -208,7 +208,7 @@ extension exec2_step {
         step.number = UInt64(flags)
         step.path = path
         step.text = directory
-        step.folder_rights = ruleset.rights(modes, on: .folder)
+        step.directory_rights = ruleset.rights(modes, on: .directory)
         step.file_rights = ruleset.rights(modes, on: .file)
         step.optional = optional ? 1 : 0
         return step

@@ -9,7 +9,7 @@ struct LogStream {
     /// What the task gets, for writing only.
     let forTask: Int32
 
-    /// Opens a log by path, as root. Below `root`, the alloc's folder, tasks can write, so that no
+    /// Opens a log by path, as root. Below `root`, the alloc's directory, tasks can write, so that no
     /// symlink is followed there (CVE-2026-8052, CVE-2026-6959); elsewhere none is followed at all.
     static func open(
         _ path: UnsafeMutablePointer<CChar>?, below root: UnsafeMutablePointer<CChar>?,
@@ -43,16 +43,16 @@ struct LogStream {
         guard strncmp(path, root, length) == 0, path[length] == CChar(bitPattern: UInt8(ascii: "/")) else {
             return exec2_open_no_symlinks(AT_FDCWD, path, flags, 0)
         }
-        let folder = exec2_open(root, EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
-        guard folder >= 0 else { return folder }
-        defer { _ = close(folder) }
-        return exec2_open_no_symlinks(folder, path + length + 1, flags, 1)
+        let directory = exec2_open(root, EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
+        guard directory >= 0 else { return directory }
+        defer { _ = close(directory) }
+        return exec2_open_no_symlinks(directory, path + length + 1, flags, 1)
     }
 
     private static func open(_ found: Int32, _ flags: Int32) -> Int32 {
         withUnsafeTemporaryAllocation(of: CChar.self, capacity: 48) { link -> Int32 in
             guard let text = link.baseAddress else { return -1 }
-            writeDescriptorPath(found, folder: "/proc/self/fd/", into: text)
+            writeDescriptorPath(found, directory: "/proc/self/fd/", into: text)
             return exec2_open(text, flags | O_NOCTTY | O_CLOEXEC, 0)
         }
     }
@@ -63,10 +63,10 @@ struct LogStream {
     }
 }
 
-/// Writes "<folder><number>" and a NUL into `text`, which has room for 48 characters.
-func writeDescriptorPath(_ number: Int32, folder: StaticString, into text: UnsafeMutablePointer<CChar>) {
-    let length = folder.utf8CodeUnitCount
-    memcpy(text, folder.utf8Start, length)
+/// Writes "<directory><number>" and a NUL into `text`, which has room for 48 characters.
+func writeDescriptorPath(_ number: Int32, directory: StaticString, into text: UnsafeMutablePointer<CChar>) {
+    let length = directory.utf8CodeUnitCount
+    memcpy(text, directory.utf8Start, length)
     var digits = 1
     var rest = number
     while rest >= 10 {

@@ -4,11 +4,12 @@ import SharedEmbedded
 /// The exit record's file: its space is taken at launch, so that a disk that fills up later cannot
 /// lose an exit status.
 struct RecordFile {
-    private let folder: Int32
+    private let directory: Int32
     private let reserved: Int32
 
-    static func reserve(in folder: Int32, path: UnsafePointer<CChar>?) throws(LaunchFailure) -> RecordFile {
-        let number = exec2_openat(folder, "exit.reserved", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
+    static func reserve(in directory: Int32, path: UnsafePointer<CChar>?) throws(LaunchFailure) -> RecordFile {
+        let number = exec2_openat(
+            directory, "exit.reserved", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard number >= 0 else { throw LaunchFailure(.exitRecord, path) }
         if exec2_reserve(number, UInt64(ExitRecord.reservedSize)) != 0 {
             // Not every file system can reserve; written bytes are as good.
@@ -21,10 +22,10 @@ struct RecordFile {
                 throw LaunchFailure(.exitRecord, .noSpace, path.map { String(cString: $0) } ?? "")
             }
         }
-        return RecordFile(folder: folder, reserved: number)
+        return RecordFile(directory: directory, reserved: number)
     }
 
-    /// Writes the record durably: content, fsync, rename, fsync of the folder. False where the kernel
+    /// Writes the record durably: content, fsync, rename, fsync of the directory. False where the kernel
     /// refused; the Driver then finds an Executor that is gone without a record, and says so.
     ///
     /// What is refused once is asked for again: nothing else is left that knows how the task ended. A disk
@@ -39,8 +40,8 @@ struct RecordFile {
         }
         guard written else { return false }
         _ = twice { fsync(reserved) == 0 }
-        guard twice({ renameat(folder, "exit.reserved", folder, "exit") == 0 }) else { return false }
-        _ = twice { fsync(folder) == 0 }
+        guard twice({ renameat(directory, "exit.reserved", directory, "exit") == 0 }) else { return false }
+        _ = twice { fsync(directory) == 0 }
         return true
     }
 

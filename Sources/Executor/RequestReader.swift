@@ -38,7 +38,7 @@ private struct RequestArena {
     }
 
     /// A frame's message with every field set needs less than four times its bytes.
-    private static let capacity = 4 * Frame.greatestSize
+    private static let capacity = 4 * Frame.maximumSize
     private let space: UnsafeMutablePointer<Space>
     let allocator: UnsafeMutablePointer<ProtobufCAllocator>
 

@@ -52,7 +52,7 @@ struct Ruleset {
         }
     }
 
-    /// Adds what `modes` grant on an open file or folder. False with errno set where the kernel refuses.
+    /// Adds what `modes` grant on an open file or directory. False with errno set where the kernel refuses.
     func add(_ modes: UInt32, on kind: LandlockRights.PathKind, of descriptor: Int32) -> Bool {
         let rights = rights(modes, on: kind)
         return rights == 0 || exec2_landlock_add_path(number, descriptor, rights) == 0

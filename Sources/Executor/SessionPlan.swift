@@ -103,7 +103,7 @@ extension Ruleset {
             defer { _ = close(descriptor) }
             var facts = exec2_file_facts()
             guard exec2_fstat(descriptor, &facts) == 0,
-                add(mount.modes, on: facts.type == EXEC2_FILE_FOLDER ? .folder : .file, of: descriptor)
+                add(mount.modes, on: facts.type == EXEC2_FILE_DIRECTORY ? .directory : .file, of: descriptor)
             else { throw LaunchFailure(.mountRule, mount.source) }
         }
     }

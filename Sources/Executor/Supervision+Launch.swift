@@ -9,18 +9,18 @@ extension Supervision {
         _ request: LaunchRequest, _ preparation: Preparation, channel: EventChannel
     ) throws(LaunchFailure) -> Supervision {
         let message = request.message.pointee
-        try writeIdentity(message, of: preparation, in: channel.folder)
+        try writeIdentity(message, of: preparation, in: channel.directory)
         try request.checkLauncher()
-        let record = try RecordFile.reserve(in: channel.folder, path: message.state_folder)
+        let record = try RecordFile.reserve(in: channel.directory, path: message.task_state_dir)
         let childSignals = exec2_signalfd(SIGCHLD)
         let timer = exec2_timerfd()
-        guard childSignals >= 0, timer >= 0 else { throw LaunchFailure(.supervision, message.state_folder) }
+        guard childSignals >= 0, timer >= 0 else { throw LaunchFailure(.supervision, message.task_state_dir) }
 
         let stdout = try LogStream.open(
             message.stdout_path, below: message.log_root, stage: .stdoutLog, wrongType: .stdoutIsNoPipe)
         let stderr = try LogStream.open(
             message.stderr_path, below: message.log_root, stage: .stderrLog, wrongType: .stderrIsNoPipe)
-        let cgroup = try CgroupFolder.open(message.cgroup)
+        let cgroup = try CgroupDirectory.open(message.cgroup)
         try cgroup?.write(message.cgroup_writes, count: message.n_cgroup_writes)
         cgroup?.thaw()
         let ruleset = try Ruleset.create(message)
@@ -31,7 +31,7 @@ extension Supervision {
         var plan = LaunchPlan(
             message, ownsIPC: preparation.ownsIPC, ruleset: ruleset, mounts: mounts, network: network, stdout: stdout,
             stderr: stderr)
-        let main = try plan.run(cgroup: cgroup?.folder ?? -1)
+        let main = try plan.run(cgroup: cgroup?.directory ?? -1)
         let task = StartedTask(pid: hostPid(ofPidfd: main.pidfd), startedAt: main.startedAt)
         channel.send(.started(task))
 
@@ -49,7 +49,7 @@ extension Supervision {
         mounts.close()
         return Supervision(
             channel: channel, record: record, cgroup: cgroup, main: main, task: task,
-            taskFolder: lastComponent(of: message.state_folder), childSignals: childSignals, timer: timer,
+            taskDirectory: lastComponent(of: message.task_state_dir), childSignals: childSignals, timer: timer,
             oomKillsBefore: oomKills, killTimeout: message.attachment.map { $0.pointee.kill_timeout_ns })
     }
 }

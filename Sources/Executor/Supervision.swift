@@ -27,7 +27,7 @@ final class Supervision {
     private let channel: EventChannel
     private let requests: RequestReader
     private let record: RecordFile
-    private let cgroup: CgroupFolder?
+    private let cgroup: CgroupDirectory?
     private let main: MainProcess
     private let task: StartedTask
     private let childSignals: Int32
@@ -49,8 +49,8 @@ final class Supervision {
     private var result: ExitRecord
 
     init(
-        channel: EventChannel, record: RecordFile, cgroup: CgroupFolder?, main: MainProcess, task: StartedTask,
-        taskFolder: String, childSignals: Int32, timer: Int32, oomKillsBefore: UInt64?, killTimeout: UInt64?
+        channel: EventChannel, record: RecordFile, cgroup: CgroupDirectory?, main: MainProcess, task: StartedTask,
+        taskDirectory: String, childSignals: Int32, timer: Int32, oomKillsBefore: UInt64?, killTimeout: UInt64?
     ) {
         self.channel = channel
         self.requests = RequestReader(pipe: channel.control)
@@ -64,7 +64,8 @@ final class Supervision {
         leash = killTimeout == nil ? -1 : AttachmentDescriptor.leash
         self.killTimeout = killTimeout ?? 0
         result = ExitRecord(
-            taskFolder: taskFolder, exitCode: 0, signal: 0, oomKilled: false, startedAt: task.startedAt, endedAt: 0,
+            taskDirectory: taskDirectory, exitCode: 0, signal: 0, oomKilled: false, startedAt: task.startedAt,
+            endedAt: 0,
             pid: task.pid, execError: main.execError, execProgram: main.program)
     }
 
@@ -100,8 +101,8 @@ final class Supervision {
 
     private func answer(id: UInt64, request: ExecutorRequest?) {
         switch request {
-        case .hello(let session, let least, let greatest):
-            guard let version = PipeProtocol.common(least: least, greatest: greatest) else {
+        case .hello(let session, let minimum, let maximum):
+            guard let version = PipeProtocol.common(minimum: minimum, maximum: maximum) else {
                 channel.send(.refused(Errno(rawValue: EPROTONOSUPPORT)), replyTo: id)
                 return
             }

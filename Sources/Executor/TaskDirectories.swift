@@ -2,8 +2,8 @@ import CLinux
 import CMessages
 import SharedEmbedded
 
-/// The task's own directories, where the client's bind mounts of them are missing: after a reboot of the host the client
-/// does not repeat them, and their place is an empty directory.
+/// The task's own directories, where the client's bind mounts of them are missing: after a reboot of the host the
+/// client does not repeat them, and their place is an empty directory.
 enum TaskDirectories {
     /// Whether the client's mounts are missing. A place that has anything in it is the client's, mounts or not.
     static func areMissing(_ request: LaunchRequest.Message) throws(LaunchFailure) -> Bool {
@@ -16,7 +16,7 @@ enum TaskDirectories {
     }
 
     private static func isStrange(_ errno: Errno) -> Bool {
-        errno == .tooManySymlinks || errno == .crossDeviceLink || errno == .notAFolder
+        errno == .tooManySymlinks || errno == .crossDeviceLink || errno == .notDirectory
     }
 
     /// What is to be mounted in the client's stead, in this order; nothing where its mounts are there.
@@ -34,7 +34,7 @@ enum TaskDirectories {
             }
             volumes.append(
                 TaskMounts.Volume(
-                    descriptor: tree, isFolder: true, root: UnsafePointer(directory.root),
+                    descriptor: tree, isDirectory: true, root: UnsafePointer(directory.root),
                     inside: UnsafePointer(directory.inside), isMade: directory.make != 0))
         }
         return volumes

@@ -17,7 +17,7 @@ struct TaskMounts {
     struct Volume {
         /// A detached mount.
         let descriptor: Int32
-        let isFolder: Bool
+        let isDirectory: Bool
         let root: UnsafePointer<CChar>?
         /// Below `root`.
         let inside: UnsafePointer<CChar>?
@@ -62,13 +62,13 @@ struct TaskMounts {
         let isNode = facts.type == EXEC2_FILE_CHARACTER || facts.type == EXEC2_FILE_BLOCK
         guard isNode == isDevice else {
             throw LaunchFailure(
-                isDevice ? .deviceIsNone : .volumeIsDevice, .invalidArgument, String(cString: mount.source))
+                isDevice ? .notADevice : .volumeIsDevice, .invalidArgument, String(cString: mount.source))
         }
         if isMounted, exec2_tree_attributes(descriptor, options(mount)) != 0 {
             throw LaunchFailure(.mountAttributes, mount.source)
         }
-        let isFolder = facts.type == EXEC2_FILE_FOLDER
-        guard ruleset.add(mount.modes, on: isFolder ? .folder : .file, of: descriptor) else {
+        let isDirectory = facts.type == EXEC2_FILE_DIRECTORY
+        guard ruleset.add(mount.modes, on: isDirectory ? .directory : .file, of: descriptor) else {
             throw LaunchFailure(.mountRule, mount.source)
         }
         guard isMounted else {
@@ -76,7 +76,7 @@ struct TaskMounts {
             return nil
         }
         return Volume(
-            descriptor: descriptor, isFolder: isFolder, root: UnsafePointer(mount.root),
+            descriptor: descriptor, isDirectory: isDirectory, root: UnsafePointer(mount.root),
             inside: UnsafePointer(mount.inside), isMade: mount.make != 0)
     }
 

@@ -26,7 +26,7 @@ func runExecutor() -> Int32 {
     guard let channel = EventChannel.open(for: request) else { return ExecutorExit.launchFailed }
     do throws(LaunchFailure) {
         try request.checkVersion()
-        try shutFromTask(request.message.pointee)
+        try hardenAgainstTask(request.message.pointee)
         let supervision = try Supervision.launch(request, preparation, channel: channel)
         request.release()
         return supervision.run() ? ExecutorExit.finished : ExecutorExit.notRecorded

@@ -192,17 +192,17 @@ import Testing
     }
 
     @Test func everyLeaveOfAnExecutorIsThere() {
-        let all: [ExecutorLeave] = [
+        let all: [ExecutorTermination] = [
             .exited(1), .exited(2), .exited(3), .exited(4), .killed(signal: SIGKILL), .killed(signal: 4712), .unknown,
         ]
         for leave in all {
-            let text = leave.failureOfStart(executor: 4711, folder: "<path>")
+            let text = leave.failureOfStart(executor: 4711, directory: "<path>")
             for part in text.replacing("4711", with: "<pid>").replacing("4712", with: "<n>").split(
                 separator: "started the task: ")
             {
                 expectMessage(String(part))
             }
-            expectMessage(leave.lossOfTask(executor: 4711, folder: "<path>").replacing("4711", with: "<pid>"))
+            expectMessage(leave.lossOfTask(executor: 4711, directory: "<path>").replacing("4711", with: "<pid>"))
         }
     }
 
@@ -212,7 +212,7 @@ import Testing
             .timeIsUp("<id>", command: "<name>", seconds: 4711),
             .noReport("<id>", SystemError("read the report of", "attendant 4711", Errno(rawValue: EIO))),
         ]
-        let leaves: [ExecutorLeave] = [
+        let leaves: [ExecutorTermination] = [
             .exited(0), .exited(2), .exited(4), .killed(signal: SIGKILL), .killed(signal: 4712), .unknown,
         ]
         for error in errors + leaves.map({ .attendantLost("<id>", attendant: 4711, $0) }) {
@@ -232,7 +232,7 @@ import Testing
 
     @Test func everyEventIsThere() throws {
         var record = ExitRecord(
-            taskFolder: "", exitCode: 127, signal: 0, oomKilled: false, startedAt: 0, endedAt: 0, pid: 1,
+            taskDirectory: "", exitCode: 127, signal: 0, oomKilled: false, startedAt: 0, endedAt: 0, pid: 1,
             execError: .noSuchFile, execProgram: "<command>")
         expectMessage(try #require(TaskEvent.message(about: .recorded(record), memory: (nil, nil))))
         (record.execError, record.oomKilled) = (nil, true)

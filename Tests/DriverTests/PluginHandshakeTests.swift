@@ -27,7 +27,7 @@ import Testing
         #expect(PluginHandshake.decide(environment: cookie, hasArguments: false) != .runByPerson)
     }
 
-    @Test func socketFolderComesFromTheEnvironment() {
+    @Test func socketDirectoryComesFromTheEnvironment() {
         #expect(decide([:]) == .serve(socketDirectory: "/tmp", announcesMultiplexing: false))
         #expect(decide(["TMPDIR": "/t"]) == .serve(socketDirectory: "/t", announcesMultiplexing: false))
         #expect(
@@ -56,10 +56,10 @@ import Testing
     }
 }
 
-@Suite struct SocketFolderTests {
+@Suite struct SocketDirectoryTests {
     @Test func isPrivateFreshAndRemoved() throws {
-        let first = try SocketFolder(below: "/tmp")
-        let second = try SocketFolder(below: "/tmp")
+        let first = try SocketDirectory(below: "/tmp")
+        let second = try SocketDirectory(below: "/tmp")
         defer { second.remove() }
         #expect(first.path != second.path)
         #expect(first.socket.hasPrefix(first.path + "/"))
@@ -74,7 +74,7 @@ import Testing
     @Test func unusableParentsAreNamed() throws {
         func reason(_ parent: String) -> String? {
             do throws(PluginError) {
-                try SocketFolder(below: parent).remove()
+                try SocketDirectory(below: parent).remove()
                 return nil
             } catch {
                 return error.description
@@ -82,8 +82,8 @@ import Testing
         }
         #expect(
             reason("/nonexistent/x") == "cannot use /nonexistent/x for the plugin's socket: No such file or directory")
-        #expect(reason("/etc/passwd") == "cannot use /etc/passwd for the plugin's socket: it is not a folder")
-        let base = try SocketFolder(below: "/tmp")
+        #expect(reason("/etc/passwd") == "cannot use /etc/passwd for the plugin's socket: it is not a directory")
+        let base = try SocketDirectory(below: "/tmp")
         defer { base.remove() }
         let long = base.path + "/" + String(repeating: "x", count: 70)
         try #require(mkdir(long, 0o700) == 0)
@@ -93,9 +93,9 @@ import Testing
         rmdir(long)
     }
 
-    /// Who may rename a folder above the socket's can put another in its place.
-    @Test func foldersAboveCount() throws {
-        let base = try SocketFolder(below: "/tmp")
+    /// Who may rename a directory above the socket's can put another in its place.
+    @Test func directoriesAboveCount() throws {
+        let base = try SocketDirectory(below: "/tmp")
         defer { base.remove() }
         let (above, below) = (base.path + "/a", base.path + "/a/b")
         try #require(mkdir(above, 0o700) == 0 && mkdir(below, 0o700) == 0)
@@ -105,7 +105,7 @@ import Testing
         }
         func refusal() -> String? {
             do throws(PluginError) {
-                try SocketFolder(below: below).remove()
+                try SocketDirectory(below: below).remove()
                 return nil
             } catch {
                 return error.description

@@ -13,10 +13,10 @@ enum CallPlace: CaseIterable {
     case queue, reactor
 }
 
-/// A server in a folder of its own, running until `stop`.
+/// A server in a directory of its own, running until `stop`.
 struct RunningServer: Sendable {
     let server: RPCServer
-    let folder: SocketFolder
+    let directory: SocketDirectory
     let client: RPCTestClient
     private let ended: AsyncStream<RPCServer.Ending>
 
@@ -29,8 +29,8 @@ struct RunningServer: Sendable {
         let reactor: Reactor? = if place == .reactor { try Reactor() } else { nil }
         for (method, handler) in methods { server.register(method, on: reactor, handler) }
         register(server)
-        folder = try SocketFolder(below: "/tmp")
-        try server.listen(unixSocket: folder.socket, on: Reactor(), admission: SocketPeer.refusal(of:))
+        directory = try SocketDirectory(below: "/tmp")
+        try server.listen(unixSocket: directory.socket, on: Reactor(), admission: SocketPeer.refusal(of:))
         let (ended, end) = AsyncStream<RPCServer.Ending>.makeStream()
         self.ended = ended
         self.server = server
@@ -38,7 +38,7 @@ struct RunningServer: Sendable {
             end.yield(server.run())
             end.finish()
         }
-        client = RPCTestClient(socket: folder.socket)
+        client = RPCTestClient(socket: directory.socket)
     }
 
     /// Shuts the server down and answers how its calls ended.
@@ -46,7 +46,7 @@ struct RunningServer: Sendable {
         server.shutdown()
         var ending: RPCServer.Ending?
         for await how in ended { ending = how }
-        folder.remove()
+        directory.remove()
         return ending
     }
 }

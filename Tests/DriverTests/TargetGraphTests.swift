@@ -54,7 +54,7 @@ import Testing
     }
 
     private static func sources(below directory: String) throws -> [String] {
-        try FolderList.read(root + "/" + directory).flatMap { name -> [String] in
+        try DirectoryListing.read(root + "/" + directory).flatMap { name -> [String] in
             let path = directory + "/" + name
             return name.hasSuffix(".swift") ? [path] : try sources(below: path)
         }
@@ -115,7 +115,7 @@ import Testing
 
     @Test func everySourceIsInALayer() throws {
         let names = Set(try Self.declared().map(\.name)).subtracting(["Driver"])
-        #expect(Set(try FolderList.read(Self.root + "/Sources/Driver")) == names.union(["main.swift"]))
+        #expect(Set(try DirectoryListing.read(Self.root + "/Sources/Driver")) == names.union(["main.swift"]))
     }
 
     /// Nor does the command line by any way: it starts no server.

@@ -9,11 +9,11 @@ import Testing
 @Suite struct CorpusTests {
     @Test(arguments: FuzzTarget.allCases)
     func everySeedIsRead(target: FuzzTarget) throws {
-        let folder = corpus(of: target)
-        let names = try #require(FolderList.names(in: folder), "no corpus at \(folder)")
-        #expect(names.count >= 4, "\(folder) has \(names.count) seeds")
+        let directory = corpus(of: target)
+        let names = try #require(DirectoryListing.names(in: directory), "no corpus at \(directory)")
+        #expect(names.count >= 4, "\(directory) has \(names.count) seeds")
         for name in names {
-            let bytes = try HostFile.read(folder + "/" + name)
+            let bytes = try HostFile.read(directory + "/" + name)
             bytes.withUnsafeBytes { target.run($0) }
             // Cut off at every length, and with each byte another one: what a corpus of a few hundred
             // bytes a seed allows in a moment.
@@ -27,11 +27,11 @@ import Testing
     }
 
     @Test func everyCorpusHasItsTarget() throws {
-        let names = try #require(FolderList.names(in: corpusFolder))
+        let names = try #require(DirectoryListing.names(in: corpusDirectory))
         #expect(Set(names) == Set(FuzzTarget.allCases.map(\.rawValue)))
     }
 }
 
-let corpusFolder = String(#filePath.dropLast("FuzzTests/CorpusTests.swift".count)) + "fuzz/corpus"
+let corpusDirectory = String(#filePath.dropLast("FuzzTests/CorpusTests.swift".count)) + "fuzz/corpus"
 
-func corpus(of target: FuzzTarget) -> String { corpusFolder + "/" + target.rawValue }
+func corpus(of target: FuzzTarget) -> String { corpusDirectory + "/" + target.rawValue }

@@ -16,7 +16,7 @@ extension FuzzTarget {
 
     static func configuration(_ bytes: [UInt8]) {
         _ = try? PluginConfiguration(messagePack: bytes)
-        _ = try? TaskOptions(messagePack: bytes, plugin: PluginConfiguration(), taskFolder: "/task")
+        _ = try? TaskOptions(messagePack: bytes, plugin: PluginConfiguration(), taskDirectory: "/task")
     }
 
     /// The first byte chooses the request, the rest are its bytes.
@@ -83,8 +83,10 @@ extension FuzzTarget {
             precondition((destination.root + "/" + destination.inside).hasSuffix(destination.path))
         }
         for file in plan.generatedFiles { check(file) }
-        let folder = TaskFolder(stateFolder: "/run/nomad-driver-exec2", name: "task")
-        guard let packed = try? DecodedMessage<Exec2__Executor__LaunchRequest>(plan.encoded(session: 1, folder: folder))
+        let directory = TaskStateDirectory(stateDirectory: "/run/nomad-driver-exec2", name: "task")
+        guard
+            let packed = try? DecodedMessage<Exec2__Executor__LaunchRequest>(
+                plan.encoded(session: 1, directory: directory))
         else { preconditionFailure("the plan is no request") }
         let request = packed.root
         precondition(request.strings(\.n_environment, \.environment) == plan.environment)

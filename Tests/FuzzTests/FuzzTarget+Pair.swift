@@ -11,7 +11,7 @@ extension FuzzTarget {
     static func executorRequests(_ bytes: UnsafeRawBufferPointer) {
         var scanner = FrameScanner()
         while let payload = scanner.next(in: bytes) {
-            precondition(payload.count <= Frame.greatestPayload)
+            precondition(payload.count <= Frame.maximumPayload)
             _ = ExecutorRequest.decode(payload, allocator: nil)
         }
         // Without a frame's checksum, which no mutation finds.
@@ -49,7 +49,7 @@ extension FuzzTarget {
         while let payload = scanner.next(in: bytes) { _ = ExecReport.decode(payload) }
         guard let report = ExecReport.decode(bytes) else { return }
         // What is read is what would be written; what speaks of too long a path is cut.
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Frame.greatestSize, alignment: 16)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Frame.maximumSize, alignment: 16)
         defer { buffer.deallocate() }
         var again = FrameScanner()
         let payload = again.next(in: report.encode(into: buffer))
@@ -74,7 +74,7 @@ extension FuzzTarget {
                 preconditionFailure("what is made of a request is none")
             }
             let request = packed.root
-            precondition(request.state_folder.isEmpty && request.exec?.isSet(\.terminal) == hasTerminal)
+            precondition(request.task_state_dir.isEmpty && request.exec?.isSet(\.terminal) == hasTerminal)
             precondition(request.strings(\.n_arguments, \.arguments) == command.command)
             precondition(request.user_id == launch.root.user_id && request.cgroup == launch.root.cgroup)
         }

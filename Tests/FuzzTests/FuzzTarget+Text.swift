@@ -11,8 +11,8 @@ import Shared
 /// Text that people and jobs write, and text of others' that the driver writes on.
 extension FuzzTarget {
     static func unveilRule(_ text: String) {
-        for folder in [nil, "/work"] {
-            guard let rule = try? UnveilRule(parsing: text, relativeTo: folder) else { continue }
+        for directory in [nil, "/work"] {
+            guard let rule = try? UnveilRule(parsing: text, relativeTo: directory) else { continue }
             precondition(rule.path.utf8.first == UInt8(ascii: "/"))
             precondition(!rule.path.utf8.contains(0))
             precondition((try? UnveilRule(parsing: rule.text)) == rule)
@@ -33,7 +33,7 @@ extension FuzzTarget {
             precondition(!path.utf8.split(separator: UInt8(ascii: "/")).map(Self.text).contains(".."))
         }
         user(text)
-        stateFolder(text)
+        stateDirectory(text)
         handshake(text)
     }
 
@@ -43,12 +43,12 @@ extension FuzzTarget {
         nobody.byName = { _, _, _, _, _ in ENOENT }
         nobody.byUID = { _, _, _, _, _ in ENOENT }
         guard let user = try? TaskUser.resolve(name, accounts: nobody) else { return }
-        precondition(user.uid >= TaskUser.leastDynamicID && user.uid < .max && user.gid == user.uid)
+        precondition(user.uid >= TaskUser.minimumDynamicID && user.uid < .max && user.gid == user.uid)
         precondition(user.name == "nomad-\(user.uid)")
     }
 
-    private static func stateFolder(_ id: String) {
-        guard let name = try? stateFolderName(ofTask: id) else { return }
+    private static func stateDirectory(_ id: String) {
+        guard let name = try? stateDirectoryName(ofTask: id) else { return }
         precondition((1...255).contains(name.utf8.count) && ![".", ".."].contains(name))
         precondition(name.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F && $0 != UInt8(ascii: "/") })
     }
@@ -57,8 +57,8 @@ extension FuzzTarget {
         let cookie = "e4327c2e01eabfd75a8a67adb114fb34a757d57eee7728d857a8cec6e91a7255"
         for name in ["PLUGIN_PROTOCOL_VERSIONS", "PLUGIN_UNIX_SOCKET_DIR", "TMPDIR"] {
             let decision = PluginHandshake.decide(environment: ["NOMAD_PLUGIN_MAGIC_COOKIE": cookie, name: text])
-            guard case .serve(let folder, _) = decision else { continue }
-            let line = PluginHandshake.line(socket: folder + "/plugin", announcesMultiplexing: false)
+            guard case .serve(let directory, _) = decision else { continue }
+            let line = PluginHandshake.line(socket: directory + "/plugin", announcesMultiplexing: false)
             precondition(line.utf8.filter { $0 == UInt8(ascii: "\n") }.count == 1)
             precondition(line.utf8.filter { $0 == UInt8(ascii: "|") }.count == 5)
         }
@@ -70,7 +70,7 @@ extension FuzzTarget {
         let words = bytes.dropFirst().split(separator: 0, omittingEmptySubsequences: false).map(Self.text)
         switch choice % 3 {
         case 0:
-            guard let options = try? RunOptions(words, folder: "/work", environment: ["HERE": "x"]) else { return }
+            guard let options = try? RunOptions(words, directory: "/work", environment: ["HERE": "x"]) else { return }
             let paths = options.unveil.map(\.path) + options.volumes.map(\.hostPath) + [options.stateParent]
             precondition((paths + [options.workDir ?? "/"]).allSatisfy { $0.utf8.first == UInt8(ascii: "/") })
             precondition(options.environment.keys.allSatisfy { !$0.isEmpty && !$0.utf8.contains(UInt8(ascii: "=")) })

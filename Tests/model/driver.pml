@@ -181,7 +181,7 @@ proctype StartTask(byte d, t) {
             fi
         :: else
         fi;
-        atomic { directory[t] = true; lockOf[t] = d };                            /* TaskFolder.create */
+        atomic { directory[t] = true; lockOf[t] = d };                            /* TaskDirectory.create */
         atomic { executorAlive[t] = true; run Executor(t, d) };                   /* ExecutorProcess.spawn */
         watch(d, t);
         if                                                                        /* TaskTable.outcome */
@@ -229,7 +229,7 @@ proctype Sweep(byte d) {
         :: else
         fi;
 #ifndef WITHOUT_CLAIM
-        if :: claimedFile[0] -> goto over :: else fi;                             /* FolderFacts.verdict */
+        if :: claimedFile[0] -> goto over :: else fi;                             /* DirectoryFacts.verdict */
 #endif
         /* The entry is reserved before the last check: an earlier RecoverTask is seen, a later one waits. */
 #ifndef WITHOUT_ENTRY_BEFORE_VERDICT

@@ -44,7 +44,7 @@ proctype Start() {
 #ifndef WITHOUT_LOOK_AT_THE_IDENTITY
     if :: identityIn[0] -> goto over :: else fi;                                  /* SupervisedTask.wasTakenUp */
 #endif
-    present = 1;                                                                  /* TaskFolder.remove, create */
+    present = 1;                                                                  /* TaskDirectory.remove, create */
     atomic { executorAlive[1] = true; run EitherExecutor(1) };
 over:
     skip

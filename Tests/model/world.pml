@@ -91,7 +91,7 @@ inline forget(d, t) {
     end[of(d, t)] = unknown; gone[of(d, t)] = false
 }
 
-/* TaskFolder.remove. It removes the identity file last, so a partly removed directory still has its identity; the model
+/* TaskDirectory.remove. It removes the identity file last, so a partly removed directory still has its identity; the model
  * removes all in one step. */
 inline removeDirectory(t) {
     directory[t] = false; identity[t] = false; record[t] = false; claimedFile[t] = false

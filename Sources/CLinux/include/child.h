@@ -17,7 +17,7 @@ enum exec2_step_kind {
     EXEC2_STEP_NETWORK = 2,        // setns(fd, CLONE_NEWNET)
     EXEC2_STEP_MOUNTS_SLAVE = 3,   // mounts made here stay here; the host's unmounts arrive
     EXEC2_STEP_PROC = 4,           // mount the PID namespace's own /proc
-    EXEC2_STEP_READ_ONLY = 5,      // make folder `text` below `path` read-only
+    EXEC2_STEP_READ_ONLY = 5,      // make directory `text` below `path` read-only
     EXEC2_STEP_OOM_SCORE_ADJ = 6,  // write `text` to /proc/self/oom_score_adj
     EXEC2_STEP_GROUPS = 7,         // setgroups(number, values)
     EXEC2_STEP_GROUP_ID = 8,       // setresgid(number)
@@ -56,9 +56,9 @@ enum exec2_step_kind {
 /// The rule allows nothing: denials on what the path names are not logged (LANDLOCK_ADD_RULE_QUIET).
 #define EXEC2_UNVEIL_QUIET 16
 
-/// In `number` of EXEC2_STEP_MOUNT: what is mounted is a folder; what is missing on the way to where it is
+/// In `number` of EXEC2_STEP_MOUNT: what is mounted is a directory; what is missing on the way to where it is
 /// mounted, and that itself, is made as the user and group of the step.
-#define EXEC2_MOUNT_FOLDER 1
+#define EXEC2_MOUNT_DIRECTORY 1
 #define EXEC2_MOUNT_MAKE 2
 
 struct exec2_step {
@@ -66,9 +66,9 @@ struct exec2_step {
     int32_t fd;
     uint64_t number;
     const char *path;       // NUL-terminated; the subject of error reports too
-    const char *text;       // what is written, or the folder below `path`
+    const char *text;       // what is written, or the directory below `path`
     const uint32_t *values; // group ids
-    uint64_t folder_rights; // EXEC2_STEP_UNVEIL: rights where path is a folder …
+    uint64_t directory_rights; // EXEC2_STEP_UNVEIL: rights where path is a directory …
     uint64_t file_rights;   // … and where it is anything else
     uint64_t soft, hard;    // EXEC2_STEP_RESOURCE_LIMIT
     uint32_t user, group;   // EXEC2_STEP_MOUNT
@@ -96,7 +96,7 @@ struct exec2_plan {
 /// Clones a child that walks the plan and executes the program, and returns when it has done so
 /// or has failed (vfork semantics: clone3(2) with CLONE_VM | CLONE_VFORK | CLONE_PIDFD).
 ///
-/// namespaces: CLONE_NEW* flags for the child. cgroup_fd: an open cgroup v2 folder, or -1.
+/// namespaces: CLONE_NEW* flags for the child. cgroup_fd: an open cgroup v2 directory, or -1.
 /// Returns the child's pid in the caller's PID namespace and sets *pidfd, or returns -errno.
 /// A failed step exits the child with 125; a failed execve with 127 or 126. The caller reaps it.
 /// Why C: see the head of this file; the switch of stacks needs assembly.

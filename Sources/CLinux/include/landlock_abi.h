@@ -8,9 +8,8 @@
 /// libc has no function for landlock_create_ruleset(2).
 int exec2_landlock_abi(void);
 
-/// The kernel's mask of faults of Landlock's that it has mended, bit n - 1 for erratum n (LANDLOCK_CREATE_RULESET_ERRATA).
-/// 0 where it has mended none, or is older than the question.
-/// Why C: as above.
+/// The kernel's mask of faults of Landlock's that it has mended, bit n - 1 for erratum n
+/// (LANDLOCK_CREATE_RULESET_ERRATA). 0 where it has mended none, or is older than the question. Why C: as above.
 uint64_t exec2_landlock_errata(void);
 
 #endif

@@ -15,15 +15,15 @@ extern const uint64_t EXEC2_CLONE_NEWNS, EXEC2_CLONE_NEWIPC, EXEC2_CLONE_NEWPID,
 
 /// open(2) and openat(2): variadic in C. Like the next, begun again when a signal interrupts them.
 int exec2_open(const char *path, int flags, mode_t mode);
-int exec2_openat(int folder, const char *path, int flags, mode_t mode);
+int exec2_openat(int directory, const char *path, int flags, mode_t mode);
 
-/// openat2(2) that follows no symlink anywhere in `path`; beneath: and does not leave `folder`
+/// openat2(2) that follows no symlink anywhere in `path`; beneath: and does not leave `directory`
 /// (no libc wrapper).
-int exec2_open_no_symlinks(int folder, const char *path, int flags, int beneath);
+int exec2_open_no_symlinks(int directory, const char *path, int flags, int beneath);
 
 /// pipe2(2) and fcntl(2)'s F_DUPFD_CLOEXEC: behind _GNU_SOURCE and variadic.
 int exec2_pipe2(int descriptors[2], int flags);
-int exec2_duplicate(int descriptor, int least);
+int exec2_duplicate(int descriptor, int minimum);
 
 /// Whether a descriptor is open, but not for writing (fcntl(2) is variadic).
 int exec2_is_unwritable(int descriptor);
@@ -69,7 +69,7 @@ int exec2_eventfd(void);
 /// The type of an open file (S_ISFIFO and the like are macros).
 enum exec2_file_type {
     EXEC2_FILE_REGULAR,
-    EXEC2_FILE_FOLDER,
+    EXEC2_FILE_DIRECTORY,
     EXEC2_FILE_FIFO,
     EXEC2_FILE_CHARACTER,
     EXEC2_FILE_BLOCK,
@@ -121,14 +121,15 @@ int exec2_accept(int socket);
 /// Debian 12's headers lack, or else SO_PEERCRED and pidfd_open(2): ucred is a GNU extension.
 int exec2_socket_peer(int socket, uid_t *user);
 
-/// One arena for all threads, and small pieces that are free joined at once: mallopt(3), M_ARENA_MAX of 1 and M_MXFAST of
+/// One arena for all threads, and small pieces that are free joined at once: mallopt(3), M_ARENA_MAX of 1 and M_MXFAST
+/// of
 /// 0. malloc_trim(3) of the whole heap. GNU extensions.
 void exec2_use_one_heap(void);
 void exec2_trim_heap(void);
 
 /// Shuts this process to others of its user: prctl(2), PR_SET_DUMPABLE (variadic), and a saved group of
 /// `strange_group` (setresgid(2) is a GNU extension).
-int exec2_shut_process(gid_t strange_group);
+int exec2_harden_process(gid_t strange_group);
 
 /// Moves this process to an IPC namespace of its own (unshare(2): behind _GNU_SOURCE).
 int exec2_unshare_ipc(void);
@@ -137,8 +138,8 @@ int exec2_unshare_ipc(void);
 int exec2_block_signals(void);
 
 /// SIGRTMIN and SIGRTMAX: macros that call functions.
-int exec2_signal_realtime_least(void);
-int exec2_signal_realtime_greatest(void);
+int exec2_signal_realtime_minimum(void);
+int exec2_signal_realtime_maximum(void);
 
 /// errno, a macro in C.
 int exec2_errno(void);

@@ -680,7 +680,7 @@ struct  Hashicorp__Nomad__Plugins__Drivers__Proto__LinuxResources
   int64_t oom_score_adj;
   char *cpuset_cpus;
   /*
-   * The task's cgroup v2 folder, already made.
+   * The task's cgroup v2 directory, already made.
    */
   char *cpuset_cgroup;
   double percentticks;

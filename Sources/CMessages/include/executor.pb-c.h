@@ -19,7 +19,7 @@ typedef struct Exec2__Executor__LaunchRequest Exec2__Executor__LaunchRequest;
 typedef struct Exec2__Executor__Attachment Exec2__Executor__Attachment;
 typedef struct Exec2__Executor__ResourceLimit Exec2__Executor__ResourceLimit;
 typedef struct Exec2__Executor__UnveilPath Exec2__Executor__UnveilPath;
-typedef struct Exec2__Executor__ReadOnlyFolder Exec2__Executor__ReadOnlyFolder;
+typedef struct Exec2__Executor__ReadOnlyDirectory Exec2__Executor__ReadOnlyDirectory;
 typedef struct Exec2__Executor__GeneratedFile Exec2__Executor__GeneratedFile;
 typedef struct Exec2__Executor__TaskDirectory Exec2__Executor__TaskDirectory;
 typedef struct Exec2__Executor__Mount Exec2__Executor__Mount;
@@ -70,11 +70,11 @@ struct  Exec2__Executor__LaunchRequest
    */
   uint64_t session;
   /*
-   * The task's folder with the FIFOs.
+   * The task's directory with the FIFOs.
    */
-  char *state_folder;
+  char *task_state_dir;
   /*
-   * For the folder's identity file.
+   * For the directory's identity file.
    */
   char *task_id;
   char *task_name;
@@ -97,7 +97,7 @@ struct  Exec2__Executor__LaunchRequest
   char **environment;
   char *work_dir;
   /*
-   * The task's own folder, below which work_dir then is, and which it must not lead out of. Empty: work_dir
+   * The task's own directory, below which work_dir then is, and which it must not lead out of. Empty: work_dir
    * is the whole path.
    */
   char *work_dir_root;
@@ -119,7 +119,7 @@ struct  Exec2__Executor__LaunchRequest
   size_t n_unveil;
   Exec2__Executor__UnveilPath **unveil;
   size_t n_read_only;
-  Exec2__Executor__ReadOnlyFolder **read_only;
+  Exec2__Executor__ReadOnlyDirectory **read_only;
   /*
    * Abstract unix sockets made outside the task stay out of its reach (Landlock ABI 6).
    */
@@ -129,7 +129,7 @@ struct  Exec2__Executor__LaunchRequest
    */
   char *network_namespace;
   /*
-   * The task's cgroup v2 folder; empty: none, and no limits.
+   * The task's cgroup v2 directory; empty: none, and no limits.
    */
   char *cgroup;
   size_t n_cgroup_writes;
@@ -259,7 +259,7 @@ struct  Exec2__Executor__UnveilPath
    */
   protobuf_c_boolean optional;
   /*
-   * Refused where one of the path's last two parts is a symlink: for folders that only their names
+   * Refused where one of the path's last two parts is a symlink: for directories that only their names
    * vouch for.
    */
   protobuf_c_boolean no_symlink;
@@ -280,16 +280,16 @@ struct  Exec2__Executor__UnveilPath
 
 
 /*
- * A folder that the task sees read-only, where it exists. Below root no symlink is followed.
+ * A directory that the task sees read-only, where it exists. Below root no symlink is followed.
  */
-struct  Exec2__Executor__ReadOnlyFolder
+struct  Exec2__Executor__ReadOnlyDirectory
 {
   ProtobufCMessage base;
   char *root;
   char *inside;
 };
-#define EXEC2__EXECUTOR__READ_ONLY_FOLDER__INIT \
- { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__read_only_folder__descriptor) \
+#define EXEC2__EXECUTOR__READ_ONLY_DIRECTORY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__read_only_directory__descriptor) \
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
@@ -342,7 +342,7 @@ struct  Exec2__Executor__Mount
   ProtobufCMessage base;
   char *source;
   /*
-   * Where it is mounted: below a folder that may be reached through symlinks, and without any from there on.
+   * Where it is mounted: below a directory that may be reached through symlinks, and without any from there on.
    */
   char *root;
   /*
@@ -478,8 +478,8 @@ struct  Exec2__Executor__Hello
 {
   ProtobufCMessage base;
   uint64_t session;
-  uint32_t protocol_least;
-  uint32_t protocol_greatest;
+  uint32_t protocol_minimum;
+  uint32_t protocol_maximum;
 };
 #define EXEC2__EXECUTOR__HELLO__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__hello__descriptor) \
@@ -634,7 +634,7 @@ struct  Exec2__Executor__Exited
 struct  Exec2__Executor__ExitRecord
 {
   ProtobufCMessage base;
-  char *task_folder;
+  char *task_directory;
   int32_t exit_code;
   /*
    * The signal that ended the main process, or 0.
@@ -677,7 +677,7 @@ struct  Exec2__Executor__ExitRecord
 
 /*
  * What a task is found again by: the Driver gives it to Nomad as driver_state and gets it back in
- * RecoverTask; the Executor writes it, in a frame, to the state folder for a Driver without a handle.
+ * RecoverTask; the Executor writes it, in a frame, to the state directory for a Driver without a handle.
  */
 struct  Exec2__Executor__HandleState
 {
@@ -690,9 +690,9 @@ struct  Exec2__Executor__HandleState
    */
   uint64_t executor_start_time;
   /*
-   * The task's folder below state_dir.
+   * The task's directory below state_dir.
    */
-  char *folder;
+  char *directory;
   int64_t started_at_ns;
   int32_t task_pid;
   char *state_dir;
@@ -781,24 +781,24 @@ Exec2__Executor__UnveilPath *
 void   exec2__executor__unveil_path__free_unpacked
                      (Exec2__Executor__UnveilPath *message,
                       ProtobufCAllocator *allocator);
-/* Exec2__Executor__ReadOnlyFolder methods */
-void   exec2__executor__read_only_folder__init
-                     (Exec2__Executor__ReadOnlyFolder         *message);
-size_t exec2__executor__read_only_folder__get_packed_size
-                     (const Exec2__Executor__ReadOnlyFolder   *message);
-size_t exec2__executor__read_only_folder__pack
-                     (const Exec2__Executor__ReadOnlyFolder   *message,
+/* Exec2__Executor__ReadOnlyDirectory methods */
+void   exec2__executor__read_only_directory__init
+                     (Exec2__Executor__ReadOnlyDirectory         *message);
+size_t exec2__executor__read_only_directory__get_packed_size
+                     (const Exec2__Executor__ReadOnlyDirectory   *message);
+size_t exec2__executor__read_only_directory__pack
+                     (const Exec2__Executor__ReadOnlyDirectory   *message,
                       uint8_t             *out);
-size_t exec2__executor__read_only_folder__pack_to_buffer
-                     (const Exec2__Executor__ReadOnlyFolder   *message,
+size_t exec2__executor__read_only_directory__pack_to_buffer
+                     (const Exec2__Executor__ReadOnlyDirectory   *message,
                       ProtobufCBuffer     *buffer);
-Exec2__Executor__ReadOnlyFolder *
-       exec2__executor__read_only_folder__unpack
+Exec2__Executor__ReadOnlyDirectory *
+       exec2__executor__read_only_directory__unpack
                      (ProtobufCAllocator  *allocator,
                       size_t               len,
                       const uint8_t       *data);
-void   exec2__executor__read_only_folder__free_unpacked
-                     (Exec2__Executor__ReadOnlyFolder *message,
+void   exec2__executor__read_only_directory__free_unpacked
+                     (Exec2__Executor__ReadOnlyDirectory *message,
                       ProtobufCAllocator *allocator);
 /* Exec2__Executor__GeneratedFile methods */
 void   exec2__executor__generated_file__init
@@ -1194,8 +1194,8 @@ typedef void (*Exec2__Executor__ResourceLimit_Closure)
 typedef void (*Exec2__Executor__UnveilPath_Closure)
                  (const Exec2__Executor__UnveilPath *message,
                   void *closure_data);
-typedef void (*Exec2__Executor__ReadOnlyFolder_Closure)
-                 (const Exec2__Executor__ReadOnlyFolder *message,
+typedef void (*Exec2__Executor__ReadOnlyDirectory_Closure)
+                 (const Exec2__Executor__ReadOnlyDirectory *message,
                   void *closure_data);
 typedef void (*Exec2__Executor__GeneratedFile_Closure)
                  (const Exec2__Executor__GeneratedFile *message,
@@ -1268,7 +1268,7 @@ extern const ProtobufCMessageDescriptor exec2__executor__launch_request__descrip
 extern const ProtobufCMessageDescriptor exec2__executor__attachment__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__resource_limit__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__unveil_path__descriptor;
-extern const ProtobufCMessageDescriptor exec2__executor__read_only_folder__descriptor;
+extern const ProtobufCMessageDescriptor exec2__executor__read_only_directory__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__generated_file__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__task_directory__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__mount__descriptor;

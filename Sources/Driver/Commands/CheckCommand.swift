@@ -11,8 +11,8 @@ enum CheckCommand {
             help: "where nomad-driver-exec2-executor is, as the plugin's executor_path says it",
             completes: .files),
         CommandOption(
-            name: "state-dir", value: "FOLDER",
-            help: "the plugin's state_dir; default: \(PluginConfiguration().stateFolder)", completes: .folders),
+            name: "state-dir", value: "DIRECTORY",
+            help: "the plugin's state_dir; default: \(PluginConfiguration().stateDirectory)", completes: .directories),
         CommandOption(name: "json", help: "print JSON: whether the host is fit, and an object for each check"),
         CommandOption(name: "help", letter: "h", help: "show this help"),
     ]
@@ -63,12 +63,13 @@ enum CheckCommand {
             return 0
         }
         if let word = rest.first { throw UsageError("check takes no argument, and there is \(quoted(word))") }
-        let folder = found.last { $0.name == "state-dir" }?.value
-        if folder == "" { throw UsageError("--state-dir is empty") }
+        let directory = found.last { $0.name == "state-dir" }?.value
+        if directory == "" { throw UsageError("--state-dir is empty") }
         let facts = HostFacts.gather(executorPath: found.last { $0.name == "executor" }?.value)
         var checks = HostCheck.all(facts)
         if let protections = HostCheck.protections(facts) { checks.append(protections) }
-        checks.append(StateDirectoryCheck.check(StateDirectoryCheck.look(folder ?? PluginConfiguration().stateFolder)))
+        checks.append(
+            StateDirectoryCheck.check(StateDirectoryCheck.look(directory ?? PluginConfiguration().stateDirectory)))
         let isJSON = found.contains { $0.name == "json" }
         Console.write(isJSON ? json(checks) : report(checks, colour: Console.hasColour))
         return checks.allSatisfy(\.ok) ? 0 : CommandLineTool.ExitStatus.failure

@@ -62,7 +62,7 @@ package enum CommandLineTool {
     private static func run(_ words: [String], _ environment: [String: String]) -> Int32 {
         let options: RunOptions
         do throws(UsageError) {
-            guard let given = try RunOptions(words, folder: currentFolder(), environment: environment) else {
+            guard let given = try RunOptions(words, directory: currentDirectory(), environment: environment) else {
                 Console.write(HelpText.run)
                 return 0
             }
@@ -105,7 +105,7 @@ package enum CommandLineTool {
         while true { pause() }
     }
 
-    private static func currentFolder() -> String {
+    private static func currentDirectory() -> String {
         guard let path = getcwd(nil, 0) else { return "/" }
         defer { free(path) }
         return ByteText.text(cString: path)

@@ -39,8 +39,8 @@ enum Console {
         _ = text.withUTF8 { writeAll(UnsafeRawBufferPointer($0), to: descriptor) }
     }
 
-    /// Writes all bytes, however long the reader takes, on a thread that may wait; false where they cannot be written, or
-    /// the Swift task is cancelled first.
+    /// Writes all bytes, however long the reader takes, on a thread that may wait; false where they cannot be written,
+    /// or the Swift task is cancelled first.
     static func writeAll(_ bytes: [UInt8], to descriptor: Int32) async -> Bool {
         await BlockingPool.shared.result(of: { bytes.withUnsafeBytes { writeAll($0, to: descriptor) } == nil }) ?? false
     }

@@ -27,7 +27,7 @@ enum HelpText {
         process, mount and IPC namespaces of its own and a cgroup with its limits, and
         reaching only the paths that are unveiled (Landlock). Its input and output are
         passed through, and on a terminal it has one of its own. It starts in a new
-        folder with local, secrets, tmp and alloc in it, all its own and removed at the
+        directory with local, secrets, tmp and alloc in it, all its own and removed at the
         end.
 
         Options:
@@ -99,7 +99,7 @@ enum HelpText {
         Prints what the shell needs to complete the command lines of this program:
           bash  source <(nomad-driver-exec2 completion bash), or as a file into
                 /usr/share/bash-completion/completions/nomad-driver-exec2
-          zsh   as a file _nomad-driver-exec2 into a folder of $fpath
+          zsh   as a file _nomad-driver-exec2 into a directory of $fpath
           fish  as a file into ~/.config/fish/completions/nomad-driver-exec2.fish
 
         Options:

@@ -17,7 +17,7 @@ struct CommandOption: Sendable {
     var isRepeatable = false
 
     enum Completion: Sendable {
-        case nothing, files, folders, users, variables, networkNamespaces
+        case nothing, files, directories, users, variables, networkNamespaces
         /// MODES:PATH
         case rule
     }

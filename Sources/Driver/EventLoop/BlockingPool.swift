@@ -9,8 +9,9 @@ import Synchronization
 /// (`Task(executorPreference:)`, `withTaskExecutorPreference`), or has single pieces of work done by it (`perform`).
 ///
 /// Work is begun in the order in which it came, by as many threads as there is work for and at most `Limits.threads`.
-/// A thread is started when work finds all others busy, and ends when it has had nothing to do for a while. Name services
-/// have a lane of their own: as many of their lookups hang as may run at once, the other threads are free for all else.
+/// A thread is started when work finds all others busy, and ends when it has had nothing to do for a while. Name
+/// services have a lane of their own: as many of their lookups hang as may run at once, the other threads are free for
+/// all else.
 package final class BlockingPool: TaskExecutor {
     package enum Lane: Sendable {
         case general
@@ -109,8 +110,8 @@ package final class BlockingPool: TaskExecutor {
         try await withTaskExecutorPreference(self) { () async throws(Failure) in try body() }
     }
 
-    /// What `body` answers, called on one of the threads; nil when the Swift task is cancelled first. The thread then goes on
-    /// with it, for the kernel cannot be told to give up.
+    /// What `body` answers, called on one of the threads; nil when the Swift task is cancelled first. The thread then
+    /// goes on with it, for the kernel cannot be told to give up.
     package func result<Value: Sendable>(of body: @escaping @Sendable () -> Value) async -> Value? {
         let answer = OneShot<Value>()
         let ticket = perform { answer.set(body()) }

@@ -40,13 +40,13 @@ struct DeadlineQueue: Sendable {
     private mutating func sink(_ start: Int) {
         var position = start
         while true {
-            var least = position
+            var minimum = position
             for child in [2 * position + 1, 2 * position + 2] where child < heap.count {
-                if heap[child].deadline < heap[least].deadline { least = child }
+                if heap[child].deadline < heap[minimum].deadline { minimum = child }
             }
-            guard least != position else { return }
-            exchange(position, least)
-            position = least
+            guard minimum != position else { return }
+            exchange(position, minimum)
+            position = minimum
         }
     }
 

@@ -54,8 +54,8 @@ package final class Reactor: Sendable {
         try watch(descriptor, EXEC2_EPOLLIN, handler)
     }
 
-    /// Calls `handler` on the reactor's thread, once, when the descriptor is readable or has failed: for what stays so, as a
-    /// pidfd does from the process's end on. It is to be unwatched all the same.
+    /// Calls `handler` on the reactor's thread, once, when the descriptor is readable or has failed: for what stays so,
+    /// as a pidfd does from the process's end on. It is to be unwatched all the same.
     package func watchOnce(_ descriptor: Int32, _ handler: @escaping @Sendable () -> Void) throws(SystemError) -> Watch
     {
         try watch(descriptor, EXEC2_EPOLLIN_ONCE, handler)
@@ -107,8 +107,8 @@ package final class Reactor: Sendable {
         return Timer(token: token)
     }
 
-    /// Calls `action` on the reactor's thread as soon as it can, but not within this call, and in the order of the calls,
-    /// which `after` does not promise.
+    /// Calls `action` on the reactor's thread as soon as it can, but not within this call, and in the order of the
+    /// calls, which `after` does not promise.
     package func perform(_ action: @escaping @Sendable () -> Void) {
         let wakes = state.withLock { state in
             state.soon.append(action)
@@ -172,7 +172,7 @@ package final class Reactor: Sendable {
     private func callSoon(_ actions: inout [@Sendable () -> Void]) {
         state.withLock { swap(&actions, &$0.soon) }
         for action in actions { action() }
-        actions.removeAll(keepingCapacity: actions.capacity <= TableCapacity.least)
+        actions.removeAll(keepingCapacity: actions.capacity <= TableCapacity.minimum)
     }
 
     private static func milliseconds(until deadline: UInt64?) -> Int32 {

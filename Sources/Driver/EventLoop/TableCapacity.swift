@@ -4,13 +4,13 @@
 /// these places until the driver ends.
 enum TableCapacity {
     /// Below this it is not worth the work.
-    static let least = 64
+    static let minimum = 64
     /// By how much a table must be too large. It is made anew at half of that at most, so that the work for it is
     /// paid for by the removals before it.
     private static let factor = 8
 
     static func isWasted(_ capacity: Int, count: Int) -> Bool {
-        capacity > least && count < capacity / factor
+        capacity > minimum && count < capacity / factor
     }
 }
 

@@ -14,7 +14,7 @@ package final class AttendedCommand: Sendable {
     enum End: Sendable {
         case reported(ExecReport)
         /// The attendant is gone without a word.
-        case silent(ExecutorLeave)
+        case silent(ExecutorTermination)
         case unreadable(SystemError)
     }
 
@@ -47,7 +47,7 @@ package final class AttendedCommand: Sendable {
     ///   - path: The Executor's program.
     ///   - request: See `ExecRequest.encoded`.
     ///   - task: A pidfd of the task's main process.
-    ///   - cgroup: An open cgroup v2 folder for the attendant itself; -1: stay in the Driver's.
+    ///   - cgroup: An open cgroup v2 directory for the attendant itself; -1: stay in the Driver's.
     static func start(
         _ path: String, _ request: [UInt8], _ connection: borrowing CommandConnection,
         _ task: borrowing OwnedDescriptor, _ cgroup: Int32, _ reactor: Reactor
@@ -122,7 +122,7 @@ package final class AttendedCommand: Sendable {
     /// It has said all that it had to say: the report is in the pipe, or there is none.
     private func attendantEnded() {
         unwatch()
-        let leave = ExecutorLeave(reaping: pidfd.number)
+        let leave = ExecutorTermination(reaping: pidfd.number)
         leash.withLock { $0 = nil }
         do throws(SystemError) {
             ended.set(try readReport().map { .reported($0) } ?? .silent(leave))
@@ -133,7 +133,7 @@ package final class AttendedCommand: Sendable {
     }
 
     private func readReport() throws(SystemError) -> ExecReport? {
-        let (bytes, errno) = withUnsafeTemporaryAllocation(byteCount: Frame.greatestSize, alignment: 16) { buffer in
+        let (bytes, errno) = withUnsafeTemporaryAllocation(byteCount: Frame.maximumSize, alignment: 16) { buffer in
             let number = report.number
             let count = retrying { read(number, buffer.baseAddress, buffer.count) }
             return (Array(buffer[..<max(0, count)]), count < 0 ? Errno.last : nil)

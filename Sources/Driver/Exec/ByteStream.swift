@@ -9,11 +9,11 @@ import Synchronization
 /// One Swift task may read and another write at a time. Nothing is held but the piece at hand: who takes
 /// slowly slows the command, and the other way round.
 package final class ByteStream: Sendable {
-    /// The greatest piece that is read at once, in bytes.
+    /// The largest piece that is read at once, in bytes.
     package static let pieceSize = 32 << 10
     /// What may still be read once the stream is to end: no pipe or terminal holds more (fcntl(2),
     /// F_SETPIPE_SZ, unprivileged).
-    private static let greatestRest = 1 << 20
+    private static let maximumRest = 1 << 20
 
     private struct State: ~Copyable {
         var descriptor: OwnedDescriptor?
@@ -63,7 +63,7 @@ package final class ByteStream: Sendable {
     /// Makes `read` come to an end after what is there now.
     func finish() {
         state.withLock { state in
-            if state.rest == nil { state.rest = Self.greatestRest }
+            if state.rest == nil { state.rest = Self.maximumRest }
         }
         readable.raise()
     }

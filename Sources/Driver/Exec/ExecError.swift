@@ -68,7 +68,7 @@ extension ExecError {
                 + "one", .impossible)
     }
 
-    static func attendantLost(_ id: String, attendant: Int32, _ leave: ExecutorLeave) -> ExecError {
+    static func attendantLost(_ id: String, attendant: Int32, _ leave: ExecutorTermination) -> ExecError {
         ExecError(
             .resultLost,
             "the exec in task \(quoted(id)) has no result: its attendant (pid \(attendant)) \(leave.lossOfCommand)")

@@ -17,7 +17,7 @@ package struct ExecRequest: Equatable, Sendable {
 
     /// What its attendant gets: the task's launch request with the command in it, packed.
     ///
-    /// The state folder is left out: an Executor that knows no commands finds nothing to start then, and
+    /// The state directory is left out: an Executor that knows no commands finds nothing to start then, and
     /// ends without a word to the task's own pipes.
     func encoded(_ launch: MessageView<Exec2__Executor__LaunchRequest>) -> [UInt8] {
         let environment = launch.byteTexts(\.n_environment, \.environment)
@@ -26,7 +26,7 @@ package struct ExecRequest: Equatable, Sendable {
             Exec2__Executor__LaunchRequest.encoded(byteText: true) { message, arena in
                 // With what only other releases know of, which protobuf-c keeps.
                 message = pointer.pointee
-                message.state_folder = arena.string("")
+                message.task_state_dir = arena.string("")
                 // The attendant of a command in a run's task has no such descriptors.
                 message.attachment = nil
                 (message.n_programs, message.programs) = arena.strings(programs(environment))
@@ -53,7 +53,7 @@ package struct ExecRequest: Equatable, Sendable {
     }
 
     /// A bare name is looked for in the task's PATH, anything else is a path, seen from the task's working
-    /// folder.
+    /// directory.
     private func programs(_ environment: [String]) -> [String] {
         let name = command.first ?? ""
         if name.utf8.contains(UInt8(ascii: "/")) { return [name] }

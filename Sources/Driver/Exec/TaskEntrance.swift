@@ -48,7 +48,7 @@ struct TaskEntrance: ~Copyable {
     }
 
     private static func mainProcess(of executor: Int32) -> Int32? {
-        (FolderList.names(in: "/proc") ?? []).lazy.compactMap { Int32($0) }.first { pid in
+        (DirectoryListing.names(in: "/proc") ?? []).lazy.compactMap { Int32($0) }.first { pid in
             ProcessPlace(ofProcess: pid)?.isMainProcess(of: executor) ?? false
         }
     }

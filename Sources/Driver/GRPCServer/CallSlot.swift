@@ -39,7 +39,8 @@ final class CallSlot: Sendable {
         return error
     }
 
-    /// The call that has come, with a reference to it and its method ("/package.Service/Method"). The slot is free then.
+    /// The call that has come, with a reference to it and its method ("/package.Service/Method"). The slot is free
+    /// then.
     func take() -> (CoreObject, method: String)? {
         guard let core = call.pointer.pointee else { return nil }
         let name = method?.name ?? String(slice: details.pointer.pointee.method)

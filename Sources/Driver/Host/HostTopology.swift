@@ -6,14 +6,14 @@ extension ClientTopology {
     /// Every online core with the speeds that the kernel tells; a virtual machine often has a guess only, and
     /// arm64 may have none.
     package static func ofThisHost() -> ClientTopology {
-        let folder = "/sys/devices/system/cpu"
-        let online = (try? HostFile.read(folder + "/online")).map(text) ?? ""
+        let directory = "/sys/devices/system/cpu"
+        let online = (try? HostFile.read(directory + "/online")).map(text) ?? ""
         let guesses = processorSpeeds(inCpuinfo: (try? HostFile.read("/proc/cpuinfo")).map(text) ?? "")
         return ClientTopology(
             cores: coreNumbers(online).map { number in
                 Core(
-                    baseSpeed: megahertz("\(folder)/cpu\(number)/cpufreq/base_frequency"),
-                    maxSpeed: megahertz("\(folder)/cpu\(number)/cpufreq/cpuinfo_max_freq"),
+                    baseSpeed: megahertz("\(directory)/cpu\(number)/cpufreq/base_frequency"),
+                    maxSpeed: megahertz("\(directory)/cpu\(number)/cpufreq/cpuinfo_max_freq"),
                     guessSpeed: guesses[number] ?? 0)
             })
     }

@@ -42,9 +42,9 @@ package final class ExecutorCgroup: Sendable {
         guard let path = Self.path(forTaskIn: taskCgroup), Self.isInCgroup2(path) else { return nil }
         // Removed by another Driver between the two calls: once more.
         for _ in 0..<Self.attempts {
-            if let folder = try? OwnedDescriptor.open(path, O_RDONLY | O_DIRECTORY) {
+            if let directory = try? OwnedDescriptor.open(path, O_RDONLY | O_DIRECTORY) {
                 used.withLock { _ = $0.insert(path) }
-                return folder
+                return directory
             }
             guard mkdir(path, 0o755) == 0 || Errno.last == .fileExists else { return nil }
         }
@@ -57,16 +57,16 @@ package final class ExecutorCgroup: Sendable {
     }
 
     static func path(forTaskIn taskCgroup: String) -> String? {
-        let parts = taskCgroup.pathParts
+        let parts = taskCgroup.pathComponents
         guard taskCgroup.hasPrefix("/"), parts.count >= 3, !parts.contains("..") else { return nil }
         return "/" + parts.dropLast(2).joined(separator: "/") + "/" + name
     }
 
-    /// A path of the client's that is no cgroup's must not become a folder on an ordinary file system.
+    /// A path of the client's that is no cgroup's must not become a directory on an ordinary file system.
     private static func isInCgroup2(_ path: String) -> Bool {
-        let parent = path.pathParts.dropLast().joined(separator: "/")
-        guard let folder = try? OwnedDescriptor.open("/" + parent, O_RDONLY | O_DIRECTORY) else { return false }
-        return exec2_is_cgroup2(folder.number) == 1
+        let parent = path.pathComponents.dropLast().joined(separator: "/")
+        guard let directory = try? OwnedDescriptor.open("/" + parent, O_RDONLY | O_DIRECTORY) else { return false }
+        return exec2_is_cgroup2(directory.number) == 1
     }
 
     /// Removes the cgroups that are empty.

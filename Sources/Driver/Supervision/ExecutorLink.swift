@@ -24,8 +24,8 @@ package enum LinkError: Error, Sendable, Equatable {
             "the task's Executor (pid \(pid)) has not answered for \(seconds) s: it is stopped or hangs; see its state "
                 + "in /proc/\(pid)/status, and continue it with SIGCONT"
         case .otherProtocol(let pid):
-            "the task's Executor (pid \(pid)) speaks none of the pipe protocol's versions \(PipeProtocol.least) to "
-                + "\(PipeProtocol.greatest): it is of a release too far from this driver's"
+            "the task's Executor (pid \(pid)) speaks none of the pipe protocol's versions \(PipeProtocol.minimum) to "
+                + "\(PipeProtocol.maximum): it is of a release too far from this driver's"
         case .gone(let pid): "the task's Executor (pid \(pid)) is gone"
         case .cannotWrite(let error): error.text
         }
@@ -42,18 +42,18 @@ struct SessionPipes: ~Copyable, Sendable {
     let events: OwnedDescriptor
 
     /// Fails with EBUSY where another Driver holds the lock.
-    init(_ folder: TaskFolder) throws(SystemError) {
-        guard let lock = try folder.lock() else {
-            throw SystemError("take the task's session, which another driver process holds, in", folder.path, .busy)
+    init(_ directory: TaskStateDirectory) throws(SystemError) {
+        guard let lock = try directory.lock() else {
+            throw SystemError("take the task's session, which another driver process holds, in", directory.path, .busy)
         }
-        let control = try folder.openPipe(StateFile.control)
-        let events = try folder.openPipe(StateFile.events)
+        let control = try directory.openPipe(StateFile.control)
+        let events = try directory.openPipe(StateFile.events)
         self.lock = lock
         self.control = control
         self.events = events
     }
 
-    /// Those of a folder that is not there any more, through the Executor, which has them open. The lock is one of
+    /// Those of a directory that is not there any more, through the Executor, which has them open. The lock is one of
     /// the pipe itself then.
     ///
     /// - Parameter executor: Its pid, while a pidfd of it is held.
@@ -78,7 +78,7 @@ struct SessionPipes: ~Copyable, Sendable {
         for (number, path) in try OpenFiles.read(of: executor) {
             var path = Substring(path)
             if path.hasSuffix(removedMark) { path = path.dropLast(removedMark.count) }
-            guard path.pathParts.last.map(String.init) == name else { continue }
+            guard path.pathComponents.last.map(String.init) == name else { continue }
             let link = "/proc/\(executor)/fd/\(number)"
             guard FileIdentity(fifo: link) != nil else { continue }
             return try OwnedDescriptor.open(link, O_RDWR | O_NONBLOCK)
@@ -140,7 +140,7 @@ final class ExecutorLink: Sendable {
     /// by the session number that every event bears.
     func openSession() async throws(LinkError) -> StartedTask {
         let hello = ExecutorRequest.hello(
-            session: session, least: PipeProtocol.least, greatest: PipeProtocol.greatest)
+            session: session, minimum: PipeProtocol.minimum, maximum: PipeProtocol.maximum)
         guard case .welcome(_, _, let task) = try await exchange(hello) else {
             throw .otherProtocol(executor: executor)
         }
@@ -178,7 +178,7 @@ final class ExecutorLink: Sendable {
     }
 
     private func send(_ request: ExecutorRequest, _ id: UInt64) throws(LinkError) {
-        let failure = withUnsafeTemporaryAllocation(byteCount: Frame.greatestSize, alignment: 16) { buffer -> Errno? in
+        let failure = withUnsafeTemporaryAllocation(byteCount: Frame.maximumSize, alignment: 16) { buffer -> Errno? in
             let frame = request.encode(id: id, into: buffer)
             let count = retrying { write(pipes.control.number, frame.baseAddress, frame.count) }
             return count == frame.count ? nil : .last

@@ -83,7 +83,7 @@ extension ExecutorProcess {
     ///
     /// - Parameters:
     ///   - attachment: What an attached task's Executor finds open beside the request.
-    ///   - cgroup: An open cgroup v2 folder for the Executor itself; -1: stay in the Driver's.
+    ///   - cgroup: An open cgroup v2 directory for the Executor itself; -1: stay in the Driver's.
     static func spawn(
         path: String, request: [UInt8], attachment: LaunchSpecification.Attachment? = nil, cgroup: Int32
     ) throws(SpawnError) -> ExecutorProcess {

@@ -15,8 +15,8 @@ package struct HandleState: Equatable, Sendable {
     package var executorPid: Int32 = 0
     /// In clock ticks since boot (proc_pid_stat(5), field 22).
     package var executorStartTime: UInt64 = 0
-    var stateFolder = ""
-    package var folder = ""
+    var stateDirectory = ""
+    package var directory = ""
     var taskPid: Int32 = 0
     /// Nanoseconds since the epoch.
     var startedAt: Int64 = 0
@@ -30,8 +30,8 @@ package struct HandleState: Equatable, Sendable {
             message.boot_id = arena.string(bootID)
             message.executor_pid = executorPid
             message.executor_start_time = executorStartTime
-            message.state_dir = arena.string(stateFolder)
-            message.folder = arena.string(folder)
+            message.state_dir = arena.string(stateDirectory)
+            message.directory = arena.string(directory)
             message.task_pid = taskPid
             message.started_at_ns = startedAt
             message.cgroup = arena.string(cgroup)
@@ -47,9 +47,10 @@ extension HandleState {
         executorPid = task.executorPid
         // What cannot be read now was read by the Executor itself: a handle without it would find nothing.
         executorStartTime =
-            ProcessFacts.startTime(of: task.executorPid) ?? HandleState(identityIn: task.folder)?.executorStartTime ?? 0
-        stateFolder = task.folder.stateFolder
-        folder = task.folder.name
+            ProcessFacts.startTime(of: task.executorPid) ?? HandleState(identityIn: task.directory)?.executorStartTime
+            ?? 0
+        stateDirectory = task.directory.stateDirectory
+        directory = task.directory.name
         taskPid = task.started?.pid ?? 0
         startedAt = task.started?.startedAt ?? 0
         cgroup = task.cgroup
@@ -65,8 +66,8 @@ extension HandleState {
         bootID = message.boot_id
         executorPid = message.executor_pid
         executorStartTime = message.executor_start_time
-        stateFolder = message.state_dir
-        folder = message.folder
+        stateDirectory = message.state_dir
+        directory = message.directory
         taskPid = message.task_pid
         startedAt = message.started_at_ns
         cgroup = message.cgroup
@@ -74,37 +75,37 @@ extension HandleState {
         taskName = message.task_name
     }
 
-    /// Reads the identity that the Executor left in a task's folder; nil where there is none, or none
+    /// Reads the identity that the Executor left in a task's directory; nil where there is none, or none
     /// that is whole.
-    package init?(identityIn folder: TaskFolder) {
-        guard let state = try? Self.identity(in: folder) else { return nil }
+    package init?(identityIn directory: TaskStateDirectory) {
+        guard let state = try? Self.identity(in: directory) else { return nil }
         self = state
     }
 
     /// As above, but what cannot be read for a shortage of the moment is an error, and not nothing.
-    static func identity(in folder: TaskFolder) throws(SystemError) -> HandleState? {
+    static func identity(in directory: TaskStateDirectory) throws(SystemError) -> HandleState? {
         let bytes: [UInt8]
         do throws(SystemError) {
-            bytes = try folder.read(StateFile.identity, atMost: Frame.greatestSize)
+            bytes = try directory.read(StateFile.identity, atMost: Frame.maximumSize)
         } catch {
             if StartError.mayPass(error.errno) { throw error }
             return nil
         }
-        return HandleState(identity: bytes, in: folder)
+        return HandleState(identity: bytes, in: directory)
     }
 
-    private init?(identity bytes: [UInt8], in folder: TaskFolder) {
+    private init?(identity bytes: [UInt8], in directory: TaskStateDirectory) {
         let payload = bytes.withUnsafeBytes { bytes -> [UInt8]? in
             var scanner = FrameScanner()
             return scanner.next(in: bytes).map { Array($0) }
         }
         guard let payload, let state = HandleState(driverState: payload) else { return nil }
         self = state
-        self.folder = folder.name
-        self.stateFolder = folder.stateFolder
+        self.directory = directory.name
+        self.stateDirectory = directory.stateDirectory
     }
 
-    var taskFolder: TaskFolder { TaskFolder(stateFolder: stateFolder, name: folder) }
+    var taskDirectory: TaskStateDirectory { TaskStateDirectory(stateDirectory: stateDirectory, name: directory) }
 
     /// Whether the Executor that is meant still runs; fails where the kernel does not tell.
     package var executorLives: Bool {

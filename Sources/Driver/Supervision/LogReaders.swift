@@ -56,14 +56,15 @@ final class LogReaders: Sendable {
 
     /// Begins to watch the log pipes that an Executor holds.
     /// - Parameters:
-    ///   - stateFolder: Of the task; the pipes in it are none of the logs.
+    ///   - stateDirectory: Of the task; the pipes in it are none of the logs.
     ///   - mayBeGone: Nobody has watched until now: looks whether there is a reader.
     ///   - report: Called with a sentence once for each time that a pipe has lost its reader.
     func watch(
-        executor: Int32, stateFolder: String, mayBeGone: Bool, _ report: @escaping @Sendable (String) -> Void
+        executor: Int32, stateDirectory: String, mayBeGone: Bool, _ report: @escaping @Sendable (String) -> Void
     ) -> [Watch] {
         var watches: [Watch] = []
-        for (number, path) in OpenFiles.links(of: executor) where path.hasPrefix("/") && !path.hasPrefix(stateFolder) {
+        for (number, path) in OpenFiles.links(of: executor) where path.hasPrefix("/") && !path.hasPrefix(stateDirectory)
+        {
             let link = "/proc/\(executor)/fd/\(number)"
             guard let file = FileIdentity(fifo: link) else { continue }
             do throws(SystemError) {

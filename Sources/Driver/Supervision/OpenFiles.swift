@@ -24,10 +24,10 @@ enum OpenFiles {
 
     /// As above, but what cannot be read is an error, and not nothing.
     static func read(of pid: Int32) throws(SystemError) -> [(number: String, path: String)] {
-        let folder = "/proc/\(pid)/fd"
+        let directory = "/proc/\(pid)/fd"
         var links: [(number: String, path: String)] = []
-        for number in try FolderList.read(folder) {
-            if let path = try target(of: "\(folder)/\(number)") { links.append((number, path)) }
+        for number in try DirectoryListing.read(directory) {
+            if let path = try target(of: "\(directory)/\(number)") { links.append((number, path)) }
         }
         return links
     }
@@ -66,9 +66,9 @@ enum OpenFiles {
         let byName = Dictionary(grouping: wanted) { name(of: $0.path) }
         let files = Set(wanted.map(\.file))
         var found: Set<FileIdentity> = []
-        for entry in FolderList.names(in: "/proc") ?? [] {
+        for entry in DirectoryListing.names(in: "/proc") ?? [] {
             guard let process = Int32(entry) else { continue }
-            for number in FolderList.names(in: "/proc/\(process)/fd") ?? [] {
+            for number in DirectoryListing.names(in: "/proc/\(process)/fd") ?? [] {
                 let link = "/proc/\(process)/fd/\(number)"
                 guard let path = try? target(of: link) else { continue }
                 let candidates = (byName[name(of: path)] ?? []).filter {

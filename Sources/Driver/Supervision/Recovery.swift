@@ -7,8 +7,8 @@ import Shared
 package enum Recovery: Sendable, Equatable {
     /// The Executor lives: open a session.
     case running
-    /// As `running`, by the pipes that the Executor holds: its folder is not there any more.
-    case runningWithoutFolder
+    /// As `running`, by the pipes that the Executor holds: its directory is not there any more.
+    case runningWithoutDirectory
     case ended(TaskEnd)
     /// Ended, and what it left in its cgroup is to be killed.
     case supervisorLost(TaskEnd)
@@ -16,12 +16,12 @@ package enum Recovery: Sendable, Equatable {
     /// mattered starts it anew, and one that only asked hears what it expects.
     case gone(reason: String)
 
-    /// | boot  | folder  | exit record | Executor | outcome |
+    /// | boot  | directory  | exit record | Executor | outcome |
     /// |-------|---------|-------------|----------|---------|
     /// | same  | there   | present     | –        | ended, from the record |
     /// | same  | there   | missing     | alive    | running |
     /// | same  | there   | missing     | gone     | supervisor lost |
-    /// | same  | missing | –           | alive    | running without a folder |
+    /// | same  | missing | –           | alive    | running without a directory |
     /// | same  | missing | –           | gone     | gone |
     /// | other | there   | present     | –        | ended, from the record: it had ended before |
     /// | other | –       | missing     | –        | gone: the host was rebooted |
@@ -30,7 +30,7 @@ package enum Recovery: Sendable, Equatable {
     ///
     /// - Parameter executorLives: By pid and start time; means nothing after a reboot.
     package static func outcome(
-        sameBoot: Bool, hasFolder: Bool, record: Result<ExitRecord?, RecordError>, executorLives: Bool, now: Int64
+        sameBoot: Bool, hasDirectory: Bool, record: Result<ExitRecord?, RecordError>, executorLives: Bool, now: Int64
     ) -> Recovery {
         let damage: String
         switch record {
@@ -41,9 +41,9 @@ package enum Recovery: Sendable, Equatable {
         if !sameBoot {
             return .gone(reason: "the host was rebooted while the task ran; its exit status is lost\(damage)")
         }
-        if executorLives { return hasFolder ? .running : .runningWithoutFolder }
-        if !hasFolder {
-            return .gone(reason: "neither its state folder nor its supervisor (Executor) is there any more")
+        if executorLives { return hasDirectory ? .running : .runningWithoutDirectory }
+        if !hasDirectory {
+            return .gone(reason: "neither its state directory nor its supervisor (Executor) is there any more")
         }
         return .supervisorLost(
             .lost(
@@ -93,7 +93,7 @@ package struct HeldProcess: ~Copyable, Sendable {
 
 /// The cgroup of a task whose Executor is gone.
 enum AbandonedCgroup {
-    /// Kills what is left in it. Written only where something is: see `CgroupFolder` of the Executor.
+    /// Kills what is left in it. Written only where something is: see `CgroupDirectory` of the Executor.
     static func empty(_ path: String) {
         guard !path.isEmpty, let events = try? HostFile.read(path + "/cgroup.events") else { return }
         guard events.withUnsafeBytes({ flatKeyedValue("populated", in: $0) }) == 1 else { return }

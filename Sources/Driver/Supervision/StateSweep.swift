@@ -6,12 +6,13 @@ import Host
 import Planning
 import Shared
 
-/// Looks after what earlier Drivers left in the state folder, each time the host has configured the
+/// Looks after what earlier Drivers left in the state directory, each time the host has configured the
 /// plugin (docs/recovery.md).
 ///
 /// A task is claimed by the host when it is started, recovered or waited for. What is not claimed is
 /// given time: a host that comes back recovers its tasks at once, so that a task which it has never
-/// claimed after so long never reached it, and one which it had claimed before was forgotten by it. The plugin option orphan_grace is the former's time.
+/// claimed after so long never reached it, and one which it had claimed before was forgotten by it. The plugin option
+/// orphan_grace is the former's time.
 package struct StateSweep: Sendable {
     /// Until a task that a host had claimed once is ended.
     static let forgottenSeconds: UInt64 = 1800
@@ -73,8 +74,8 @@ package struct StateSweep: Sendable {
 
     func run(_ stage: Stage) async {
         let settings = settings.current
-        let stateFolder = settings.configuration.stateFolder
-        if let fault = StateDirectory(path: stateFolder).fault {
+        let stateDirectory = settings.configuration.stateDirectory
+        if let fault = StateDirectory(path: stateDirectory).fault {
             log.warn("nothing in the state directory is looked after", ["reason": fault.text])
             return
         }
@@ -90,34 +91,34 @@ package struct StateSweep: Sendable {
                     }
                 }
             }
-            let known = Set(table.tasks.map(\.folder.path))
-            for name in FolderList.names(in: stateFolder) ?? [] {
-                let folder = TaskFolder(stateFolder: stateFolder, name: name)
-                if known.contains(folder.path) { continue }
-                group.addTask { await look(at: folder, stage) }
+            let known = Set(table.tasks.map(\.directory.path))
+            for name in DirectoryListing.names(in: stateDirectory) ?? [] {
+                let directory = TaskStateDirectory(stateDirectory: stateDirectory, name: name)
+                if known.contains(directory.path) { continue }
+                group.addTask { await look(at: directory, stage) }
             }
         }
         table.removeCgroupWhenIdle()
     }
 
-    private func look(at folder: TaskFolder, _ stage: Stage) async {
-        guard isTaskFolder(folder) else {
-            if case .start = stage { log.warn("left alone: not a task's state folder", ["path": folder.path]) }
+    private func look(at directory: TaskStateDirectory, _ stage: Stage) async {
+        guard isTaskStateDirectory(directory) else {
+            if case .start = stage { log.warn("left alone: not a task's state directory", ["path": directory.path]) }
             return
         }
-        guard let state = HandleState(identityIn: folder) else { return removeUnstarted(folder, stage) }
+        guard let state = HandleState(identityIn: directory) else { return removeUnstarted(directory, stage) }
         table.executorCgroup.note(forTaskIn: state.cgroup)
         if table.isKnown(state.taskID) { return }
         // The lock only for what is to be done: a task that the host recovers just now needs it.
-        if case .keep = FolderFacts(folder, state).verdict(stage) { return }
+        if case .keep = DirectoryFacts(directory, state).verdict(stage) { return }
         // Before the last look: a RecoverTask that has come has claimed the task by then, and none can come between.
         guard let mine = table.beginEnding(state) else { return }
         // Another Driver has it.
-        guard let lock = try? folder.lock() else { return table.leave(state.taskID, mine) }
-        switch FolderFacts(folder, state).verdict(stage) {
+        guard let lock = try? directory.lock() else { return table.leave(state.taskID, mine) }
+        switch DirectoryFacts(directory, state).verdict(stage) {
         case .keep: table.leave(state.taskID, mine)
         case .remove(let reason):
-            remove(folder, reason)
+            remove(directory, reason)
             table.leave(state.taskID, mine)
         case .end(let reason):
             _ = consume lock
@@ -127,26 +128,26 @@ package struct StateSweep: Sendable {
         }
     }
 
-    /// Whether a folder holds nothing but what belongs to a task. An empty one may be anybody's: then the
+    /// Whether a directory holds nothing but what belongs to a task. An empty one may be anybody's: then the
     /// name has to be that of a task of Nomad's, which ends in 8 hexadecimal digits.
-    private func isTaskFolder(_ folder: TaskFolder) -> Bool {
-        guard let names = FolderList.names(in: folder.path) else { return false }
+    private func isTaskStateDirectory(_ directory: TaskStateDirectory) -> Bool {
+        guard let names = DirectoryListing.names(in: directory.path) else { return false }
         guard names.isEmpty else { return names.allSatisfy { StateFile.all.contains($0) } }
-        let end = Array(folder.name.utf8.suffix(9))
+        let end = Array(directory.name.utf8.suffix(9))
         return end.count == 9 && end[0] == UInt8(ascii: "+")
             && end[1...].allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
     }
 
-    /// A folder without an Executor's identity was made by a Driver that died before it had an Executor;
+    /// A directory without an Executor's identity was made by a Driver that died before it had an Executor;
     /// where something holds the pipe it is of an Executor that had none to leave yet, or that is older
     /// than that file.
-    private func removeUnstarted(_ folder: TaskFolder, _ stage: Stage) {
+    private func removeUnstarted(_ directory: TaskStateDirectory, _ stage: Stage) {
         switch stage {
         case .start, .aged: return
         case .neverClaimed, .forgotten: break
         }
-        guard !folder.isPipeHeld, !table.isStarting(in: folder), let lock = try? folder.lock() else { return }
-        remove(folder, "its task was never started")
+        guard !directory.isPipeHeld, !table.isStarting(in: directory), let lock = try? directory.lock() else { return }
+        remove(directory, "its task was never started")
         _ = consume lock
     }
 
@@ -159,17 +160,17 @@ package struct StateSweep: Sendable {
         }
     }
 
-    private func remove(_ folder: TaskFolder, _ reason: String) {
-        if let error = folder.remove() {
-            log.error("cannot remove a left-over state folder", ["path": folder.path, "error": error.text])
+    private func remove(_ directory: TaskStateDirectory, _ reason: String) {
+        if let error = directory.remove() {
+            log.error("cannot remove a left-over state directory", ["path": directory.path, "error": error.text])
         } else {
-            log.info("removed a left-over state folder", ["path": folder.path, "reason": reason])
+            log.info("removed a left-over state directory", ["path": directory.path, "reason": reason])
         }
     }
 }
 
-/// What a sweep judges a folder by.
-struct FolderFacts: Sendable {
+/// What a sweep judges a directory by.
+struct DirectoryFacts: Sendable {
     var sameBoot: Bool
     var executorAlive: Bool
     var wasClaimed: Bool
@@ -201,14 +202,14 @@ struct FolderFacts: Sendable {
     }
 }
 
-extension FolderFacts {
-    init(_ folder: TaskFolder, _ state: HandleState) {
+extension DirectoryFacts {
+    init(_ directory: TaskStateDirectory, _ state: HandleState) {
         sameBoot = state.bootID == Boot.id
-        // Where the kernel does not tell, the task may run, and its folder is kept.
+        // Where the kernel does not tell, the task may run, and its directory is kept.
         do throws(SystemError) { executorAlive = try state.executorLives } catch { executorAlive = true }
-        wasClaimed = access(folder.path + "/" + StateFile.claimed, F_OK) == 0
+        wasClaimed = access(directory.path + "/" + StateFile.claimed, F_OK) == 0
         endedSecondsAgo = nil
-        if let record = try? folder.readRecord() {
+        if let record = try? directory.readRecord() {
             endedSecondsAgo = Self.age(
                 of: record, sameBoot: sameBoot, sinceBoot: Int64(bitPattern: exec2_boottime()),
                 now: Int64(bitPattern: exec2_realtime()))

@@ -12,20 +12,20 @@ enum LaunchOutcome: Sendable {
     case started(StartedTask)
     case failed(stage: UInt32, Errno, subject: String)
     /// The Executor ended without a word.
-    case executorGone(ExecutorLeave)
+    case executorGone(ExecutorTermination)
 }
 
-/// One task as the Driver knows it: its folder, its Executor, and what that has told. The truth of
-/// the task lives with the Executor and in the folder; this can be made anew from them.
+/// One task as the Driver knows it: its directory, its Executor, and what that has told. The truth of
+/// the task lives with the Executor and in the directory; this can be made anew from them.
 package final class SupervisedTask: Sendable {
     package let id: String
     /// The task's name in its job.
     package let name: String
-    let folder: TaskFolder
+    let directory: TaskStateDirectory
     /// The Executor, as the Driver's own PID namespace numbers it.
     package let executorPid: Int32
     /// Whether the Executor was there before the task.
-    let stoodBy: Bool
+    let usedStandby: Bool
     /// Nil where the task had ended before this Driver came.
     private let supervisor: HeldExecutor?
     /// What the handle says of a task that an earlier Driver started; nil for one of this Driver's.
@@ -34,7 +34,7 @@ package final class SupervisedTask: Sendable {
     private let reactor: Reactor
     private let events: TaskEventQueue
     private let log: Logger
-    package let claims = Claims()
+    package let claims = HostInterest()
     /// Events of a task of an earlier Driver's from before the host waited for it: in the course of a recovery the
     /// host has nobody yet to take them. Nil: nothing is held back.
     private let heldBack: Mutex<[TaskEvent]?>
@@ -47,15 +47,16 @@ package final class SupervisedTask: Sendable {
     let executorGone = OneShot<Void>()
 
     init(
-        id: String, name: String, folder: TaskFolder, executor: consuming ExecutorProcess, stoodBy: Bool = false,
+        id: String, name: String, directory: TaskStateDirectory, executor: consuming ExecutorProcess,
+        usedStandby: Bool = false,
         link: ExecutorLink, recovered: StartedTask? = nil, cgroup: String, reactor: Reactor, events: TaskEventQueue,
         log: Logger
     ) {
         self.id = id
         self.name = name
-        self.folder = folder
+        self.directory = directory
         self.executorPid = executor.pid
-        self.stoodBy = stoodBy
+        self.usedStandby = usedStandby
         self.supervisor = HeldExecutor(executor, link: link)
         self.recovered = recovered
         self.heldBack = Mutex(recovered == nil ? nil : [])
@@ -72,9 +73,9 @@ package final class SupervisedTask: Sendable {
     ) {
         self.id = id
         self.name = name
-        self.folder = state.taskFolder
+        self.directory = state.taskDirectory
         self.executorPid = state.executorPid
-        self.stoodBy = false
+        self.usedStandby = false
         self.supervisor = nil
         self.recovered = nil
         self.heldBack = Mutex([])
@@ -87,9 +88,9 @@ package final class SupervisedTask: Sendable {
         executorGone.set(())
     }
 
-    /// Whether the Executor has begun with the task, or may have: its first act is to say in the folder who it is.
-    var wasTakenUp: Bool {
-        access(folder.path + "/" + StateFile.identity, F_OK) == 0 || Errno.last != .noSuchFile
+    /// Whether the Executor has begun with the task, or may have: its first act is to say in the directory who it is.
+    var hasStartedTask: Bool {
+        access(directory.path + "/" + StateFile.identity, F_OK) == 0 || Errno.last != .noSuchFile
     }
 
     /// A pidfd of the Executor, for as long as this object lives; nil where the task had ended before this
@@ -136,7 +137,7 @@ package final class SupervisedTask: Sendable {
     private func executorEnded(_ supervisor: HeldExecutor) {
         receive(supervisor)
         supervisor.unwatch(on: reactor)
-        let leave = ExecutorLeave(reaping: supervisor.pidfd.number)
+        let leave = ExecutorTermination(reaping: supervisor.pidfd.number)
         supervisor.link.close()
         launched.set(recovered.map { .started($0) } ?? .executorGone(leave))
         guard started != nil, ended.current == nil else {
@@ -186,10 +187,10 @@ package final class SupervisedTask: Sendable {
     }
 
     /// Takes the end from the exit record, if it is there, and then calls `then`. A shortage of the moment,
-    /// of descriptors say, is waited for: the record stands there as long as its folder.
+    /// of descriptors say, is waited for: the record stands there as long as its directory.
     private func readRecord(attempts: Int = SupervisedTask.recordAttempts, then: (@Sendable () -> Void)?) {
         do throws(RecordError) {
-            if let record = try folder.readRecord() { conclude(.recorded(record)) }
+            if let record = try directory.readRecord() { conclude(.recorded(record)) }
         } catch {
             if case .unreadable(let cause) = error, StartError.mayPass(cause.errno), attempts > 1 {
                 _ = reactor.after(Self.recordNanoseconds) { [self] in
@@ -207,20 +208,20 @@ package final class SupervisedTask: Sendable {
 
     /// Takes the end from the exit record, if a whole one is there.
     func takeRecord() {
-        if let record = try? folder.readRecord() { conclude(.recorded(record)) }
+        if let record = try? directory.readRecord() { conclude(.recorded(record)) }
     }
 
     /// The kernel has killed every process of the PID namespace with its init; what an operator moved
     /// into the cgroup by hand is killed here.
-    private func supervisorLost(_ leave: ExecutorLeave) {
+    private func supervisorLost(_ leave: ExecutorTermination) {
         AbandonedCgroup.empty(cgroup)
-        if recovered != nil && !folder.exists {
+        if recovered != nil && !directory.exists {
             lose(
-                "the task has ended, and its exit status is lost: its state folder \(folder.path) was removed while it "
+                "the task has ended, and its exit status is lost: its state directory \(directory.path) was removed while it "
                     + "ran")
             return
         }
-        lose(leave.lossOfTask(executor: executorPid, folder: folder.path))
+        lose(leave.lossOfTask(executor: executorPid, directory: directory.path))
     }
 
     private func lose(_ reason: String) {
@@ -244,7 +245,7 @@ package final class SupervisedTask: Sendable {
         }
     }
 
-    /// Notes that the host knows this task, here and, once, in its folder.
+    /// Notes that the host knows this task, here and, once, in its directory.
     package func claim(_ configuration: Int) async {
         claims.claim(configuration)
         guard claimedOnDisk.set(()) else { return }
@@ -254,9 +255,9 @@ package final class SupervisedTask: Sendable {
     private func noteClaim() {
         do throws(SystemError) {
             _ = try OwnedDescriptor.open(
-                folder.path + "/" + StateFile.claimed, O_WRONLY | O_CREAT | O_NOFOLLOW, mode: 0o600)
+                directory.path + "/" + StateFile.claimed, O_WRONLY | O_CREAT | O_NOFOLLOW, mode: 0o600)
         } catch {
-            // Without its folder the task is nothing that a later Driver could take for one that nobody claims.
+            // Without its directory the task is nothing that a later Driver could take for one that nobody claims.
             if error.errno == .noSuchFile { return }
             log.warn(
                 "cannot note that the agent knows a task: it ends with the next Driver's orphan_grace unless the agent "
@@ -316,10 +317,10 @@ package final class SupervisedTask: Sendable {
         }
     }
 
-    /// Waits for the Executor to be gone and removes the state folder, also when the caller's Swift
-    /// task is cancelled meanwhile: a client that gave up must not leave a folder behind.
+    /// Waits for the Executor to be gone and removes the state directory, also when the caller's Swift
+    /// task is cancelled meanwhile: a client that gave up must not leave a directory behind.
     ///
-    /// Done once, whoever else asks, and tried again only where it failed: by then the folder of that name may be
+    /// Done once, whoever else asks, and tried again only where it failed: by then the directory of that name may be
     /// that of the task which the client has started next under the same id.
     ///
     /// The failure, where anything is left.
@@ -345,8 +346,8 @@ package final class SupervisedTask: Sendable {
             killExecutor()
             _ = await executorGone.wait(atMost: 5_000_000_000, on: reactor)
         }
-        let error = folder.remove()
-        if let error { log.error("cannot remove a task's state folder", ["task_id": id, "error": error.text]) }
+        let error = directory.remove()
+        if let error { log.error("cannot remove a task's state directory", ["task_id": id, "error": error.text]) }
         return error
     }
 }

@@ -23,8 +23,8 @@ extension TaskTable {
         return true
     }
 
-    /// Takes the entry of a task that is not known, so that it can be judged and ended and nobody recovers it meanwhile;
-    /// nil where another call has it. To be given back by `end` or `leave`.
+    /// Takes the entry of a task that is not known, so that it can be judged and ended and nobody recovers it
+    /// meanwhile; nil where another call has it. To be given back by `end` or `leave`.
     func beginEnding(_ state: HandleState) -> Transition? {
         let mine = Transition(cgroup: state.cgroup)
         return entries.withLock { entries in
@@ -84,8 +84,8 @@ extension TaskTable {
     /// Waits for what is just becoming of this Driver's tasks in a cgroup in which one is to be started, and ends the
     /// one that nobody waits for.
     ///
-    /// A host has one task at a time in a cgroup, and waits for its end. Where its agent was killed before it could read
-    /// the answer to StartTask, the next agent finds this Driver, has no handle, and starts the task afresh.
+    /// A host has one task at a time in a cgroup, and waits for its end. Where its agent was killed before it could
+    /// read the answer to StartTask, the next agent finds this Driver, has no handle, and starts the task afresh.
     ///
     /// - Parameter earlier: Starts in the same cgroup that had begun before.
     func clear(_ cgroup: String, after earlier: [Transition]) async throws(StartError) {

@@ -22,12 +22,12 @@ package enum TaskError: Error, Sendable {
     case executor(id: String, LinkError)
     case cannotBeKilled(id: String, executor: Int32)
     case stillRunning(id: String)
-    /// Another Driver has the task's session, or its folder cannot be used.
+    /// Another Driver has the task's session, or its directory cannot be used.
     case cannotAttach(id: String, SystemError)
     case unrecoverable(id: String, reason: String)
     /// Nothing is left of it, and nothing tells how it ended.
     case gone(id: String, reason: String)
-    /// The task is over, and its state folder cannot be removed.
+    /// The task is over, and its state directory cannot be removed.
     case notRemoved(id: String, SystemError)
 
     package var text: String {
@@ -38,7 +38,7 @@ package enum TaskError: Error, Sendable {
         case .cannotAttach(let id, let error): "cannot recover task \(quoted(id)): \(error.text)"
         case .unrecoverable(let id, let reason), .gone(let id, let reason):
             "cannot recover task \(quoted(id)): \(reason)"
-        case .notRemoved(let id, let error): "cannot remove the state folder of task \(quoted(id)): \(error.text)"
+        case .notRemoved(let id, let error): "cannot remove the state directory of task \(quoted(id)): \(error.text)"
         case .stillRunning(let id): "cannot destroy running task \(quoted(id)): stop it first, or use force"
         case .signalRefused(let id, let signal, let errno):
             "cannot send signal \(signal) to task \(quoted(id)): \(errno.text)"

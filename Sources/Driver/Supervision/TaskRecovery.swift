@@ -42,10 +42,10 @@ extension TaskTable {
         }
     }
 
-    /// A task that only an earlier Driver knew, by what that left in the state folder; nil where there
+    /// A task that only an earlier Driver knew, by what that left in the state directory; nil where there
     /// is nothing.
     package func adopt(
-        id: String, stateFolder: String, to action: TaskAction
+        id: String, stateDirectory: String, to action: TaskAction
     ) async throws(TaskError) -> SupervisedTask? {
         switch entries.withLock({ $0[id] }) {
         case .known(let task): return task
@@ -54,14 +54,14 @@ extension TaskTable {
         case .recovering, nil: break
         }
         return try await withTaskExecutorPreference(BlockingPool.shared) { () async throws(TaskError) in
-            try await adoptLeft(id: id, stateFolder: stateFolder, to: action)
+            try await adoptLeft(id: id, stateDirectory: stateDirectory, to: action)
         }
     }
 
     private func adoptLeft(
-        id: String, stateFolder: String, to action: TaskAction
+        id: String, stateDirectory: String, to action: TaskAction
     ) async throws(TaskError) -> SupervisedTask? {
-        guard let state = try identity(id: id, stateFolder: stateFolder) else { return nil }
+        guard let state = try identity(id: id, stateDirectory: stateDirectory) else { return nil }
         do throws(TaskError) {
             return try await recover(id: id, name: state.taskName, state, to: action)
         } catch {
@@ -71,37 +71,38 @@ extension TaskTable {
         }
     }
 
-    /// Who has a task: as its folder tells, or else the handle of a recovery that failed.
-    private func identity(id: String, stateFolder: String) throws(TaskError) -> HandleState? {
-        guard let name = try? stateFolderName(ofTask: id) else { return nil }
+    /// Who has a task: as its directory tells, or else the handle of a recovery that failed.
+    private func identity(id: String, stateDirectory: String) throws(TaskError) -> HandleState? {
+        guard let name = try? stateDirectoryName(ofTask: id) else { return nil }
         do throws(SystemError) {
-            let found = try HandleState.identity(in: TaskFolder(stateFolder: stateFolder, name: name))
+            let found = try HandleState.identity(in: TaskStateDirectory(stateDirectory: stateDirectory, name: name))
             return found ?? unreached.withLock { $0[id] }
         } catch {
             throw .cannotAttach(id: id, error)
         }
     }
 
-    /// Adopts a task to end it. Where its Executor lives and cannot be reached through the folder, it is
+    /// Adopts a task to end it. Where its Executor lives and cannot be reached through the directory, it is
     /// killed, and the task with it: who stops or destroys a task wants it gone.
     package func adoptToEnd(
-        id: String, stateFolder: String, to action: TaskAction
+        id: String, stateDirectory: String, to action: TaskAction
     ) async throws(TaskError) -> SupervisedTask? {
         do throws(TaskError) {
-            return try await adopt(id: id, stateFolder: stateFolder, to: action)
+            return try await adopt(id: id, stateDirectory: stateDirectory, to: action)
         } catch {
             guard case .cannotAttach(_, let cause) = error, cause.errno != .busy else { throw error }
             try await withTaskExecutorPreference(BlockingPool.shared) { () async throws(TaskError) in
-                try await killUnreachable(id: id, stateFolder: stateFolder, reason: error.text)
+                try await killUnreachable(id: id, stateDirectory: stateDirectory, reason: error.text)
             }
-            return try await adopt(id: id, stateFolder: stateFolder, to: action)
+            return try await adopt(id: id, stateDirectory: stateDirectory, to: action)
         }
     }
 
-    private func killUnreachable(id: String, stateFolder: String, reason: String) async throws(TaskError) {
+    private func killUnreachable(id: String, stateDirectory: String, reason: String) async throws(TaskError) {
         try await outlasting(id) { () throws(TaskError) in
             // Where it is gone by now, by itself or by another call or sweep, the task has just ended.
-            guard let state = try identity(id: id, stateFolder: stateFolder), let process = try held(state, id: id)
+            guard let state = try identity(id: id, stateDirectory: stateDirectory),
+                let process = try held(state, id: id)
             else { return }
             log.error(
                 "cannot reach the Executor of a task that is to end: it is killed", ["task_id": id, "reason": reason])
@@ -143,7 +144,7 @@ extension TaskTable {
         let sameBoot = state.bootID == Boot.id
         let process = sameBoot ? try held(state, id: id) : nil
         let executorLives = process != nil
-        let outcome = try outcome(state.taskFolder, sameBoot: sameBoot, executorLives: executorLives, id: id)
+        let outcome = try outcome(state.taskDirectory, sameBoot: sameBoot, executorLives: executorLives, id: id)
         let end: TaskEnd
         switch outcome {
         case .gone(let reason): throw .gone(id: id, reason: reason)
@@ -151,9 +152,9 @@ extension TaskTable {
         case .supervisorLost(let lost):
             AbandonedCgroup.empty(state.cgroup)
             end = lost
-        case .running, .runningWithoutFolder:
+        case .running, .runningWithoutDirectory:
             guard let process else { preconditionFailure("a task runs only under an Executor that lives") }
-            return try await attach(process, id: id, name: name, state, hasFolder: outcome == .running)
+            return try await attach(process, id: id, name: name, state, hasDirectory: outcome == .running)
         }
         log.info(
             "recovered a task that had ended", ["task_id": id, "exit_code": end.exitCode, "error": end.error ?? ""])
@@ -170,13 +171,13 @@ extension TaskTable {
 
     /// A record that cannot be read for a shortage of the moment is none that is lost.
     private func outcome(
-        _ folder: TaskFolder, sameBoot: Bool, executorLives: Bool, id: String
+        _ directory: TaskStateDirectory, sameBoot: Bool, executorLives: Bool, id: String
     ) throws(TaskError) -> Recovery {
-        let hasFolder: Bool
-        do throws(SystemError) { hasFolder = try folder.isThere } catch { throw .cannotAttach(id: id, error) }
+        let hasDirectory: Bool
+        do throws(SystemError) { hasDirectory = try directory.isThere } catch { throw .cannotAttach(id: id, error) }
         let record: Result<ExitRecord?, RecordError>
         do throws(RecordError) {
-            record = .success(try folder.readRecord())
+            record = .success(try directory.readRecord())
         } catch {
             if case .unreadable(let cause) = error, StartError.mayPass(cause.errno) {
                 throw .cannotAttach(id: id, cause)
@@ -184,18 +185,18 @@ extension TaskTable {
             record = .failure(error)
         }
         return Recovery.outcome(
-            sameBoot: sameBoot, hasFolder: hasFolder, record: record, executorLives: executorLives,
+            sameBoot: sameBoot, hasDirectory: hasDirectory, record: record, executorLives: executorLives,
             now: Int64(bitPattern: exec2_realtime()))
     }
 
     /// Another Driver, or this one's sweep, may be just letting go of the session.
     private func openPipes(
-        of folder: TaskFolder, hasFolder: Bool, executor: Int32, id: String
+        of directory: TaskStateDirectory, hasDirectory: Bool, executor: Int32, id: String
     ) async throws(TaskError) -> SessionPipes {
         var attempts = 10
         while true {
             do throws(SystemError) {
-                return hasFolder ? try SessionPipes(folder) : try SessionPipes(heldBy: executor)
+                return hasDirectory ? try SessionPipes(directory) : try SessionPipes(heldBy: executor)
             } catch {
                 attempts -= 1
                 guard error.errno == .busy, attempts > 0 else { throw .cannotAttach(id: id, error) }
@@ -205,14 +206,14 @@ extension TaskTable {
     }
 
     private func attach(
-        _ process: consuming HeldProcess, id: String, name: String, _ state: HandleState, hasFolder: Bool
+        _ process: consuming HeldProcess, id: String, name: String, _ state: HandleState, hasDirectory: Bool
     ) async throws(TaskError) -> SupervisedTask {
         let pid = process.pid
-        let pipes = try await openPipes(of: state.taskFolder, hasFolder: hasFolder, executor: pid, id: id)
+        let pipes = try await openPipes(of: state.taskDirectory, hasDirectory: hasDirectory, executor: pid, id: id)
         let link = ExecutorLink(
             pipes, session: UInt64.random(in: 1...UInt64.max), isOpen: false, executor: pid, reactor: reactor, log: log)
         let task = SupervisedTask(
-            id: id, name: name, folder: state.taskFolder, executor: process.asExecutor(), link: link,
+            id: id, name: name, directory: state.taskDirectory, executor: process.asExecutor(), link: link,
             recovered: StartedTask(pid: state.taskPid, startedAt: state.startedAt), cgroup: state.cgroup,
             reactor: reactor, events: events, log: log)
         link.discardEarlier()
@@ -226,12 +227,12 @@ extension TaskTable {
         // long as the Executor lives: the task may still run.
         if task.executorGone.current == nil { task.takeRecord() }
         watchLogs(of: task, recovered: true)
-        if hasFolder {
+        if hasDirectory {
             log.info("recovered a running task", ["task_id": id, "executor_pid": pid])
         } else {
             log.warn(
-                "recovered a running task whose state folder was removed: its exit status will be lost",
-                ["task_id": id, "executor_pid": pid, "path": state.taskFolder.path])
+                "recovered a running task whose state directory was removed: its exit status will be lost",
+                ["task_id": id, "executor_pid": pid, "path": state.taskDirectory.path])
         }
         return task
     }

@@ -34,9 +34,9 @@ package final class TaskTable: Sendable {
     package let reactor: Reactor
     let entries = Mutex<[String: Entry]>([:])
     /// The handles of tasks that may run and could not be recovered: what the host destroys then is found by them
-    /// where the state folder tells nothing.
+    /// where the state directory tells nothing.
     let unreached = Mutex<[String: HandleState]>([:])
-    let predecessors = Predecessors()
+    let predecessors = OrphanedStateDirectories()
     package let executorCgroup = ExecutorCgroup()
     private let standby: StandbyExecutor
     package let events = TaskEventQueue()
@@ -64,9 +64,9 @@ package final class TaskTable: Sendable {
     /// Whether a task of an id is known, or is just becoming so.
     func isKnown(_ id: String) -> Bool { entries.withLock { $0[id] != nil } }
 
-    /// Whether a task is being started for which this folder is made.
-    func isStarting(in folder: TaskFolder) -> Bool {
-        entries.withLock { $0.keys.contains { (try? stateFolderName(ofTask: $0)) == folder.name } }
+    /// Whether a task is being started for which this directory is made.
+    func isStarting(in directory: TaskStateDirectory) -> Bool {
+        entries.withLock { $0.keys.contains { (try? stateDirectoryName(ofTask: $0)) == directory.name } }
     }
 
     /// Every task that is known.
@@ -85,7 +85,7 @@ package final class TaskTable: Sendable {
         guard task.ended.current == nil else { return }
         Task(executorPreference: BlockingPool.shared) { [self] in
             let watches = logReaders.watch(
-                executor: task.executorPid, stateFolder: task.folder.path, mayBeGone: recovered
+                executor: task.executorPid, stateDirectory: task.directory.path, mayBeGone: recovered
             ) { [weak task, log] message in
                 guard let task, task.ended.current == nil else { return }
                 log.warn("a task's logs are not read", ["task_id": task.id, "reason": message])
@@ -103,24 +103,24 @@ package final class TaskTable: Sendable {
     /// - Parameter standby: Whether an Executor may be kept ready for the next task, and this task take the
     ///   one that is. Never for an attached task, whose Executor finds more descriptors open.
     package func start(
-        id: String, name taskName: String, _ specification: LaunchSpecification, stateFolder: String,
+        id: String, name taskName: String, _ specification: LaunchSpecification, stateDirectory: String,
         executor: ExecutorSearch, standby keepsStandby: Bool = false
     ) async throws(StartError) -> SupervisedTask {
-        let folderName = try folderName(id)
+        let directoryName = try directoryName(id)
         let (starting, earlier) = try reserve(id, in: specification.cgroup)
         defer { starting.done.set(()) }
         do throws(StartError) {
             if Task.isCancelled { throw .givenUp }
             try await clear(specification.cgroup, after: earlier)
-            try await endPredecessors(in: specification.cgroup, stateFolder: stateFolder)
-            let folder = TaskFolder(stateFolder: stateFolder, name: folderName)
+            try await endOrphans(in: specification.cgroup, stateDirectory: stateDirectory)
+            let directory = TaskStateDirectory(stateDirectory: stateDirectory, name: directoryName)
             if !keepsStandby { standby.dismiss() }
             var task = try spawn(
-                id: id, name: taskName, in: folder, try makeFolder(folder), specification, executor,
+                id: id, name: taskName, in: directory, try makeDirectory(directory), specification, executor,
                 standby: keepsStandby)
             if try await !launch(task, specification) {
                 task = try spawn(
-                    id: id, name: taskName, in: folder, try makeFolder(folder), specification, executor,
+                    id: id, name: taskName, in: directory, try makeDirectory(directory), specification, executor,
                     standby: false)
                 _ = try await launch(task, specification)
             }
@@ -135,9 +135,9 @@ package final class TaskTable: Sendable {
         }
     }
 
-    private func folderName(_ id: String) throws(StartError) -> String {
+    private func directoryName(_ id: String) throws(StartError) -> String {
         do throws(TaskIDError) {
-            return try stateFolderName(ofTask: id)
+            return try stateDirectoryName(ofTask: id)
         } catch {
             throw StartError(.invalidRequest, "cannot start task \(quoted(id)): \(error.text)")
         }
@@ -165,17 +165,18 @@ package final class TaskTable: Sendable {
         return (starting, earlier)
     }
 
-    private func makeFolder(_ folder: TaskFolder) throws(StartError) -> SessionPipes {
-        try prepareStateDirectory(folder.stateFolder)
+    private func makeDirectory(_ directory: TaskStateDirectory) throws(StartError) -> SessionPipes {
+        try prepareStateDirectory(directory.stateDirectory)
         for _ in 0..<2 {
             do throws(SystemError) {
-                return try folder.create()
+                return try directory.create()
             } catch {
                 guard error.errno == .fileExists else { throw StartError(error) }
-                try clearLeftovers(of: folder)
+                try clearLeftovers(of: directory)
             }
         }
-        throw StartError(.transient, "cannot make the task's state folder \(folder.path): another driver makes it too")
+        throw StartError(
+            .transient, "cannot make the task's state directory \(directory.path): another driver makes it too")
     }
 
     private func prepareStateDirectory(_ path: String) throws(StartError) {
@@ -188,15 +189,15 @@ package final class TaskTable: Sendable {
         }
     }
 
-    /// A folder of this task's id that an earlier Driver left: removed, unless its task still runs.
-    private func clearLeftovers(of folder: TaskFolder) throws(StartError) {
+    /// A directory of this task's id that an earlier Driver left: removed, unless its task still runs.
+    private func clearLeftovers(of directory: TaskStateDirectory) throws(StartError) {
         let lock: OwnedDescriptor?
         let running: HandleState?
         do throws(SystemError) {
-            running = try HandleState.identity(in: folder).flatMap { (state) throws(SystemError) in
+            running = try HandleState.identity(in: directory).flatMap { (state) throws(SystemError) in
                 try state.executorLives ? state : nil
             }
-            lock = running == nil ? try folder.lock() : nil
+            lock = running == nil ? try directory.lock() : nil
         } catch {
             throw StartError(error)
         }
@@ -207,42 +208,42 @@ package final class TaskTable: Sendable {
                     + "\(running.executorPid)); it must be recovered, or stopped and destroyed first")
         }
         guard lock != nil else {
-            throw StartError(.transient, "another driver process uses the task's state folder \(folder.path)")
+            throw StartError(.transient, "another driver process uses the task's state directory \(directory.path)")
         }
-        if let error = folder.remove() { throw StartError(error) }
+        if let error = directory.remove() { throw StartError(error) }
     }
 
     private func spawn(
-        id: String, name: String, in folder: TaskFolder, _ pipes: consuming SessionPipes,
+        id: String, name: String, in directory: TaskStateDirectory, _ pipes: consuming SessionPipes,
         _ specification: LaunchSpecification, _ executor: ExecutorSearch, standby mayStandBy: Bool
     ) throws(StartError) -> SupervisedTask {
         let session = UInt64.random(in: 1...UInt64.max)
         let process: ExecutorProcess
-        let stoodBy: Bool
+        let usedStandby: Bool
         do throws(StartError) {
-            let request = specification.encoded(session: session, folder: folder)
+            let request = specification.encoded(session: session, directory: directory)
             let origin = mayStandBy ? origin(specification, executor) : nil
             if mayStandBy, let standing = standby.take(origin, request: request) {
                 process = standing
-                stoodBy = true
+                usedStandby = true
             } else {
                 process = try spawnExecutor(request, specification, executor)
-                stoodBy = false
+                usedStandby = false
             }
         } catch {
-            _ = folder.remove()
+            _ = directory.remove()
             throw error
         }
         let link = ExecutorLink(
             pipes, session: session, isOpen: true, executor: process.pid, reactor: reactor, log: log)
         let task = SupervisedTask(
-            id: id, name: name, folder: folder, executor: process, stoodBy: stoodBy, link: link,
+            id: id, name: name, directory: directory, executor: process, usedStandby: usedStandby, link: link,
             cgroup: specification.cgroup, reactor: reactor, events: events, log: log)
         do throws(SystemError) {
             try task.watch()
         } catch {
             task.abandon()
-            _ = folder.remove()
+            _ = directory.remove()
             throw StartError(error)
         }
         return task
@@ -288,7 +289,7 @@ package final class TaskTable: Sendable {
         case .failed(let stage, let errno, let subject):
             await task.remove()
             throw StartError(stage: stage, errno, subject: subject, specification: specification)
-        case .executorGone where task.stoodBy && !task.wasTakenUp:
+        case .executorGone where task.usedStandby && !task.hasStartedTask:
             log.warn(
                 "an Executor that stood by ended before it took its task up, another is started",
                 ["task_id": task.id, "executor_pid": task.executorPid])
@@ -297,7 +298,7 @@ package final class TaskTable: Sendable {
         case .executorGone(let leave):
             await task.remove()
             throw StartError(
-                .transient, leave.failureOfStart(executor: task.executorPid, folder: task.folder.path))
+                .transient, leave.failureOfStart(executor: task.executorPid, directory: task.directory.path))
         case nil where Task.isCancelled:
             // A task that nobody has a handle of must not go on running.
             task.killExecutor()
@@ -316,12 +317,12 @@ package final class TaskTable: Sendable {
     /// How the launch went; nil when its time is up, or the client has given it up.
     ///
     /// An Executor that stood by and does not begin with the task is killed. Only when it is gone counts what it
-    /// has left in the folder: nothing can be added by then, so that no task is launched a second time.
+    /// has left in the directory: nothing can be added by then, so that no task is launched a second time.
     private func outcome(of task: SupervisedTask) async -> LaunchOutcome? {
-        if task.stoodBy {
+        if task.usedStandby {
             let outcome = await task.launched.wait(atMost: Self.takeUpNanoseconds, on: reactor)
             if outcome != nil || Task.isCancelled { return outcome }
-            if !task.wasTakenUp {
+            if !task.hasStartedTask {
                 log.warn(
                     "an Executor that stood by has not begun with its task in time: it is killed",
                     ["task_id": task.id, "executor_pid": task.executorPid])
@@ -335,14 +336,14 @@ package final class TaskTable: Sendable {
 
     /// Forgets a task and removes what it left. A running one is refused, or killed with `force`. One
     /// that only an earlier Driver knew is destroyed all the same; an unknown one is no error.
-    package func destroy(_ id: String, force: Bool, stateFolder: String) async throws(TaskError) {
+    package func destroy(_ id: String, force: Bool, stateDirectory: String) async throws(TaskError) {
         let found =
             try await force
-            ? adoptToEnd(id: id, stateFolder: stateFolder, to: .destroy)
-            : adopt(id: id, stateFolder: stateFolder, to: .destroy)
+            ? adoptToEnd(id: id, stateDirectory: stateDirectory, to: .destroy)
+            : adopt(id: id, stateDirectory: stateDirectory, to: .destroy)
         unreached.withLock { _ = $0.removeAndShrink(id) }
         guard let task = found else {
-            removeRemains(of: id, in: stateFolder)
+            removeRemains(of: id, in: stateDirectory)
             return
         }
         try await destroy(task, force: force)
@@ -369,14 +370,14 @@ package final class TaskTable: Sendable {
         }
     }
 
-    /// Removes what a Driver left that died while it made the folder or removed it.
-    private func removeRemains(of id: String, in stateFolder: String) {
-        guard entries.withLock({ $0[id] == nil }), let name = try? stateFolderName(ofTask: id) else { return }
-        let folder = TaskFolder(stateFolder: stateFolder, name: name)
-        // Without a folder there is nothing to lock; a folder that is locked is another Driver's.
-        guard let lock = try? folder.lock() else { return }
-        if let error = folder.remove() {
-            log.error("cannot remove a task's state folder", ["task_id": id, "error": error.text])
+    /// Removes what a Driver left that died while it made the directory or removed it.
+    private func removeRemains(of id: String, in stateDirectory: String) {
+        guard entries.withLock({ $0[id] == nil }), let name = try? stateDirectoryName(ofTask: id) else { return }
+        let directory = TaskStateDirectory(stateDirectory: stateDirectory, name: name)
+        // Without a directory there is nothing to lock; a directory that is locked is another Driver's.
+        guard let lock = try? directory.lock() else { return }
+        if let error = directory.remove() {
+            log.error("cannot remove a task's state directory", ["task_id": id, "error": error.text])
         }
         _ = consume lock
     }

@@ -28,7 +28,7 @@ public enum ExecReport: Sendable {
     /// It was never executed. The stage is a `LaunchStage`.
     case failed(stage: UInt32, errno: Errno, subject: String)
 
-    /// Writes the frame of this report into `buffer` (of `Frame.greatestSize` bytes).
+    /// Writes the frame of this report into `buffer` (of `Frame.maximumSize` bytes).
     public func encode(into buffer: UnsafeMutableRawBufferPointer) -> UnsafeRawBufferPointer {
         var message = Exec2__Executor__ExecReport()
         exec2__executor__exec_report__init(&message)
@@ -38,7 +38,7 @@ public enum ExecReport: Sendable {
             exec2__executor__exec_ended__init(&ended)
             ended.exit_code = exitCode
             ended.signal = signal
-            return withCopiedCString(of: passedOver, limit: ExecutorEvent.greatestSubject) { text in
+            return withCopiedCString(of: passedOver, limit: ExecutorEvent.maximumSubject) { text in
                 ended.passed_over = text
                 return withUnsafeMutablePointer(to: &ended) { pointer in
                     message.body_case = EXEC2__EXECUTOR__EXEC_REPORT__BODY_ENDED

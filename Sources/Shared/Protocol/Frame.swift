@@ -10,9 +10,9 @@ public enum Frame {
     /// Bytes before the payload.
     public static let headerSize = 8
     /// PIPE_BUF of Linux.
-    public static let greatestSize = 4096
+    public static let maximumSize = 4096
     /// The largest message that a frame can bear, in bytes.
-    public static let greatestPayload = greatestSize - headerSize
+    public static let maximumPayload = maximumSize - headerSize
     static let magic: (UInt8, UInt8) = (0xE2, 0x45)
 
     /// The size of the sealed frame that bytes begin with; nil where there is none.
@@ -63,7 +63,7 @@ public struct FrameScanner: Sendable {
         let length = Int(UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: start + 2, as: UInt16.self)))
         let checksum = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: start + 4, as: UInt32.self))
         let bodyStart = start + Frame.headerSize
-        guard length <= Frame.greatestPayload, bytes.count - bodyStart >= length else { return nil }
+        guard length <= Frame.maximumPayload, bytes.count - bodyStart >= length else { return nil }
         let body = UnsafeRawBufferPointer(rebasing: bytes[bodyStart..<bodyStart + length])
         return CRC32.checksum(body) == checksum ? body : nil
     }

@@ -6,7 +6,7 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
     case enterNetwork = 2
     case privateMounts = 3
     case mountProc = 4
-    case readOnlyFolder = 5
+    case readOnlyDirectory = 5
     case oomScoreAdj = 6
     case groups = 7
     case groupID = 8
@@ -33,7 +33,7 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
 
     // The Executor, before the clone.
     case request = 100
-    case stateFolder = 101
+    case stateDirectory = 101
     case controlPipe = 102
     case eventsPipe = 103
     case exitRecord = 104
@@ -43,7 +43,7 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
     case stderrIsNoPipe = 108
     case openNetwork = 109
     case openCgroup = 110
-    case cgroupIsNone = 111
+    case notACgroup = 111
     case limit = 112
     case ruleset = 113
     case clone = 114
@@ -52,7 +52,7 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
     case fileContent = 130
     case mountSource = 131
     case deviceSource = 132
-    case deviceIsNone = 133
+    case notADevice = 133
     case volumeIsDevice = 134
     case mountAttributes = 135
     case mountRule = 136
@@ -69,7 +69,7 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
         case .enterNetwork: "enter the network namespace"
         case .privateMounts: "make the task's mounts its own"
         case .mountProc: "mount /proc in the task's namespace"
-        case .readOnlyFolder: "make a folder read-only for the task:"
+        case .readOnlyDirectory: "make a directory read-only for the task:"
         case .oomScoreAdj: "set oom_score_adj to"
         case .groups: "set the supplementary groups of user"
         case .groupID: "change to group"
@@ -77,7 +77,7 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
         case .userID: "change to user"
         case .capabilities: "set the capabilities"
         case .noNewPrivs: "set no_new_privs"
-        case .workDir: "change to the working folder"
+        case .workDir: "change to the working directory"
         case .descriptors: "hand over the log streams"
         case .unveil: "unveil"
         case .restrict: "enter the Landlock ruleset"
@@ -95,7 +95,7 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
         case .parentDeath: "tie the command to its attendant"
         case .enterProcesses: "enter the task's PID namespace"
         case .request: "decode the launch request"
-        case .stateFolder: "open the task's state folder"
+        case .stateDirectory: "open the task's state directory"
         case .controlPipe: "open the control pipe"
         case .eventsPipe: "open the events pipe"
         case .exitRecord: "reserve space for the exit record in"
@@ -105,7 +105,7 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
         case .stderrIsNoPipe: "use as the task's stderr"
         case .openNetwork: "open the network namespace"
         case .openCgroup: "open the task's cgroup"
-        case .cgroupIsNone: "use as the task's cgroup"
+        case .notACgroup: "use as the task's cgroup"
         case .limit: "write the limit"
         case .ruleset: "create a Landlock ruleset"
         case .clone: "clone the task's process"
@@ -115,7 +115,7 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
         case .fileContent: "write to memory what is to be the task's own"
         case .mountSource: "open the volume's source"
         case .deviceSource: "open the device"
-        case .deviceIsNone: "use as a device"
+        case .notADevice: "use as a device"
         case .volumeIsDevice: "use as a volume's source"
         case .mountAttributes: "set the mount options for the task of"
         case .mountRule: "unveil the mount of"

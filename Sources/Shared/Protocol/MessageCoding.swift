@@ -4,18 +4,18 @@ import CMessages
 /// Requests and events as protobuf-c messages in frames. The messages are built on the stack and
 /// packed into the caller's buffer: sending allocates nothing.
 extension ExecutorRequest {
-    /// Writes the frame of this request into `buffer` (of `Frame.greatestSize` bytes).
+    /// Writes the frame of this request into `buffer` (of `Frame.maximumSize` bytes).
     public func encode(id: UInt64, into buffer: UnsafeMutableRawBufferPointer) -> UnsafeRawBufferPointer {
         var message = Exec2__Executor__Request()
         exec2__executor__request__init(&message)
         message.id = id
         switch self {
-        case .hello(let session, let least, let greatest):
+        case .hello(let session, let minimum, let maximum):
             var hello = Exec2__Executor__Hello()
             exec2__executor__hello__init(&hello)
             hello.session = session
-            hello.protocol_least = least
-            hello.protocol_greatest = greatest
+            hello.protocol_minimum = minimum
+            hello.protocol_maximum = maximum
             return withUnsafeMutablePointer(to: &hello) { pointer in
                 message.body_case = EXEC2__EXECUTOR__REQUEST__BODY_HELLO
                 message.hello = pointer
@@ -62,8 +62,8 @@ extension ExecutorRequest {
             return (
                 id,
                 .hello(
-                    session: hello.pointee.session, least: hello.pointee.protocol_least,
-                    greatest: hello.pointee.protocol_greatest)
+                    session: hello.pointee.session, minimum: hello.pointee.protocol_minimum,
+                    maximum: hello.pointee.protocol_maximum)
             )
         case EXEC2__EXECUTOR__REQUEST__BODY_SIGNAL:
             guard let signal: UnsafeMutablePointer<Exec2__Executor__Signal> = message.pointee.signal else {
@@ -80,7 +80,7 @@ extension ExecutorRequest {
 }
 
 extension ExecutorEvent {
-    /// Writes the frame of this event into `buffer` (of `Frame.greatestSize` bytes).
+    /// Writes the frame of this event into `buffer` (of `Frame.maximumSize` bytes).
     public func encode(
         session: UInt64, replyTo: UInt64, into buffer: UnsafeMutableRawBufferPointer
     ) -> UnsafeRawBufferPointer {

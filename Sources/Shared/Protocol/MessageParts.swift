@@ -5,7 +5,7 @@ import CMessages
 
 extension ExecutorEvent {
     /// Longest subject of a failed launch that fits a frame beside the other fields, in bytes.
-    static let greatestSubject = 3072
+    static let maximumSubject = 3072
 }
 
 /// Lends the message of a launch that failed.
@@ -17,7 +17,7 @@ func withLaunchFailed<Result>(
     exec2__executor__launch_failed__init(&failed)
     failed.stage = stage
     failed.error = errno.rawValue
-    return withCopiedCString(of: subject, limit: ExecutorEvent.greatestSubject) { text in
+    return withCopiedCString(of: subject, limit: ExecutorEvent.maximumSubject) { text in
         failed.subject = text
         return withUnsafeMutablePointer(to: &failed, body)
     }
@@ -38,7 +38,7 @@ func pack(
     _ message: UnsafeMutablePointer<ProtobufCMessage>, into buffer: UnsafeMutableRawBufferPointer
 ) -> UnsafeRawBufferPointer {
     let size = protobuf_c_message_get_packed_size(message)
-    guard let start = buffer.baseAddress, size <= Frame.greatestPayload else {
+    guard let start = buffer.baseAddress, size <= Frame.maximumPayload else {
         return UnsafeRawBufferPointer(start: nil, count: 0)
     }
     _ = protobuf_c_message_pack(message, (start + Frame.headerSize).assumingMemoryBound(to: UInt8.self))

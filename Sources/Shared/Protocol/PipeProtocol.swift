@@ -2,20 +2,20 @@
 /// every released version, since they live as long as their tasks.
 ///
 /// - 1: never released, and not spoken any more.
-/// - 2: the Executor leaves its identity in the state folder (`StateFile.identity`), so that a Driver
+/// - 2: the Executor leaves its identity in the state directory (`StateFile.identity`), so that a Driver
 ///   without a handle finds it.
 /// - 3: the Executor keeps the memory of its launch request open as `LaunchMemory.descriptor` for the
 ///   task's life: what is to run beside the task is launched as the task was.
 public enum PipeProtocol {
     /// The oldest version that this build speaks.
-    public static let least: UInt32 = 2
+    public static let minimum: UInt32 = 2
     /// The newest version that this build speaks.
-    public static let greatest: UInt32 = 3
+    public static let maximum: UInt32 = 3
 
     /// The version that both sides speak, or nil where the ranges do not meet.
-    public static func common(least: UInt32, greatest: UInt32) -> UInt32? {
-        let version = min(greatest, Self.greatest)
-        return version >= max(least, Self.least) ? version : nil
+    public static func common(minimum: UInt32, maximum: UInt32) -> UInt32? {
+        let version = min(maximum, Self.maximum)
+        return version >= max(minimum, Self.minimum) ? version : nil
     }
 }
 
@@ -28,7 +28,7 @@ public enum LaunchMemory {
 /// Versions of the launch request: an Executor refuses one that it does not know all fields of.
 public enum LaunchVersion {
     /// A task of Nomad's. Nothing in its request needs an Executor newer than the pipe protocol does.
-    public static let plain = PipeProtocol.greatest
+    public static let plain = PipeProtocol.maximum
     /// With an attachment, by which the task ends with the process that has started it.
     public static let attached: UInt32 = 4
     /// With rules for UDP ports: an older Executor would leave them out.
@@ -49,7 +49,7 @@ public enum AttachmentDescriptor {
 /// What the Driver asks of a running Executor.
 public enum ExecutorRequest: Equatable, Sendable {
     /// Opens a session; answered by `welcome`.
-    case hello(session: UInt64, least: UInt32, greatest: UInt32)
+    case hello(session: UInt64, minimum: UInt32, maximum: UInt32)
     /// Sends a signal to the task's process group; answered by `done` or `refused`.
     case signal(Int32)
     /// Ends the task: the signal now, SIGKILL to all of it after the timeout; answered by `done`

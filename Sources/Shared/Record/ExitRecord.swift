@@ -1,10 +1,10 @@
 import CLinux
 import CMessages
 
-/// How a task ended: the truth of it, on disk in the task's state folder as `exit`.
+/// How a task ended: the truth of it, on disk in the task's state directory as `exit`.
 public struct ExitRecord: Sendable {
-    /// Name of the task's state folder, so that a record cannot stand for another task.
-    public var taskFolder: String
+    /// Name of the task's state directory, so that a record cannot stand for another task.
+    public var taskDirectory: String
     /// What the main process returned; 128 + n where signal n ended it.
     public var exitCode: Int32
     /// The signal that ended the main process, or 0.
@@ -39,12 +39,12 @@ public struct ExitRecord: Sendable {
 
     /// Every fact of a task's end; what is not given did not happen.
     public init(
-        taskFolder: String, exitCode: Int32, signal: Int32, oomKilled: Bool, startedAt: Int64, endedAt: Int64,
+        taskDirectory: String, exitCode: Int32, signal: Int32, oomKilled: Bool, startedAt: Int64, endedAt: Int64,
         pid: Int32, userTime: Int64 = 0, systemTime: Int64 = 0, maxRSS: Int64 = 0, execError: Errno? = nil,
         execProgram: String = "", survivors: Bool = false, memoryLimit: UInt64? = nil, memoryPeak: UInt64? = nil,
         endedSinceBoot: Int64? = nil
     ) {
-        self.taskFolder = taskFolder
+        self.taskDirectory = taskDirectory
         self.exitCode = exitCode
         self.signal = signal
         self.oomKilled = oomKilled
@@ -98,7 +98,7 @@ extension ExitRecord {
     private static let magic: StaticString = "EXEC2END"
     private static let version: UInt32 = 1
     /// Names and paths that a record bears are cut at this many bytes.
-    private static let greatestText = 1500
+    private static let maximumText = 1500
 
     /// The record's file content, written into `buffer` (of `reservedSize` bytes): magic, version,
     /// length and CRC-32 of the message, little-endian, then the message.
@@ -119,9 +119,9 @@ extension ExitRecord {
         message.memory_limit = memoryLimit ?? 0
         message.memory_peak = memoryPeak ?? 0
         message.ended_boottime_ns = endedSinceBoot ?? 0
-        return withCopiedCString(of: taskFolder, limit: Self.greatestText) { folder in
-            withCopiedCString(of: execProgram, limit: Self.greatestText) { program in
-                message.task_folder = folder
+        return withCopiedCString(of: taskDirectory, limit: Self.maximumText) { directory in
+            withCopiedCString(of: execProgram, limit: Self.maximumText) { program in
+                message.task_directory = directory
                 message.exec_program = program
                 return Self.seal(&message, into: buffer)
             }
@@ -163,7 +163,7 @@ extension ExitRecord {
         defer { exec2__executor__exit_record__free_unpacked(message, nil) }
         let error = message.pointee.exec_error
         return ExitRecord(
-            taskFolder: String(cString: message.pointee.task_folder),
+            taskDirectory: String(cString: message.pointee.task_directory),
             exitCode: message.pointee.exit_code,
             signal: message.pointee.signal,
             oomKilled: message.pointee.oom_killed != 0,

@@ -27,20 +27,20 @@ public enum SignalName {
     }
 
     private static func realtime(_ name: ArraySlice<UInt8>) -> Int32? {
-        let least = exec2_signal_realtime_least()
-        let greatest = exec2_signal_realtime_greatest()
-        if equal(name, "RTMIN") { return least }
-        if equal(name, "RTMAX") { return greatest }
+        let minimum = exec2_signal_realtime_minimum()
+        let maximum = exec2_signal_realtime_maximum()
+        if equal(name, "RTMIN") { return minimum }
+        if equal(name, "RTMAX") { return maximum }
         let offset = decimal(name.dropFirst(6))
         let number: Int32
         if starts(name, with: "RTMIN+"), let offset {
-            number = least + offset
+            number = minimum + offset
         } else if starts(name, with: "RTMAX-"), let offset {
-            number = greatest - offset
+            number = maximum - offset
         } else {
             return nil
         }
-        return number >= least && number <= greatest ? number : nil
+        return number >= minimum && number <= maximum ? number : nil
     }
 
     private static func decimal(_ digits: ArraySlice<UInt8>) -> Int32? {

@@ -17,12 +17,12 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
         return OwnedDescriptor(owning: number)
     }
 
-    /// Opens a name in an open folder (openat(2)); the descriptor is closed on exec.
+    /// Opens a name in an open directory (openat(2)); the descriptor is closed on exec.
     public static func open(
-        _ name: String, in folder: borrowing OwnedDescriptor, _ flags: Int32, mode: mode_t = 0
+        _ name: String, in directory: borrowing OwnedDescriptor, _ flags: Int32, mode: mode_t = 0
     ) throws(SystemError) -> OwnedDescriptor {
-        let folderNumber = folder.number
-        let number = retrying { exec2_openat(folderNumber, name, flags | O_CLOEXEC, mode) }
+        let directoryNumber = directory.number
+        let number = retrying { exec2_openat(directoryNumber, name, flags | O_CLOEXEC, mode) }
         guard number >= 0 else { throw SystemError("open", name) }
         return OwnedDescriptor(owning: number)
     }

@@ -25,9 +25,9 @@ public struct Errno: RawRepresentable, Equatable, Sendable {
     /// EEXIST
     public static let fileExists = Errno(rawValue: EEXIST)
     /// ENOTDIR
-    public static let notAFolder = Errno(rawValue: ENOTDIR)
+    public static let notDirectory = Errno(rawValue: ENOTDIR)
     /// EISDIR
-    public static let isAFolder = Errno(rawValue: EISDIR)
+    public static let isDirectory = Errno(rawValue: EISDIR)
     /// EINVAL
     public static let invalidArgument = Errno(rawValue: EINVAL)
     /// EPIPE
@@ -59,7 +59,7 @@ public struct Errno: RawRepresentable, Equatable, Sendable {
 
 /// A system call that failed: which one, on what, and why.
 public struct SystemError: Error, Sendable {
-    /// What was attempted, as a verb phrase: "open", "make the folder".
+    /// What was attempted, as a verb phrase: "open", "make the directory".
     public let attempt: String
     /// The path, id or name that it was attempted on.
     public let subject: String

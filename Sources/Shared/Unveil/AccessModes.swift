@@ -6,16 +6,16 @@ public struct AccessModes: OptionSet, Sendable {
     /// The modes of a number.
     public init(rawValue: UInt8) { self.rawValue = rawValue }
 
-    /// `r`: read files, list folders.
+    /// `r`: read files, list directories.
     public static let read = AccessModes(rawValue: 1 << 0)
     /// `w`: write and truncate files that exist, and connect to unix sockets.
     public static let write = AccessModes(rawValue: 1 << 1)
     /// `x`: execute files. The kernel opens a program for reading too, so that it takes `rx` to run one.
     public static let execute = AccessModes(rawValue: 1 << 2)
-    /// `c`: create, remove, rename and link files and folders. Device nodes are never included.
+    /// `c`: create, remove, rename and link files and directories. Device nodes are never included.
     public static let create = AccessModes(rawValue: 1 << 3)
 
-    /// `rwxc`: what a task has in folders of its own.
+    /// `rwxc`: what a task has in directories of its own.
     public static let all: AccessModes = [.read, .write, .execute, .create]
 
     /// The mode of one letter of a rule, nil for any letter that is none of r, w, x and c.

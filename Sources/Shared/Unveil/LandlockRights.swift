@@ -28,7 +28,7 @@ public struct LandlockABI: Equatable, Sendable {
     public var hasQuietRules: Bool { version >= 10 }
 }
 
-/// Rights over files and folders as the kernel's `landlock_ruleset_attr.handled_access_fs` and
+/// Rights over files and directories as the kernel's `landlock_ruleset_attr.handled_access_fs` and
 /// `landlock_path_beneath_attr.allowed_access` bear them (LANDLOCK_ACCESS_FS_*, landlock(7)).
 ///
 /// The values are the kernel's interface, written out because libc's headers are older than the kernels.
@@ -45,15 +45,15 @@ public struct LandlockRights: OptionSet, Sendable {
     public static let writeFile = LandlockRights(rawValue: 1 << 1)
     /// Open a file for reading.
     public static let readFile = LandlockRights(rawValue: 1 << 2)
-    /// List a folder.
+    /// List a directory.
     public static let readDir = LandlockRights(rawValue: 1 << 3)
-    /// Remove or rename an empty folder.
+    /// Remove or rename an empty directory.
     public static let removeDir = LandlockRights(rawValue: 1 << 4)
     /// Remove or rename a file.
     public static let removeFile = LandlockRights(rawValue: 1 << 5)
     /// Make a character device.
     public static let makeChar = LandlockRights(rawValue: 1 << 6)
-    /// Make a folder.
+    /// Make a directory.
     public static let makeDir = LandlockRights(rawValue: 1 << 7)
     /// Make a regular file.
     public static let makeReg = LandlockRights(rawValue: 1 << 8)
@@ -65,7 +65,7 @@ public struct LandlockRights: OptionSet, Sendable {
     public static let makeBlock = LandlockRights(rawValue: 1 << 11)
     /// Make a symlink.
     public static let makeSym = LandlockRights(rawValue: 1 << 12)
-    /// Rename and link from one folder to another; version 2. Below it, and where it is not handled, the kernel
+    /// Rename and link from one directory to another; version 2. Below it, and where it is not handled, the kernel
     /// refuses both with EXDEV.
     public static let refer = LandlockRights(rawValue: 1 << 13)
     /// Version 3. Below it truncation is open to everyone.
@@ -76,10 +76,10 @@ public struct LandlockRights: OptionSet, Sendable {
     /// every socket is open whose file permissions allow it.
     public static let resolveUnix = LandlockRights(rawValue: 1 << 16)
 
-    /// What a rule's path turned out to be. The kernel refuses a rule with a folder's rights on anything else.
+    /// What a rule's path turned out to be. The kernel refuses a rule with a directory's rights on anything else.
     public enum PathKind: Sendable {
-        case folder
-        /// Whatever is no folder: regular files, devices, FIFOs, sockets.
+        case directory
+        /// Whatever is no directory: regular files, devices, FIFOs, sockets.
         case file
     }
 
@@ -118,7 +118,7 @@ public struct LandlockRights: OptionSet, Sendable {
             ])
         }
         switch kind {
-        case .folder: break
+        case .directory: break
         case .file: rights.formIntersection([.execute, .writeFile, .readFile, .truncate, .ioctlDev, .resolveUnix])
         }
         return rights.intersection(known(to: abi))

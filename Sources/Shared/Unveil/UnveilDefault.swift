@@ -32,12 +32,12 @@ public struct UnveilDefault: Sendable {
         programs + sharedObjects + io + common + dns + certificates
     }
 
-    /// The task's own folders, by their names in the task folder; all with every mode.
-    public static var taskFolderNames: [String] { ["local", "secrets", "tmp", "alloc"] }
+    /// The task's own directories, by their names in the task directory; all with every mode.
+    public static var taskDirectoryNames: [String] { ["local", "secrets", "tmp", "alloc"] }
 
-    /// Rules for the task's own folders below `taskFolder` (absolute, without a slash at its end).
-    public static func taskFolders(in taskFolder: String) -> [UnveilRule] {
-        taskFolderNames.map { UnveilRule(modes: .all, path: taskFolder + "/" + $0) }
+    /// Rules for the task's own directories below `taskDirectory` (absolute, without a slash at its end).
+    public static func taskDirectories(in taskDirectory: String) -> [UnveilRule] {
+        taskDirectoryNames.map { UnveilRule(modes: .all, path: taskDirectory + "/" + $0) }
     }
 
     private static var programs: [UnveilDefault] {

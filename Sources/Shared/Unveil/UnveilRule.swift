@@ -14,8 +14,8 @@ public struct UnveilRule: Equatable, Sendable {
     /// Reads `modes:path`, split at the first colon, so that a path may have colons of its own.
     ///
     /// Modes are any of r, w, x and c, at least one, none twice. `~` is an ordinary character of a path.
-    /// - Parameter folder: What a relative path is relative to; nil where only absolute paths are accepted.
-    public init(parsing text: String, relativeTo folder: String? = nil) throws(UnveilRuleError) {
+    /// - Parameter directory: What a relative path is relative to; nil where only absolute paths are accepted.
+    public init(parsing text: String, relativeTo directory: String? = nil) throws(UnveilRuleError) {
         let bytes = text.utf8
         guard let colon = bytes.firstIndex(of: 0x3A) else { throw UnveilRuleError(rule: text, problem: .noColon) }
 
@@ -37,8 +37,8 @@ public struct UnveilRule: Equatable, Sendable {
         let written = String(text[path.startIndex...])
         if first == 0x2F {
             self.init(modes: modes, path: written)
-        } else if let folder {
-            self.init(modes: modes, path: folder.utf8.last == 0x2F ? folder + written : folder + "/" + written)
+        } else if let directory {
+            self.init(modes: modes, path: directory.utf8.last == 0x2F ? directory + written : directory + "/" + written)
         } else {
             throw UnveilRuleError(rule: text, problem: .relativePath)
         }

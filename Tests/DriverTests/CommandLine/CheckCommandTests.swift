@@ -62,7 +62,7 @@ import Testing
 
     @Test(arguments: [
         (StateDirectoryCheck.Facts.Content.missing, true), (.tasks(0), true), (.tasks(2), true),
-        (.unusable(.unusable("/srv/state", .notAFolder)), false),
+        (.unusable(.unusable("/srv/state", .notDirectory)), false),
         (.ofAnotherUser(4711), true), (.unreadable(.permissionDenied), false),
     ])
     func theStateDirectoryIsNamed(_ content: StateDirectoryCheck.Facts.Content, ok: Bool) {

@@ -43,7 +43,7 @@ import Testing
         var state = HandleState()
         state.taskID = id
         state.taskName = name
-        state.folder = id.replacing("/", with: "+")
+        state.directory = id.replacing("/", with: "+")
         return TaskSearch.Candidate(state: state, run: run)
     }
 
@@ -57,7 +57,7 @@ import Testing
         TaskSearch.matches(wanted, among: tasks).map(\.title)
     }
 
-    @Test func byIdFolderAndName() {
+    @Test func byIdDirectoryAndName() {
         #expect(Self.found("ffff0000-11/db/55556666") == ["ffff0000-11/db/55556666"])
         #expect(Self.found("ffff0000-11+db+55556666") == ["ffff0000-11/db/55556666"])
         #expect(Self.found("db") == ["ffff0000-11/db/55556666"])

@@ -6,12 +6,12 @@ import Testing
 
 @Suite struct RunConfinementTests {
     private func options(_ words: String...) throws -> RunOptions {
-        try #require(try RunOptions(words + ["true"], folder: "/here", environment: [:]))
+        try #require(try RunOptions(words + ["true"], directory: "/here", environment: [:]))
     }
 
     private func problem(_ words: String...) -> String {
         do throws(UsageError) {
-            _ = try RunOptions(words + ["true"], folder: "/here", environment: [:])
+            _ = try RunOptions(words + ["true"], directory: "/here", environment: [:])
             Issue.record("\(words) was accepted")
             return ""
         } catch {

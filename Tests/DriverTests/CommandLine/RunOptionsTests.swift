@@ -6,12 +6,12 @@ import Testing
 
 @Suite struct RunOptionsTests {
     private func options(_ words: String...) throws(UsageError) -> RunOptions? {
-        try RunOptions(words, folder: "/home/somebody", environment: ["HERE": "a value", "EMPTY": ""])
+        try RunOptions(words, directory: "/home/somebody", environment: ["HERE": "a value", "EMPTY": ""])
     }
 
     private func mistake(_ words: String...) -> String? {
         let error = #expect(throws: UsageError.self) {
-            try RunOptions(words, folder: "/", environment: ["HERE": "a value"])
+            try RunOptions(words, directory: "/", environment: ["HERE": "a value"])
         }
         return error?.text
     }

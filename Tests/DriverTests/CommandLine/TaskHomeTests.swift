@@ -7,24 +7,24 @@ import Testing
 
 @Suite struct TaskHomeTests {
     @Test func whatIsNamedIsAllThatIsLookedInto() {
-        #expect(TaskHome.all(named: "/srv/state") == [TaskHome(stateFolder: "/srv/state", run: nil)])
+        #expect(TaskHome.all(named: "/srv/state") == [TaskHome(stateDirectory: "/srv/state", run: nil)])
     }
 
     @Test func aRunsDirectoryIsTheRuns() {
         let path = "/srv/nomad-driver-exec2-run-4711-beef"
         #expect(
-            TaskHome.all(named: path) == [TaskHome(stateFolder: path, run: "nomad-driver-exec2-run-4711-beef")])
+            TaskHome.all(named: path) == [TaskHome(stateDirectory: path, run: "nomad-driver-exec2-run-4711-beef")])
     }
 
     @Test func runsInANamedDirectoryAreAmongThem() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let name = "nomad-driver-exec2-run-4711-beef"
-        try #require(mkdir(folder.path + "/" + name, 0o700) == 0)
+        try #require(mkdir(directory.path + "/" + name, 0o700) == 0)
         #expect(
-            TaskHome.all(named: folder.path)
+            TaskHome.all(named: directory.path)
                 == [
-                    TaskHome(stateFolder: folder.path, run: nil),
-                    TaskHome(stateFolder: folder.path + "/" + name, run: name),
+                    TaskHome(stateDirectory: directory.path, run: nil),
+                    TaskHome(stateDirectory: directory.path + "/" + name, run: name),
                 ])
     }
 
@@ -37,22 +37,22 @@ import Testing
     }
 
     @Test func aMissingDirectoryIsAnErrorOnlyWhereItIsNamed() throws {
-        let home = TaskHome(stateFolder: "/nonexistent", run: nil)
-        #expect(throws: SystemError.self) { try home.taskFolders(named: "/nonexistent") }
-        #expect(try home.taskFolders(named: nil).isEmpty)
+        let home = TaskHome(stateDirectory: "/nonexistent", run: nil)
+        #expect(throws: SystemError.self) { try home.taskDirectories(named: "/nonexistent") }
+        #expect(try home.taskDirectories(named: nil).isEmpty)
     }
 
     @Test func theUsualOneComesFirst() {
-        #expect(TaskHome.all(named: nil).first == TaskHome(stateFolder: "/run/nomad-driver-exec2", run: nil))
+        #expect(TaskHome.all(named: nil).first == TaskHome(stateDirectory: "/run/nomad-driver-exec2", run: nil))
     }
 
-    @Test func foldersThatAreJustBeingMadeAreLeftOut() throws {
-        let folder = try TemporaryFolder()
-        for name in ["a+web+1", ".new+2"] { try #require(mkdir(folder.path + "/" + name, 0o700) == 0) }
-        #expect(try TaskHome(stateFolder: folder.path, run: nil).taskFolders().map(\.name) == ["a+web+1"])
+    @Test func directoriesThatAreJustBeingMadeAreLeftOut() throws {
+        let directory = try TemporaryDirectory()
+        for name in ["a+web+1", ".new+2"] { try #require(mkdir(directory.path + "/" + name, 0o700) == 0) }
+        #expect(try TaskHome(stateDirectory: directory.path, run: nil).taskDirectories().map(\.name) == ["a+web+1"])
     }
 
     @Test func oneThatCannotBeReadIsAnError() {
-        #expect(throws: SystemError.self) { try TaskHome(stateFolder: "/nonexistent", run: nil).taskFolders() }
+        #expect(throws: SystemError.self) { try TaskHome(stateDirectory: "/nonexistent", run: nil).taskDirectories() }
     }
 }

@@ -22,7 +22,7 @@ import Testing
         #expect(configuration.unveilPaths.isEmpty)
         #expect(!configuration.unveilByTask)
         #expect(configuration.executorPath == nil)
-        #expect(configuration.stateFolder == "/run/nomad-driver-exec2")
+        #expect(configuration.stateDirectory == "/run/nomad-driver-exec2")
         #expect(configuration.standbyExecutor)
     }
 
@@ -38,12 +38,12 @@ import Testing
         #expect(configuration.unveilByTask)
         #expect(configuration.unveilPaths.map(\.text) == ["r:/etc/mime.types", "rwc:/srv"])
         #expect(configuration.executorPath == "/opt/executor")
-        #expect(configuration.stateFolder == "/var/lib/exec2")
+        #expect(configuration.stateDirectory == "/var/lib/exec2")
         #expect(!configuration.standbyExecutor)
     }
 
     static let absoluteFile = "must be the absolute path of a file"
-    static let absoluteFolder = "must be the absolute path of a folder"
+    static let absoluteDirectory = "must be the absolute path of a directory"
     static let wrong: [(MessagePackValue, String)] = [
         (["unveil_defaults": "true"], #"option "unveil_defaults" is "true": must be true or false"#),
         (["standby_executor": 1], #"option "standby_executor" is 1: must be true or false"#),
@@ -71,9 +71,9 @@ import Testing
             ["executor_path": .string([0x2F, 0xFF])],
             #"option "executor_path" is (2 bytes that are not UTF-8): \#(absoluteFile)"#
         ),
-        (["state_dir": "run"], #"option "state_dir" is "run": \#(absoluteFolder)"#),
-        (["state_dir": "//"], #"option "state_dir" is "//": \#(absoluteFolder)"#),
-        (["state_dir": 7], #"option "state_dir" is 7: \#(absoluteFolder)"#),
+        (["state_dir": "run"], #"option "state_dir" is "run": \#(absoluteDirectory)"#),
+        (["state_dir": "//"], #"option "state_dir" is "//": \#(absoluteDirectory)"#),
+        (["state_dir": 7], #"option "state_dir" is 7: \#(absoluteDirectory)"#),
         ([1, 2], "is [1, 2]: must be a map of options"),
         ([7: true], "has an option named 7: names must be text"),
         ([.string([0xFF]): true], "has an option named (1 bytes that are not UTF-8): names must be text"),
@@ -107,7 +107,7 @@ import Testing
         #expect(literals["unveil_defaults"] == "\(defaults.unveilDefaults)")
         #expect(literals["unveil_by_task"] == "\(defaults.unveilByTask)")
         #expect(literals["unveil_paths"] == "[]")
-        #expect(literals["state_dir"] == "\"\(defaults.stateFolder)\"")
+        #expect(literals["state_dir"] == "\"\(defaults.stateDirectory)\"")
         #expect(literals["executor_path"] == .some(nil))
         #expect(PluginConfiguration.schema.allSatisfy { !$0.required })
     }

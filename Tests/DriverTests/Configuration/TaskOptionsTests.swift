@@ -14,7 +14,7 @@ import Testing
     static func decode(
         _ value: MessagePackValue, plugin: PluginConfiguration = open
     ) throws(ConfigurationError) -> TaskOptions {
-        try TaskOptions(messagePack: value.encoded, plugin: plugin, taskFolder: "/mnt/a-web")
+        try TaskOptions(messagePack: value.encoded, plugin: plugin, taskDirectory: "/mnt/a-web")
     }
 
     @Test func everyOptionIsRead() throws {
@@ -105,7 +105,7 @@ import Testing
         #expect(
             throws: ConfigurationError(
                 scope: .task, problem: .missing(option: "command", requirement: Self.command))
-        ) { try TaskOptions(messagePack: [], plugin: Self.open, taskFolder: "/t") }
+        ) { try TaskOptions(messagePack: [], plugin: Self.open, taskDirectory: "/t") }
     }
 
     @Test func unveilIsForTheOperatorToAllow() throws {

@@ -146,7 +146,7 @@ import Testing
 
     @Test func theOldestAreDroppedAndCounted() async {
         let queue = Self.unhurriedQueue()
-        let most = TaskEventQueue.greatestBacklog
+        let most = TaskEventQueue.maximumBacklog
         Self.publish(0..<(most + 7), to: queue)
         let told = await Self.take(most, from: queue)
         #expect(told.first == Told(7, 7))
@@ -155,7 +155,7 @@ import Testing
 
     @Test func whatWasToldIsNotCountedAsDropped() async {
         let queue = Self.unhurriedQueue()
-        let most = TaskEventQueue.greatestBacklog
+        let most = TaskEventQueue.maximumBacklog
         Self.publish(0..<3, to: queue)
         _ = await Self.take(3, from: queue)
         Self.publish(3..<(most + 3), to: queue)
@@ -166,7 +166,7 @@ import Testing
 @Suite struct TaskEventTests {
     private static func record(_ change: (inout ExitRecord) -> Void) -> TaskEnd {
         var record = ExitRecord(
-            taskFolder: "a", exitCode: 137, signal: 9, oomKilled: false, startedAt: 0, endedAt: 0, pid: 1)
+            taskDirectory: "a", exitCode: 137, signal: 9, oomKilled: false, startedAt: 0, endedAt: 0, pid: 1)
         change(&record)
         return .recorded(record)
     }

@@ -22,8 +22,8 @@ import Testing
         specification.confinement.capabilities = 1 << 10
         specification.unveil = [.init(rule: UnveilRule(modes: [.read], path: "/srv"))]
         specification.cgroup = "/sys/fs/cgroup/x"
-        let folder = TaskFolder(stateFolder: "/run/state", name: "alloc+web+1")
-        return try DecodedMessage<Launch>(specification.encoded(session: 7, folder: folder)).root
+        let directory = TaskStateDirectory(stateDirectory: "/run/state", name: "alloc+web+1")
+        return try DecodedMessage<Launch>(specification.encoded(session: 7, directory: directory)).root
     }
 
     private static func encoded(
@@ -55,8 +55,8 @@ import Testing
     }
 
     /// An Executor that takes the request for a task's must find nowhere to begin.
-    @Test func thereIsNoStateFolder() throws {
-        #expect(try Self.encoded(["ls"]).state_folder.isEmpty)
+    @Test func thereIsNoStateDirectory() throws {
+        #expect(try Self.encoded(["ls"]).task_state_dir.isEmpty)
     }
 
     @Test(arguments: ["/bin/ls", "./ls", "bin/ls"])
@@ -84,11 +84,11 @@ import Testing
     /// A field that only a newer release knows, such as one more restriction, is still there for its own
     /// attendant.
     @Test func whatOnlyOtherReleasesKnowIsKept() throws {
-        let folder = TaskFolder(stateFolder: "/run/state", name: "x")
+        let directory = TaskStateDirectory(stateDirectory: "/run/state", name: "x")
         let user = TaskUser(name: "root", uid: 0, gid: 0, groups: [], home: "/root")
         // Field 500, a varint: 500 << 3 = 4000.
         let field: [UInt8] = [0xA0, 0x1F, 0x2A]
-        let bytes = LaunchSpecification(user: user).encoded(session: 1, folder: folder) + field
+        let bytes = LaunchSpecification(user: user).encoded(session: 1, directory: directory) + field
         let request = ExecRequest(command: ["ls"], hasTerminal: false)
         let packed = request.encoded(try DecodedMessage<Launch>(bytes).root)
         #expect(packed.indices.contains { packed[$0...].starts(with: field) })

@@ -30,10 +30,10 @@ import Testing
 
     @Test func onlyAnExecutableFileIsTaken() throws {
         var template = Array("/tmp/executor-search-XXXXXX\0".utf8.map(CChar.init(bitPattern:)))
-        let folder = try #require(mkdtemp(&template).map { String(cString: $0) })
-        defer { rmdir(folder) }
-        let plain = folder + "/plain"
-        let program = folder + "/program"
+        let directory = try #require(mkdtemp(&template).map { String(cString: $0) })
+        defer { rmdir(directory) }
+        let plain = directory + "/plain"
+        let program = directory + "/program"
         defer {
             unlink(plain)
             unlink(program)
@@ -44,12 +44,12 @@ import Testing
             close(descriptor)
         }
 
-        let search = ExecutorSearch([folder + "/missing", folder, plain, program, "/never/reached"])
+        let search = ExecutorSearch([directory + "/missing", directory, plain, program, "/never/reached"])
         #expect(search.found == program)
         #expect(
             search.misses == [
-                .init(path: folder + "/missing", reason: "No such file or directory"),
-                .init(path: folder, reason: "not a regular file"),
+                .init(path: directory + "/missing", reason: "No such file or directory"),
+                .init(path: directory, reason: "not a regular file"),
                 .init(path: plain, reason: "not executable: Permission denied"),
             ])
         #expect(ExecutorSearch([plain]).found == nil)

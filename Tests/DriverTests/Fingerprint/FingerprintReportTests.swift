@@ -68,7 +68,7 @@ import Testing
         (
             "state directory", fit { $0.stateDirectoryFault = .untrustedPath("/srv/state", .writable("/srv", true)) },
             .unhealthy,
-            "cannot use the state folder /srv/state (option state_dir): others may write to /srv, so they could replace what "
+            "cannot use the state directory /srv/state (option state_dir): others may write to /srv, so they could replace what "
                 + "is in it: take away that right (chmod go-w /srv), or set the plugin option state_dir to a path that root "
                 + "alone can write to"
         ),

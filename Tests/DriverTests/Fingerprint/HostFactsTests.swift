@@ -36,6 +36,6 @@ import Testing
     @Test func filesAreReadWholeAndErrorsNameThem() throws {
         #expect(try HostFile.read("/proc/self/mountinfo").last == UInt8(ascii: "\n"))
         #expect(throws: SystemError("open", "/does/not/exist", .noSuchFile)) { try HostFile.read("/does/not/exist") }
-        #expect(throws: SystemError("read", "/", .isAFolder)) { try HostFile.read("/") }
+        #expect(throws: SystemError("read", "/", .isDirectory)) { try HostFile.read("/") }
     }
 }

@@ -54,7 +54,7 @@ import Testing
             ("/tmp/link/state", .owned("/tmp/link", 1000)), ("/opt/open/../good/state", .writable("/opt/open", true)),
             ("/run/loop/state", .unreadable("/run/loop", .tooManySymlinks)),
             ("/run/hidden/state", .unreadable("/run/hidden", .permissionDenied)),
-            ("/opt/good/program/state", .unreadable("/opt/good/program", .notAFolder)),
+            ("/opt/good/program/state", .unreadable("/opt/good/program", .notDirectory)),
         ] as [(String, PathFault)])
     func whatOthersCanReplace(path: String, fault: PathFault) {
         #expect(trust(path) == .untrusted(fault))
@@ -96,6 +96,6 @@ import Testing
         }
         #expect(target == "\(getpid())")
         #expect(PathTrust.look("/does/not/exist") == .missing)
-        #expect(PathTrust.look("/dev/null/x") == .unreadable(.notAFolder))
+        #expect(PathTrust.look("/dev/null/x") == .unreadable(.notDirectory))
     }
 }

@@ -309,7 +309,7 @@ import Testing
         _ specification: LaunchSpecification
     ) throws -> MessageView<Exec2__Executor__LaunchRequest> {
         try DecodedMessage(
-            specification.encoded(session: 7, folder: TaskFolder(stateFolder: "/run/x", name: "a+web"))
+            specification.encoded(session: 7, directory: TaskStateDirectory(stateDirectory: "/run/x", name: "a+web"))
         ).root
     }
 }

@@ -6,7 +6,7 @@ import Testing
 
 @Suite struct LaunchPlanningTests {
     private static let alloc = "5d8f1c2a"
-    private static let folder = "/mnt/5d8f1c2a-web"
+    private static let directory = "/mnt/5d8f1c2a-web"
     private static let dynamic = TaskUser(
         name: "nomad-80000", uid: 80000, gid: 80000, groups: [], home: "/nonexistent")
     private static let host = HostAbilities(landlockABI: 7, capabilities: .max)
@@ -19,7 +19,7 @@ import Testing
         request.allocID = Self.alloc
         request.driverConfig = options.encoded
         request.allocDir = "/alloc/\(Self.alloc)"
-        request.environment = ["NOMAD_TASK_DIR": Self.folder + "/local", "PATH": "/usr/bin:/bin"]
+        request.environment = ["NOMAD_TASK_DIR": Self.directory + "/local", "PATH": "/usr/bin:/bin"]
         request.stdoutPath = "/alloc/\(Self.alloc)/alloc/logs/.web.stdout.fifo"
         request.stderrPath = "/alloc/\(Self.alloc)/alloc/logs/.web.stderr.fifo"
         request.cgroup = "/sys/fs/cgroup/nomad.slice/share.slice/\(Self.alloc).web.scope"
@@ -49,7 +49,7 @@ import Testing
 
     // MARK: What runs
 
-    @Test func aBareCommandIsTriedInEveryFolderOfPath() throws {
+    @Test func aBareCommandIsTriedInEveryDirectoryOfPath() throws {
         var request = request(["command": "env", "args": ["-i", ""]])
         request.environment["PATH"] = "/usr/bin:bin:./x::/opt/a b:/bin"
         let result = try plan(request)
@@ -58,7 +58,7 @@ import Testing
     }
 
     @Test(arguments: [nil, ""])
-    func withoutPathTheUsualFoldersAreSearched(path: String?) throws {
+    func withoutPathTheUsualDirectoriesAreSearched(path: String?) throws {
         var request = request()
         request.environment["PATH"] = path
         #expect(
@@ -72,14 +72,14 @@ import Testing
         let result = try plan(request(["command": "/opt/server"]))
         #expect(result.programs == ["/opt/server"])
         #expect(result.arguments == ["/opt/server"])
-        #expect(result.workDir == .init(root: "", path: Self.folder))
+        #expect(result.workDir == .init(root: "", path: Self.directory))
     }
 
     @Test(arguments: [
-        ("local", folder, "local"), (folder + "/local/../tmp", folder, "local/../tmp"), ("/srv", "", "/srv"),
-        (folder, "", folder), (folder + "-other", "", folder + "-other"), ("../x", folder, "../x"),
+        ("local", directory, "local"), (directory + "/local/../tmp", directory, "local/../tmp"), ("/srv", "", "/srv"),
+        (directory, "", directory), (directory + "-other", "", directory + "-other"), ("../x", directory, "../x"),
     ])
-    func aWorkDirInTheTasksFolderMustStayThere(option: String, root: String, path: String) throws {
+    func aWorkDirInTheTasksDirectoryMustStayThere(option: String, root: String, path: String) throws {
         let result = try plan(request(["command": "env", "work_dir": .string(Array(option.utf8))]))
         #expect(result.workDir == .init(root: root, path: path))
     }
@@ -94,12 +94,13 @@ import Testing
 
     @Test(
         arguments: [
-            ("r:data", folder), ("r:local/a/b", folder), ("r:../x", folder), ("r:" + folder + "/local/x", folder),
-            ("r:" + folder + "/../x", folder), ("r:" + folder, nil), ("r:" + folder + "-other/x", nil),
+            ("r:data", directory), ("r:local/a/b", directory), ("r:../x", directory),
+            ("r:" + directory + "/local/x", directory),
+            ("r:" + directory + "/../x", directory), ("r:" + directory, nil), ("r:" + directory + "-other/x", nil),
             ("r:/data", nil), ("r:/", nil),
-            ("r:" + folder + "/alloc/data", folder),
+            ("r:" + directory + "/alloc/data", directory),
         ] as [(String, String?)])
-    func aRuleInTheTasksFolderMustStayThere(rule: String, beneath: String?) throws {
+    func aRuleInTheTasksDirectoryMustStayThere(rule: String, beneath: String?) throws {
         var configuration = PluginConfiguration()
         configuration.unveilByTask = true
         let request = request(["command": "env", "unveil": [.string(Array(rule.utf8))]])
@@ -132,8 +133,8 @@ import Testing
         #expect(
             try plan(request).environment == [
                 "A=b=c\nd", "FOO=", "HOME=/nonexistent", "LD_PRELOAD=x.so",
-                "NOMAD_TASK_DIR=\(Self.folder)/local",
-                "PATH=/usr/bin:/bin", "TMPDIR=\(Self.folder)/tmp", "USER=nomad-80000",
+                "NOMAD_TASK_DIR=\(Self.directory)/local",
+                "PATH=/usr/bin:/bin", "TMPDIR=\(Self.directory)/tmp", "USER=nomad-80000",
             ])
     }
 
@@ -146,7 +147,7 @@ import Testing
 
     // MARK: Unveil
 
-    @Test func defaultsAreOptionalAndTheTasksFoldersNoSymlinks() throws {
+    @Test func defaultsAreOptionalAndTheTasksDirectoriesNoSymlinks() throws {
         let rules = try plan(request()).unveil
         let defaults = UnveilDefault.paths.count
         #expect(rules.count == defaults + 4)
@@ -154,8 +155,8 @@ import Testing
         #expect(rules.prefix(defaults).allSatisfy { $0.optional && !$0.noSymlink && $0.origin == nil })
         #expect(
             rules.suffix(4).map(\.rule.text) == [
-                "rwxc:\(Self.folder)/local", "rwxc:\(Self.folder)/secrets", "rwxc:\(Self.folder)/tmp",
-                "rwxc:\(Self.folder)/alloc",
+                "rwxc:\(Self.directory)/local", "rwxc:\(Self.directory)/secrets", "rwxc:\(Self.directory)/tmp",
+                "rwxc:\(Self.directory)/alloc",
             ])
         #expect(rules.suffix(4).allSatisfy { $0.optional && $0.noSymlink })
     }
@@ -167,13 +168,13 @@ import Testing
         configuration.unveilPaths = [UnveilRule(modes: .read, path: "/srv")]
         let request = request(["command": "env", "unveil": ["rx:/opt/x", "rwc:data"]])
         let rules = try plan(request, configuration).unveil
-        #expect(rules.map(\.rule.text) == ["r:/srv", "rx:/opt/x", "rwc:\(Self.folder)/data"])
+        #expect(rules.map(\.rule.text) == ["r:/srv", "rx:/opt/x", "rwc:\(Self.directory)/data"])
         #expect(
             rules.map(\.origin) == ["plugin option unveil_paths", "task option unveil", "task option unveil"])
         #expect(rules.allSatisfy { !$0.optional && !$0.noSymlink })
     }
 
-    @Test func aJobCannotChooseItsOwnFolders() throws {
+    @Test func aJobCannotChooseItsOwnDirectories() throws {
         var request = request()
         request.environment["NOMAD_TASK_DIR"] = "/etc/local"
         let result = try plan(request)
@@ -202,17 +203,17 @@ import Testing
 
     // MARK: Logs
 
-    @Test func theLogFoldersAreReadOnlyWhereverTheTaskSeesThem() throws {
+    @Test func theLogDirectoriesAreReadOnlyWhereverTheTaskSeesThem() throws {
         let result = try plan(request())
         #expect(
             result.readOnly == [
                 .init(root: "/alloc/\(Self.alloc)", inside: "alloc/logs"),
-                .init(root: Self.folder + "/alloc", inside: "logs"),
+                .init(root: Self.directory + "/alloc", inside: "logs"),
             ])
         #expect(result.logRoot == "/alloc/\(Self.alloc)")
     }
 
-    @Test func aLogElsewhereInTheAllocMakesItsFolderReadOnlyToo() throws {
+    @Test func aLogElsewhereInTheAllocMakesItsDirectoryReadOnlyToo() throws {
         var request = request()
         request.stdoutPath = "/alloc/\(Self.alloc)/web/out/x.fifo"
         request.stderrPath = "/dev/null"
@@ -220,7 +221,7 @@ import Testing
         #expect(try plan(request).readOnly.count == 3)
     }
 
-    @Test func aLogInTheAllocsOwnFolderMakesNoWholeAllocReadOnly() throws {
+    @Test func aLogInTheAllocsOwnDirectoryMakesNoWholeAllocReadOnly() throws {
         var request = request()
         request.stdoutPath = "/alloc/\(Self.alloc)/x.fifo"
         #expect(try plan(request).readOnly.allSatisfy { !$0.inside.isEmpty })
@@ -235,7 +236,7 @@ import Testing
     func procIsReadOnlyToRootUnlessARuleNamesAPartOfIt(rules: [String], opened: Bool) throws {
         var configuration = PluginConfiguration()
         configuration.unveilPaths = try rules.map { try UnveilRule(parsing: $0) }
-        let proc = LaunchSpecification.ReadOnlyFolder(root: "/", inside: "proc")
+        let proc = LaunchSpecification.ReadOnlyDirectory(root: "/", inside: "proc")
         #expect(try plan(request(), configuration, user: Self.root).readOnly.contains(proc) != opened)
         #expect(try !plan(request(), configuration).readOnly.contains(proc))
     }

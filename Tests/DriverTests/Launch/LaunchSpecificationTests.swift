@@ -46,7 +46,7 @@ import Testing
 
     private static let destination = try? MountDestination(
         "local/data", of: "x",
-        folders: TaskFolders(
+        directories: TaskDirectories(
             environment: ["NOMAD_TASK_DIR": "/mnt/a-web/local"], allocDir: "/l", allocID: "a", taskName: "web"),
         allocDir: "/l", isDevice: false)
 
@@ -55,7 +55,7 @@ import Testing
     > {
         try DecodedMessage(
             specification.encoded(
-                session: 7, folder: TaskFolder(stateFolder: "/run/x", name: "a+web"))
+                session: 7, directory: TaskStateDirectory(stateDirectory: "/run/x", name: "a+web"))
         ).root
     }
 
@@ -76,7 +76,7 @@ import Testing
         #expect(request.attachment == nil)
         #expect(request.protocol == LaunchVersion.plain)
         #expect(request.session == 7)
-        #expect(request.state_folder == "/run/x/a+web")
+        #expect(request.task_state_dir == "/run/x/a+web")
         #expect([request.state_dir, request.task_id, request.task_name] == ["/run/x", "a/web", "web"])
         #expect(request.boot_id == Boot.id)
         #expect(request.strings(\.n_programs, \.programs) == ["/usr/bin/env", "/bin/env"])

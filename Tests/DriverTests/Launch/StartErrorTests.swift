@@ -16,15 +16,15 @@ import Testing
                 rule: UnveilRule(modes: [.read, .execute], path: "/srv/x"),
                 origin: "plugin option unveil_paths"),
         ]
-        let folders = TaskFolders(
+        let directories = TaskDirectories(
             environment: ["NOMAD_TASK_DIR": "/mnt/a-web/local"], allocDir: "/alloc", allocID: "a", taskName: "web")
         let volumes = ["/data", "local/data"].map {
             VolumeRequest(taskPath: $0, hostPath: "/srv\($0.first == "/" ? 1 : 2)")
         }
         result.mounts =
-            (try? MountPlanning(folders: folders, allocDir: "/alloc", namedRules: []).mounts(
+            (try? MountPlanning(directories: directories, allocDir: "/alloc", namedRules: []).mounts(
                 volumes: volumes, devices: [DeviceRequest(taskPath: "/dev/kvm", hostPath: "/dev/kvm")])) ?? []
-        result.taskDirectories = folders.mounts(allocDir: "/alloc", taskName: "web")
+        result.taskDirectories = directories.mounts(allocDir: "/alloc", taskName: "web")
         return result
     }()
 
@@ -57,8 +57,8 @@ import Testing
             ),
             (
                 .mount, ENOENT, "/data",
-                "cannot mount at /data: No such file or directory; outside the task's folder nothing is made: make it "
-                    + "on this host, or let the destination be in the task's folder, as in ${NOMAD_TASK_DIR}/data"
+                "cannot mount at /data: No such file or directory; outside the task's directory nothing is made: make it "
+                    + "on this host, or let the destination be in the task's directory, as in ${NOMAD_TASK_DIR}/data"
             ),
             (
                 .mount, ELOOP, "/mnt/a-web/local/data",
@@ -72,7 +72,7 @@ import Testing
             ),
             (
                 .mount, ENOTDIR, "/data",
-                "cannot mount at /data: Not a directory; a folder can only be mounted on a folder, below folders"
+                "cannot mount at /data: Not a directory; a directory can only be mounted on a directory, below directories"
             ),
             (
                 .mountSource, ENOENT, "/srv1",
@@ -91,15 +91,15 @@ import Testing
             ),
             (
                 .workDir, EXDEV, "/mnt/a-web/local/x",
-                "cannot change to the working folder /mnt/a-web/local/x: Invalid cross-device link; a symlink or .. "
-                    + "in it leads out of the task's folder"
+                "cannot change to the working directory /mnt/a-web/local/x: Invalid cross-device link; a symlink or .. "
+                    + "in it leads out of the task's directory"
             ),
             (.unveil, EACCES, "/default", "cannot unveil /default: Permission denied"),
             (.unveil, ENOENT, "/elsewhere", "cannot unveil /elsewhere: No such file or directory"),
             (
                 .unveil, ELOOP, "/mnt/a-web/local",
-                "cannot unveil /mnt/a-web/local: Too many levels of symbolic links; this folder of the task must be "
-                    + "a folder, not a symlink"
+                "cannot unveil /mnt/a-web/local: Too many levels of symbolic links; this directory of the task must be "
+                    + "a directory, not a symlink"
             ),
             (
                 .limit, ENOENT, "64 to memory.max",
@@ -118,7 +118,7 @@ import Testing
             ),
             (.openCgroup, EACCES, "/x", "cannot open the task's cgroup /x: Permission denied"),
             (
-                .cgroupIsNone, EINVAL, "/tmp",
+                .notACgroup, EINVAL, "/tmp",
                 "cannot use as the task's cgroup /tmp: Invalid argument; it is not on a cgroup v2 file system"
             ),
             (
@@ -142,7 +142,7 @@ import Testing
             ),
             (
                 .workDir, EACCES, "/mnt/a-web",
-                "cannot change to the working folder /mnt/a-web: Permission denied; user \"nobody\" must be able to "
+                "cannot change to the working directory /mnt/a-web: Permission denied; user \"nobody\" must be able to "
                     + "enter it"
             ),
             (

@@ -5,7 +5,7 @@ import Testing
 @testable import Planning
 
 @Suite struct MessagePackDecoderTests {
-    /// The encodings of the specification's table, each with its least and greatest values.
+    /// The encodings of the specification's table, each with its least and largest values.
     static let scalars: [([UInt8], MessagePackValue)] = [
         ([0xC0], .null), ([0xC2], .bool(false)), ([0xC3], .bool(true)),
         ([0x00], .int(0)), ([0x7F], .int(127)), ([0xE0], .int(-32)), ([0xFF], .int(-1)),

@@ -7,11 +7,11 @@ import Testing
 @Suite struct MountPlanningTests {
     private static let alloc = "5d8f1c2a"
     private static let task = "/mnt/5d8f1c2a-web"
-    private static let folders = TaskFolders(
+    private static let directories = TaskDirectories(
         environment: ["NOMAD_TASK_DIR": task + "/local"], allocDir: "/alloc/" + alloc, allocID: alloc, taskName: "web")
 
-    private func planning(_ rules: [UnveilRule] = [], _ folders: TaskFolders = folders) -> MountPlanning {
-        MountPlanning(folders: folders, allocDir: "/alloc/" + Self.alloc, namedRules: rules)
+    private func planning(_ rules: [UnveilRule] = [], _ directories: TaskDirectories = directories) -> MountPlanning {
+        MountPlanning(directories: directories, allocDir: "/alloc/" + Self.alloc, namedRules: rules)
     }
 
     private func plan(
@@ -43,7 +43,7 @@ import Testing
         (task + "/secrets/x", "/mnt", "5d8f1c2a-web/secrets/x"),
         (task + "/alloc/data/x", "/mnt", "5d8f1c2a-web/alloc/data/x"),
     ])
-    func inTheTasksFolderDestinationsAreMade(text: String, root: String, inside: String) throws {
+    func inTheTasksDirectoryDestinationsAreMade(text: String, root: String, inside: String) throws {
         let found = try #require(try plan([volume(text)]).first?.destination)
         #expect(found.root == root && found.inside == inside && found.isMade)
         #expect(found.path == root + "/" + inside)
@@ -55,15 +55,15 @@ import Testing
         #expect(found.root == "/" && found.inside == "data" && !found.isMade && found.path == "/data")
     }
 
-    @Test func aNameThatOnlyBeginsLikeTheTasksFolderIsElsewhere() throws {
+    @Test func aNameThatOnlyBeginsLikeTheTasksDirectoryIsElsewhere() throws {
         let found = try #require(try plan([volume(Self.task + "2/local/data")]).first?.destination)
         #expect(found.root == "/" && !found.isMade)
     }
 
-    @Test func withoutTheClientsMountsTheAllocsFoldersCount() throws {
-        let folders = TaskFolders(
+    @Test func withoutTheClientsMountsTheAllocsDirectoriesCount() throws {
+        let directories = TaskDirectories(
             environment: [:], allocDir: "/alloc/" + Self.alloc, allocID: Self.alloc, taskName: "web")
-        let found = try planning([], folders).mounts(
+        let found = try planning([], directories).mounts(
             volumes: [volume("local/x"), volume("/alloc/\(Self.alloc)/alloc/data/x")], devices: [])
         #expect(found.map { $0.destination?.root } == ["/alloc/\(Self.alloc)", "/alloc/\(Self.alloc)"])
         #expect(found.map { $0.destination?.inside } == ["alloc/data/x", "web/local/x"])
@@ -71,24 +71,25 @@ import Testing
     }
 
     @Test(arguments: [
-        ("", "there is no destination"), ("/", "hide the whole host"), (".", "hide the task's own folders"),
+        ("", "there is no destination"), ("/", "hide the whole host"), (".", "hide the task's own directories"),
         ("..", "must not have .. in it"), ("/a/../b", "must not have .. in it"),
         ("${NOMAD_TASK_DIR}/x", "has a variable that the client did not know"),
         ("/proc", "at or below /proc"), ("/proc/self", "at or below /proc"), ("/sys/fs", "at or below /sys"),
-        ("/dev/shm", "at or below /dev"), ("/mnt", "hide the task's own folders"), ("/alloc", "hide the task's own"),
-        (task, "hide the task's own folders"), ("local", "hide the task's own folders"),
-        (task + "/alloc/", "hide the task's own folders"), ("alloc/logs", "in the log folder"),
-        ("alloc/logs/x", "in the log folder"), ("/alloc/\(alloc)/alloc/logs", "in the log folder"),
+        ("/dev/shm", "at or below /dev"), ("/mnt", "hide the task's own directories"),
+        ("/alloc", "hide the task's own"),
+        (task, "hide the task's own directories"), ("local", "hide the task's own directories"),
+        (task + "/alloc/", "hide the task's own directories"), ("alloc/logs", "in the log directory"),
+        ("alloc/logs/x", "in the log directory"), ("/alloc/\(alloc)/alloc/logs", "in the log directory"),
         (String(repeating: "x/", count: 2048), "4095 are the most"),
         // To Swift a slash and a combining mark are one character, which is no slash.
         ("a/../\u{301}b", "must not have .. in it"), ("/proc/\u{301}x", "at or below /proc"),
-        ("alloc/logs/\u{301}x", "in the log folder"),
+        ("alloc/logs/\u{301}x", "in the log directory"),
     ])
     func impossibleDestinationsAreRefused(text: String, reason: String) {
         #expect(refusal([volume(text)]).contains(reason))
     }
 
-    @Test func namesThatOnlyBeginLikeKernelFoldersAreFine() throws {
+    @Test func namesThatOnlyBeginLikeKernelDirectoriesAreFine() throws {
         #expect(try plan([volume("/processes"), volume("/system"), volume("/devices")]).count == 3)
     }
 

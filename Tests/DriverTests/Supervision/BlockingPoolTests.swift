@@ -8,8 +8,8 @@ import Testing
 @testable import Host
 @testable import Planning
 
-/// No test waits for a time to pass, but for threads that end when idle: what is waited for is an event, and the limit of
-/// the suite is there for what hangs.
+/// No test waits for a time to pass, but for threads that end when idle: what is waited for is an event, and the limit
+/// of the suite is there for what hangs.
 @Suite(.timeLimit(.minutes(2))) struct BlockingPoolTests {
     private static func pool(threads: Int = 4, names: Int = 2, idle: UInt64 = 60_000_000_000) -> BlockingPool {
         BlockingPool(.init(threads: threads, names: names, idleNanoseconds: idle))
@@ -17,15 +17,15 @@ import Testing
 
     /// Counts, and lets wait for a count.
     private final class Counter: Sendable {
-        private let state = Mutex((count: 0, greatest: 0, waiters: [(Int, UnsafeContinuation<Void, Never>)]()))
+        private let state = Mutex((count: 0, maximum: 0, waiters: [(Int, UnsafeContinuation<Void, Never>)]()))
 
         var count: Int { state.withLock { $0.count } }
-        var greatest: Int { state.withLock { $0.greatest } }
+        var maximum: Int { state.withLock { $0.maximum } }
 
         func add(_ number: Int) {
             let due = state.withLock { state in
                 state.count += number
-                state.greatest = max(state.greatest, state.count)
+                state.maximum = max(state.maximum, state.count)
                 let due = state.waiters.filter { $0.0 <= state.count }
                 state.waiters.removeAll { $0.0 <= state.count }
                 return due
@@ -174,7 +174,7 @@ import Testing
             }
         }
         await done.reaches(600)
-        #expect(running.greatest <= 2)
+        #expect(running.maximum <= 2)
     }
 
     private static func lookUp(

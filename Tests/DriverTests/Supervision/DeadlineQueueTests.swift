@@ -64,9 +64,9 @@ import Testing
             switch random(5) {
             case 0, 1:
                 let deadline = random(500)
-                let least = expected.values.min()
+                let minimum = expected.values.min()
                 let isFirst = queue.insert(deadline, nextToken)
-                #expect(isFirst == (least.map { deadline < $0 } ?? true))
+                #expect(isFirst == (minimum.map { deadline < $0 } ?? true))
                 expected[nextToken] = deadline
                 nextToken += 1
             case 2, 3:

@@ -25,14 +25,14 @@ import Testing
         #expect(ExecutorCgroup.path(forTaskIn: task) == nil)
     }
 
-    /// A path that is no cgroup's must not leave a folder on an ordinary file system.
+    /// A path that is no cgroup's must not leave a directory on an ordinary file system.
     @Test func whereThereIsNoCgroupNothingIsMade() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let cgroup = ExecutorCgroup()
-        let opened = cgroup.open(forTaskIn: folder.path + "/slice/task.scope")
+        let opened = cgroup.open(forTaskIn: directory.path + "/slice/task.scope")
         let isOpen = opened != nil
         #expect(!isOpen)
-        #expect(!folder.has("exec2-executors.scope"))
+        #expect(!directory.has("exec2-executors.scope"))
     }
 
     /// Seen before: the start failed at once, "cannot clone a process: No such file or directory", and for good.

@@ -5,15 +5,15 @@ import Testing
 @testable import Supervision
 
 @Suite struct ExecutorOriginTests {
-    /// A folder that is removed at the end.
-    private static func inFolder(_ body: (String) throws -> Void) throws {
+    /// A directory that is removed at the end.
+    private static func inDirectory(_ body: (String) throws -> Void) throws {
         var template = Array("/tmp/exec2-origin-XXXXXX".utf8CString)
-        let folder = try #require(mkdtemp(&template).map { String(cString: $0) })
+        let directory = try #require(mkdtemp(&template).map { String(cString: $0) })
         defer {
-            for name in ["a", "b"] { unlink(folder + "/" + name) }
-            rmdir(folder)
+            for name in ["a", "b"] { unlink(directory + "/" + name) }
+            rmdir(directory)
         }
-        try body(folder)
+        try body(directory)
     }
 
     private static func write(_ text: String, to path: String) throws {
@@ -23,32 +23,32 @@ import Testing
     }
 
     @Test func theSameFileIsTheSameOrigin() throws {
-        try Self.inFolder { folder in
-            try Self.write("one", to: folder + "/a")
-            let origin = try #require(ExecutorOrigin(program: folder + "/a", cgroup: nil))
-            #expect(origin == ExecutorOrigin(program: folder + "/a", cgroup: nil))
+        try Self.inDirectory { directory in
+            try Self.write("one", to: directory + "/a")
+            let origin = try #require(ExecutorOrigin(program: directory + "/a", cgroup: nil))
+            #expect(origin == ExecutorOrigin(program: directory + "/a", cgroup: nil))
         }
     }
 
     @Test func anotherCgroupOrPathIsAnother() throws {
-        try Self.inFolder { folder in
-            try Self.write("one", to: folder + "/a")
-            link(folder + "/a", folder + "/b")
-            let origin = try #require(ExecutorOrigin(program: folder + "/a", cgroup: "/x"))
-            #expect(origin != ExecutorOrigin(program: folder + "/a", cgroup: nil))
-            #expect(origin != ExecutorOrigin(program: folder + "/a", cgroup: "/y"))
-            #expect(origin != ExecutorOrigin(program: folder + "/b", cgroup: "/x"))
+        try Self.inDirectory { directory in
+            try Self.write("one", to: directory + "/a")
+            link(directory + "/a", directory + "/b")
+            let origin = try #require(ExecutorOrigin(program: directory + "/a", cgroup: "/x"))
+            #expect(origin != ExecutorOrigin(program: directory + "/a", cgroup: nil))
+            #expect(origin != ExecutorOrigin(program: directory + "/a", cgroup: "/y"))
+            #expect(origin != ExecutorOrigin(program: directory + "/b", cgroup: "/x"))
         }
     }
 
     /// As an upgrade replaces it: beside, then in its place.
     @Test func anotherFileOfTheNameIsAnother() throws {
-        try Self.inFolder { folder in
-            try Self.write("one", to: folder + "/a")
-            let origin = try #require(ExecutorOrigin(program: folder + "/a", cgroup: nil))
-            try Self.write("one", to: folder + "/b")
-            rename(folder + "/b", folder + "/a")
-            #expect(origin != ExecutorOrigin(program: folder + "/a", cgroup: nil))
+        try Self.inDirectory { directory in
+            try Self.write("one", to: directory + "/a")
+            let origin = try #require(ExecutorOrigin(program: directory + "/a", cgroup: nil))
+            try Self.write("one", to: directory + "/b")
+            rename(directory + "/b", directory + "/a")
+            #expect(origin != ExecutorOrigin(program: directory + "/a", cgroup: nil))
         }
     }
 

@@ -8,16 +8,16 @@ import Testing
 
 @Suite struct HandleStateTests {
     private static let full = HandleState(
-        bootID: "5f0c", executorPid: 4711, executorStartTime: .max, stateFolder: "/run/x", folder: "a+web+1",
+        bootID: "5f0c", executorPid: 4711, executorStartTime: .max, stateDirectory: "/run/x", directory: "a+web+1",
         taskPid: 4712, startedAt: 1_700_000_000_123_456_789, cgroup: "/sys/fs/cgroup/x.scope",
         taskID: "a/web/1",
         taskName: "web")
 
     @Test func aHandleReturns() {
         #expect(HandleState(driverState: Self.full.encoded()) == Self.full)
-        var least = HandleState()
-        least.bootID = "b"
-        #expect(HandleState(driverState: least.encoded()) == least)
+        var minimum = HandleState()
+        minimum.bootID = "b"
+        #expect(HandleState(driverState: minimum.encoded()) == minimum)
     }
 
     @Test func aHandleOfANewerVersionIsReadAsFarAsItIsKnown() {
@@ -44,33 +44,33 @@ import Testing
     }
 
     @Test func theIdentityFileIsAFrame() throws {
-        let place = try TemporaryFolder()
-        let folder = TaskFolder(stateFolder: place.path, name: "a+web")
-        try #require(mkdir(folder.path, 0o700) == 0)
-        defer { _ = folder.remove() }
-        #expect(HandleState(identityIn: folder) == nil)
+        let place = try TemporaryDirectory()
+        let directory = TaskStateDirectory(stateDirectory: place.path, name: "a+web")
+        try #require(mkdir(directory.path, 0o700) == 0)
+        defer { _ = directory.remove() }
+        #expect(HandleState(identityIn: directory) == nil)
 
         let payload = Self.full.encoded()
-        let whole = withUnsafeTemporaryAllocation(byteCount: Frame.greatestSize, alignment: 16) { buffer in
+        let whole = withUnsafeTemporaryAllocation(byteCount: Frame.maximumSize, alignment: 16) { buffer in
             buffer.baseAddress?.advanced(by: Frame.headerSize).copyMemory(
                 from: payload, byteCount: payload.count)
             return Array(Frame.seal(buffer, payload: payload.count))
         }
         func write(_ bytes: [UInt8]) throws {
-            let file = open(folder.path + "/executor", O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+            let file = open(directory.path + "/executor", O_WRONLY | O_CREAT | O_TRUNC, 0o600)
             try #require(file >= 0)
             defer { close(file) }
             try #require(Glibc.write(file, bytes, bytes.count) == bytes.count)
         }
         try write(whole)
-        // Where the folder is counts, not what it says of itself.
+        // Where the directory is counts, not what it says of itself.
         var expected = Self.full
-        expected.stateFolder = place.path
-        expected.folder = "a+web"
-        #expect(HandleState(identityIn: folder) == expected)
+        expected.stateDirectory = place.path
+        expected.directory = "a+web"
+        #expect(HandleState(identityIn: directory) == expected)
         for length in 0..<whole.count {
             try write(Array(whole.prefix(length)))
-            #expect(HandleState(identityIn: folder) == nil, "\(length) bytes")
+            #expect(HandleState(identityIn: directory) == nil, "\(length) bytes")
         }
     }
 

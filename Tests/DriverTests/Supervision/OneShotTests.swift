@@ -108,8 +108,8 @@ import Testing
         #expect(await waiting.value == [nil, nil])
     }
 
-    /// A wait whose deadline passes, and which is cancelled before its task has gone on. Seen before each waiter was noted
-    /// from its beginning: the second of the two left an entry that nothing ever removed.
+    /// A wait whose deadline passes, and which is cancelled before its task has gone on. Seen before each waiter was
+    /// noted from its beginning: the second of the two left an entry that nothing ever removed.
     @Test func deadlineAndCancellationLeaveNothing() async throws {
         let reactor = try Reactor()
         let shot = OneShot<Int>()

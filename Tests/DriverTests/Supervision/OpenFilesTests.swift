@@ -21,8 +21,8 @@ import Testing
     /// Seen before names were compared: every descriptor of the host was asked for, one on a dead network file system
     /// too, and that never comes back.
     @Test func onlyWhatHasTheNameIsAskedFor() throws {
-        let folder = try TemporaryFolder()
-        let (path, other) = (folder.path + "/wanted.fifo", folder.path + "/other.fifo")
+        let directory = try TemporaryDirectory()
+        let (path, other) = (directory.path + "/wanted.fifo", directory.path + "/other.fifo")
         #expect(mkfifo(path, 0o600) == 0)
         #expect(mkfifo(other, 0o600) == 0)
         let file = try #require(FileIdentity(fifo: path))
@@ -38,8 +38,8 @@ import Testing
     }
 
     @Test func whoOnlyWritesOrDoesNotCountIsNoReader() throws {
-        let folder = try TemporaryFolder()
-        let path = folder.path + "/wanted.fifo"
+        let directory = try TemporaryDirectory()
+        let path = directory.path + "/wanted.fifo"
         #expect(mkfifo(path, 0o600) == 0)
         let file = try #require(FileIdentity(fifo: path))
         let reading = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
@@ -53,8 +53,8 @@ import Testing
 
     /// By another path, as a collector in another mount namespace has it, and when the file has been removed.
     @Test func theFileCountsWhateverLeadsToIt() throws {
-        let folder = try TemporaryFolder()
-        let path = folder.path + "/wanted.fifo"
+        let directory = try TemporaryDirectory()
+        let path = directory.path + "/wanted.fifo"
         #expect(mkfifo(path, 0o600) == 0)
         let file = try #require(FileIdentity(fifo: path))
         let reading = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)

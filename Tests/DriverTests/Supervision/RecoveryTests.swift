@@ -8,14 +8,14 @@ import Testing
 
 @Suite struct RecoveryTests {
     private static let record = ExitRecord(
-        taskFolder: "a+web", exitCode: 7, signal: 0, oomKilled: false, startedAt: 1, endedAt: 2, pid: 3)
+        taskDirectory: "a+web", exitCode: 7, signal: 0, oomKilled: false, startedAt: 1, endedAt: 2, pid: 3)
     private static let damage = RecordError.damaged(path: "/run/x/exit", .checksumMismatch)
 
     private func outcome(
-        sameBoot: Bool, hasFolder: Bool = true, executorLives: Bool, _ record: Result<ExitRecord?, RecordError>
+        sameBoot: Bool, hasDirectory: Bool = true, executorLives: Bool, _ record: Result<ExitRecord?, RecordError>
     ) -> Recovery {
         Recovery.outcome(
-            sameBoot: sameBoot, hasFolder: hasFolder, record: record, executorLives: executorLives, now: 99)
+            sameBoot: sameBoot, hasDirectory: hasDirectory, record: record, executorLives: executorLives, now: 99)
     }
 
     /// The exit record is the truth wherever it is there.
@@ -26,11 +26,12 @@ import Testing
     }
 
     @Test func anExecutorThatLivesHasItsTask() {
-        for hasFolder in [true, false] {
-            let expected: Recovery = hasFolder ? .running : .runningWithoutFolder
-            #expect(outcome(sameBoot: true, hasFolder: hasFolder, executorLives: true, .success(nil)) == expected)
+        for hasDirectory in [true, false] {
+            let expected: Recovery = hasDirectory ? .running : .runningWithoutDirectory
+            #expect(outcome(sameBoot: true, hasDirectory: hasDirectory, executorLives: true, .success(nil)) == expected)
             #expect(
-                outcome(sameBoot: true, hasFolder: hasFolder, executorLives: true, .failure(Self.damage)) == expected)
+                outcome(sameBoot: true, hasDirectory: hasDirectory, executorLives: true, .failure(Self.damage))
+                    == expected)
         }
     }
 
@@ -48,18 +49,18 @@ import Testing
 
     /// To the host an end without a record is a failure of the task's, which it is not.
     @Test func whatIsNowhereIsGone() {
-        guard case .gone(let reason) = outcome(sameBoot: true, hasFolder: false, executorLives: false, .success(nil))
+        guard case .gone(let reason) = outcome(sameBoot: true, hasDirectory: false, executorLives: false, .success(nil))
         else {
             Issue.record("a task of which nothing is left was reported as something else")
             return
         }
-        #expect(reason == "neither its state folder nor its supervisor (Executor) is there any more")
+        #expect(reason == "neither its state directory nor its supervisor (Executor) is there any more")
     }
 
     /// Whatever has the Executor's pid after a reboot, it is not the Executor.
     @Test(arguments: [true, false], [true, false])
-    func afterARebootATaskWithoutRecordIsGone(hasFolder: Bool, executorLives: Bool) {
-        let found = outcome(sameBoot: false, hasFolder: hasFolder, executorLives: executorLives, .success(nil))
+    func afterARebootATaskWithoutRecordIsGone(hasDirectory: Bool, executorLives: Bool) {
+        let found = outcome(sameBoot: false, hasDirectory: hasDirectory, executorLives: executorLives, .success(nil))
         #expect(found == .gone(reason: "the host was rebooted while the task ran; its exit status is lost"))
     }
 
@@ -69,7 +70,7 @@ import Testing
                 switch outcome(sameBoot: sameBoot, executorLives: false, .failure(Self.damage)) {
                 case .ended(let end), .supervisorLost(let end): end.error
                 case .gone(let reason): reason
-                case .running, .runningWithoutFolder: nil
+                case .running, .runningWithoutDirectory: nil
                 }
             #expect(text?.hasSuffix("; /run/x/exit: \(ExitRecordDamage.checksumMismatch.text)") == true)
         }

@@ -21,7 +21,7 @@ import Testing
     }
 
     @Test func itIsMadeWithItsParentsForItsOwnerAlone() throws {
-        let place = try TemporaryFolder()
+        let place = try TemporaryDirectory()
         let path = place.path + "/a/b/state"
         defer { for name in ["/a/b/state", "/a/b", "/a"] { rmdir(place.path + name) } }
         #expect(StateDirectory(path: path).fault == nil)
@@ -32,7 +32,7 @@ import Testing
     }
 
     @Test func oneThatOthersMayEnterIsClosed() throws {
-        let place = try TemporaryFolder()
+        let place = try TemporaryDirectory()
         let path = place.path + "/state"
         try #require(mkdir(path, 0o777) == 0)
         defer { rmdir(path) }
@@ -42,21 +42,21 @@ import Testing
     }
 
     @Test func aFileOrASymlinkIsRefused() throws {
-        let place = try TemporaryFolder()
+        let place = try TemporaryDirectory()
         close(open(place.path + "/file", O_WRONLY | O_CREAT, 0o600))
         symlink("/tmp", place.path + "/link")
         for name in ["file", "link"] {
             let path = place.path + "/" + name
-            #expect(refusal(path) == .unusable(path, .notAFolder))
+            #expect(refusal(path) == .unusable(path, .notDirectory))
             #expect(
-                refusal(path)?.text == "cannot use the state folder \(path) (option state_dir): Not a directory")
+                refusal(path)?.text == "cannot use the state directory \(path) (option state_dir): Not a directory")
             #expect(StateDirectory(path: path).fault == refusal(path))
             unlink(path)
         }
     }
 
     @Test func belowADirectoryThatOthersMayWriteToItIsRefused() throws {
-        let place = try TemporaryFolder()
+        let place = try TemporaryDirectory()
         let open = place.path + "/open"
         try #require(mkdir(open, 0o777) == 0)
         defer { rmdir(open) }
@@ -66,7 +66,7 @@ import Testing
         #expect(refused == .untrustedPath(path, .writable(open, true)))
         #expect(
             refused?.text
-                == "cannot use the state folder \(path) (option state_dir): others may write to \(open), so they could replace "
+                == "cannot use the state directory \(path) (option state_dir): others may write to \(open), so they could replace "
                 + "what is in it")
         #expect(
             refused?.remedy
@@ -78,7 +78,7 @@ import Testing
     @Test func anotherUsersIsTakenBackWhereNobodyElseCanMakeOne() throws {
         // Only root can give a directory away.
         guard geteuid() == 0 else { return }
-        let place = try TemporaryFolder()
+        let place = try TemporaryDirectory()
         let path = place.path + "/state"
         try #require(mkdir(path, 0o755) == 0)
         defer { rmdir(path) }
@@ -91,7 +91,7 @@ import Testing
 
     @Test func anotherUsersInASharedDirectoryIsRefused() throws {
         guard geteuid() == 0 else { return }
-        let place = try TemporaryFolder()
+        let place = try TemporaryDirectory()
         let shared = place.path + "/shared"
         try #require(mkdir(shared, 0o777) == 0)
         chmod(shared, 0o1777)

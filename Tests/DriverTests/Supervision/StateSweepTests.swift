@@ -14,9 +14,9 @@ import Testing
 
     private func age(ended: Int64, sinceBoot: Int64?, sameBoot: Bool = true, up: Int64 = sinceBoot) -> Int64 {
         let record = ExitRecord(
-            taskFolder: "a+web", exitCode: 0, signal: 0, oomKilled: false, startedAt: 0, endedAt: ended, pid: 1,
+            taskDirectory: "a+web", exitCode: 0, signal: 0, oomKilled: false, startedAt: 0, endedAt: ended, pid: 1,
             endedSinceBoot: sinceBoot)
-        return FolderFacts.age(of: record, sameBoot: sameBoot, sinceBoot: up, now: Self.now)
+        return DirectoryFacts.age(of: record, sameBoot: sameBoot, sinceBoot: up, now: Self.now)
     }
 
     /// Whatever the other clock was set to.
@@ -40,14 +40,14 @@ import Testing
 
     /// An old record goes, but at the start only that of another boot: this one's host may still ask.
     @Test(arguments: [true, false]) func anOldRecordGoes(sameBoot: Bool) {
-        let facts = FolderFacts(sameBoot: sameBoot, executorAlive: false, wasClaimed: true, endedSecondsAgo: 86_401)
-        let removal = FolderFacts.Verdict.remove("its task ended more than a day ago")
+        let facts = DirectoryFacts(sameBoot: sameBoot, executorAlive: false, wasClaimed: true, endedSecondsAgo: 86_401)
+        let removal = DirectoryFacts.Verdict.remove("its task ended more than a day ago")
         let expected = [sameBoot ? .keep : removal, removal, removal, removal]
         #expect(Self.stages.map { facts.verdict($0) } == expected)
     }
 
     @Test(arguments: [true, false]) func aRecordThatIsNotOldStays(sameBoot: Bool) {
-        let facts = FolderFacts(sameBoot: sameBoot, executorAlive: false, wasClaimed: true, endedSecondsAgo: 86_400)
+        let facts = DirectoryFacts(sameBoot: sameBoot, executorAlive: false, wasClaimed: true, endedSecondsAgo: 86_400)
         #expect(Self.stages.allSatisfy { facts.verdict($0) == .keep })
     }
 }

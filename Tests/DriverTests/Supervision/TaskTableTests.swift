@@ -10,20 +10,20 @@ import Testing
 @Suite(.timeLimit(.minutes(1))) struct TaskTableTests {
     private static let id = "0f9b8c3e-6f0d-4c44-8d13-1f6c1b7e3a55/web/0a1b2c3d"
 
-    private let folder: TemporaryFolder
+    private let directory: TemporaryDirectory
     private let table: TaskTable
 
     init() throws {
-        folder = try TemporaryFolder()
+        directory = try TemporaryDirectory()
         table = TaskTable(reactor: try Reactor(), log: Logger(name: "test"))
     }
 
-    /// A task that has ended, with its state folder.
+    /// A task that has ended, with its state directory.
     private func endedTask() throws -> SupervisedTask {
         var state = HandleState()
-        state.stateFolder = folder.path
-        state.folder = try stateFolderName(ofTask: Self.id)
-        #expect(mkdir(state.taskFolder.path, 0o700) == 0)
+        state.stateDirectory = directory.path
+        state.directory = try stateDirectoryName(ofTask: Self.id)
+        #expect(mkdir(state.taskDirectory.path, 0o700) == 0)
         return SupervisedTask(
             state, id: Self.id, name: "web", end: .lost(reason: "none", endedAt: 0), reactor: table.reactor,
             events: table.events, log: table.log)
@@ -31,22 +31,22 @@ import Testing
 
     private var known: SupervisedTask? { try? table.task(Self.id, to: .inspect) }
 
-    /// Seen while an entry was removed by its id, and the folder by its name: of two calls of DestroyTask the one that
-    /// came back late took the next task's along.
+    /// Seen while an entry was removed by its id, and the directory by its name: of two calls of DestroyTask the one
+    /// that came back late took the next task's along.
     @Test func aTaskThatIsDestroyedLateTakesNoOtherAlong() async throws {
         let first = try endedTask()
         table.entries.withLock { $0[Self.id] = .known(first) }
         try await table.destroy(first, force: false)
         #expect(known == nil)
-        #expect(folder.names.isEmpty)
+        #expect(directory.names.isEmpty)
         let second = try endedTask()
         table.entries.withLock { $0[Self.id] = .known(second) }
         try await table.destroy(first, force: false)
         #expect(known === second)
-        #expect(second.folder.exists)
+        #expect(second.directory.exists)
         try await table.destroy(second, force: false)
         #expect(known == nil)
-        #expect(!second.folder.exists)
+        #expect(!second.directory.exists)
     }
 
     /// Nor one that is just being started, found again, or ended by another call.
@@ -61,9 +61,9 @@ import Testing
     }
 
     /// A removal that has failed is tried again by who asks next.
-    @Test func aTaskWhoseFolderStaysIsStillKnown() async throws {
+    @Test func aTaskWhoseDirectoryStaysIsStillKnown() async throws {
         let task = try endedTask()
-        let foreign = task.folder.path + "/foreign"
+        let foreign = task.directory.path + "/foreign"
         #expect(mkdir(foreign, 0o700) == 0)
         table.entries.withLock { $0[Self.id] = .known(task) }
         await #expect(throws: TaskError.self) { try await table.destroy(task, force: false) }
@@ -71,6 +71,6 @@ import Testing
         #expect(rmdir(foreign) == 0)
         try await table.destroy(task, force: false)
         #expect(known == nil)
-        #expect(!task.folder.exists)
+        #expect(!task.directory.exists)
     }
 }

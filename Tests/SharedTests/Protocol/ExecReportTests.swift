@@ -4,7 +4,7 @@ import Testing
 
 @Suite struct ExecReportTests {
     private static func decoded(_ report: ExecReport) -> ExecReport? {
-        withUnsafeTemporaryAllocation(byteCount: Frame.greatestSize, alignment: 16) { buffer in
+        withUnsafeTemporaryAllocation(byteCount: Frame.maximumSize, alignment: 16) { buffer in
             let frame = report.encode(into: buffer)
             var scanner = FrameScanner()
             return scanner.next(in: frame).flatMap { ExecReport.decode($0) }
@@ -28,7 +28,7 @@ import Testing
             return
         }
         #expect(long.hasPrefix(subject))
-        #expect(subject.utf8.count == ExecutorEvent.greatestSubject)
+        #expect(subject.utf8.count == ExecutorEvent.maximumSubject)
     }
 
     @Test func whatIsNoReportIsNone() {

@@ -13,7 +13,7 @@ import Testing
                 + Array("123456789".utf8))
     }
 
-    @Test(arguments: [0, 1, 2, 255, 256, Frame.greatestPayload])
+    @Test(arguments: [0, 1, 2, 255, 256, Frame.maximumPayload])
     func payloadsOfEveryLengthReturn(length: Int) {
         let payload = (0..<length).map { UInt8(truncatingIfNeeded: $0) }
         let result = scan(frame(payload) + frame(payload))
@@ -22,8 +22,8 @@ import Testing
     }
 
     @Test func aFrameIsAtMostWhatAPipeTakesAtOnce() {
-        #expect(Frame.greatestSize == 4096)
-        #expect(frame([UInt8](repeating: 7, count: Frame.greatestPayload)).count == 4096)
+        #expect(Frame.maximumSize == 4096)
+        #expect(frame([UInt8](repeating: 7, count: Frame.maximumPayload)).count == 4096)
     }
 
     @Test func nothingAndLessThanAHeaderAreNoFrame() {
@@ -82,7 +82,7 @@ import Testing
     }
 
     @Test func aLengthBeyondTheGreatestIsNoFrame() {
-        let length = Frame.greatestPayload + 1
+        let length = Frame.maximumPayload + 1
         let payload = [UInt8](repeating: 9, count: length)
         let checksum = CRC32.of(payload)
         let header: [UInt8] =

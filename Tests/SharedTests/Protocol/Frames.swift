@@ -17,7 +17,7 @@ func frame(_ event: ExecutorEvent, session: UInt64, replyTo: UInt64 = 0) -> [UIn
 }
 
 private func framed(_ write: (UnsafeMutableRawBufferPointer) -> UnsafeRawBufferPointer) -> [UInt8] {
-    withUnsafeTemporaryAllocation(byteCount: Frame.greatestSize, alignment: 16) { Array(write($0)) }
+    withUnsafeTemporaryAllocation(byteCount: Frame.maximumSize, alignment: 16) { Array(write($0)) }
 }
 
 /// The payloads of the frames in `bytes`, and how many bytes belonged to none.

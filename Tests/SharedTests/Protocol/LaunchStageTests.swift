@@ -8,7 +8,7 @@ import Testing
     private static let childSteps: [(LaunchStage, exec2_step_kind)] = [
         (.session, EXEC2_STEP_SESSION), (.enterNetwork, EXEC2_STEP_NETWORK),
         (.privateMounts, EXEC2_STEP_MOUNTS_SLAVE), (.mountProc, EXEC2_STEP_PROC),
-        (.readOnlyFolder, EXEC2_STEP_READ_ONLY), (.oomScoreAdj, EXEC2_STEP_OOM_SCORE_ADJ),
+        (.readOnlyDirectory, EXEC2_STEP_READ_ONLY), (.oomScoreAdj, EXEC2_STEP_OOM_SCORE_ADJ),
         (.groups, EXEC2_STEP_GROUPS), (.groupID, EXEC2_STEP_GROUP_ID),
         (.boundingSet, EXEC2_STEP_BOUNDING_SET),
         (.userID, EXEC2_STEP_USER_ID), (.capabilities, EXEC2_STEP_CAPABILITIES),

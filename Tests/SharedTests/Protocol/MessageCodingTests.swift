@@ -5,8 +5,8 @@ import Testing
 
 @Suite struct MessageCodingTests {
     private static let requests: [ExecutorRequest] = [
-        .hello(session: 1, least: 1, greatest: 1), .hello(session: .max, least: 0, greatest: .max),
-        .hello(session: 0, least: 0, greatest: 0),
+        .hello(session: 1, minimum: 1, maximum: 1), .hello(session: .max, minimum: 0, maximum: .max),
+        .hello(session: 0, minimum: 0, maximum: 0),
         .signal(15), .signal(0), .signal(-1), .signal(.max), .signal(.min),
         .stop(signal: 2, timeoutNanoseconds: 5_000_000_000), .stop(signal: 0, timeoutNanoseconds: 0),
         .stop(signal: 64, timeoutNanoseconds: .max),
@@ -54,7 +54,7 @@ import Testing
     }
 
     @Test func aSubjectThatFitsIsWhole() throws {
-        let subject = String(repeating: "x", count: ExecutorEvent.greatestSubject)
+        let subject = String(repeating: "x", count: ExecutorEvent.maximumSubject)
         #expect(try self.subject(sent: subject) == subject)
     }
 
@@ -65,8 +65,8 @@ import Testing
             let text = String(repeating: "-", count: lead) + String(repeating: character, count: 5000)
             let received = try subject(sent: text)
             #expect(text.hasPrefix(received))
-            #expect(received.utf8.count <= ExecutorEvent.greatestSubject)
-            #expect(received.utf8.count > ExecutorEvent.greatestSubject - character.utf8.count)
+            #expect(received.utf8.count <= ExecutorEvent.maximumSubject)
+            #expect(received.utf8.count > ExecutorEvent.maximumSubject - character.utf8.count)
             if lead == 0 { #expect(received.count == kept) }
         }
     }

@@ -4,25 +4,25 @@ import Testing
 
 @Suite struct PipeProtocolTests {
     @Test func thisBuildSpeaksARange() {
-        #expect(PipeProtocol.least >= 1)
-        #expect(PipeProtocol.least <= PipeProtocol.greatest)
+        #expect(PipeProtocol.minimum >= 1)
+        #expect(PipeProtocol.minimum <= PipeProtocol.maximum)
     }
 
     @Test func theGreatestCommonVersionIsTaken() {
-        let (least, greatest) = (PipeProtocol.least, PipeProtocol.greatest)
-        #expect(PipeProtocol.common(least: least, greatest: greatest) == greatest)
-        #expect(PipeProtocol.common(least: 0, greatest: .max) == greatest)
-        #expect(PipeProtocol.common(least: greatest, greatest: greatest + 5) == greatest)
-        #expect(PipeProtocol.common(least: 0, greatest: least) == least)
+        let (minimum, maximum) = (PipeProtocol.minimum, PipeProtocol.maximum)
+        #expect(PipeProtocol.common(minimum: minimum, maximum: maximum) == maximum)
+        #expect(PipeProtocol.common(minimum: 0, maximum: .max) == maximum)
+        #expect(PipeProtocol.common(minimum: maximum, maximum: maximum + 5) == maximum)
+        #expect(PipeProtocol.common(minimum: 0, maximum: minimum) == minimum)
     }
 
     @Test func rangesThatDoNotMeetHaveNone() {
-        #expect(PipeProtocol.common(least: PipeProtocol.greatest + 1, greatest: .max) == nil)
-        #expect(PipeProtocol.common(least: 0, greatest: PipeProtocol.least - 1) == nil)
+        #expect(PipeProtocol.common(minimum: PipeProtocol.maximum + 1, maximum: .max) == nil)
+        #expect(PipeProtocol.common(minimum: 0, maximum: PipeProtocol.minimum - 1) == nil)
     }
 
     @Test func anEmptyRangeHasNone() {
-        #expect(PipeProtocol.common(least: .max, greatest: 0) == nil)
-        #expect(PipeProtocol.common(least: PipeProtocol.greatest + 1, greatest: PipeProtocol.greatest) == nil)
+        #expect(PipeProtocol.common(minimum: .max, maximum: 0) == nil)
+        #expect(PipeProtocol.common(minimum: PipeProtocol.maximum + 1, maximum: PipeProtocol.maximum) == nil)
     }
 }

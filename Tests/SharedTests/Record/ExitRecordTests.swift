@@ -5,13 +5,13 @@ import Testing
 
 @Suite struct ExitRecordTests {
     private static let full = ExitRecord(
-        taskFolder: "0f1e+web+1a2b3c4d", exitCode: 137, signal: 9, oomKilled: true,
+        taskDirectory: "0f1e+web+1a2b3c4d", exitCode: 137, signal: 9, oomKilled: true,
         startedAt: 1_700_000_000_123_456_789, endedAt: 1_700_000_001_987_654_321, pid: 4_194_304,
         userTime: 1_500_000, systemTime: 250_000, maxRSS: 65_536, execError: .permissionDenied,
         execProgram: "/usr/bin/ü", survivors: true, memoryLimit: 1 << 30, memoryPeak: .max,
         endedSinceBoot: -5_000_000_000)
     private static let plain = ExitRecord(
-        taskFolder: "a", exitCode: 0, signal: 0, oomKilled: false, startedAt: 0, endedAt: 0, pid: 0)
+        taskDirectory: "a", exitCode: 0, signal: 0, oomKilled: false, startedAt: 0, endedAt: 0, pid: 0)
 
     private func encode(_ record: ExitRecord) -> [UInt8] {
         withUnsafeTemporaryAllocation(byteCount: ExitRecord.reservedSize, alignment: 16) {
@@ -101,13 +101,13 @@ import Testing
     /// A checksummed record of another task is a valid one, and bears the other's name.
     @Test func aRecordNamesItsTask() throws {
         var other = Self.full
-        other.taskFolder = "0f1e+web+other"
-        #expect(try decode(encode(other)).taskFolder == "0f1e+web+other")
+        other.taskDirectory = "0f1e+web+other"
+        #expect(try decode(encode(other)).taskDirectory == "0f1e+web+other")
     }
 
     @Test func theLongestTextsStillFitTheReservedSpace() throws {
         var record = Self.full
-        record.taskFolder = String(repeating: "f", count: 255)
+        record.taskDirectory = String(repeating: "f", count: 255)
         record.execProgram = String(repeating: "p", count: 5000)
         record.startedAt = .min
         record.endedAt = .min
@@ -115,7 +115,7 @@ import Testing
         let bytes = encode(record)
         #expect(!bytes.isEmpty && bytes.count <= ExitRecord.reservedSize)
         let decoded = try decode(bytes)
-        #expect(decoded.taskFolder == record.taskFolder)
+        #expect(decoded.taskDirectory == record.taskDirectory)
         #expect(decoded.execProgram == String(repeating: "p", count: 1500))
     }
 

@@ -34,18 +34,18 @@ import Testing
     }
 
     @Test func realtimeSignalsAreCountedFromBothEnds() {
-        let least = __libc_current_sigrtmin()
-        let greatest = __libc_current_sigrtmax()
+        let minimum = __libc_current_sigrtmin()
+        let maximum = __libc_current_sigrtmax()
         for prefix in ["", "SIG", "sig"] {
-            #expect(SignalName.number(of: prefix + "RTMIN") == least)
-            #expect(SignalName.number(of: prefix + "RTMAX") == greatest)
-            for offset in 0...(greatest - least) {
-                #expect(SignalName.number(of: prefix + "RTMIN+\(offset)") == least + offset)
-                #expect(SignalName.number(of: prefix + "rtmax-\(offset)") == greatest - offset)
+            #expect(SignalName.number(of: prefix + "RTMIN") == minimum)
+            #expect(SignalName.number(of: prefix + "RTMAX") == maximum)
+            for offset in 0...(maximum - minimum) {
+                #expect(SignalName.number(of: prefix + "RTMIN+\(offset)") == minimum + offset)
+                #expect(SignalName.number(of: prefix + "rtmax-\(offset)") == maximum - offset)
             }
         }
-        #expect(SignalName.number(of: "RTMIN+\(greatest - least + 1)") == nil)
-        #expect(SignalName.number(of: "RTMAX-\(greatest - least + 1)") == nil)
+        #expect(SignalName.number(of: "RTMIN+\(maximum - minimum + 1)") == nil)
+        #expect(SignalName.number(of: "RTMAX-\(maximum - minimum + 1)") == nil)
     }
 
     @Test(arguments: [

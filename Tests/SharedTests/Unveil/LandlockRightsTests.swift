@@ -42,7 +42,7 @@ import Testing
         }
     }
 
-    /// Modes, version, mask on a folder, mask on a file.
+    /// Modes, version, mask on a directory, mask on a file.
     static let table: [(AccessModes, Int, UInt64, UInt64)] = [
         (.read, 1, 0x000C, 0x0004),
         (.read, 7, 0x000C, 0x0004),
@@ -65,16 +65,16 @@ import Testing
     ]
 
     @Test(arguments: table)
-    func modesGrantTheTablesRights(modes: AccessModes, version: Int, folder: UInt64, file: UInt64) throws {
+    func modesGrantTheTablesRights(modes: AccessModes, version: Int, directory: UInt64, file: UInt64) throws {
         let abi = try #require(LandlockABI(kernelVersion: version))
-        #expect(LandlockRights.granted(by: modes, on: .folder, abi: abi).rawValue == folder)
+        #expect(LandlockRights.granted(by: modes, on: .directory, abi: abi).rawValue == directory)
         #expect(LandlockRights.granted(by: modes, on: .file, abi: abi).rawValue == file)
     }
 
     @Test func devicesAreMadeByNobodyAndNothingUnhandledIsGranted() throws {
         for version in 1...10 {
             let abi = try #require(LandlockABI(kernelVersion: version))
-            let granted = LandlockRights.granted(by: .all, on: .folder, abi: abi)
+            let granted = LandlockRights.granted(by: .all, on: .directory, abi: abi)
             #expect(LandlockRights.handled(by: abi).subtracting(granted) == [.makeChar, .makeBlock])
             #expect(granted.isSubset(of: LandlockRights.handled(by: abi)))
         }

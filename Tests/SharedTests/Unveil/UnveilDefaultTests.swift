@@ -20,8 +20,8 @@ import Testing
         #expect(modes.count == 5)
     }
 
-    /// /etc is a place of secrets: only single files and certificate folders of it are open.
-    @Test func noDefaultOpensAWholeFolderOfSecrets() {
+    /// /etc is a place of secrets: only single files and certificate directories of it are open.
+    @Test func noDefaultOpensAWholeDirectoryOfSecrets() {
         let paths = Set(UnveilDefault.paths.map(\.rule.path))
         let closed = ["/", "/etc", "/proc", "/proc/self", "/sys", "/dev", "/root", "/home", "/var", "/run", "/usr"]
         #expect(paths.isDisjoint(with: closed))
@@ -35,9 +35,9 @@ import Testing
         #expect(links.map(\.rule.path) == ["/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/fd"])
     }
 
-    @Test func theTasksOwnFoldersHaveEveryMode() {
+    @Test func theTasksOwnDirectoriesHaveEveryMode() {
         #expect(
-            UnveilDefault.taskFolders(in: "/mnt/a-web").map(\.text) == [
+            UnveilDefault.taskDirectories(in: "/mnt/a-web").map(\.text) == [
                 "rwxc:/mnt/a-web/local", "rwxc:/mnt/a-web/secrets", "rwxc:/mnt/a-web/tmp", "rwxc:/mnt/a-web/alloc",
             ])
     }

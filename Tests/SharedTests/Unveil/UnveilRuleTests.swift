@@ -26,8 +26,8 @@ import Testing
         ("r::", "/task/web", "/task/web/:"),
         ("r:/a", "/task/web", "/a"),
     ])
-    func relativePathIsBelowTheFolder(text: String, folder: String, path: String) throws {
-        #expect(try UnveilRule(parsing: text, relativeTo: folder).path == path)
+    func relativePathIsBelowTheDirectory(text: String, directory: String, path: String) throws {
+        #expect(try UnveilRule(parsing: text, relativeTo: directory).path == path)
     }
 
     @Test(arguments: [
@@ -53,7 +53,7 @@ import Testing
         #expect(throws: UnveilRuleError(rule: text, problem: problem)) { try UnveilRule(parsing: text) }
     }
 
-    @Test func aRuleWithoutAPathIsRefusedWithAFolderToo() {
+    @Test func aRuleWithoutAPathIsRefusedWithADirectoryToo() {
         #expect(throws: UnveilRuleError(rule: "r:", problem: .emptyPath)) {
             try UnveilRule(parsing: "r:", relativeTo: "/task")
         }

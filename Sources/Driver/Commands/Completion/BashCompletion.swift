@@ -7,14 +7,14 @@ enum BashCompletion {
         # Completion of nomad-driver-exec2 for bash, by "nomad-driver-exec2 completion bash".
         _nomad_driver_exec2() {
             local -a words
-            local command='' option='' ended='' operands=0 folder='' index word part
+            local command='' option='' ended='' operands=0 directory='' index word part
             read -r -a words <<<"${COMP_LINE:0:COMP_POINT}"
             [[ ${COMP_LINE:0:COMP_POINT} == *[[:blank:]] ]] && words+=('')
             COMPREPLY=()
             for ((index = 1; index < ${#words[@]} - 1; index++)); do
                 word=${words[index]}
                 if [[ $option ]]; then
-                    [[ $option == --state-dir ]] && folder=$word
+                    [[ $option == --state-dir ]] && directory=$word
                     option=''
                 elif [[ $command && ( $ended || $word != -* ) ]]; then
                     ended=yes
@@ -27,7 +27,7 @@ enum BashCompletion {
                 else
                     case $command:$word in
                     \(optionsWithValue)) option=$word ;;
-                    *:--state-dir=*) folder=${word#*=} ;;
+                    *:--state-dir=*) directory=${word#*=} ;;
                     esac
                 fi
             done
@@ -76,7 +76,7 @@ enum BashCompletion {
             switch kind {
             case .nothing: []
             case .files: ["compopt -o filenames", #"COMPREPLY=($(compgen -f -- "$part"))"#]
-            case .folders: ["compopt -o filenames", #"COMPREPLY=($(compgen -d -- "$part"))"#]
+            case .directories: ["compopt -o filenames", #"COMPREPLY=($(compgen -d -- "$part"))"#]
             case .users: [#"COMPREPLY=($(compgen -u -- "$part"))"#]
             case .variables: [#"COMPREPLY=($(compgen -e -- "$part"))"#]
             case .networkNamespaces:
@@ -128,7 +128,7 @@ enum BashCompletion {
                             while IFS= read -r part; do
                                 printf -v part %q "$part"
                                 [[ $part == "$word"* ]] && COMPREPLY+=("$part")
-                            done < <("${words[0]}" tasks --quiet ${folder:+"--state-dir=$folder"} 2>/dev/null)
+                            done < <("${words[0]}" tasks --quiet ${directory:+"--state-dir=$directory"} 2>/dev/null)
                             return
                         fi
                         [[ $operands -eq 2 && ${words[${#words[@]} - 2]} == -- ]] && operands=1

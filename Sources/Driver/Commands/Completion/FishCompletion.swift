@@ -46,7 +46,7 @@ enum FishCompletion {
             switch option.completes {
             case .nothing: line += " -x"
             case .files: line += " -r -F"
-            case .folders: line += " -x -a '(__fish_complete_directories)'"
+            case .directories: line += " -x -a '(__fish_complete_directories)'"
             case .users: line += " -x -a '(__fish_complete_users)'"
             case .variables: line += " -x -a '(set -nx)'"
             case .networkNamespaces: line += " -x -a '(command ls /run/netns 2>/dev/null)'"

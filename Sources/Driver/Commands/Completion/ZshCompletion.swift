@@ -85,7 +85,7 @@ enum ZshCompletion {
         switch kind {
         case .nothing: " "
         case .files: "_files"
-        case .folders: "_files -/"
+        case .directories: "_files -/"
         case .users: "_users"
         case .variables: "_parameters -g \"*export*\""
         case .networkNamespaces: "_files -W /run/netns"

@@ -10,7 +10,7 @@ struct ExecOptions: Equatable, Sendable {
     /// Nil: where stdin and stdout are one.
     var terminal: Bool?
     /// Nil: the plugin's usual one and those of `run`.
-    var stateFolder: String?
+    var stateDirectory: String?
     var executorPath: String?
 
     static let table = [
@@ -19,10 +19,10 @@ struct ExecOptions: Equatable, Sendable {
             help: "give the command a terminal; default: where stdin and stdout are terminals"),
         CommandOption(name: "no-tty", letter: "T", help: "give it none"),
         CommandOption(
-            name: "state-dir", value: "FOLDER",
+            name: "state-dir", value: "DIRECTORY",
             help:
-                "the plugin's state_dir; default: \(PluginConfiguration().stateFolder), and every \"run\" of this host",
-            completes: .folders),
+                "the plugin's state_dir; default: \(PluginConfiguration().stateDirectory), and every \"run\" of this host",
+            completes: .directories),
         CommandOption(name: "executor", value: "PATH", help: "where nomad-driver-exec2-executor is", completes: .files),
         CommandOption(name: "help", letter: "h", help: "show this help"),
     ]
@@ -45,7 +45,7 @@ struct ExecOptions: Equatable, Sendable {
             switch option.name {
             case "tty": terminal = true
             case "no-tty": terminal = false
-            case "state-dir": stateFolder = try Self.text(option)
+            case "state-dir": stateDirectory = try Self.text(option)
             case "executor": executorPath = try Self.text(option)
             default: preconditionFailure("an option of the table without a case: \(option.name)")
             }

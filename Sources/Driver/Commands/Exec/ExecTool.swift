@@ -7,7 +7,7 @@ import Shared
 import Supervision
 import Synchronization
 
-/// `exec`: one command in a task that runs, under Nomad or under `run`. The task is found by its state folder;
+/// `exec`: one command in a task that runs, under Nomad or under `run`. The task is found by its state directory;
 /// its Driver is not asked, and need not be there.
 struct ExecTool: Sendable {
     let options: ExecOptions
@@ -31,7 +31,7 @@ struct ExecTool: Sendable {
 
     /// Runs the command to its end; returns the exit status.
     func execute() async -> Int32 {
-        guard geteuid() == 0 else { return fail("exec needs to be root, whose the tasks' folders are: use sudo") }
+        guard geteuid() == 0 else { return fail("exec needs to be root, whose the tasks' directories are: use sudo") }
         do throws(SystemError) {
             let reactor = try Reactor()
             let session: ExecSession
@@ -58,7 +58,7 @@ struct ExecTool: Sendable {
     private func start(_ reactor: Reactor) throws(ExecError) -> ExecSession {
         let task: TaskSearch.Candidate
         do throws(TaskSearch.Failure) {
-            task = try TaskSearch.find(options.task, in: options.stateFolder)
+            task = try TaskSearch.find(options.task, in: options.stateDirectory)
         } catch {
             throw ExecError(.notFound, error.text)
         }

@@ -30,8 +30,8 @@ struct RunCgroup: Sendable {
         }
         let top = hierarchy.path + "/" + name
         let path = top + "/run/task"
-        for folder in [top, top + "/run", path] where mkdir(folder, 0o755) != 0 {
-            let reason = SystemError("make the cgroup", folder).text
+        for directory in [top, top + "/run", path] where mkdir(directory, 0o755) != 0 {
+            let reason = SystemError("make the cgroup", directory).text
             RunCgroup(path: path, obstacles: [:]).remove { _ in }
             self.init(path: "", everyObstacle: reason, controllers)
             return
@@ -54,13 +54,13 @@ struct RunCgroup: Sendable {
 
     /// Why the controller does not reach the task's cgroup, or nil where it does.
     private static func handDown(
-        _ controller: String, _ hierarchy: CgroupHierarchy, through folders: [String]
+        _ controller: String, _ hierarchy: CgroupHierarchy, through directories: [String]
     ) -> String? {
         guard hierarchy.controllers.contains(controller) else {
             return "the cgroup v2 of this host, \(hierarchy.path), has no \(controller) controller"
         }
-        for folder in [hierarchy.path] + folders {
-            let file = folder + "/cgroup.subtree_control"
+        for directory in [hierarchy.path] + directories {
+            let file = directory + "/cgroup.subtree_control"
             if let list = try? HostFile.read(file), CgroupHierarchy.controllers(in: list).contains(controller) {
                 continue
             }
@@ -80,13 +80,13 @@ struct RunCgroup: Sendable {
     /// Removes the cgroup; no process may be left in it. What cannot be removed is reported.
     func remove(_ report: (String) -> Void) {
         guard !path.isEmpty else { return }
-        for folder in [path, middle, top] where !Self.removeFolder(folder) {
-            report(SystemError("remove the cgroup", folder).text)
+        for directory in [path, middle, top] where !Self.removeDirectory(directory) {
+            report(SystemError("remove the cgroup", directory).text)
         }
     }
 
     /// A process that has ended a moment ago may still count.
-    private static func removeFolder(_ path: String) -> Bool {
+    private static func removeDirectory(_ path: String) -> Bool {
         for _ in 0..<100 {
             if rmdir(path) == 0 || Errno.last == .noSuchFile { return true }
             if Errno.last != .busy { return false }
@@ -96,6 +96,6 @@ struct RunCgroup: Sendable {
     }
 
     private static func parent(of path: String) -> String {
-        "/" + path.pathParts.dropLast().joined(separator: "/")
+        "/" + path.pathComponents.dropLast().joined(separator: "/")
     }
 }

@@ -35,21 +35,21 @@ struct RunCommand: Sendable {
             throw Failure("run needs to be root, for namespaces, cgroups and other users' ids: use sudo")
         }
         let executor = try executor()
-        let name = "\(RunFolders.namePrefix)\(getpid())-" + String(UInt32.random(in: .min ... .max), radix: 16)
+        let name = "\(RunDirectories.namePrefix)\(getpid())-" + String(UInt32.random(in: .min ... .max), radix: 16)
         let stop = RunStop(timeoutSeconds: options.killTimeoutSeconds)
         let reactor = try reactor()
         let user = try await user(on: reactor)
         let result: Result<TaskEnd, Failure>
         do throws(SystemError) {
             let table = TaskTable(reactor: reactor, log: log)
-            let folders = try RunFolders(name: name, user: user, stateParent: options.stateParent)
+            let directories = try RunDirectories(name: name, user: user, stateParent: options.stateParent)
             let cgroup = RunCgroup(
                 in: CgroupHierarchy.onHost(), name: name, controllers: RunLimits.controllers(for: options))
             defer {
                 cgroup.remove(Console.complain)
-                folders.remove(Console.complain)
+                directories.remove(Console.complain)
             }
-            let streams = try RunStreams(terminal: hasTerminal, user: user, folders) { stop.outputFailed($0) }
+            let streams = try RunStreams(terminal: hasTerminal, user: user, directories) { stop.outputFailed($0) }
             defer { streams.restore() }
             try signals.watch(on: reactor) { take($0, streams, stop) }
             // Nobody else has the other end, which so is closed when this process is gone, whatever has ended it.
@@ -57,7 +57,7 @@ struct RunCommand: Sendable {
             let attachment = LaunchSpecification.Attachment(
                 leash: leash.reading.number, stdin: streams.stdin, hasTerminal: hasTerminal,
                 killTimeoutNanoseconds: UInt64(options.killTimeoutSeconds) * 1_000_000_000)
-            result = await runTask(in: table, folders, cgroup, user, executor, streams, attachment, stop)
+            result = await runTask(in: table, directories, cgroup, user, executor, streams, attachment, stop)
             stop.ended(streams.outputs)
             await streams.finish()
             _ = consume leash
@@ -91,18 +91,18 @@ struct RunCommand: Sendable {
 
     /// Starts the task, waits for its end, and has the engine remove what is its own.
     private func runTask(
-        in table: TaskTable, _ folders: RunFolders, _ cgroup: RunCgroup, _ user: TaskUser,
+        in table: TaskTable, _ directories: RunDirectories, _ cgroup: RunCgroup, _ user: TaskUser,
         _ executor: ExecutorSearch, _ streams: RunStreams, _ attachment: LaunchSpecification.Attachment, _ stop: RunStop
     ) async -> Result<TaskEnd, Failure> {
         do throws(Failure) {
-            var specification = try specification(folders, cgroup, user)
+            var specification = try specification(directories, cgroup, user)
             specification.attachment = attachment
             specification.isByteText = true
             let task: SupervisedTask
             do throws(StartError) {
                 task = try await table.start(
-                    id: RunFolders.taskName, name: RunFolders.taskName, specification,
-                    stateFolder: folders.stateFolder, executor: executor)
+                    id: RunDirectories.taskName, name: RunDirectories.taskName, specification,
+                    stateDirectory: directories.stateDirectory, executor: executor)
             } catch {
                 throw Failure(error.text)
             }
@@ -116,7 +116,8 @@ struct RunCommand: Sendable {
             stop.started(task)
             let end = await task.ended.wait()
             do throws(TaskError) {
-                try await table.destroy(RunFolders.taskName, force: true, stateFolder: folders.stateFolder)
+                try await table.destroy(
+                    RunDirectories.taskName, force: true, stateDirectory: directories.stateDirectory)
             } catch {
                 throw Failure(error.text)
             }
@@ -129,24 +130,24 @@ struct RunCommand: Sendable {
     }
 
     private func specification(
-        _ folders: RunFolders, _ cgroup: RunCgroup, _ user: TaskUser
+        _ directories: RunDirectories, _ cgroup: RunCgroup, _ user: TaskUser
     ) throws(Failure) -> LaunchSpecification {
         let megahertz = ClientTopology.ofThisHost().megahertzPerCore
         let limits = RunLimits(options, obstacles: cgroup.obstacles, megahertzPerCore: megahertz)
         limits.notices.forEach(Console.complain)
 
         var request = TaskRequest()
-        request.allocDir = folders.root
-        request.name = RunFolders.taskName
-        request.allocID = RunFolders.allocID
+        request.allocDir = directories.root
+        request.name = RunDirectories.taskName
+        request.allocID = RunDirectories.allocID
         request.environment = ["PATH": LaunchPlanning.defaultPath]
             .merging(options.environment) { _, given in given }
-            .merging(folders.variables) { _, own in own }
+            .merging(directories.variables) { _, own in own }
         if hasTerminal {
             request.environment["TERM"] = request.environment["TERM"] ?? Self.kindOfTerminal
             (request.stdoutPath, request.stderrPath) = ("/dev/null", "/dev/null")
         } else {
-            (request.stdoutPath, request.stderrPath) = (folders.stdoutPipe, folders.stderrPipe)
+            (request.stdoutPath, request.stderrPath) = (directories.stdoutPipe, directories.stderrPipe)
         }
         request.resources = limits.resources
         request.volumes = options.volumes

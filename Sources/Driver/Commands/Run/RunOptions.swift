@@ -17,12 +17,12 @@ struct RunOptions: Equatable, Sendable {
     var networkNamespace: String?
     var environment: [String: String] = [:]
     var volumes: [VolumeRequest] = []
-    /// Absolute; nil for the task's own folder.
+    /// Absolute; nil for the task's own directory.
     var workDir: String?
     var oomScoreAdjustment: Int32 = 0
     var killTimeoutSeconds: Int64 = 5
     var executorPath: String?
-    /// Where the folder of the pipes between driver and Executor is made.
+    /// Where the directory of the pipes between driver and Executor is made.
     var stateParent = "/run"
     var isVerbose = false
     /// Nil: where stdin and stdout are one.
@@ -49,7 +49,7 @@ extension RunOptions {
                 + "r:/etc/mime.types; may be given often", completes: .rule, isRepeatable: true),
         CommandOption(
             name: "no-defaults",
-            help: "unveil nothing by default: neither programs and libraries nor the command's own folders"),
+            help: "unveil nothing by default: neither programs and libraries nor the command's own directories"),
         CommandOption(
             name: "user", value: "NAME",
             help:
@@ -75,13 +75,14 @@ extension RunOptions {
         CommandOption(
             name: "volume", value: "SOURCE:PATH[:ro]",
             help:
-                "mount a file or folder of this host at PATH, read-only with :ro; a PATH without a / in front is in "
-                + "the command's own folder and made there; may be given often", completes: .files, isRepeatable: true),
+                "mount a file or directory of this host at PATH, read-only with :ro; a PATH without a / in front is in "
+                + "the command's own directory and made there; may be given often", completes: .files,
+            isRepeatable: true),
         CommandOption(
-            name: "work-dir", value: "FOLDER",
+            name: "work-dir", value: "DIRECTORY",
             help:
-                "start the command in this folder, which is not unveiled by that; default: a new folder of its own",
-            completes: .folders),
+                "start the command in this directory, which is not unveiled by that; default: a new directory of its own",
+            completes: .directories),
         CommandOption(
             name: "oom-score-adj", value: "N",
             help: "0 to 1000: how readily the kernel kills the command when memory is short"),
@@ -98,8 +99,8 @@ extension RunOptions {
         CommandOption(
             name: "executor", value: "PATH", help: "where nomad-driver-exec2-executor is", completes: .files),
         CommandOption(
-            name: "state-dir", value: "FOLDER", help: "where the run keeps its pipes; default: /run",
-            completes: .folders),
+            name: "state-dir", value: "DIRECTORY", help: "where the run keeps its pipes; default: /run",
+            completes: .directories),
         CommandOption(name: "verbose", letter: "v", help: "show the driver's own log on stderr"),
         CommandOption(name: "help", letter: "h", help: "show this help"),
     ]
@@ -111,12 +112,12 @@ extension RunOptions {
 
     /// Reads the words after `run`; nil where they ask for help.
     /// - Parameters:
-    ///   - folder: The current folder, which relative paths are relative to.
+    ///   - directory: The current directory, which relative paths are relative to.
     ///   - environment: What `--env NAME` takes values from.
-    init?(_ words: [String], folder: String, environment: [String: String]) throws(UsageError) {
+    init?(_ words: [String], directory: String, environment: [String: String]) throws(UsageError) {
         let (found, rest) = try OptionScanner(options: Self.table).scan(words)
         if found.contains(where: { $0.name == "help" }) { return nil }
-        for option in found { try take(option.name, option.value ?? "", folder, environment) }
+        for option in found { try take(option.name, option.value ?? "", directory, environment) }
         if memoryMaxMB > 0 && memoryMaxMB < memoryMB {
             throw UsageError("--memory-max \(memoryMaxMB) is below --memory \(memoryMB): it must not be")
         }
@@ -125,17 +126,17 @@ extension RunOptions {
         }
         self.command =
             command.utf8.contains(UInt8(ascii: "/"))
-            ? .path(Self.absolute(command, in: folder)) : .name(command)
+            ? .path(Self.absolute(command, in: directory)) : .name(command)
         arguments = Array(rest.dropFirst())
     }
 
     private mutating func take(
-        _ option: String, _ value: String, _ folder: String, _ environment: [String: String]
+        _ option: String, _ value: String, _ directory: String, _ environment: [String: String]
     ) throws(UsageError) {
         switch option {
         case "unveil":
             do throws(UnveilRuleError) {
-                unveil.append(try UnveilRule(parsing: value, relativeTo: folder))
+                unveil.append(try UnveilRule(parsing: value, relativeTo: directory))
             } catch {
                 throw UsageError("--unveil \(quoted(value)): \(error.reason)")
             }
@@ -147,14 +148,14 @@ extension RunOptions {
         case "network-namespace":
             let name = try text(option, value)
             networkNamespace =
-                name.utf8.contains(UInt8(ascii: "/")) ? Self.absolute(name, in: folder) : "/run/netns/" + name
+                name.utf8.contains(UInt8(ascii: "/")) ? Self.absolute(name, in: directory) : "/run/netns/" + name
         case "env": try set(value, environment)
-        case "volume": volumes.append(try volume(value, folder))
-        case "work-dir": workDir = Self.absolute(try text(option, value), in: folder)
+        case "volume": volumes.append(try volume(value, directory))
+        case "work-dir": workDir = Self.absolute(try text(option, value), in: directory)
         case "oom-score-adj": oomScoreAdjustment = Int32(try number(option, value, 0...1000))
         case "kill-timeout": killTimeoutSeconds = try number(option, value, 0...31_536_000)
-        case "executor": executorPath = try utf8(option, Self.absolute(try text(option, value), in: folder))
-        case "state-dir": stateParent = try utf8(option, Self.absolute(try text(option, value), in: folder))
+        case "executor": executorPath = try utf8(option, Self.absolute(try text(option, value), in: directory))
+        case "state-dir": stateParent = try utf8(option, Self.absolute(try text(option, value), in: directory))
         case "verbose": isVerbose = true
         case "tty": terminal = true
         case "no-tty": terminal = false
@@ -163,7 +164,7 @@ extension RunOptions {
         }
     }
 
-    private func volume(_ text: String, _ folder: String) throws(UsageError) -> VolumeRequest {
+    private func volume(_ text: String, _ directory: String) throws(UsageError) -> VolumeRequest {
         let parts = text.utf8.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false).map {
             String(Substring($0))
         }
@@ -171,7 +172,7 @@ extension RunOptions {
             throw UsageError("--volume \(quoted(text)): must be SOURCE:PATH or SOURCE:PATH:ro")
         }
         return VolumeRequest(
-            taskPath: parts[1], hostPath: Self.absolute(parts[0], in: folder), readOnly: parts.count == 3)
+            taskPath: parts[1], hostPath: Self.absolute(parts[0], in: directory), readOnly: parts.count == 3)
     }
 
     private mutating func set(_ assignment: String, _ environment: [String: String]) throws(UsageError) {
@@ -214,9 +215,9 @@ extension RunOptions {
         )
     }
 
-    private static func absolute(_ path: String, in folder: String) -> String {
+    private static func absolute(_ path: String, in directory: String) -> String {
         if path.utf8.first == UInt8(ascii: "/") { return path }
-        if path.hasPrefix("./") { return absolute(String(path.dropFirst(2)), in: folder) }
-        return folder.utf8.last == UInt8(ascii: "/") ? folder + path : folder + "/" + path
+        if path.hasPrefix("./") { return absolute(String(path.dropFirst(2)), in: directory) }
+        return directory.utf8.last == UInt8(ascii: "/") ? directory + path : directory + "/" + path
     }
 }

@@ -73,8 +73,8 @@ final class RunStop: Sendable {
         for output in outputs { output.giveUp() }
         guard let task, task.ended.current == nil else { return }
         if isFirst && isatty(STDERR_FILENO) == 1 {
-            // A terminal that was halted takes nothing, and this is the reactor's thread. On one that is raw a line needs its
-            // carriage return.
+            // A terminal that was halted takes nothing, and this is the reactor's thread. On one that is raw a line
+            // needs its carriage return.
             BlockingPool.shared.perform { [timeoutSeconds] in
                 Console.complain(
                     "the command is asked to end; it is killed in \(timeoutSeconds) s, or by another such signal\r")

@@ -34,7 +34,7 @@ final class RunStreams: Sendable {
     ///   - user: The command's user, whose the pipe or the terminal becomes, so that /dev/stdin can be opened.
     ///   - onFailure: Called once for each stream of the tool's that takes no more.
     init(
-        terminal: Bool, user: TaskUser, _ folders: RunFolders, onFailure: @escaping @Sendable (Errno) -> Void
+        terminal: Bool, user: TaskUser, _ directories: RunDirectories, onFailure: @escaping @Sendable (Errno) -> Void
     ) throws(SystemError) {
         hasTerminal = terminal
         self.onFailure = onFailure
@@ -59,7 +59,7 @@ final class RunStreams: Sendable {
             guard exec2_set_nonblocking(pipe.writing.number) == 0 else {
                 throw SystemError("make non-blocking", "a pipe")
             }
-            let outputs = try [(folders.stdoutPipe, STDOUT_FILENO), (folders.stderrPipe, STDERR_FILENO)].map {
+            let outputs = try [(directories.stdoutPipe, STDOUT_FILENO), (directories.stderrPipe, STDERR_FILENO)].map {
                 (path, stream) throws(SystemError) in try OutputCopy(path, to: stream, onFailure: onFailure)
             }
             let command = try Self.copy(pipe.reading)

@@ -7,7 +7,7 @@ import Shared
 /// One task as it can be seen from outside.
 struct ListedTask: Equatable, Sendable {
     enum State: Equatable, Sendable {
-        /// Its folder is there, and no Executor has put its name in.
+        /// Its directory is there, and no Executor has put its name in.
         case starting
         case running
         /// The exit record is there, the Executor just leaves.
@@ -16,8 +16,8 @@ struct ListedTask: Equatable, Sendable {
         case lost(reason: String)
     }
 
-    /// Of the state folder.
-    var folder: String
+    /// Of the state directory.
+    var directory: String
     var id: String
     var name: String
     var allocID: String

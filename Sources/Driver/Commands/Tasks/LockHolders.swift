@@ -34,9 +34,9 @@ struct LockHolders: Sendable {
         pids[File(major: major, minor: minor, inode: inode)]
     }
 
-    func holder(of folder: TaskFolder) -> Int32? {
+    func holder(of directory: TaskStateDirectory) -> Int32? {
         var facts = stat()
-        guard lstat(folder.path + "/" + StateFile.lock, &facts) == 0 else { return nil }
+        guard lstat(directory.path + "/" + StateFile.lock, &facts) == 0 else { return nil }
         // glibc's makedev(3) in reverse.
         let device = UInt64(facts.st_dev)
         let major = UInt32((device >> 8) & 0xFFF | (device >> 32) & 0xFFFF_F000)

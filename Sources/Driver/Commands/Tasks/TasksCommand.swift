@@ -4,15 +4,15 @@ import HCLog
 import Planning
 import Shared
 
-/// `tasks`: what runs on this host, from the state folders alone. It takes no lock, opens no pipe and
+/// `tasks`: what runs on this host, from the state directories alone. It takes no lock, opens no pipe and
 /// asks no Executor, so that a plugin that runs is not disturbed.
 enum TasksCommand {
     static let options = [
         CommandOption(
-            name: "state-dir", value: "FOLDER",
+            name: "state-dir", value: "DIRECTORY",
             help:
-                "the plugin's state_dir; default: \(PluginConfiguration().stateFolder), and every \"run\" of this host",
-            completes: .folders),
+                "the plugin's state_dir; default: \(PluginConfiguration().stateDirectory), and every \"run\" of this host",
+            completes: .directories),
         CommandOption(
             name: "quiet", letter: "q", help: "print the ids of those that run and nothing else, one on a line"),
         CommandOption(name: "json", help: "print JSON, one object for each task, with all that is known"),
@@ -27,16 +27,16 @@ enum TasksCommand {
             return 0
         }
         if let word = rest.first { throw UsageError("tasks takes no argument, and there is \(quoted(word))") }
-        let folder = found.last { $0.name == "state-dir" }?.value
-        if folder == "" { throw UsageError("--state-dir is empty") }
+        let directory = found.last { $0.name == "state-dir" }?.value
+        if directory == "" { throw UsageError("--state-dir is empty") }
         guard geteuid() == 0 else {
-            Console.complain("tasks needs to be root, whose the tasks' folders are: use sudo")
+            Console.complain("tasks needs to be root, whose the tasks' directories are: use sudo")
             return CommandLineTool.ExitStatus.failure
         }
-        if found.contains(where: { $0.name == "quiet" }) { return printIDs(in: folder) }
+        if found.contains(where: { $0.name == "quiet" }) { return printIDs(in: directory) }
         let tasks: [ListedTask]
         do throws(SystemError) {
-            tasks = try TaskListing.all(in: folder)
+            tasks = try TaskListing.all(in: directory)
         } catch {
             Console.complain(error.text)
             return CommandLineTool.ExitStatus.failure
@@ -45,7 +45,7 @@ enum TasksCommand {
         if found.contains(where: { $0.name == "json" }) {
             Console.write(json(tasks, now: now))
         } else if tasks.isEmpty {
-            Console.write("no task in \(TaskHome.places(named: folder))\n")
+            Console.write("no task in \(TaskHome.places(named: directory))\n")
         } else {
             Console.write(table(tasks, now: now).text(colour: Console.hasColour))
         }
@@ -53,9 +53,9 @@ enum TasksCommand {
     }
 
     /// What `exec` takes, and what a shell completes.
-    private static func printIDs(in folder: String?) -> Int32 {
+    private static func printIDs(in directory: String?) -> Int32 {
         do throws(SystemError) {
-            let titles = try TaskSearch.running(in: folder).map(\.title).sorted()
+            let titles = try TaskSearch.running(in: directory).map(\.title).sorted()
             for title in titles { Console.write(title.onOneLine + "\n") }
         } catch {
             Console.complain(error.text)
@@ -114,7 +114,7 @@ enum TasksCommand {
         json.add("ended_at", task.endedAt.map(Logger.timestamp))
         json.add("age_seconds", task.age(at: now).map { $0 / 1_000_000_000 })
         json.add("cgroup", task.cgroup.isEmpty ? nil : task.cgroup)
-        json.add("state_folder", task.folder)
+        json.add("state_folder", task.directory)
         return json.text
     }
 }

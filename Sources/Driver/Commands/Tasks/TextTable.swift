@@ -77,7 +77,7 @@ struct TextTable: Sendable {
         return String(count)
     }
 
-    /// The two greatest units: "0s", "59s", "3m07s", "5h10m", "12d03h".
+    /// The two largest units: "0s", "59s", "3m07s", "5h10m", "12d03h".
     static func duration(nanoseconds: Int64) -> String {
         let seconds = nanoseconds / 1_000_000_000
         func padded(_ value: Int64) -> String { (value < 10 ? "0" : "") + String(value) }

@@ -64,10 +64,10 @@ package struct ExecutorSearch: Equatable, Sendable {
     /// - Parameter driver: The Driver's own path.
     static func candidates(configured: String?, driver: String) -> [String] {
         if let configured { return [configured] }
-        let folder = parent(of: driver)
+        let directory = parent(of: driver)
         return [
-            folder == "/" ? "/" + fileName : folder + "/" + fileName,
-            (parent(of: folder) == "/" ? "" : parent(of: folder)) + "/libexec/nomad-driver-exec2/" + fileName,
+            directory == "/" ? "/" + fileName : directory + "/" + fileName,
+            (parent(of: directory) == "/" ? "" : parent(of: directory)) + "/libexec/nomad-driver-exec2/" + fileName,
             commonPath,
         ]
     }

@@ -14,8 +14,8 @@ package struct HostCheck: Equatable, Sendable {
 
     package var ok: Bool { health == .healthy }
 
-    /// The least kernel.
-    static let leastKernel = KernelVersion(5, 15)
+    /// The minimum kernel.
+    static let minimumKernel = KernelVersion(5, 15)
     /// The cgroup controllers that limits and statistics need.
     static let controllers = ["cpu", "memory", "pids", "cpuset"]
 
@@ -50,12 +50,12 @@ package struct HostCheck: Equatable, Sendable {
 
     private static func kernel(_ facts: HostFacts) -> HostCheck {
         let found = "\(facts.systemName) \(facts.kernelRelease)"
-        let remedy = "use Linux \(leastKernel) or newer"
+        let remedy = "use Linux \(minimumKernel) or newer"
         guard facts.systemName == "Linux" else {
             return failed("kernel", .undetected, "the system is \(found) and not Linux", remedy: remedy)
         }
-        guard let version = KernelVersion(release: facts.kernelRelease), version >= leastKernel else {
-            return failed("kernel", .undetected, "the kernel, \(found), is older than \(leastKernel)", remedy: remedy)
+        guard let version = KernelVersion(release: facts.kernelRelease), version >= minimumKernel else {
+            return failed("kernel", .undetected, "the kernel, \(found), is older than \(minimumKernel)", remedy: remedy)
         }
         return passed("kernel", found)
     }
@@ -83,12 +83,12 @@ package struct HostCheck: Equatable, Sendable {
             "the \(controller) controller is not available in \(cgroup.path)/cgroup.controllers", remedy: remedy)
     }
 
-    private static func landlock(_ facts: HostFacts, _ least: Int) -> HostCheck {
+    private static func landlock(_ facts: HostFacts, _ minimum: Int) -> HostCheck {
         switch facts.landlock {
-        case .version(let version) where version < least:
+        case .version(let version) where version < minimum:
             failed(
-                "Landlock", .undetected, LandlockMinimum(found: version, least: least).detail,
-                remedy: LandlockMinimum(found: version, least: least).remedy)
+                "Landlock", .undetected, LandlockMinimum(found: version, minimum: minimum).detail,
+                remedy: LandlockMinimum(found: version, minimum: minimum).remedy)
         case .version(let version):
             passed(
                 "Landlock",

@@ -34,7 +34,7 @@ enum PathTrust: Equatable, Sendable {
     static func of(
         _ path: String, last: Bool, owner: uid_t = geteuid(), look: (String) -> Entry = Self.look
     ) -> PathTrust {
-        var pending = Array(path.pathParts.reversed())
+        var pending = Array(path.pathComponents.reversed())
         var reached: [Substring] = []
         var symlinks = 0
         var isShared = false
@@ -58,7 +58,7 @@ enum PathTrust: Equatable, Sendable {
                 if symlinks > mostSymlinks { return .untrusted(.unreadable(here, .tooManySymlinks)) }
                 if user != 0 && user != owner { return .untrusted(.owned(here, user)) }
                 if target.utf8.first == UInt8(ascii: "/") { reached = [] }
-                pending += target.pathParts.reversed()
+                pending += target.pathComponents.reversed()
                 let from = Self.text(reached)
                 if let fault = fault(of: look(from), at: from, owner, &isShared) { return .untrusted(fault) }
             case .directory where pending.isEmpty:
@@ -85,7 +85,7 @@ enum PathTrust: Equatable, Sendable {
         switch entry {
         case .unreadable(let errno): return .unreadable(path, errno)
         case .missing: return .unreadable(path, .noSuchFile)
-        case .other, .symlink: return .unreadable(path, .notAFolder)
+        case .other, .symlink: return .unreadable(path, .notDirectory)
         case .directory(let user, let mode):
             // The sticky bit does not bind a directory's owner.
             if user != 0 && user != owner { return .owned(path, user) }

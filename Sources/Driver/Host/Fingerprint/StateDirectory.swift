@@ -25,7 +25,7 @@ package struct StateDirectory: Sendable {
         switch PathTrust.look(path) {
         case .missing: return nil
         case .unreadable(let errno): return .unusable(path, errno)
-        case .symlink, .other: return .unusable(path, .notAFolder)
+        case .symlink, .other: return .unusable(path, .notDirectory)
         case .directory(let owner, _):
             return owner == geteuid() || !isShared ? nil : .takenByOther(path, owner)
         }
@@ -44,7 +44,7 @@ package struct StateDirectory: Sendable {
 
     /// The names of what may be a task's directory in it. Of those that begin with a dot a Driver is just making one.
     package func taskNames() throws(SystemError) -> [String] {
-        guard let names = FolderList.names(in: path) else { throw SystemError("read the state folder", path) }
+        guard let names = DirectoryListing.names(in: path) else { throw SystemError("read the state directory", path) }
         return names.filter { !$0.hasPrefix(".") }
     }
 
@@ -52,14 +52,15 @@ package struct StateDirectory: Sendable {
     ///
     /// Where another user's directory has its place, root has made that one or has changed its owner if nobody else
     /// can make anything there: a task of root's with the capability `chown` can do the latter, and must not stop the
-    /// node by that. It is taken back then. What the other may have put in it is believed nowhere (`TaskFolder`).
+    /// node by that. It is taken back then. What the other may have put in it is believed nowhere
+    /// (`TaskStateDirectory`).
     /// - Returns: The user that had it, where it was taken back.
     package func prepare() throws(StateDirectoryFault) -> uid_t? {
         if let fault { throw fault }
         if PathTrust.look(path) == .missing {
             try makeParents()
             if mkdir(path, 0o700) != 0 && Errno.last != .fileExists {
-                throw .failed(SystemError("make the state folder (option state_dir)", path))
+                throw .failed(SystemError("make the state directory (option state_dir)", path))
             }
             // Between the look and the making, another may have been there first.
             if let fault { throw fault }
@@ -69,10 +70,10 @@ package struct StateDirectory: Sendable {
 
     private func makeParents() throws(StateDirectoryFault) {
         var parent = ""
-        for part in path.pathParts.dropLast() {
+        for part in path.pathComponents.dropLast() {
             parent += "/" + part
             if mkdir(parent, 0o755) != 0 && Errno.last != .fileExists {
-                throw .failed(SystemError("make, for the state folder (option state_dir), the folder", parent))
+                throw .failed(SystemError("make, for the state directory (option state_dir), the directory", parent))
             }
         }
     }
@@ -107,11 +108,11 @@ package enum StateDirectoryFault: Error, Equatable {
     package var text: String {
         switch self {
         case .untrustedPath(let path, let fault):
-            "cannot use the state folder \(path) (option state_dir): \(fault.text)"
+            "cannot use the state directory \(path) (option state_dir): \(fault.text)"
         case .takenByOther(let path, let owner):
-            "cannot use the state folder \(path) (option state_dir): it belongs to user \(owner), and is in a folder where "
+            "cannot use the state directory \(path) (option state_dir): it belongs to user \(owner), and is in a directory where "
                 + "others may make it"
-        case .unusable(let path, let errno): "cannot use the state folder \(path) (option state_dir): \(errno.text)"
+        case .unusable(let path, let errno): "cannot use the state directory \(path) (option state_dir): \(errno.text)"
         case .failed(let error): error.text
         }
     }

@@ -20,7 +20,7 @@ struct SystemAccounts {
     /// Bytes to begin with for the texts of one account; doubled while the system finds it too small.
     var firstBufferSize = 1024
     /// No account is this long: a bound, should the system ask for more for ever.
-    var greatestBufferSize = 1 << 24
+    var maximumBufferSize = 1 << 24
 
     /// The account of this name, nil where there is none.
     func named(_ name: String) throws(TaskUserError) -> TaskUser? {
@@ -57,7 +57,7 @@ struct SystemAccounts {
                     name: String(cString: name), uid: record.pw_uid, gid: record.pw_gid,
                     groups: try groups(of: name, primary: record.pw_gid), home: String(cString: home))
             case EINTR: continue
-            case ERANGE where size < greatestBufferSize: size *= 2
+            case ERANGE where size < maximumBufferSize: size *= 2
             // POSIX wants 0 for "not found"; getpwnam_r(3) lists these two as other answers in use.
             case ENOENT, ESRCH: return nil
             default: throw .lookupFailed(asked, Errno(rawValue: status))

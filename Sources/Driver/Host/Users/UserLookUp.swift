@@ -8,11 +8,11 @@ import Shared
 /// its thread until it ends, and the caller goes on without it.
 package struct UserLookUp: Sendable {
     /// Name services that go over to another server, or to what they have in store, have done so by then.
-    static let greatestNanoseconds: UInt64 = 20_000_000_000
+    static let maximumNanoseconds: UInt64 = 20_000_000_000
 
     package let reactor: Reactor
     var pool = BlockingPool.shared
-    var nanoseconds = UserLookUp.greatestNanoseconds
+    var nanoseconds = UserLookUp.maximumNanoseconds
     /// Asks the system; it may block.
     var resolve: @Sendable (String) -> Result<TaskUser, TaskUserError> = { name in
         Result { () throws(TaskUserError) in try TaskUser.resolve(name) }
@@ -21,7 +21,7 @@ package struct UserLookUp: Sendable {
     package init(reactor: Reactor) { self.reactor = reactor }
 
     init(
-        reactor: Reactor, pool: BlockingPool = .shared, nanoseconds: UInt64 = UserLookUp.greatestNanoseconds,
+        reactor: Reactor, pool: BlockingPool = .shared, nanoseconds: UInt64 = UserLookUp.maximumNanoseconds,
         resolve: @escaping @Sendable (String) -> Result<TaskUser, TaskUserError>
     ) {
         self.reactor = reactor

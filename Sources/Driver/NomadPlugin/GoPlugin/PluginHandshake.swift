@@ -6,7 +6,7 @@ package enum PluginHandshake: Equatable, Sendable {
     case runByPerson
     /// Started by an agent this plugin cannot serve; the text says why.
     case refuse(String)
-    /// Serve on a socket in a fresh folder below `socketDirectory`.
+    /// Serve on a socket in a fresh directory below `socketDirectory`.
     case serve(socketDirectory: String, announcesMultiplexing: Bool)
 
     /// The version of the handshake itself, and the one of Nomad's plugin services.
@@ -33,12 +33,12 @@ package enum PluginHandshake: Equatable, Sendable {
         if value("PLUGIN_CLIENT_CERT") != nil {
             return .refuse(
                 "the agent asks for mutual TLS (PLUGIN_CLIENT_CERT), which this plugin does not speak: its socket "
-                    + "is in a folder only root can enter")
+                    + "is in a directory only root can enter")
         }
         let directory = value("PLUGIN_UNIX_SOCKET_DIR") ?? value("TMPDIR") ?? "/tmp"
         guard directory.hasPrefix("/"), !directory.utf8.contains(where: { "|\r\n".utf8.contains($0) }) else {
             return .refuse(
-                "the folder for the plugin's socket, \(directory) (from PLUGIN_UNIX_SOCKET_DIR or TMPDIR), must be "
+                "the directory for the plugin's socket, \(directory) (from PLUGIN_UNIX_SOCKET_DIR or TMPDIR), must be "
                     + "an absolute path without | and line breaks")
         }
         return .serve(

@@ -29,8 +29,8 @@ package struct PluginProcess: Sendable {
         DescriptorLimit.raise()
         let output = try HandshakeOutput()
         CoreLog.redirect()
-        let folder = try SocketFolder(below: socketDirectory)
-        defer { folder.remove() }
+        let directory = try SocketDirectory(below: socketDirectory)
+        defer { directory.remove() }
         SocketSweep.run(in: sweptPlaces, log: log)
         let server = RPCServer(log: log.named("rpc"))
         PluginServices(log: log).register(on: server)
@@ -43,7 +43,7 @@ package struct PluginProcess: Sendable {
             throw PluginError(error.text)
         }
         do throws(RPCServerError) {
-            try server.listen(unixSocket: folder.socket, on: reactor, admission: SocketPeer.refusal(of:))
+            try server.listen(unixSocket: directory.socket, on: reactor, admission: SocketPeer.refusal(of:))
         } catch {
             throw PluginError(error.description)
         }
@@ -51,7 +51,8 @@ package struct PluginProcess: Sendable {
             log.info("SIGTERM: the plugin ends, its tasks go on")
             server.shutdown()
         }
-        try output.announce(PluginHandshake.line(socket: folder.socket, announcesMultiplexing: announcesMultiplexing))
+        try output.announce(
+            PluginHandshake.line(socket: directory.socket, announcesMultiplexing: announcesMultiplexing))
         server.run()
         ended()
     }

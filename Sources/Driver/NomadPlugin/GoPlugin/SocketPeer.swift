@@ -5,7 +5,7 @@ import Shared
 
 /// Who has connected to the plugin's socket.
 ///
-/// The socket's folder is root's alone, which keeps every other user out. It does not keep out a task that
+/// The socket's directory is root's alone, which keeps every other user out. It does not keep out a task that
 /// runs as root: Landlock has no right for connecting to a socket by its path, and such a task could have
 /// the driver start anything. So a client must also be in the driver's own PID namespace, as the agent that
 /// has started the driver is. A task never is.

@@ -55,7 +55,7 @@ struct BasePluginService: Sendable {
                 "configured",
                 [
                     "unveil_defaults": configuration.unveilDefaults, "unveil_by_task": configuration.unveilByTask,
-                    "unveil_paths": configuration.unveilPaths.count, "state_dir": configuration.stateFolder,
+                    "unveil_paths": configuration.unveilPaths.count, "state_dir": configuration.stateDirectory,
                 ])
         }
         return Wire.SetConfigResponse.encoded()

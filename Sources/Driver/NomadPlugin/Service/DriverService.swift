@@ -61,7 +61,7 @@ struct DriverService: Sendable {
                 do throws(TaskError) {
                     try await table.destroy(
                         request.task_id, force: request.isSet(\.force),
-                        stateFolder: settings.current.configuration.stateFolder)
+                        stateDirectory: settings.current.configuration.stateDirectory)
                 } catch {
                     throw error.status
                 }

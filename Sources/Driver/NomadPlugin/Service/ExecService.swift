@@ -13,7 +13,7 @@ import Supervision
 /// ExecTask and ExecTaskStreaming.
 extension DriverService {
     /// How much of each output ExecTask answers with, in bytes: the last of it, where the reason stands.
-    private static let greatestAnswer = 64 << 10
+    private static let maximumAnswer = 64 << 10
 
     func registerExec(on server: RPCServer) {
         server.register(
@@ -77,7 +77,7 @@ extension DriverService {
 
     private func exec(_ id: String, _ command: [String], timeout: UInt64) async throws(RPCStatus) -> [UInt8] {
         let (session, task) = try await startSession(id, command, .outputs)
-        let tails = OutputTails(capacity: Self.greatestAnswer)
+        let tails = OutputTails(capacity: Self.maximumAnswer)
         let status: ExecSession.ExitStatus
         do throws(SessionError<RPCStatus>) {
             status = try await session.run(timeout: timeout == 0 ? nil : timeout, taskEnded: task.ended) {

@@ -32,17 +32,18 @@ struct FingerprintService: Sendable {
         }
     }
 
-    /// The facts of this host. A path may be on a file system that does not answer: nil when the call is cancelled first.
+    /// The facts of this host. A path may be on a file system that does not answer: nil when the call is cancelled
+    /// first.
     private static func facts(of settings: DriverSettings.Values) async -> HostFacts? {
         await BlockingPool.shared.result {
             let configuration = settings.configuration
             var facts = HostFacts.gather(
-                executorPath: configuration.executorPath, stateDirectory: configuration.stateFolder)
+                executorPath: configuration.executorPath, stateDirectory: configuration.stateDirectory)
             // Before SetConfig the options are defaults, and nobody wants their directories made.
             guard settings.version > 0 else { return facts }
             facts.obstacles = ConfigurationObstacles.onHost(configuration)
             facts.stateDirectoryFault =
-                facts.stateDirectoryFault ?? StateDirectory(path: configuration.stateFolder).faultWhereMissing
+                facts.stateDirectoryFault ?? StateDirectory(path: configuration.stateDirectory).faultWhereMissing
             return facts
         }
     }

@@ -9,7 +9,7 @@ import Supervision
 /// The TaskStats stream: a sample each interval, from the first interval's end until the task's.
 struct StatsService: Sendable {
     /// Nomad asks for a second; what is shorter would be about the reading itself.
-    private static let leastInterval: UInt64 = 100_000_000
+    private static let minimumInterval: UInt64 = 100_000_000
     private static let defaultInterval: UInt64 = 1_000_000_000
 
     private let settings: DriverSettings
@@ -24,9 +24,10 @@ struct StatsService: Sendable {
     /// Of the calls that `stream` is for.
     var reactor: Reactor { rounds.reactor }
 
-    /// A client that is slower than the interval is told less often: each sample is about the time since the one before.
+    /// A client that is slower than the interval is told less often: each sample is about the time since the one
+    /// before.
     func stream(_ task: SupervisedTask, interval wanted: UInt64, to responses: RPCResponseStream) async {
-        let interval = wanted == 0 ? Self.defaultInterval : max(wanted, Self.leastInterval)
+        let interval = wanted == 0 ? Self.defaultInterval : max(wanted, Self.minimumInterval)
         let (id, settings) = (task.id, settings)
         let client = UsageStream.Client(
             awaits: { responses.isFree },

@@ -82,7 +82,7 @@ extension DriverService {
         let specification = try planning.specification(for: request, user: user)
         let search = ExecutorSearch.onHost(configured: settings.configuration.executorPath)
         let task = try await table.start(
-            id: request.id, name: request.name, specification, stateFolder: settings.configuration.stateFolder,
+            id: request.id, name: request.name, specification, stateDirectory: settings.configuration.stateDirectory,
             executor: search, standby: settings.configuration.standbyExecutor)
         for message in specification.cgroupWrites.compactMap({ TaskEvent.message(raised: $0) }) {
             // Nobody's fault: a small task asks for little, and nothing is kept from it.
@@ -108,14 +108,14 @@ extension DriverService {
                 let name = handle.config?.name ?? state.taskName
                 task = try await table.recover(id: id, name: name, state)
             } else if let adopted = try await table.adopt(
-                id: id, stateFolder: settings.configuration.stateFolder, to: .recover)
+                id: id, stateDirectory: settings.configuration.stateDirectory, to: .recover)
             {
                 task = adopted
             } else {
                 throw .unrecoverable(
                     id: id,
-                    reason: "its handle's driver_state is none of this driver's, and the state folder "
-                        + "\(settings.configuration.stateFolder) holds nothing of it")
+                    reason: "its handle's driver_state is none of this driver's, and the state directory "
+                        + "\(settings.configuration.stateDirectory) holds nothing of it")
             }
             await task.claim(settings.version)
         } catch {
@@ -164,8 +164,8 @@ extension DriverService {
         // What is nowhere has been stopped; an error would make the client retry for minutes.
         let task: SupervisedTask
         do throws(TaskError) {
-            let folder = settings.current.configuration.stateFolder
-            guard let found = try await table.adoptToEnd(id: id, stateFolder: folder, to: .stop) else { return }
+            let directory = settings.current.configuration.stateDirectory
+            guard let found = try await table.adoptToEnd(id: id, stateDirectory: directory, to: .stop) else { return }
             task = found
         } catch {
             throw error.status

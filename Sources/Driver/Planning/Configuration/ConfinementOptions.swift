@@ -29,7 +29,7 @@ package struct ConfinementOptions: Equatable, Sendable {
         return rules
     }
 
-    /// The kernel's greatest pid_max.
+    /// The kernel's largest pid_max.
     package static let pidsLimits: ClosedRange<Int64> = 0...4_194_304
 
     package init() {}

@@ -6,7 +6,7 @@ package struct ConfinementPolicy: Equatable, Sendable {
     package var allowCaps = CapabilityList.empty
     /// Resource limits that a job may raise above the agent's own hard limits.
     package var allowUlimits: Set<ResourceLimit.Kind> = []
-    /// The least version of the kernel's Landlock interface with which tasks are started.
+    /// The minimum version of the kernel's Landlock interface with which tasks are started.
     package var landlockMinABI = 1
     /// Whether tasks reach the host's abstract unix sockets.
     package var abstractSockets = false

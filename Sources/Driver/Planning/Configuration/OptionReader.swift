@@ -56,7 +56,7 @@ struct OptionReader {
         return texts
     }
 
-    /// - Parameter orAbove: Whether more than the greatest is the caller's to judge.
+    /// - Parameter orAbove: Whether more than the largest is the caller's to judge.
     func wholeNumber(
         _ option: String, in range: ClosedRange<Int64>, orAbove: Bool = false
     ) throws(ConfigurationError) -> Int64? {

@@ -2,7 +2,7 @@ import Shared
 
 /// What the operator set in the plugin's block of the agent's configuration.
 package struct PluginConfiguration: Equatable, Sendable {
-    /// Whether tasks reach the default paths (`UnveilDefault`) and their own folders without being given them.
+    /// Whether tasks reach the default paths (`UnveilDefault`) and their own directories without being given them.
     package var unveilDefaults = true
     /// What every task may reach besides.
     package var unveilPaths: [UnveilRule] = []
@@ -10,8 +10,8 @@ package struct PluginConfiguration: Equatable, Sendable {
     package var unveilByTask = false
     /// Where the Executor is; nil to look for it in the usual places.
     package var executorPath: String?
-    /// The folder of the tasks' state folders.
-    package var stateFolder = "/run/nomad-driver-exec2"
+    /// The directory of the tasks' state directories.
+    package var stateDirectory = "/run/nomad-driver-exec2"
     /// Seconds after the plugin's configuration until a running task that no host has ever claimed is
     /// ended; 0: never.
     package var orphanGrace: UInt64 = 30
@@ -44,7 +44,7 @@ package struct PluginConfiguration: Equatable, Sendable {
         executorPath = try Self.path("executor_path", in: options, of: "a file")
         if let seconds = try options.wholeNumber("orphan_grace", in: 0...86_400) { orphanGrace = UInt64(seconds) }
         standbyExecutor = try options.bool("standby_executor") ?? standbyExecutor
-        stateFolder = try Self.path("state_dir", in: options, of: "a folder") ?? stateFolder
+        stateDirectory = try Self.path("state_dir", in: options, of: "a directory") ?? stateDirectory
         users = try UserPolicy(options)
         confinement = try ConfinementPolicy(options)
     }

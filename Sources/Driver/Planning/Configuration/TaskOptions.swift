@@ -17,7 +17,7 @@ package struct TaskOptions: Equatable, Sendable {
     package let unveil: [UnveilRule]
     /// For /proc/<pid>/oom_score_adj, 0 to 1000; nil where the job says nothing.
     package let oomScoreAdjustment: Int32?
-    /// Absolute, or relative to the task's folder; nil for that itself.
+    /// Absolute, or relative to the task's directory; nil for that itself.
     package var workDir: String?
     package var confinement = ConfinementOptions()
 
@@ -38,9 +38,9 @@ extension TaskOptions {
     /// - Parameters:
     ///   - bytes: `TaskConfig.msgpack_driver_config`.
     ///   - plugin: Says whether the job may unveil anything.
-    ///   - taskFolder: What relative paths to unveil are relative to.
+    ///   - taskDirectory: What relative paths to unveil are relative to.
     init(
-        messagePack bytes: [UInt8], plugin: PluginConfiguration, taskFolder: String
+        messagePack bytes: [UInt8], plugin: PluginConfiguration, taskDirectory: String
     ) throws(ConfigurationError) {
         let options = try OptionReader(.task, messagePack: bytes)
         command = try Self.command(in: options)
@@ -60,7 +60,7 @@ extension TaskOptions {
         var rules: [UnveilRule] = []
         for (index, text) in texts.enumerated() {
             do {
-                rules.append(try UnveilRule(parsing: text, relativeTo: taskFolder))
+                rules.append(try UnveilRule(parsing: text, relativeTo: taskDirectory))
             } catch {
                 throw options.invalid("unveil", item: index + 1, quoted(text), error.reason)
             }
@@ -80,9 +80,9 @@ extension TaskOptions {
 
     private static func workDir(in options: OptionReader) throws(ConfigurationError) -> String? {
         let requirement =
-            "must be the path of a folder: absolute, or relative to the task's folder, for example local/site"
+            "must be the path of a directory: absolute, or relative to the task's directory, for example local/site"
         let text = try options.text("work_dir", requirement: requirement)
-        if let text, text.isEmpty || text.utf8.count > MountDestination.greatestLength {
+        if let text, text.isEmpty || text.utf8.count > MountDestination.maximumLength {
             throw options.invalid("work_dir", quoted(text), requirement)
         }
         return text

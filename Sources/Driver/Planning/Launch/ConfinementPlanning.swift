@@ -44,11 +44,11 @@ extension LaunchPlanning {
 
     /// Rules that the kernel cannot keep are refused, never left out.
     private func checkLandlock(_ options: ConfinementOptions) throws(StartError) {
-        let least = configuration.confinement.landlockMinABI
+        let minimum = configuration.confinement.landlockMinABI
         // A kernel without Landlock is the Executor's to report, with the reason.
-        if host.landlockABI == 0 && least == 1 { return }
-        if host.landlockABI < least {
-            throw StartError(.permanent, LandlockMinimum(found: host.landlockABI, least: least).text)
+        if host.landlockABI == 0 && minimum == 1 { return }
+        if host.landlockABI < minimum {
+            throw StartError(.permanent, LandlockMinimum(found: host.landlockABI, minimum: minimum).text)
         }
         for (option, minimumABI) in options.portRules where host.landlockABI < minimumABI {
             throw StartError(
@@ -117,18 +117,18 @@ extension LaunchPlanning {
 /// A kernel whose Landlock is older than the operator wants.
 package struct LandlockMinimum: Equatable, Sendable {
     package let found: Int
-    package let least: Int
+    package let minimum: Int
 
-    package init(found: Int, least: Int) {
+    package init(found: Int, minimum: Int) {
         self.found = found
-        self.least = least
+        self.minimum = minimum
     }
 
-    package var detail: String { "this kernel has version \(found) of Landlock, and landlock_min_abi is \(least)" }
+    package var detail: String { "this kernel has version \(found) of Landlock, and landlock_min_abi is \(minimum)" }
     package var remedy: String {
         let kernel =
-            least <= LandlockABI.newestKnown
-            ? "use Linux \(LandlockProtection.kernel(ofABI: least)) or newer, or " : ""
+            minimum <= LandlockABI.newestKnown
+            ? "use Linux \(LandlockProtection.kernel(ofABI: minimum)) or newer, or " : ""
         return kernel + "lower the plugin option landlock_min_abi"
     }
     var text: String { detail + ": " + remedy }

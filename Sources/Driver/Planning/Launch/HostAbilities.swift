@@ -15,8 +15,9 @@ package struct HostAbilities: Equatable, Sendable {
         self.hardLimits = hardLimits
     }
 
-    /// What is counted for root as one, the host's own processes and all tasks of root's: signals that wait to be taken,
-    /// and the bytes of message queues. A task of root's has half of it at most, so that the host keeps the other.
+    /// What is counted for root as one, the host's own processes and all tasks of root's: signals that wait to be
+    /// taken, and the bytes of message queues. A task of root's has half of it at most, so that the host keeps the
+    /// other.
     ///
     /// - Parameter given: What the job says itself.
     func rootTaskLimits(besides given: [ResourceLimit]) -> [ResourceLimit] {

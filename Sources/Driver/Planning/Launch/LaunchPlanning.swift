@@ -38,29 +38,29 @@ package struct LaunchPlanning: Sendable {
     package func specification(
         for request: TaskRequest, options: TaskOptions, user: TaskUser
     ) throws(StartError) -> LaunchSpecification {
-        let folders = folders(of: request)
+        let directories = directories(of: request)
         var result = LaunchSpecification(user: user)
         result.taskID = request.id
         result.taskName = request.name
         result.programs = Self.programs(options.command, path: request.environment["PATH"])
         result.arguments = [options.command.text] + options.arguments
-        result.environment = environment(request, user: user, folders)
-        result.workDir = workDir(options.workDir, folders)
+        result.environment = environment(request, user: user, directories)
+        result.workDir = workDir(options.workDir, directories)
         result.stdoutPath = request.stdoutPath
         result.stderrPath = request.stderrPath
         result.logRoot = request.allocDir
         result.confinement = try confinement(options.confinement, isRoot: user.uid == 0)
         result.oomScoreAdj = options.oomScoreAdjustment ?? 0
-        result.unveil = unveil(options, folders)
-        result.readOnly = readOnlyFolders(request, folders)
+        result.unveil = unveil(options, directories)
+        result.readOnly = readOnlyDirectories(request, directories)
         if user.uid == 0 && !opensProc(result.unveil) {
-            result.readOnly.append(LaunchSpecification.ReadOnlyFolder(root: "/", inside: "proc"))
+            result.readOnly.append(LaunchSpecification.ReadOnlyDirectory(root: "/", inside: "proc"))
         }
         result.generatedFiles = try GeneratedFile.all(dns: request.dns, hosts: request.hosts, host: hostResolver)
         result.mounts = try MountPlanning(
-            folders: folders, allocDir: request.allocDir, namedRules: configuration.unveilPaths + options.unveil
+            directories: directories, allocDir: request.allocDir, namedRules: configuration.unveilPaths + options.unveil
         ).mounts(volumes: request.volumes, devices: request.devices)
-        result.taskDirectories = folders.mounts(allocDir: request.allocDir, taskName: request.name)
+        result.taskDirectories = directories.mounts(allocDir: request.allocDir, taskName: request.name)
         result.networkNamespace = try networkNamespace(request.network)
         result.cgroup = request.cgroup
         result.cgroupWrites = try cgroupWrites(request) + cgroupWrites(options.confinement)
@@ -89,8 +89,8 @@ package struct LaunchPlanning: Sendable {
         }
     }
 
-    private func folders(of request: TaskRequest) -> TaskFolders {
-        TaskFolders(
+    private func directories(of request: TaskRequest) -> TaskDirectories {
+        TaskDirectories(
             environment: request.environment, allocDir: request.allocDir, allocID: request.allocID,
             taskName: request.name)
     }
@@ -99,13 +99,13 @@ package struct LaunchPlanning: Sendable {
         do throws(ConfigurationError) {
             return try TaskOptions(
                 messagePack: request.driverConfig, plugin: configuration,
-                taskFolder: folders(of: request).task)
+                taskDirectory: directories(of: request).task)
         } catch {
             throw StartError(.permanent, error.description)
         }
     }
 
-    /// A bare name is tried in every folder of PATH, as a shell does; relative folders are passed over.
+    /// A bare name is tried in every directory of PATH, as a shell does; relative directories are passed over.
     package static func programs(_ command: TaskOptions.Command, path: String?) -> [String] {
         switch command {
         case .path(let path): return [path]
@@ -119,56 +119,57 @@ package struct LaunchPlanning: Sendable {
 
     /// The task's variables, and those that say who it is: what the client passes on of its own USER and
     /// HOME is the agent's.
-    private func environment(_ request: TaskRequest, user: TaskUser, _ folders: TaskFolders) -> [String] {
+    private func environment(_ request: TaskRequest, user: TaskUser, _ directories: TaskDirectories) -> [String] {
         var variables = request.environment
         variables["USER"] = user.name
         variables["HOME"] = user.home
-        variables["TMPDIR"] = folders.tmp
+        variables["TMPDIR"] = directories.tmp
         return variables.sorted { $0.key < $1.key }.map { $0.key + "=" + $0.value }
     }
 
-    private func workDir(_ path: String?, _ folders: TaskFolders) -> LaunchSpecification.WorkDir {
-        guard let path else { return .init(root: "", path: folders.task) }
-        if path.utf8.first != UInt8(ascii: "/") { return .init(root: folders.task, path: path) }
-        let inside = folders.task + "/"
+    private func workDir(_ path: String?, _ directories: TaskDirectories) -> LaunchSpecification.WorkDir {
+        guard let path else { return .init(root: "", path: directories.task) }
+        if path.utf8.first != UInt8(ascii: "/") { return .init(root: directories.task, path: path) }
+        let inside = directories.task + "/"
         guard path.utf8.starts(with: inside.utf8) else { return .init(root: "", path: path) }
-        return .init(root: folders.task, path: String(Substring(path.utf8.dropFirst(inside.utf8.count))))
+        return .init(root: directories.task, path: String(Substring(path.utf8.dropFirst(inside.utf8.count))))
     }
 
-    private func unveil(_ options: TaskOptions, _ folders: TaskFolders) -> [LaunchSpecification.Unveil] {
+    private func unveil(_ options: TaskOptions, _ directories: TaskDirectories) -> [LaunchSpecification.Unveil] {
         var result: [LaunchSpecification.Unveil] = []
         if configuration.unveilDefaults {
             result += UnveilDefault.paths.map { .init(rule: $0.rule, optional: true) }
-            result += folders.all.map {
+            result += directories.all.map {
                 .init(rule: UnveilRule(modes: .all, path: $0), optional: true, noSymlink: true)
             }
         }
         result += configuration.unveilPaths.map { .init(rule: $0, origin: Self.operatorsRules) }
         result += options.unveil.map {
             .init(
-                rule: $0, afterMounts: true, beneath: folders.directory(above: $0.path), origin: "task option unveil")
+                rule: $0, afterMounts: true, beneath: directories.directory(above: $0.path),
+                origin: "task option unveil")
         }
         return result
     }
 
     /// The logs, wherever the task sees them: it writes through descriptors and needs no path.
-    private func readOnlyFolders(
-        _ request: TaskRequest, _ folders: TaskFolders
-    ) -> [LaunchSpecification.ReadOnlyFolder] {
-        var result: [LaunchSpecification.ReadOnlyFolder] = []
+    private func readOnlyDirectories(
+        _ request: TaskRequest, _ directories: TaskDirectories
+    ) -> [LaunchSpecification.ReadOnlyDirectory] {
+        var result: [LaunchSpecification.ReadOnlyDirectory] = []
         func add(_ root: String, _ inside: String) {
-            let folder = LaunchSpecification.ReadOnlyFolder(root: root, inside: inside)
-            if !result.contains(folder) { result.append(folder) }
+            let directory = LaunchSpecification.ReadOnlyDirectory(root: root, inside: inside)
+            if !result.contains(directory) { result.append(directory) }
         }
         if !request.allocDir.isEmpty {
             add(request.allocDir, "alloc/logs")
             let above = (request.allocDir + "/").utf8
             for path in [request.stdoutPath, request.stderrPath] where path.utf8.starts(with: above) {
-                let inside = Substring(path.utf8.dropFirst(above.count)).pathParts.dropLast()
+                let inside = Substring(path.utf8.dropFirst(above.count)).pathComponents.dropLast()
                 if !inside.isEmpty { add(request.allocDir, inside.joined(separator: "/")) }
             }
         }
-        add(folders.alloc, "logs")
+        add(directories.alloc, "logs")
         return result
     }
 
@@ -177,7 +178,7 @@ package struct LaunchPlanning: Sendable {
     /// belongs to the task's Executor (oom_score_adj).
     private func opensProc(_ rules: [LaunchSpecification.Unveil]) -> Bool {
         rules.contains { unveil in
-            let parts = unveil.rule.path.pathParts.filter { $0 != "." }
+            let parts = unveil.rule.path.pathComponents.filter { $0 != "." }
             return unveil.origin != nil && unveil.rule.modes.contains(.write) && parts.count > 1
                 && parts[0] == "proc" && !parts.contains("..")
         }

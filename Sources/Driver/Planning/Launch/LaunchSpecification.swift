@@ -32,12 +32,12 @@ package struct LaunchSpecification: Equatable, Sendable {
 
     /// Where the task starts.
     struct WorkDir: Equatable, Sendable {
-        /// The task's own folder, which `path` is below and must not lead out of; empty where `path` is absolute.
+        /// The task's own directory, which `path` is below and must not lead out of; empty where `path` is absolute.
         let root: String
         let path: String
     }
 
-    struct ReadOnlyFolder: Equatable, Sendable {
+    struct ReadOnlyDirectory: Equatable, Sendable {
         let root: String
         let inside: String
     }
@@ -78,7 +78,7 @@ package struct LaunchSpecification: Equatable, Sendable {
     var oomScoreAdj: Int32 = 0
     package var unveil: [Unveil] = []
     var confinement = LaunchConfinement()
-    var readOnly: [ReadOnlyFolder] = []
+    var readOnly: [ReadOnlyDirectory] = []
     var generatedFiles: [GeneratedFile] = []
     /// Parents before what is below them.
     var mounts: [TaskMount] = []
@@ -103,14 +103,15 @@ package struct LaunchSpecification: Equatable, Sendable {
     /// The packed request.
     ///
     /// - Parameters:
-    ///   - stateFolder: The task's own, which is in `stateDirectory`.
+    ///   - taskStateDirectory: The task's own, which is in `stateDirectory`.
     ///   - bootID: This boot's, as the kernel has it.
-    package func encoded(session: UInt64, stateFolder: String, stateDirectory: String, bootID: String) -> [UInt8] {
+    package func encoded(session: UInt64, taskStateDirectory: String, stateDirectory: String, bootID: String) -> [UInt8]
+    {
         Exec2__Executor__LaunchRequest.encoded(byteText: isByteText) { message, arena in
             message.protocol = version
             message.launch_pipe_is_held = true.wire
             message.session = session
-            message.state_folder = arena.string(stateFolder)
+            message.task_state_dir = arena.string(taskStateDirectory)
             message.state_dir = arena.string(stateDirectory)
             message.task_id = arena.string(taskID)
             message.task_name = arena.string(taskName)
@@ -137,7 +138,7 @@ package struct LaunchSpecification: Equatable, Sendable {
                 $0.beneath = arena.string($1.beneath ?? "")
             }
             (message.n_read_only, message.read_only) = arena.messages(
-                Exec2__Executor__ReadOnlyFolder.self, readOnly
+                Exec2__Executor__ReadOnlyDirectory.self, readOnly
             ) {
                 $0.root = arena.string($1.root)
                 $0.inside = arena.string($1.inside)
@@ -199,9 +200,9 @@ extension Exec2__Executor__UnveilPath: WireMessage {
     }
 }
 
-extension Exec2__Executor__ReadOnlyFolder: WireMessage {
+extension Exec2__Executor__ReadOnlyDirectory: WireMessage {
     package static func initialize(_ message: UnsafeMutablePointer<Self>) {
-        exec2__executor__read_only_folder__init(message)
+        exec2__executor__read_only_directory__init(message)
     }
 }
 

@@ -64,11 +64,11 @@ extension StartError {
             guard let unveil = specification.unveil.first(where: { $0.rule.path == subject }) else { return nil }
             if unveil.noSymlink {
                 return [ELOOP, EXDEV, ENOTDIR].contains(errno.rawValue)
-                    ? "this folder of the task must be a folder, not a symlink" : nil
+                    ? "this directory of the task must be a directory, not a symlink" : nil
             }
             if unveil.beneath != nil && [ELOOP, EXDEV].contains(errno.rawValue) {
                 return
-                    "a symlink or .. in it leads out of the task's folder; \(quoted(unveil.rule.text)) is named by the "
+                    "a symlink or .. in it leads out of the task's directory; \(quoted(unveil.rule.text)) is named by the "
                     + (unveil.origin ?? "driver")
             }
             return unveil.origin.map { namedBy($0, unveil.rule) }
@@ -79,23 +79,23 @@ extension StartError {
             return "in the cgroup \(specification.cgroup)"
         case .openCgroup where errno == .noSuchFile:
             return "the client makes it before it starts a task"
-        case .cgroupIsNone: return "it is not on a cgroup v2 file system"
+        case .notACgroup: return "it is not on a cgroup v2 file system"
         case .stdoutIsNoPipe, .stderrIsNoPipe: return "it must be a FIFO or /dev/null"
         case .stdoutLog where errno == .tooManySymlinks, .stderrLog where errno == .tooManySymlinks:
             return "a symlink in the path of a log is not followed, since a task could have put it there"
         case .ruleset where errno.rawValue == ENOSYS || errno.rawValue == EOPNOTSUPP:
             return "this kernel has no Landlock, or it is not among the lsm= of its command line"
         case .workDir where errno == .crossDeviceLink:
-            return "a symlink or .. in it leads out of the task's folder"
-        case .workDir where errno == .noSuchFile || errno == .notAFolder:
-            return "it must be a folder that exists when the task starts"
+            return "a symlink or .. in it leads out of the task's directory"
+        case .workDir where errno == .noSuchFile || errno == .notDirectory:
+            return "it must be a directory that exists when the task starts"
         case .generatedFile where errno == .noSuchFile:
             return "it takes the place of the host's file, which must exist: make an empty one"
         case .taskDirectory: return missingMounts
         case .mount where specification.taskDirectories.contains { $0.path == subject }: return missingMounts
         case .mount: return mountHint(errno, subject, specification)
         case .mountSource, .deviceSource: return specification.mounts.hint(ofSource: subject)
-        case .deviceIsNone: return "it is no device node"
+        case .notADevice: return "it is no device node"
         case .volumeIsDevice: return "it is a device node, and those have to come from a device plugin"
         case .workDir where errno == .permissionDenied:
             return "user \(quoted(specification.user.name)) must be able to enter it"
@@ -121,14 +121,14 @@ extension StartError {
         else { return nil }
         switch errno {
         case .noSuchFile where !destination.isMade:
-            return "outside the task's folder nothing is made: make it on this host, or let the destination be in "
-                + "the task's folder, as in ${NOMAD_TASK_DIR}/data"
+            return "outside the task's directory nothing is made: make it on this host, or let the destination be in "
+                + "the task's directory, as in ${NOMAD_TASK_DIR}/data"
         case .tooManySymlinks, .crossDeviceLink:
             return "no symlink is followed in a destination: it must be the path that it leads to"
-        case .notAFolder:
-            return "a folder can only be mounted on a folder, below folders"
-        case .isAFolder:
-            return "a file can only be mounted on a file, and \(mount.source) is no folder"
+        case .notDirectory:
+            return "a directory can only be mounted on a directory, below directories"
+        case .isDirectory:
+            return "a file can only be mounted on a file, and \(mount.source) is no directory"
         case .permissionDenied, .readOnlyFileSystem:
             return "it does not exist, and user \(quoted(specification.user.name)) may not make it there"
         default: return nil

@@ -1,6 +1,6 @@
 /// A value for one file of the task's cgroup.
 package struct CgroupWrite: Equatable, Sendable {
-    /// The file's name in the cgroup's folder, such as `memory.max`.
+    /// The file's name in the cgroup's directory, such as `memory.max`.
     package let file: String
     package let value: String
     /// Whether the file may be missing, and the write is then left out. An error of any other kind counts.

@@ -31,7 +31,7 @@ package struct ClientTopology: Equatable, Sendable {
         self.overrideTotalCompute = overrideTotalCompute
     }
 
-    /// MHz of all cores; sums beyond UInt64 are its greatest value.
+    /// MHz of all cores; sums beyond UInt64 are its largest value.
     var totalCompute: UInt64 {
         if overrideTotalCompute != 0 { return overrideTotalCompute }
         return cores.reduce(0) { total, core in

@@ -3,11 +3,11 @@ import Shared
 /// Where in the task's view of the file system something is mounted.
 ///
 /// The path is the job's to choose, and it is taken as a person reads it: `..` and symlinks have no place in
-/// it. In the task's own folder what is missing is made; elsewhere the folders are the host's.
+/// it. In the task's own directory what is missing is made; elsewhere the directories are the host's.
 struct MountDestination: Equatable, Sendable {
     /// Absolute, without empty parts and `.`.
     let path: String
-    /// A folder above it that is the client's or the operator's, and may be reached through symlinks.
+    /// A directory above it that is the client's or the operator's, and may be reached through symlinks.
     let root: String
     /// The rest of the path, through which no symlink is followed.
     let inside: String
@@ -15,18 +15,18 @@ struct MountDestination: Equatable, Sendable {
     let isMade: Bool
 
     /// Longer ones the kernel does not take (PATH_MAX with the NUL).
-    static let greatestLength = 4095
+    static let maximumLength = 4095
 
     /// Kernel file systems: the driver itself goes by what is in them.
-    private static let kernelFolders = ["/proc", "/sys"]
+    private static let kernelDirectories = ["/proc", "/sys"]
 
     /// - Parameters:
-    ///   - text: The job's: absolute, or relative to the task's folder.
+    ///   - text: The job's: absolute, or relative to the task's directory.
     ///   - subject: What is to be mounted, for errors: "volume mount "/data"".
-    ///   - allocDir: The allocation's folder.
+    ///   - allocDir: The allocation's directory.
     ///   - isDevice: Devices may be among those of the host.
     init(
-        _ text: String, of subject: String, folders: TaskFolders, allocDir: String, isDevice: Bool
+        _ text: String, of subject: String, directories: TaskDirectories, allocDir: String, isDevice: Bool
     ) throws(StartError) {
         func refuse(_ reason: String) -> StartError { StartError(.permanent, "\(subject): \(reason)") }
 
@@ -34,36 +34,36 @@ struct MountDestination: Equatable, Sendable {
         if text.contains("${") {
             throw refuse("the destination has a variable that the client did not know: there is no such variable")
         }
-        let task = Self.parts(folders.task)
+        let task = Self.parts(directories.task)
         let parts = text.utf8.first == UInt8(ascii: "/") ? Self.parts(text) : task + Self.parts(text)
         if parts.contains("..") { throw refuse("the destination must not have .. in it") }
         path = "/" + parts.joined(separator: "/")
-        if path.utf8.count > Self.greatestLength {
-            throw refuse("the destination has \(path.utf8.count) bytes; \(Self.greatestLength) are the most")
+        if path.utf8.count > Self.maximumLength {
+            throw refuse("the destination has \(path.utf8.count) bytes; \(Self.maximumLength) are the most")
         }
         if parts.isEmpty { throw refuse("the destination is /, which would hide the whole host") }
 
-        let kernel = Self.kernelFolders + (isDevice ? [] : ["/dev"])
-        if let folder = kernel.first(where: { parts.starts(with: Self.parts($0)) }) {
-            throw refuse("nothing can be mounted at or below \(folder), which is the kernel's")
+        let kernel = Self.kernelDirectories + (isDevice ? [] : ["/dev"])
+        if let directory = kernel.first(where: { parts.starts(with: Self.parts($0)) }) {
+            throw refuse("nothing can be mounted at or below \(directory), which is the kernel's")
         }
-        let own = ([folders.task, allocDir] + folders.all).map(Self.parts)
+        let own = ([directories.task, allocDir] + directories.all).map(Self.parts)
         if own.contains(where: { $0.starts(with: parts) }) {
             throw refuse(
-                "the destination would hide the task's own folders: choose one below them, such as "
+                "the destination would hide the task's own directories: choose one below them, such as "
                     + "${NOMAD_TASK_DIR}/data")
         }
-        let logs = [folders.alloc + "/logs", allocDir + "/alloc/logs"].map(Self.parts)
+        let logs = [directories.alloc + "/logs", allocDir + "/alloc/logs"].map(Self.parts)
         if logs.contains(where: { parts.starts(with: $0) }) {
-            throw refuse("the destination is in the log folder, which is read-only for the task")
+            throw refuse("the destination is in the log directory, which is read-only for the task")
         }
 
         if parts.starts(with: task) {
             root = "/" + task.dropLast().joined(separator: "/")
             inside = parts.dropFirst(task.count - 1).joined(separator: "/")
             isMade = true
-        } else if parts.starts(with: Self.parts(folders.alloc)) {
-            let above = Self.parts(folders.alloc).dropLast()
+        } else if parts.starts(with: Self.parts(directories.alloc)) {
+            let above = Self.parts(directories.alloc).dropLast()
             root = "/" + above.joined(separator: "/")
             inside = parts.dropFirst(above.count).joined(separator: "/")
             isMade = true
@@ -75,6 +75,6 @@ struct MountDestination: Equatable, Sendable {
     }
 
     private static func parts(_ path: String) -> [Substring] {
-        path.pathParts.filter { $0 != "." }
+        path.pathComponents.filter { $0 != "." }
     }
 }

@@ -19,7 +19,7 @@ struct TaskMount: Equatable, Sendable {
 
 /// From what the client asks for to what is mounted: all decisions, no effects.
 struct MountPlanning: Sendable {
-    let folders: TaskFolders
+    let directories: TaskDirectories
     let allocDir: String
     /// Rules of the operator and the job.
     let namedRules: [UnveilRule]
@@ -50,7 +50,7 @@ struct MountPlanning: Sendable {
         let subject = "volume mount \(quoted(request.taskPath))"
         let source = try source(request.hostPath, of: subject)
         let destination = try MountDestination(
-            request.taskPath, of: subject, folders: folders, allocDir: allocDir, isDevice: false)
+            request.taskPath, of: subject, directories: directories, allocDir: allocDir, isDevice: false)
         if !request.seLinuxLabel.isEmpty {
             throw StartError(
                 .permanent,
@@ -91,7 +91,7 @@ struct MountPlanning: Sendable {
             kind: .device, source: source,
             destination: isInPlace
                 ? nil
-                : try MountDestination(path, of: subject, folders: folders, allocDir: allocDir, isDevice: true),
+                : try MountDestination(path, of: subject, directories: directories, allocDir: allocDir, isDevice: true),
             modes: modes)
     }
 
@@ -127,9 +127,9 @@ struct MountPlanning: Sendable {
 
     /// Whether a rule with x is for this path, what is above it or what is below it.
     private func isMadeExecutable(_ path: String) -> Bool {
-        let parts = path.pathParts
+        let parts = path.pathComponents
         return namedRules.contains { rule in
-            let named = rule.path.pathParts
+            let named = rule.path.pathComponents
             return rule.modes.contains(.execute) && (named.starts(with: parts) || parts.starts(with: named))
         }
     }

@@ -32,7 +32,7 @@ package struct TaskUser: Equatable, Sendable {
     }
 
     /// Where the uids begin that a host may hand out: those below are the system's own.
-    static let leastDynamicID: uid_t = 1000
+    static let minimumDynamicID: uid_t = 1000
 
     /// `nomad-<n>`, made up by the host for one task: no account stands behind it, and its uid and gid are n.
     /// Nil for any other form of name.
@@ -41,7 +41,7 @@ package struct TaskUser: Equatable, Sendable {
         let digits = name.utf8.dropFirst(prefix.utf8.count)
         guard name.hasPrefix(prefix), !digits.isEmpty, digits.allSatisfy({ 0x30...0x39 ~= $0 }) else { return nil }
         // (uid_t)-1 means "no change" to setresuid(2).
-        guard digits.first != 0x30, let id = uid_t(Substring(digits)), leastDynamicID..<uid_t.max ~= id else {
+        guard digits.first != 0x30, let id = uid_t(Substring(digits)), minimumDynamicID..<uid_t.max ~= id else {
             throw .dynamicIDOutOfRange(name)
         }
         return TaskUser(name: name, uid: id, gid: id, groups: [], home: "/nonexistent")
@@ -87,7 +87,7 @@ package enum TaskUserError: Error, Equatable, CustomStringConvertible {
         case .unusableName(let name):
             "user \(quoted(name)): a user's name cannot have a NUL character in it"
         case .dynamicIDOutOfRange(let name):
-            "user \(quoted(name)): the number of a dynamic workload user must be from \(TaskUser.leastDynamicID) "
+            "user \(quoted(name)): the number of a dynamic workload user must be from \(TaskUser.minimumDynamicID) "
                 + "to \(uid_t.max - 1), without zeros before it"
         case .notFound(let name):
             "user \(quoted(name)): there is no such user on this host"

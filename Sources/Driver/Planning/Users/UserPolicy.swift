@@ -19,8 +19,8 @@ package struct UserPolicy: Equatable, Sendable {
     init(_ options: OptionReader) throws(ConfigurationError) {
         deniedUIDs = try options.idRanges("denied_host_uids")
         deniedGIDs = try options.idRanges("denied_host_gids")
-        // uid_t's greatest number means "no change" to setresuid(2).
-        let possible = Int64(TaskUser.leastDynamicID)...Int64(uid_t.max - 1)
+        // uid_t's largest number means "no change" to setresuid(2).
+        let possible = Int64(TaskUser.minimumDynamicID)...Int64(uid_t.max - 1)
         let lower = try options.wholeNumber("dynamic_user_min", in: possible) ?? Int64(dynamicUsers.lowerBound)
         let upper = try options.wholeNumber("dynamic_user_max", in: possible) ?? Int64(dynamicUsers.upperBound)
         guard lower <= upper else {

@@ -16,7 +16,7 @@ package struct TaskEvent: Equatable, Sendable {
 
 extension TaskEvent {
     /// What is worth telling of a task's end; nil for an ordinary one.
-    /// - Parameter memory: The limit and the greatest use of its cgroup in bytes, as far as known; for a
+    /// - Parameter memory: The limit and the largest use of its cgroup in bytes, as far as known; for a
     ///   record of an Executor that did not note them.
     package static func message(about end: TaskEnd, memory: (limit: UInt64?, peak: UInt64?)) -> String? {
         switch end {
@@ -49,7 +49,7 @@ extension TaskEvent {
         outOfMemory(record.memoryLimit, record.memoryPeak)
     }
 
-    /// A limit that was raised to the least that the kernel takes.
+    /// A limit that was raised to the minimum that the kernel takes.
     package static func message(raised limit: CgroupWrite) -> String? {
         guard let asked = limit.raisedFrom else { return nil }
         return

@@ -11,7 +11,7 @@ import Synchronization
 /// but never not at all.
 package final class TaskEventQueue: Sendable {
     /// The last so many are kept; older ones that nobody was told are dropped.
-    static let greatestBacklog = 1024
+    static let maximumBacklog = 1024
     /// Nanoseconds before the end of a stream in which what it was told is told again.
     static let lastMoment: UInt64 = 1_000_000_000
 
@@ -87,7 +87,7 @@ package final class TaskEventQueue: Sendable {
 extension TaskEventQueue.State {
     fileprivate mutating func append(_ event: TaskEvent) {
         entries.append(.init(event: event))
-        if entries.count > TaskEventQueue.greatestBacklog {
+        if entries.count > TaskEventQueue.maximumBacklog {
             if entries.removeFirst().told == nil { dropped += 1 }
             firstNumber += 1
         }

@@ -2,25 +2,25 @@ import Glibc
 import Planning
 import Shared
 
-/// What a run has on disk: the task's own folders, its log pipes, and the place of its state folder.
-struct RunFolders: Sendable {
-    /// Where the task's folders are made. Not /run, which Debian mounts noexec, and not /tmp, which every
+/// What a run has on disk: the task's own directories, its log pipes, and the place of its state directory.
+struct RunDirectories: Sendable {
+    /// Where the task's directories are made. Not /run, which Debian mounts noexec, and not /tmp, which every
     /// task may write to.
     private static let parent = "/var/tmp"
 
-    /// Of the whole run; stands for a client's folder of an allocation.
+    /// Of the whole run; stands for a client's directory of an allocation.
     let root: String
-    let task: TaskFolders
-    /// The folder for `TaskFolder`, for this run alone.
-    let stateFolder: String
+    let task: TaskDirectories
+    /// The directory for `TaskStateDirectory`, for this run alone.
+    let stateDirectory: String
 
-    /// In the terms of a client, whose form of folders this is: `<root>/<allocation>-<task>/local` and so on.
+    /// In the terms of a client, whose form of directories this is: `<root>/<allocation>-<task>/local` and so on.
     static let allocID = "run"
-    /// Of the folders of runs; the tool's pid and a random number follow.
+    /// Of the directories of runs; the tool's pid and a random number follow.
     static let namePrefix = "nomad-driver-exec2-run-"
     static let taskName = "task"
 
-    /// Variables that tell the task, and `LaunchPlanning`, where the folders are.
+    /// Variables that tell the task, and `LaunchPlanning`, where the directories are.
     var variables: [String: String] {
         ["NOMAD_TASK_DIR": task.local, "NOMAD_SECRETS_DIR": task.secrets, "NOMAD_ALLOC_DIR": task.alloc]
     }
@@ -28,19 +28,19 @@ struct RunFolders: Sendable {
     var stdoutPipe: String { root + "/logs/stdout" }
     var stderrPipe: String { root + "/logs/stderr" }
 
-    /// Makes all but the state folder, which the engine makes.
+    /// Makes all but the state directory, which the engine makes.
     /// - Parameter name: Of this run alone.
     init(name: String, user: TaskUser, stateParent: String) throws(SystemError) {
         var facts = stat()
         guard stat(stateParent, &facts) == 0 else { throw SystemError("use --state-dir", stateParent) }
         guard facts.st_mode & S_IFMT == S_IFDIR else {
-            throw SystemError("use --state-dir", stateParent, .notAFolder)
+            throw SystemError("use --state-dir", stateParent, .notDirectory)
         }
         root = Self.parent + "/" + name
-        task = TaskFolders(
+        task = TaskDirectories(
             environment: ["NOMAD_TASK_DIR": "\(root)/\(Self.allocID)-\(Self.taskName)/local"], allocDir: root,
             allocID: Self.allocID, taskName: Self.taskName)
-        stateFolder = stateParent + (stateParent.hasSuffix("/") ? "" : "/") + name
+        stateDirectory = stateParent + (stateParent.hasSuffix("/") ? "" : "/") + name
         // Others may pass through and not look around.
         try Self.make(root, 0o711)
         do throws(SystemError) {
@@ -48,11 +48,11 @@ struct RunFolders: Sendable {
             for pipe in [stdoutPipe, stderrPipe] where mkfifo(pipe, 0o600) != 0 {
                 throw SystemError("make the pipe", pipe)
             }
-            for (folder, mode) in [
+            for (directory, mode) in [
                 (task.task, 0o755), (task.local, 0o755), (task.secrets, 0o700), (task.tmp, 0o755),
                 (task.alloc, 0o755),
             ] as [(String, mode_t)] {
-                try Self.make(folder, mode, owner: user)
+                try Self.make(directory, mode, owner: user)
             }
         } catch {
             remove(Console.complain)
@@ -61,7 +61,7 @@ struct RunFolders: Sendable {
     }
 
     private static func make(_ path: String, _ mode: mode_t, owner: TaskUser? = nil) throws(SystemError) {
-        guard mkdir(path, 0o700) == 0 else { throw SystemError("make the folder", path) }
+        guard mkdir(path, 0o700) == 0 else { throw SystemError("make the directory", path) }
         if let owner, chown(path, owner.uid, owner.gid) != 0 {
             throw SystemError("change the owner of", path)
         }
@@ -71,11 +71,11 @@ struct RunFolders: Sendable {
 
     /// Removes everything; what cannot be removed is reported.
     func remove(_ report: (String) -> Void) {
-        if rmdir(stateFolder) != 0 && Errno.last != .noSuchFile {
-            report(SystemError("remove", stateFolder).text)
+        if rmdir(stateDirectory) != 0 && Errno.last != .noSuchFile {
+            report(SystemError("remove", stateDirectory).text)
         }
         do throws(SystemError) {
-            try FolderRemoval.remove(root)
+            try DirectoryRemoval.remove(root)
         } catch {
             report(error.text)
         }

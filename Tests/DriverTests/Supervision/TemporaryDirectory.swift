@@ -1,8 +1,8 @@
 import Glibc
 import Testing
 
-/// A folder of one test's own; removed, with the empty folders and files in it, when it goes.
-final class TemporaryFolder {
+/// A directory of one test's own; removed, with the empty directories and files in it, when it goes.
+final class TemporaryDirectory {
     let path: String
 
     init() throws {
@@ -18,10 +18,10 @@ final class TemporaryFolder {
     func has(_ name: String) -> Bool { access(path + "/" + name, F_OK) == 0 }
 
     var names: [String] {
-        guard let folder = opendir(path) else { return [] }
-        defer { closedir(folder) }
+        guard let directory = opendir(path) else { return [] }
+        defer { closedir(directory) }
         var names: [String] = []
-        while let entry = readdir(folder) {
+        while let entry = readdir(directory) {
             let name = withUnsafePointer(to: &entry.pointee.d_name) { name in
                 name.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
             }

@@ -2,22 +2,22 @@ import CLinux
 import CMessages
 import SharedEmbedded
 
-/// The task's cgroup v2 folder. Nomad makes and removes it; the Executor writes limits, puts the task
+/// The task's cgroup v2 directory. Nomad makes and removes it; the Executor writes limits, puts the task
 /// in it, and empties it at the end.
-struct CgroupFolder {
-    let folder: Int32
+struct CgroupDirectory {
+    let directory: Int32
 
-    /// Opens the folder; nil where the request names none.
-    static func open(_ path: UnsafeMutablePointer<CChar>?) throws(LaunchFailure) -> CgroupFolder? {
+    /// Opens the directory; nil where the request names none.
+    static func open(_ path: UnsafeMutablePointer<CChar>?) throws(LaunchFailure) -> CgroupDirectory? {
         guard let path, !path.isEmpty else { return nil }
-        let folder = exec2_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
-        guard folder >= 0 else { throw LaunchFailure(.openCgroup, path) }
-        let isCgroup = exec2_is_cgroup2(folder)
+        let directory = exec2_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
+        guard directory >= 0 else { throw LaunchFailure(.openCgroup, path) }
+        let isCgroup = exec2_is_cgroup2(directory)
         guard isCgroup >= 0 else { throw LaunchFailure(.openCgroup, path) }
         guard isCgroup == 1 else {
-            throw LaunchFailure(.cgroupIsNone, .invalidArgument, String(cString: path))
+            throw LaunchFailure(.notACgroup, .invalidArgument, String(cString: path))
         }
-        return CgroupFolder(folder: folder)
+        return CgroupDirectory(directory: directory)
     }
 
     /// Writes the limits, in order. The failure names the file and the value.
@@ -35,7 +35,7 @@ struct CgroupFolder {
     }
 
     private func write(_ value: UnsafePointer<CChar>, to file: UnsafePointer<CChar>) -> Errno? {
-        let number = exec2_openat(folder, file, O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0)
+        let number = exec2_openat(directory, file, O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0)
         guard number >= 0 else { return .last }
         defer { _ = close(number) }
         let count = retrying { CLinux.write(number, value, strlen(value)) }
@@ -67,14 +67,14 @@ struct CgroupFolder {
     func isPopulated() -> Bool { value(of: "populated", in: "cgroup.events") == 1 }
 
     /// A descriptor that polls with POLLPRI whenever `populated` changes, or -1.
-    func openEvents() -> Int32 { exec2_openat(folder, "cgroup.events", O_RDONLY | O_CLOEXEC, 0) }
+    func openEvents() -> Int32 { exec2_openat(directory, "cgroup.events", O_RDONLY | O_CLOEXEC, 0) }
 
     private func value(of key: StaticString, in file: UnsafePointer<CChar>) -> UInt64? {
         read(file) { flatKeyedValue(key, in: $0) }
     }
 
     private func read(_ file: UnsafePointer<CChar>, _ value: (UnsafeRawBufferPointer) -> UInt64?) -> UInt64? {
-        let number = exec2_openat(folder, file, O_RDONLY | O_CLOEXEC, 0)
+        let number = exec2_openat(directory, file, O_RDONLY | O_CLOEXEC, 0)
         guard number >= 0 else { return nil }
         defer { _ = close(number) }
         return withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 8) { buffer -> UInt64? in

@@ -1,17 +1,17 @@
 import Glibc
 import Shared
 
-/// The names in a folder.
-package enum FolderList {
-    /// Without . and ..; nil where the folder cannot be read.
+/// The names in a directory.
+package enum DirectoryListing {
+    /// Without . and ..; nil where the directory cannot be read.
     package static func names(in path: String) -> [String]? { try? read(path) }
 
     /// As above, with the reason why it cannot be read.
     package static func read(_ path: String) throws(SystemError) -> [String] {
-        guard let folder = opendir(path) else { throw SystemError("read the folder", path) }
-        defer { closedir(folder) }
+        guard let directory = opendir(path) else { throw SystemError("read the directory", path) }
+        defer { closedir(directory) }
         var names: [String] = []
-        while let entry = readdir(folder) {
+        while let entry = readdir(directory) {
             let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
                 String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
             }

@@ -2,32 +2,32 @@ import Testing
 
 @testable import Planning
 
-@Suite struct TaskFoldersTests {
+@Suite struct TaskDirectoriesTests {
     private static let alloc = "5d8f1c2a-0b1e-4c57-9a53-0f6d6c6f2f11"
     private static let own = "/var/lib/nomad/alloc_mounts/\(alloc)-web"
 
-    private func folders(_ taskDir: String?, allocID: String = alloc, task: String = "web") -> TaskFolders {
-        TaskFolders(
+    private func directories(_ taskDir: String?, allocID: String = alloc, task: String = "web") -> TaskDirectories {
+        TaskDirectories(
             environment: taskDir.map { ["NOMAD_TASK_DIR": $0] } ?? [:],
             allocDir: "/var/lib/nomad/alloc/" + allocID,
             allocID: allocID, taskName: task)
     }
 
     @Test func theClientsFormIsBelieved() {
-        let folders = folders(Self.own + "/local")
-        #expect(folders.task == Self.own)
-        #expect(folders.local == Self.own + "/local")
-        #expect(folders.secrets == Self.own + "/secrets")
-        #expect(folders.tmp == Self.own + "/tmp")
-        #expect(folders.alloc == Self.own + "/alloc")
-        #expect(folders.all == [folders.local, folders.secrets, folders.tmp, folders.alloc])
+        let directories = directories(Self.own + "/local")
+        #expect(directories.task == Self.own)
+        #expect(directories.local == Self.own + "/local")
+        #expect(directories.secrets == Self.own + "/secrets")
+        #expect(directories.tmp == Self.own + "/tmp")
+        #expect(directories.alloc == Self.own + "/alloc")
+        #expect(directories.all == [directories.local, directories.secrets, directories.tmp, directories.alloc])
     }
 
-    @Test func withoutAWordOfTheClientsTheFoldersAreTheAllocs() {
-        let folders = folders(nil)
-        #expect(folders.task == "/var/lib/nomad/alloc/\(Self.alloc)/web")
-        #expect(folders.local == "/var/lib/nomad/alloc/\(Self.alloc)/web/local")
-        #expect(folders.alloc == "/var/lib/nomad/alloc/\(Self.alloc)/alloc")
+    @Test func withoutAWordOfTheClientsTheDirectoriesAreTheAllocs() {
+        let directories = directories(nil)
+        #expect(directories.task == "/var/lib/nomad/alloc/\(Self.alloc)/web")
+        #expect(directories.local == "/var/lib/nomad/alloc/\(Self.alloc)/web/local")
+        #expect(directories.alloc == "/var/lib/nomad/alloc/\(Self.alloc)/alloc")
     }
 
     /// A job's env block can say anything: nothing of the host opens up by it.
@@ -44,7 +44,7 @@ import Testing
         "/mnt/\(alloc)-web\0/local", "/mnt/\(alloc)-WEB/local", "/etc\0/\(alloc)-web/Local",
     ])
     func anyOtherFormIsNot(taskDir: String) {
-        #expect(folders(taskDir) == folders(nil))
+        #expect(directories(taskDir) == directories(nil))
     }
 
     /// What the client has mounted is told, for where it has not; nothing of a job's choice.
@@ -52,17 +52,17 @@ import Testing
     func theClientsMountsAreKnown(slashes: String) {
         let allocDir = "/var/lib/nomad/alloc/" + Self.alloc
         let parent = slashes.isEmpty ? Self.own : Self.own.replacing("/alloc_mounts/", with: slashes + "alloc_mounts//")
-        let mounts = folders(parent + "/local").mounts(allocDir: allocDir, taskName: "web")
+        let mounts = directories(parent + "/local").mounts(allocDir: allocDir, taskName: "web")
         #expect(mounts.map(\.source) == ["web", "alloc", "web/secrets"])
         #expect(mounts.map(\.path) == [Self.own, Self.own + "/alloc", Self.own + "/secrets"])
         #expect(mounts.allSatisfy { $0.allocDir == allocDir && $0.root == "/var/lib/nomad/alloc_mounts" })
         #expect(mounts.map(\.isMade) == [false, true, true])
-        #expect(folders(nil).mounts(allocDir: allocDir, taskName: "web").isEmpty)
-        #expect(folders("/etc/local").mounts(allocDir: allocDir, taskName: "web").isEmpty)
+        #expect(directories(nil).mounts(allocDir: allocDir, taskName: "web").isEmpty)
+        #expect(directories("/etc/local").mounts(allocDir: allocDir, taskName: "web").isEmpty)
     }
 
     @Test func anEmptyAllocIDVouchesForNothing() {
-        #expect(folders("/mnt/-web/local", allocID: "").task == "/var/lib/nomad/alloc//web")
+        #expect(directories("/mnt/-web/local", allocID: "").task == "/var/lib/nomad/alloc//web")
     }
 
     @Test func otherVariablesMoveNothing() {
@@ -70,9 +70,9 @@ import Testing
             "NOMAD_TASK_DIR": Self.own + "/local", "NOMAD_SECRETS_DIR": "/etc", "NOMAD_ALLOC_DIR": "/",
             "TMPDIR": "/root",
         ]
-        let folders = TaskFolders(
+        let directories = TaskDirectories(
             environment: environment, allocDir: "/var/lib/nomad/alloc/" + Self.alloc, allocID: Self.alloc,
             taskName: "web")
-        #expect(folders == self.folders(Self.own + "/local"))
+        #expect(directories == self.directories(Self.own + "/local"))
     }
 }

@@ -4,18 +4,18 @@ import Glibc
 import Planning
 import Shared
 
-/// The state folder of one task: FIFOs, lock and exit record (`StateFile`), root's alone.
-package struct TaskFolder: Equatable, Sendable {
+/// The state directory of one task: FIFOs, lock and exit record (`StateFile`), root's alone.
+package struct TaskStateDirectory: Equatable, Sendable {
     /// Of all tasks.
-    package let stateFolder: String
+    package let stateDirectory: String
     package let name: String
 
-    package init(stateFolder: String, name: String) {
-        self.stateFolder = stateFolder
+    package init(stateDirectory: String, name: String) {
+        self.stateDirectory = stateDirectory
         self.name = name
     }
 
-    package var path: String { stateFolder + "/" + name }
+    package var path: String { stateDirectory + "/" + name }
 
     var exists: Bool { access(path, F_OK) == 0 }
 
@@ -24,20 +24,20 @@ package struct TaskFolder: Equatable, Sendable {
         get throws(SystemError) {
             if access(path, F_OK) == 0 { return true }
             let errno = Errno.last
-            if errno == .noSuchFile || errno == .notAFolder { return false }
-            throw SystemError("look for the task's state folder", path, errno)
+            if errno == .noSuchFile || errno == .notDirectory { return false }
+            throw SystemError("look for the task's state directory", path, errno)
         }
     }
 
-    /// Makes the folder with its FIFOs and takes its session, in a state directory that is there
-    /// (`StateDirectory`). Fails with EEXIST where the folder is there already.
+    /// Makes the directory with its FIFOs and takes its session, in a state directory that is there
+    /// (`StateDirectory`). Fails with EEXIST where the directory is there already.
     ///
     /// It appears under its name only when it is whole and locked: another Driver never takes one that
     /// is being made for one that was left.
     func create() throws(SystemError) -> SessionPipes {
         let number = String(UInt64.random(in: 1 << 31..<1 << 32), radix: 16)
-        let fresh = TaskFolder(stateFolder: stateFolder, name: ".new+" + number)
-        guard mkdir(fresh.path, 0o700) == 0 else { throw SystemError("make the task's state folder", fresh.path) }
+        let fresh = TaskStateDirectory(stateDirectory: stateDirectory, name: ".new+" + number)
+        guard mkdir(fresh.path, 0o700) == 0 else { throw SystemError("make the task's state directory", fresh.path) }
         do throws(SystemError) {
             for pipe in [StateFile.control, StateFile.events] {
                 let path = fresh.path + "/" + pipe
@@ -45,10 +45,10 @@ package struct TaskFolder: Equatable, Sendable {
             }
             let pipes = try SessionPipes(fresh)
             guard rename(fresh.path, path) == 0 else {
-                // rename(2) has ENOTEMPTY for a folder that is there.
+                // rename(2) has ENOTEMPTY for a directory that is there.
                 let errno = Errno.last
                 throw SystemError(
-                    "make the task's state folder", path, errno.rawValue == ENOTEMPTY ? .fileExists : errno)
+                    "make the task's state directory", path, errno.rawValue == ENOTEMPTY ? .fileExists : errno)
             }
             return pipes
         } catch {
@@ -82,7 +82,7 @@ package struct TaskFolder: Equatable, Sendable {
         return nil
     }
 
-    /// The first bytes of a file in the folder. What somebody put in a file's place is an error, never
+    /// The first bytes of a file in the directory. What somebody put in a file's place is an error, never
     /// waited for.
     func read(_ name: String, atMost count: Int) throws(SystemError) -> [UInt8] {
         let path = self.path + "/" + name
@@ -118,34 +118,36 @@ package struct TaskFolder: Equatable, Sendable {
             let record = try bytes.span.bytes.withUnsafeBytes { (bytes) throws(ExitRecordDamage) in
                 try ExitRecord.decode(bytes)
             }
-            guard record.taskFolder == name else { throw .notARecord }
+            guard record.taskDirectory == name else { throw .notARecord }
             return record
         } catch {
             throw .damaged(path: path, error)
         }
     }
 
-    /// Removes the folder with everything that an Executor or a Driver puts in it.
+    /// Removes the directory with everything that an Executor or a Driver puts in it.
     /// The first failure, after all the rest is removed.
     func remove() -> SystemError? {
         var failure: SystemError?
         for file in StateFile.all {
             let path = self.path + "/" + file
             if unlink(path) == 0 || Errno.last == .noSuchFile { continue }
-            // An empty folder in a file's place is no loss either.
-            if Errno.last == .isAFolder && rmdir(path) == 0 { continue }
+            // An empty directory in a file's place is no loss either.
+            if Errno.last == .isDirectory && rmdir(path) == 0 { continue }
             failure = failure ?? SystemError("remove", path)
         }
         if let failure { return failure }
-        if rmdir(path) != 0 && Errno.last != .noSuchFile { return SystemError("remove the folder", path) }
+        if rmdir(path) != 0 && Errno.last != .noSuchFile { return SystemError("remove the directory", path) }
         return nil
     }
 }
 
 extension LaunchSpecification {
-    /// The packed request of a task whose state folder this is.
-    func encoded(session: UInt64, folder: TaskFolder) -> [UInt8] {
-        encoded(session: session, stateFolder: folder.path, stateDirectory: folder.stateFolder, bootID: Boot.id)
+    /// The packed request of a task whose state directory this is.
+    func encoded(session: UInt64, directory: TaskStateDirectory) -> [UInt8] {
+        encoded(
+            session: session, taskStateDirectory: directory.path, stateDirectory: directory.stateDirectory,
+            bootID: Boot.id)
     }
 }
 

@@ -1,4 +1,4 @@
-/// Names in the state folder of a task.
+/// Names in the state directory of a task.
 public enum StateFile {
     /// FIFO, Driver → Executor.
     public static let control = "control"
@@ -15,8 +15,8 @@ public enum StateFile {
     /// The exit record's reserved space, until it is written and renamed.
     public static let reserved = "exit.reserved"
 
-    /// Everything that an Executor or a Driver puts into a task's folder, in the order of its removal:
-    /// as long as anything is left that matters, the folder tells whose it is.
+    /// Everything that an Executor or a Driver puts into a task's directory, in the order of its removal:
+    /// as long as anything is left that matters, the directory tells whose it is.
     public static let all = [control, events, lock, claimed, reserved, exit, identity]
 }
 
@@ -32,14 +32,15 @@ public enum TaskIDError: Error, Equatable, Sendable {
         case .empty: "the task id is empty"
         case .badComponent: "the task id has an empty part, \".\" or \"..\" between its slashes"
         case .tooLong(let bytes):
-            "the task id makes a folder name of " + String(bytes) + " bytes; 255 is the most that a file system takes"
+            "the task id makes a directory name of " + String(bytes)
+                + " bytes; 255 is the most that a file system takes"
         }
     }
 }
 
-/// The name of a task's state folder: the task id with `/` written as `+`, and control characters,
-/// `+` and `%` themselves as `%XX`. No two ids share a name, and none leaves the state folder.
-public func stateFolderName(ofTask id: String) throws(TaskIDError) -> String {
+/// The name of a task's state directory: the task id with `/` written as `+`, and control characters,
+/// `+` and `%` themselves as `%XX`. No two ids share a name, and none leaves the state directory.
+public func stateDirectoryName(ofTask id: String) throws(TaskIDError) -> String {
     guard !id.isEmpty else { throw .empty }
     var name: [UInt8] = []
     var part: [UInt8] = []

@@ -3,7 +3,7 @@ extension StringProtocol {
     ///
     /// By bytes, as the kernel parts a path: to Swift a slash and a combining mark behind it are one character, which
     /// is no slash, and a rule about the parts of a path would not see these.
-    package var pathParts: [Substring] {
+    package var pathComponents: [Substring] {
         Substring(self).utf8.split(separator: UInt8(ascii: "/")).map { Substring($0) }
     }
 }

@@ -2,7 +2,7 @@ import Synchronization
 
 /// Whether the host still knows a task: it waits for its end, or has asked for it since it last set
 /// the plugin's configuration. A host that lost a task's handle does neither.
-package final class Claims: Sendable {
+package final class HostInterest: Sendable {
     private struct State {
         var configuration = 0
         var waits = 0

@@ -1,10 +1,10 @@
-/// Where a task's own folders are.
+/// Where a task's own directories are.
 ///
 /// The client bind-mounts them for each task at `<mounts>/<alloc id>-<task>/{local,secrets,tmp,alloc}`
 /// and says so in the task's environment, which a job can overwrite. That is believed only where it
 /// has the client's own form: what is unveiled and mounted must not be the job's to choose.
-package struct TaskFolders: Equatable, Sendable {
-    /// The working folder, and what relative paths to unveil are relative to.
+package struct TaskDirectories: Equatable, Sendable {
+    /// The working directory, and what relative paths to unveil are relative to.
     package let task: String
     package let local: String
     package let secrets: String
@@ -19,8 +19,8 @@ package struct TaskFolders: Equatable, Sendable {
             let parent = String(local.dropLast(suffix.utf8.count))
             let isClients =
                 parent.utf8.first == UInt8(ascii: "/") && !allocID.isEmpty
-                && parent.pathParts.last == "\(allocID)-\(taskName)"
-                && !parent.pathParts.contains("..")
+                && parent.pathComponents.last == "\(allocID)-\(taskName)"
+                && !parent.pathComponents.contains("..")
             if isClients {
                 self.init(task: parent, alloc: parent + "/alloc", areMounts: true)
                 return
@@ -48,7 +48,7 @@ package struct TaskFolders: Equatable, Sendable {
     /// What the client has mounted there, to be mounted anew where it has not: the task's directory, and in that the
     /// shared one and the secrets, which may be a file system of their own.
     func mounts(allocDir: String, taskName: String) -> [TaskDirectory] {
-        let parts = task.pathParts
+        let parts = task.pathComponents
         guard areMounts, let name = parts.last else { return [] }
         let root = "/" + parts.dropLast().joined(separator: "/")
         return [

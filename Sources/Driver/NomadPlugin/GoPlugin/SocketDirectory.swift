@@ -2,10 +2,10 @@ import CLinux
 import Glibc
 import Shared
 
-/// A fresh folder with an unguessable name that only this process's user can enter, for the socket
+/// A fresh directory with an unguessable name that only this process's user can enter, for the socket
 /// through which root's work is ordered. As long as the process lives it holds a lock in it, by which the next driver
 /// knows that this one does (`SocketSweep`).
-struct SocketFolder: Sendable {
+struct SocketDirectory: Sendable {
     /// Longest path of a unix socket in bytes, without its NUL; see unix(7).
     static let longestSocketPath = 107
 
@@ -19,7 +19,7 @@ struct SocketFolder: Sendable {
     let path: String
     var socket: String { path + "/" + Self.socketName }
 
-    /// Makes the folder below `parent`.
+    /// Makes the directory below `parent`.
     init(below parent: String) throws(PluginError) {
         let parent = try Self.trusted(parent)
         let template =
@@ -29,16 +29,16 @@ struct SocketFolder: Sendable {
         guard length <= Self.longestSocketPath else {
             throw PluginError(
                 "cannot make the plugin's socket below \(parent): its path would be \(length) bytes long, and the "
-                    + "kernel allows \(Self.longestSocketPath); point PLUGIN_UNIX_SOCKET_DIR or TMPDIR to a folder "
+                    + "kernel allows \(Self.longestSocketPath); point PLUGIN_UNIX_SOCKET_DIR or TMPDIR to a directory "
                     + "with a shorter path")
         }
         var name = Array(template.utf8CString)
         let made = name.withUnsafeMutableBufferPointer { name in name.baseAddress.map { mkdtemp($0) != nil } ?? false }
-        guard made else { throw PluginError("cannot make a folder for the plugin's socket below \(parent)", errno) }
+        guard made else { throw PluginError("cannot make a directory for the plugin's socket below \(parent)", errno) }
         path = name.withUnsafeBufferPointer { name in
             String(decoding: name.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         }
-        // mkdtemp's 0700 is cut by the umask; a folder its owner cannot use would only fail later.
+        // mkdtemp's 0700 is cut by the umask; a directory its owner cannot use would only fail later.
         guard chmod(path, 0o700) == 0 else {
             let error = PluginError("cannot set the mode of \(path)", errno)
             rmdir(path)
@@ -64,7 +64,7 @@ struct SocketFolder: Sendable {
         }
     }
 
-    /// Removes the socket, if it is still there, and the folder.
+    /// Removes the socket, if it is still there, and the directory.
     func remove() {
         unlink(socket)
         unlink(path + "/" + Self.lockName)
@@ -72,7 +72,7 @@ struct SocketFolder: Sendable {
     }
 
     /// The real path of `parent`, in which and above which nobody else can rename what is there. Where someone
-    /// could, he could put a folder and a socket of his own in the place of ours and receive what the agent
+    /// could, he could put a directory and a socket of his own in the place of ours and receive what the agent
     /// sends, secrets included.
     private static func trusted(_ parent: String) throws(PluginError) -> String {
         func fault(_ reason: String) -> PluginError {
@@ -83,26 +83,26 @@ struct SocketFolder: Sendable {
         }
         defer { free(resolved) }
         let real = String(cString: resolved)
-        var folder = real
+        var directory = real
         while true {
             var status = stat()
-            guard stat(folder, &status) == 0 else {
+            guard stat(directory, &status) == 0 else {
                 throw PluginError("cannot use \(parent) for the plugin's socket", errno)
             }
-            guard status.st_mode & S_IFMT == S_IFDIR else { throw fault("it is not a folder") }
+            guard status.st_mode & S_IFMT == S_IFDIR else { throw fault("it is not a directory") }
             guard status.st_mode & (S_IWGRP | S_IWOTH) == 0 || status.st_mode & S_ISVTX != 0 else {
                 throw fault(
-                    "others may write to \(folder), so they could replace the socket; set its sticky bit (chmod +t) or "
-                        + "point PLUGIN_UNIX_SOCKET_DIR to another folder")
+                    "others may write to \(directory), so they could replace the socket; set its sticky bit (chmod +t) or "
+                        + "point PLUGIN_UNIX_SOCKET_DIR to another directory")
             }
-            // The sticky bit does not bind a folder's owner.
+            // The sticky bit does not bind a directory's owner.
             guard status.st_uid == 0 || status.st_uid == geteuid() else {
                 throw fault(
-                    "\(folder) belongs to user \(status.st_uid), who could replace the socket; point "
-                        + "PLUGIN_UNIX_SOCKET_DIR to a folder of root's")
+                    "\(directory) belongs to user \(status.st_uid), who could replace the socket; point "
+                        + "PLUGIN_UNIX_SOCKET_DIR to a directory of root's")
             }
-            guard let slash = folder.lastIndex(of: "/"), folder != "/" else { return real }
-            folder = slash == folder.startIndex ? "/" : String(folder[..<slash])
+            guard let slash = directory.lastIndex(of: "/"), directory != "/" else { return real }
+            directory = slash == directory.startIndex ? "/" : String(directory[..<slash])
         }
     }
 }

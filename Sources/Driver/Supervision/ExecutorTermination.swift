@@ -3,7 +3,7 @@ import Glibc
 import Shared
 
 /// How an Executor left that gave no reason.
-package enum ExecutorLeave: Equatable, Sendable {
+package enum ExecutorTermination: Equatable, Sendable {
     /// By itself, with one of `ExecutorExit`.
     case exited(Int32)
     case killed(signal: Int32)
@@ -21,15 +21,15 @@ package enum ExecutorLeave: Equatable, Sendable {
     }
 
     /// Why a task was not started.
-    func failureOfStart(executor: Int32, folder: String) -> String {
+    func failureOfStart(executor: Int32, directory: String) -> String {
         let what = "the Executor (pid \(executor)) ended before it had started the task: "
         return switch self {
         case .exited(ExecutorExit.noRequest): what + "it could not read its launch request (out of memory?)"
         case .exited(ExecutorExit.outOfMemory): what + "it had no memory"
-        case .exited: what + "it could not open the pipes in \(folder)"
+        case .exited: what + "it could not open the pipes in \(directory)"
         case .killed(SIGKILL): what + "it was killed"
         case .killed(let signal): what + "it was ended by signal \(signal) (out of memory?)"
-        case .unknown: what + "it was killed, or could not open the pipes in \(folder)"
+        case .unknown: what + "it was killed, or could not open the pipes in \(directory)"
         }
     }
 
@@ -46,13 +46,13 @@ package enum ExecutorLeave: Equatable, Sendable {
     }
 
     /// Why the exit status of a task that had started is not known.
-    func lossOfTask(executor: Int32, folder: String) -> String {
+    func lossOfTask(executor: Int32, directory: String) -> String {
         switch self {
         case .exited(ExecutorExit.outOfMemory):
             "the task's supervisor (Executor, pid \(executor)) had no memory; the kernel has ended the task with it, and "
                 + "its exit status is lost"
         case .exited:
-            "the task's supervisor (Executor, pid \(executor)) could not write the exit record in \(folder): the task has "
+            "the task's supervisor (Executor, pid \(executor)) could not write the exit record in \(directory): the task has "
                 + "ended, and its exit status is lost"
         case .killed, .unknown:
             "the task's supervisor (Executor, pid \(executor)) was killed; the kernel has ended the task with it, "

@@ -4,22 +4,22 @@ import Planning
 import Shared
 import Synchronization
 
-/// The state folders that earlier Drivers left, until it is known what becomes of each.
-final class Predecessors: Sendable {
+/// The state directories that earlier Drivers left, until it is known what becomes of each.
+final class OrphanedStateDirectories: Sendable {
     private struct State {
-        var stateFolder: String?
+        var stateDirectory: String?
         var names: Set<String> = []
     }
 
     private let state = Mutex(State())
 
-    /// Those that are left. The first call for a state folder looks into it: what comes later is this
+    /// Those that are left. The first call for a state directory looks into it: what comes later is this
     /// Driver's own.
-    func names(in stateFolder: String) -> Set<String> {
+    func names(in stateDirectory: String) -> Set<String> {
         state.withLock { state in
-            if state.stateFolder != stateFolder {
-                state.stateFolder = stateFolder
-                state.names = Set(FolderList.names(in: stateFolder) ?? [])
+            if state.stateDirectory != stateDirectory {
+                state.stateDirectory = stateDirectory
+                state.names = Set(DirectoryListing.names(in: stateDirectory) ?? [])
             }
             return state.names
         }
@@ -35,12 +35,12 @@ extension TaskTable {
     /// A host has one task at a time in a cgroup. One that it has no handle of, since the Driver died
     /// before it could answer, would run beside the one that the host starts in its stead, and take
     /// that along when the cgroup is emptied at its end.
-    func endPredecessors(in cgroup: String, stateFolder: String) async throws(StartError) {
+    func endOrphans(in cgroup: String, stateDirectory: String) async throws(StartError) {
         guard !cgroup.isEmpty else { return }
-        for name in predecessors.names(in: stateFolder) {
-            let folder = TaskFolder(stateFolder: stateFolder, name: name)
-            guard folder.exists, let state = HandleState(identityIn: folder) else {
-                if !folder.exists { predecessors.drop(name) }
+        for name in predecessors.names(in: stateDirectory) {
+            let directory = TaskStateDirectory(stateDirectory: stateDirectory, name: name)
+            guard directory.exists, let state = HandleState(identityIn: directory) else {
+                if !directory.exists { predecessors.drop(name) }
                 continue
             }
             if try await isSettled(state.taskID) {
@@ -57,7 +57,7 @@ extension TaskTable {
                 "ending a task of an earlier driver: another is started in its cgroup",
                 ["task_id": state.taskID, "cgroup": cgroup])
             do throws(TaskError) {
-                try await destroy(state.taskID, force: true, stateFolder: stateFolder)
+                try await destroy(state.taskID, force: true, stateDirectory: stateDirectory)
             } catch {
                 throw StartError(
                     .transient,

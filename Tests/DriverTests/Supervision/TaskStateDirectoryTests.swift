@@ -1,0 +1,145 @@
+import Glibc
+import Shared
+import Testing
+
+@testable import Planning
+@testable import Supervision
+
+@Suite struct TaskStateDirectoryTests {
+    private static let record = ExitRecord(
+        taskDirectory: "a+web", exitCode: 7, signal: 0, oomKilled: false, startedAt: 1, endedAt: 2, pid: 3)
+
+    private func write(_ bytes: [UInt8], to path: String) throws {
+        let file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+        try #require(file >= 0)
+        defer { close(file) }
+        try #require(Glibc.write(file, bytes, bytes.count) == bytes.count)
+    }
+
+    private func encoded(_ record: ExitRecord) -> [UInt8] {
+        withUnsafeTemporaryAllocation(byteCount: ExitRecord.reservedSize, alignment: 16) {
+            Array(record.encode(into: $0))
+        }
+    }
+
+    private func mode(_ path: String) -> mode_t {
+        var facts = stat()
+        return lstat(path, &facts) == 0 ? facts.st_mode : 0
+    }
+
+    @Test func aDirectoryIsItsOwnersAloneAndHasItsPipes() throws {
+        let place = try TemporaryDirectory()
+        let directory = try TaskStateDirectory.create("a+web", in: place.path + "/state")
+        #expect(mode(directory.path) == S_IFDIR | 0o700)
+        #expect(mode(directory.path + "/control") == S_IFIFO | 0o600)
+        #expect(mode(directory.path + "/events") == S_IFIFO | 0o600)
+        let error = #expect(throws: SystemError.self) {
+            try TaskStateDirectory.create("a+web", in: place.path + "/state")
+        }
+        #expect(error?.errno == .fileExists)
+        #expect(directory.remove() == nil)
+        #expect(directory.remove() == nil)
+        #expect(mode(directory.path) == 0)
+        rmdir(place.path + "/state")
+    }
+
+    @Test func whatAnotherUserHasMadeIsNotBelieved() throws {
+        // Only root can give a file away.
+        guard geteuid() == 0 else { return }
+        let place = try TemporaryDirectory()
+        let directory = try TaskStateDirectory.create("a+web", in: place.path)
+        try write(encoded(Self.record), to: directory.path + "/exit")
+        #expect(try directory.readRecord()?.exitCode == 7)
+        for name in ["exit", "control"] { try #require(chown(directory.path + "/" + name, 4711, 0) == 0) }
+        do throws(RecordError) {
+            _ = try directory.readRecord()
+            Issue.record("believed")
+        } catch {
+            #expect(
+                error.text
+                    == "cannot use, since it belongs to user 4711, \(directory.path)/exit: Permission denied")
+        }
+        #expect(throws: SystemError.self) { _ = try directory.openPipe("control") }
+        #expect(directory.remove() == nil)
+    }
+
+    @Test func oneSessionAtATimeHoldsTheLock() throws {
+        let place = try TemporaryDirectory()
+        let directory = try TaskStateDirectory.create("a", in: place.path)
+        do {
+            let first = try directory.lock()
+            let second = try directory.lock()
+            let (firstHolds, secondHolds) = (first != nil, second != nil)
+            #expect(firstHolds && !secondHolds)
+        }
+        let third = try directory.lock()
+        let thirdHolds = third != nil
+        #expect(thirdHolds)
+        #expect(directory.remove() == nil)
+    }
+
+    @Test func aPipeThatIsNoPipeAnyMoreIsRefused() throws {
+        let place = try TemporaryDirectory()
+        let directory = try TaskStateDirectory.create("a", in: place.path)
+        let path = directory.path + "/control"
+        unlink(path)
+        try write([], to: path)
+        #expect(throws: SystemError("use as a pipe", path, .invalidArgument)) {
+            _ = try directory.openPipe("control").number
+        }
+        unlink(path)
+        symlink("events", path)
+        #expect(throws: SystemError("open", path, .tooManySymlinks)) {
+            _ = try directory.openPipe("control").number
+        }
+        #expect(directory.remove() == nil)
+    }
+
+    @Test func aRecordIsReadAsItWasWritten() throws {
+        let place = try TemporaryDirectory()
+        let directory = try TaskStateDirectory.create("a+web", in: place.path)
+        #expect(try directory.readRecord() == nil)
+        try write(encoded(Self.record), to: directory.path + "/exit")
+        #expect(try directory.readRecord() == Self.record)
+        #expect(directory.remove() == nil)
+    }
+
+    @Test func aRecordThatTellsNothingIsAnErrorWithItsPath() throws {
+        let place = try TemporaryDirectory()
+        let directory = try TaskStateDirectory.create("a+web", in: place.path)
+        let path = directory.path + "/exit"
+        func damage() -> String? {
+            do throws(RecordError) {
+                _ = try directory.readRecord()
+                return nil
+            } catch {
+                return error.text
+            }
+        }
+        try write([], to: path)
+        #expect(damage() == "\(path): the exit record is cut off after 0 bytes")
+        try write(Array(encoded(Self.record).dropLast()), to: path)
+        #expect(damage() == "\(path): the exit record's length does not match its header")
+        try write([UInt8](repeating: 0, count: 10_000), to: path)
+        #expect(damage() == "\(path): the file is not an exit record")
+        var other = Self.record
+        other.taskDirectory = "a+db"
+        try write(encoded(other), to: path)
+        #expect(damage() == "\(path): the file is not an exit record")
+        unlink(path)
+        symlink("/dev/null", path)
+        #expect(damage() == "cannot open \(path): Too many levels of symbolic links")
+        #expect(directory.remove() == nil)
+    }
+}
+
+extension TaskStateDirectory {
+    /// A directory whose session nobody holds.
+    fileprivate static func create(_ name: String, in stateDirectory: String) throws(SystemError) -> TaskStateDirectory
+    {
+        mkdir(stateDirectory, 0o700)
+        let directory = TaskStateDirectory(stateDirectory: stateDirectory, name: name)
+        _ = try directory.create()
+        return directory
+    }
+}
