@@ -136,6 +136,7 @@ int exec2_fstat(int descriptor, struct exec2_file_facts *facts) {
                 : S_ISFIFO(status.st_mode) ? EXEC2_FILE_FIFO
                 : S_ISCHR(status.st_mode)  ? EXEC2_FILE_CHARACTER
                 : S_ISBLK(status.st_mode)  ? EXEC2_FILE_BLOCK
+                : S_ISLNK(status.st_mode)  ? EXEC2_FILE_SYMLINK
                                            : EXEC2_FILE_OTHER,
         .device = status.st_dev,
         .inode = status.st_ino,

@@ -52,6 +52,231 @@ void   exec2__executor__launch_request__free_unpacked
   assert(message->base.descriptor == &exec2__executor__launch_request__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   exec2__executor__root_template__init
+                     (Exec2__Executor__RootTemplate         *message)
+{
+  static const Exec2__Executor__RootTemplate init_value = EXEC2__EXECUTOR__ROOT_TEMPLATE__INIT;
+  *message = init_value;
+}
+size_t exec2__executor__root_template__get_packed_size
+                     (const Exec2__Executor__RootTemplate *message)
+{
+  assert(message->base.descriptor == &exec2__executor__root_template__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t exec2__executor__root_template__pack
+                     (const Exec2__Executor__RootTemplate *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &exec2__executor__root_template__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t exec2__executor__root_template__pack_to_buffer
+                     (const Exec2__Executor__RootTemplate *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &exec2__executor__root_template__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Exec2__Executor__RootTemplate *
+       exec2__executor__root_template__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Exec2__Executor__RootTemplate *)
+     protobuf_c_message_unpack (&exec2__executor__root_template__descriptor,
+                                allocator, len, data);
+}
+void   exec2__executor__root_template__free_unpacked
+                     (Exec2__Executor__RootTemplate *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &exec2__executor__root_template__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   exec2__executor__template_path__init
+                     (Exec2__Executor__TemplatePath         *message)
+{
+  static const Exec2__Executor__TemplatePath init_value = EXEC2__EXECUTOR__TEMPLATE_PATH__INIT;
+  *message = init_value;
+}
+size_t exec2__executor__template_path__get_packed_size
+                     (const Exec2__Executor__TemplatePath *message)
+{
+  assert(message->base.descriptor == &exec2__executor__template_path__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t exec2__executor__template_path__pack
+                     (const Exec2__Executor__TemplatePath *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &exec2__executor__template_path__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t exec2__executor__template_path__pack_to_buffer
+                     (const Exec2__Executor__TemplatePath *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &exec2__executor__template_path__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Exec2__Executor__TemplatePath *
+       exec2__executor__template_path__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Exec2__Executor__TemplatePath *)
+     protobuf_c_message_unpack (&exec2__executor__template_path__descriptor,
+                                allocator, len, data);
+}
+void   exec2__executor__template_path__free_unpacked
+                     (Exec2__Executor__TemplatePath *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &exec2__executor__template_path__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   exec2__executor__task_root__init
+                     (Exec2__Executor__TaskRoot         *message)
+{
+  static const Exec2__Executor__TaskRoot init_value = EXEC2__EXECUTOR__TASK_ROOT__INIT;
+  *message = init_value;
+}
+size_t exec2__executor__task_root__get_packed_size
+                     (const Exec2__Executor__TaskRoot *message)
+{
+  assert(message->base.descriptor == &exec2__executor__task_root__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t exec2__executor__task_root__pack
+                     (const Exec2__Executor__TaskRoot *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &exec2__executor__task_root__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t exec2__executor__task_root__pack_to_buffer
+                     (const Exec2__Executor__TaskRoot *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &exec2__executor__task_root__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Exec2__Executor__TaskRoot *
+       exec2__executor__task_root__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Exec2__Executor__TaskRoot *)
+     protobuf_c_message_unpack (&exec2__executor__task_root__descriptor,
+                                allocator, len, data);
+}
+void   exec2__executor__task_root__free_unpacked
+                     (Exec2__Executor__TaskRoot *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &exec2__executor__task_root__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   exec2__executor__root_directory__init
+                     (Exec2__Executor__RootDirectory         *message)
+{
+  static const Exec2__Executor__RootDirectory init_value = EXEC2__EXECUTOR__ROOT_DIRECTORY__INIT;
+  *message = init_value;
+}
+size_t exec2__executor__root_directory__get_packed_size
+                     (const Exec2__Executor__RootDirectory *message)
+{
+  assert(message->base.descriptor == &exec2__executor__root_directory__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t exec2__executor__root_directory__pack
+                     (const Exec2__Executor__RootDirectory *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &exec2__executor__root_directory__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t exec2__executor__root_directory__pack_to_buffer
+                     (const Exec2__Executor__RootDirectory *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &exec2__executor__root_directory__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Exec2__Executor__RootDirectory *
+       exec2__executor__root_directory__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Exec2__Executor__RootDirectory *)
+     protobuf_c_message_unpack (&exec2__executor__root_directory__descriptor,
+                                allocator, len, data);
+}
+void   exec2__executor__root_directory__free_unpacked
+                     (Exec2__Executor__RootDirectory *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &exec2__executor__root_directory__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   exec2__executor__template_report__init
+                     (Exec2__Executor__TemplateReport         *message)
+{
+  static const Exec2__Executor__TemplateReport init_value = EXEC2__EXECUTOR__TEMPLATE_REPORT__INIT;
+  *message = init_value;
+}
+size_t exec2__executor__template_report__get_packed_size
+                     (const Exec2__Executor__TemplateReport *message)
+{
+  assert(message->base.descriptor == &exec2__executor__template_report__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t exec2__executor__template_report__pack
+                     (const Exec2__Executor__TemplateReport *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &exec2__executor__template_report__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t exec2__executor__template_report__pack_to_buffer
+                     (const Exec2__Executor__TemplateReport *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &exec2__executor__template_report__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Exec2__Executor__TemplateReport *
+       exec2__executor__template_report__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Exec2__Executor__TemplateReport *)
+     protobuf_c_message_unpack (&exec2__executor__template_report__descriptor,
+                                allocator, len, data);
+}
+void   exec2__executor__template_report__free_unpacked
+                     (Exec2__Executor__TemplateReport *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &exec2__executor__template_report__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   exec2__executor__attachment__init
                      (Exec2__Executor__Attachment         *message)
 {
@@ -1132,7 +1357,7 @@ void   exec2__executor__handle_state__free_unpacked
   assert(message->base.descriptor == &exec2__executor__handle_state__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_descriptors[46] =
+static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_descriptors[48] =
 {
   {
     "protocol",
@@ -1686,6 +1911,30 @@ static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_des
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "root_template",
+    92,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__LaunchRequest, root_template),
+    &exec2__executor__root_template__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "root",
+    93,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__LaunchRequest, root),
+    &exec2__executor__task_root__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned exec2__executor__launch_request__field_indices_by_name[] = {
   29,   /* field[29] = ambient_capabilities */
@@ -1716,6 +1965,8 @@ static const unsigned exec2__executor__launch_request__field_indices_by_name[] =
   33,   /* field[33] = restrict_tcp_connect */
   36,   /* field[36] = restrict_udp_bind */
   38,   /* field[38] = restrict_udp_connect */
+  47,   /* field[47] = root */
+  46,   /* field[46] = root_template */
   23,   /* field[23] = scope_abstract_sockets */
   35,   /* field[35] = seccomp_filter */
   1,   /* field[1] = session */
@@ -1746,7 +1997,7 @@ static const ProtobufCIntRange exec2__executor__launch_request__number_ranges[9 
   { 60, 26 },
   { 70, 29 },
   { 90, 44 },
-  { 0, 46 }
+  { 0, 48 }
 };
 const ProtobufCMessageDescriptor exec2__executor__launch_request__descriptor =
 {
@@ -1756,11 +2007,409 @@ const ProtobufCMessageDescriptor exec2__executor__launch_request__descriptor =
   "Exec2__Executor__LaunchRequest",
   "exec2.executor",
   sizeof(Exec2__Executor__LaunchRequest),
-  46,
+  48,
   exec2__executor__launch_request__field_descriptors,
   exec2__executor__launch_request__field_indices_by_name,
   9,  exec2__executor__launch_request__number_ranges,
   (ProtobufCMessageInit) exec2__executor__launch_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor exec2__executor__root_template__field_descriptors[4] =
+{
+  {
+    "paths",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Exec2__Executor__RootTemplate, n_paths),
+    offsetof(Exec2__Executor__RootTemplate, paths),
+    &exec2__executor__template_path__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "directories",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Exec2__Executor__RootTemplate, n_directories),
+    offsetof(Exec2__Executor__RootTemplate, directories),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "placeholders",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Exec2__Executor__RootTemplate, n_placeholders),
+    offsetof(Exec2__Executor__RootTemplate, placeholders),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "symlinks",
+    4,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Exec2__Executor__RootTemplate, n_symlinks),
+    offsetof(Exec2__Executor__RootTemplate, symlinks),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned exec2__executor__root_template__field_indices_by_name[] = {
+  1,   /* field[1] = directories */
+  0,   /* field[0] = paths */
+  2,   /* field[2] = placeholders */
+  3,   /* field[3] = symlinks */
+};
+static const ProtobufCIntRange exec2__executor__root_template__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor exec2__executor__root_template__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "exec2.executor.RootTemplate",
+  "RootTemplate",
+  "Exec2__Executor__RootTemplate",
+  "exec2.executor",
+  sizeof(Exec2__Executor__RootTemplate),
+  4,
+  exec2__executor__root_template__field_descriptors,
+  exec2__executor__root_template__field_indices_by_name,
+  1,  exec2__executor__root_template__number_ranges,
+  (ProtobufCMessageInit) exec2__executor__root_template__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor exec2__executor__template_path__field_descriptors[3] =
+{
+  {
+    "path",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__TemplatePath, path),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "optional",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__TemplatePath, optional),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "writable",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__TemplatePath, writable),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned exec2__executor__template_path__field_indices_by_name[] = {
+  1,   /* field[1] = optional */
+  0,   /* field[0] = path */
+  2,   /* field[2] = writable */
+};
+static const ProtobufCIntRange exec2__executor__template_path__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor exec2__executor__template_path__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "exec2.executor.TemplatePath",
+  "TemplatePath",
+  "Exec2__Executor__TemplatePath",
+  "exec2.executor",
+  sizeof(Exec2__Executor__TemplatePath),
+  3,
+  exec2__executor__template_path__field_descriptors,
+  exec2__executor__template_path__field_indices_by_name,
+  1,  exec2__executor__template_path__number_ranges,
+  (ProtobufCMessageInit) exec2__executor__template_path__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor exec2__executor__task_root__field_descriptors[6] =
+{
+  {
+    "parent",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__TaskRoot, parent),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "directories",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Exec2__Executor__TaskRoot, n_directories),
+    offsetof(Exec2__Executor__TaskRoot, directories),
+    &exec2__executor__root_directory__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "paths",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Exec2__Executor__TaskRoot, n_paths),
+    offsetof(Exec2__Executor__TaskRoot, paths),
+    &exec2__executor__template_path__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "shm_size",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__TaskRoot, shm_size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "masked",
+    5,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Exec2__Executor__TaskRoot, n_masked),
+    offsetof(Exec2__Executor__TaskRoot, masked),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "terminals",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__TaskRoot, terminals),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned exec2__executor__task_root__field_indices_by_name[] = {
+  1,   /* field[1] = directories */
+  4,   /* field[4] = masked */
+  0,   /* field[0] = parent */
+  2,   /* field[2] = paths */
+  3,   /* field[3] = shm_size */
+  5,   /* field[5] = terminals */
+};
+static const ProtobufCIntRange exec2__executor__task_root__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor exec2__executor__task_root__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "exec2.executor.TaskRoot",
+  "TaskRoot",
+  "Exec2__Executor__TaskRoot",
+  "exec2.executor",
+  sizeof(Exec2__Executor__TaskRoot),
+  6,
+  exec2__executor__task_root__field_descriptors,
+  exec2__executor__task_root__field_indices_by_name,
+  1,  exec2__executor__task_root__number_ranges,
+  (ProtobufCMessageInit) exec2__executor__task_root__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor exec2__executor__root_directory__field_descriptors[5] =
+{
+  {
+    "source_root",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__RootDirectory, source_root),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "inside",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__RootDirectory, inside),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "read_only",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__RootDirectory, read_only),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "only_mounts",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__RootDirectory, only_mounts),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "source",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__RootDirectory, source),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned exec2__executor__root_directory__field_indices_by_name[] = {
+  1,   /* field[1] = inside */
+  3,   /* field[3] = only_mounts */
+  2,   /* field[2] = read_only */
+  4,   /* field[4] = source */
+  0,   /* field[0] = source_root */
+};
+static const ProtobufCIntRange exec2__executor__root_directory__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor exec2__executor__root_directory__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "exec2.executor.RootDirectory",
+  "RootDirectory",
+  "Exec2__Executor__RootDirectory",
+  "exec2.executor",
+  sizeof(Exec2__Executor__RootDirectory),
+  5,
+  exec2__executor__root_directory__field_descriptors,
+  exec2__executor__root_directory__field_indices_by_name,
+  1,  exec2__executor__root_directory__number_ranges,
+  (ProtobufCMessageInit) exec2__executor__root_directory__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor exec2__executor__template_report__field_descriptors[3] =
+{
+  {
+    "stage",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__TemplateReport, stage),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "error",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__TemplateReport, error),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "subject",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__TemplateReport, subject),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned exec2__executor__template_report__field_indices_by_name[] = {
+  1,   /* field[1] = error */
+  0,   /* field[0] = stage */
+  2,   /* field[2] = subject */
+};
+static const ProtobufCIntRange exec2__executor__template_report__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor exec2__executor__template_report__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "exec2.executor.TemplateReport",
+  "TemplateReport",
+  "Exec2__Executor__TemplateReport",
+  "exec2.executor",
+  sizeof(Exec2__Executor__TemplateReport),
+  3,
+  exec2__executor__template_report__field_descriptors,
+  exec2__executor__template_report__field_indices_by_name,
+  1,  exec2__executor__template_report__number_ranges,
+  (ProtobufCMessageInit) exec2__executor__template_report__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor exec2__executor__attachment__field_descriptors[2] =

@@ -21,7 +21,9 @@ struct LaunchPlan {
         stdout: LogStream,
         stderr: LogStream
     ) {
-        self.init(request, namespaces: EXEC2_CLONE_NEWNS | (ownsIPC ? 0 : EXEC2_CLONE_NEWIPC))
+        // In a root of its own the task is in the Executor's mount namespace, which nobody else is in.
+        let mountNamespace = request.root == nil ? EXEC2_CLONE_NEWNS : 0
+        self.init(request, namespaces: mountNamespace | (ownsIPC ? 0 : EXEC2_CLONE_NEWIPC))
         add(.session)
         // Lowered from the Executor's own −1000 while there is still the right to do so, and through the Executor's
         // /proc: the task's own may be read-only.
@@ -65,6 +67,10 @@ struct LaunchPlan {
     }
 
     private mutating func addMounts(_ mounts: TaskMounts) {
+        if request.root != nil {
+            for file in mounts.files { add(.generatedFile(file.descriptor, at: file.path)) }
+            return
+        }
         add(.mountsAsSlave)
         // Before anything is below them: rules, read-only directories, volumes.
         for directory in mounts.directories {

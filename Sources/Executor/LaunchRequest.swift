@@ -67,6 +67,12 @@ struct LaunchRequest {
         }
     }
 
+    /// Waits until the Driver closes its end of the pipe.
+    static func waitForLauncher() {
+        var byte: UInt8 = 0
+        while retrying({ read(pipe, &byte, 1) }) > 0 {}
+    }
+
     static func closePipe() { _ = close(pipe) }
 
     /// Refuses a request of a later version than this Executor knows: it would leave out in silence what

@@ -24,14 +24,17 @@ extension Supervision {
         try cgroup?.write(message.cgroup_writes, count: message.n_cgroup_writes)
         cgroup?.thaw()
         let ruleset = try Ruleset.create(message)
+        var root = try TaskRoot.prepare(message)
         let mounts = try TaskMounts.open(message, ruleset: ruleset)
         let network = try openNetwork(message.network_namespace)
         let oomKills = cgroup?.oomKills()
 
+        if root != nil { try root?.enter() }
         var plan = LaunchPlan(
             message, ownsIPC: preparation.ownsIPC, ruleset: ruleset, mounts: mounts, network: network, stdout: stdout,
             stderr: stderr)
         let main = try plan.run(cgroup: cgroup?.directory ?? -1)
+        if let root { _ = close(try root.leave()) }
         let task = StartedTask(pid: hostPid(ofPidfd: main.pidfd), startedAt: main.startedAt)
         channel.send(.started(task))
 

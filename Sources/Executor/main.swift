@@ -15,6 +15,9 @@ func runExecutor() -> Int32 {
         say("this program is started by nomad-driver-exec2, one for each task; see nomad-driver-exec2 --help\n")
         return ExecutorExit.noRequest
     }
+    if request.message.pointee.root_template != nil {
+        return TemplateMaker.run(request)
+    }
     if request.message.pointee.exec != nil {
         // No init, and out of its task's reach.
         _ = exec2_block_signals()

@@ -9,6 +9,7 @@
 #include <features.h>
 #include <sys/types.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -31,6 +32,7 @@
 #include "landlock_abi.h"
 #include "mounts.h"
 #include "options.h"
+#include "roots.h"
 #include "sessions.h"
 #include "system_calls.h"
 

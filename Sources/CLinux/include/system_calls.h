@@ -73,6 +73,7 @@ enum exec2_file_type {
     EXEC2_FILE_FIFO,
     EXEC2_FILE_CHARACTER,
     EXEC2_FILE_BLOCK,
+    EXEC2_FILE_SYMLINK,
     EXEC2_FILE_OTHER,
 };
 struct exec2_file_facts {

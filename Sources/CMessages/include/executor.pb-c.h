@@ -16,6 +16,11 @@ PROTOBUF_C__BEGIN_DECLS
 
 
 typedef struct Exec2__Executor__LaunchRequest Exec2__Executor__LaunchRequest;
+typedef struct Exec2__Executor__RootTemplate Exec2__Executor__RootTemplate;
+typedef struct Exec2__Executor__TemplatePath Exec2__Executor__TemplatePath;
+typedef struct Exec2__Executor__TaskRoot Exec2__Executor__TaskRoot;
+typedef struct Exec2__Executor__RootDirectory Exec2__Executor__RootDirectory;
+typedef struct Exec2__Executor__TemplateReport Exec2__Executor__TemplateReport;
 typedef struct Exec2__Executor__Attachment Exec2__Executor__Attachment;
 typedef struct Exec2__Executor__ResourceLimit Exec2__Executor__ResourceLimit;
 typedef struct Exec2__Executor__UnveilPath Exec2__Executor__UnveilPath;
@@ -201,10 +206,146 @@ struct  Exec2__Executor__LaunchRequest
    * Set: the task belongs to the process that has started it, and ends with that (protocol 4).
    */
   Exec2__Executor__Attachment *attachment;
+  /*
+   * Set: no task is launched; the receiver makes a template for tasks' roots and says how that went.
+   */
+  Exec2__Executor__RootTemplate *root_template;
+  /*
+   * Set: the task has a root of its own, made from the template that the receiver finds open (protocol 6).
+   */
+  Exec2__Executor__TaskRoot *root;
 };
 #define EXEC2__EXECUTOR__LAUNCH_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__launch_request__descriptor) \
-    , 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, 0, 0, 0,NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0, 0,NULL, 0, 0,NULL, 0, 0,NULL, {0,NULL}, 0, 0,NULL, 0, 0,NULL, 0, 0, 0,NULL, 0, NULL, NULL }
+    , 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, 0, 0, 0,NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0, 0,NULL, 0, 0,NULL, 0, 0,NULL, {0,NULL}, 0, 0,NULL, 0, 0,NULL, 0, 0, 0,NULL, 0, NULL, NULL, NULL, NULL }
+
+
+/*
+ * A mount namespace with what every task of a plugin configuration reaches: a read-only tmpfs with the directories
+ * and symlinks that lead there, and bind mounts of the host's objects.
+ */
+struct  Exec2__Executor__RootTemplate
+{
+  ProtobufCMessage base;
+  size_t n_paths;
+  Exec2__Executor__TemplatePath **paths;
+  /*
+   * Empty directories: mount points for what is one task's own.
+   */
+  size_t n_directories;
+  char **directories;
+  /*
+   * Empty files in the place of the host's, where the host has one.
+   */
+  size_t n_placeholders;
+  char **placeholders;
+  /*
+   * Symlinks that are there whatever the host has: name and target in turn.
+   */
+  size_t n_symlinks;
+  char **symlinks;
+};
+#define EXEC2__EXECUTOR__ROOT_TEMPLATE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__root_template__descriptor) \
+    , 0,NULL, 0,NULL, 0,NULL, 0,NULL }
+
+
+struct  Exec2__Executor__TemplatePath
+{
+  ProtobufCMessage base;
+  char *path;
+  /*
+   * Passed over where it does not exist.
+   */
+  protobuf_c_boolean optional;
+  /*
+   * Without it the mount is read-only.
+   */
+  protobuf_c_boolean writable;
+};
+#define EXEC2__EXECUTOR__TEMPLATE_PATH__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__template_path__descriptor) \
+    , (char *)protobuf_c_empty_string, 0, 0 }
+
+
+/*
+ * What the template does not have, since it is the task's alone.
+ */
+struct  Exec2__Executor__TaskRoot
+{
+  ProtobufCMessage base;
+  /*
+   * A directory of the template, below which the task's directories stand.
+   */
+  char *parent;
+  /*
+   * The task's directories, parents before what is below them.
+   */
+  size_t n_directories;
+  Exec2__Executor__RootDirectory **directories;
+  /*
+   * What the job unveils of the host.
+   */
+  size_t n_paths;
+  Exec2__Executor__TemplatePath **paths;
+  /*
+   * Bytes that /dev/shm may have; 0: there is none.
+   */
+  uint64_t shm_size;
+  /*
+   * Below /proc: hidden behind an empty file or directory.
+   */
+  size_t n_masked;
+  char **masked;
+  /*
+   * Whether the task gets the terminals of its own below /dev/pts.
+   */
+  protobuf_c_boolean terminals;
+};
+#define EXEC2__EXECUTOR__TASK_ROOT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__task_root__descriptor) \
+    , (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0, 0,NULL, 0 }
+
+
+struct  Exec2__Executor__RootDirectory
+{
+  ProtobufCMessage base;
+  /*
+   * On the host: below source_root, which may be reached through symlinks, none is followed.
+   */
+  char *source_root;
+  char *source;
+  /*
+   * Below the parent.
+   */
+  char *inside;
+  protobuf_c_boolean read_only;
+  /*
+   * Mounted only where it is a mount of its own on the host: the one above shows it else.
+   */
+  protobuf_c_boolean only_mounts;
+};
+#define EXEC2__EXECUTOR__ROOT_DIRECTORY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__root_directory__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0 }
+
+
+/*
+ * What the maker of a template says, once.
+ */
+struct  Exec2__Executor__TemplateReport
+{
+  ProtobufCMessage base;
+  /*
+   * Of LaunchFailed; stage 0: the template is ready.
+   */
+  uint32_t stage;
+  int32_t error;
+  char *subject;
+};
+#define EXEC2__EXECUTOR__TEMPLATE_REPORT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__template_report__descriptor) \
+    , 0, 0, (char *)protobuf_c_empty_string }
 
 
 /*
@@ -724,6 +865,101 @@ Exec2__Executor__LaunchRequest *
 void   exec2__executor__launch_request__free_unpacked
                      (Exec2__Executor__LaunchRequest *message,
                       ProtobufCAllocator *allocator);
+/* Exec2__Executor__RootTemplate methods */
+void   exec2__executor__root_template__init
+                     (Exec2__Executor__RootTemplate         *message);
+size_t exec2__executor__root_template__get_packed_size
+                     (const Exec2__Executor__RootTemplate   *message);
+size_t exec2__executor__root_template__pack
+                     (const Exec2__Executor__RootTemplate   *message,
+                      uint8_t             *out);
+size_t exec2__executor__root_template__pack_to_buffer
+                     (const Exec2__Executor__RootTemplate   *message,
+                      ProtobufCBuffer     *buffer);
+Exec2__Executor__RootTemplate *
+       exec2__executor__root_template__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   exec2__executor__root_template__free_unpacked
+                     (Exec2__Executor__RootTemplate *message,
+                      ProtobufCAllocator *allocator);
+/* Exec2__Executor__TemplatePath methods */
+void   exec2__executor__template_path__init
+                     (Exec2__Executor__TemplatePath         *message);
+size_t exec2__executor__template_path__get_packed_size
+                     (const Exec2__Executor__TemplatePath   *message);
+size_t exec2__executor__template_path__pack
+                     (const Exec2__Executor__TemplatePath   *message,
+                      uint8_t             *out);
+size_t exec2__executor__template_path__pack_to_buffer
+                     (const Exec2__Executor__TemplatePath   *message,
+                      ProtobufCBuffer     *buffer);
+Exec2__Executor__TemplatePath *
+       exec2__executor__template_path__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   exec2__executor__template_path__free_unpacked
+                     (Exec2__Executor__TemplatePath *message,
+                      ProtobufCAllocator *allocator);
+/* Exec2__Executor__TaskRoot methods */
+void   exec2__executor__task_root__init
+                     (Exec2__Executor__TaskRoot         *message);
+size_t exec2__executor__task_root__get_packed_size
+                     (const Exec2__Executor__TaskRoot   *message);
+size_t exec2__executor__task_root__pack
+                     (const Exec2__Executor__TaskRoot   *message,
+                      uint8_t             *out);
+size_t exec2__executor__task_root__pack_to_buffer
+                     (const Exec2__Executor__TaskRoot   *message,
+                      ProtobufCBuffer     *buffer);
+Exec2__Executor__TaskRoot *
+       exec2__executor__task_root__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   exec2__executor__task_root__free_unpacked
+                     (Exec2__Executor__TaskRoot *message,
+                      ProtobufCAllocator *allocator);
+/* Exec2__Executor__RootDirectory methods */
+void   exec2__executor__root_directory__init
+                     (Exec2__Executor__RootDirectory         *message);
+size_t exec2__executor__root_directory__get_packed_size
+                     (const Exec2__Executor__RootDirectory   *message);
+size_t exec2__executor__root_directory__pack
+                     (const Exec2__Executor__RootDirectory   *message,
+                      uint8_t             *out);
+size_t exec2__executor__root_directory__pack_to_buffer
+                     (const Exec2__Executor__RootDirectory   *message,
+                      ProtobufCBuffer     *buffer);
+Exec2__Executor__RootDirectory *
+       exec2__executor__root_directory__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   exec2__executor__root_directory__free_unpacked
+                     (Exec2__Executor__RootDirectory *message,
+                      ProtobufCAllocator *allocator);
+/* Exec2__Executor__TemplateReport methods */
+void   exec2__executor__template_report__init
+                     (Exec2__Executor__TemplateReport         *message);
+size_t exec2__executor__template_report__get_packed_size
+                     (const Exec2__Executor__TemplateReport   *message);
+size_t exec2__executor__template_report__pack
+                     (const Exec2__Executor__TemplateReport   *message,
+                      uint8_t             *out);
+size_t exec2__executor__template_report__pack_to_buffer
+                     (const Exec2__Executor__TemplateReport   *message,
+                      ProtobufCBuffer     *buffer);
+Exec2__Executor__TemplateReport *
+       exec2__executor__template_report__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   exec2__executor__template_report__free_unpacked
+                     (Exec2__Executor__TemplateReport *message,
+                      ProtobufCAllocator *allocator);
 /* Exec2__Executor__Attachment methods */
 void   exec2__executor__attachment__init
                      (Exec2__Executor__Attachment         *message);
@@ -1185,6 +1421,21 @@ void   exec2__executor__handle_state__free_unpacked
 typedef void (*Exec2__Executor__LaunchRequest_Closure)
                  (const Exec2__Executor__LaunchRequest *message,
                   void *closure_data);
+typedef void (*Exec2__Executor__RootTemplate_Closure)
+                 (const Exec2__Executor__RootTemplate *message,
+                  void *closure_data);
+typedef void (*Exec2__Executor__TemplatePath_Closure)
+                 (const Exec2__Executor__TemplatePath *message,
+                  void *closure_data);
+typedef void (*Exec2__Executor__TaskRoot_Closure)
+                 (const Exec2__Executor__TaskRoot *message,
+                  void *closure_data);
+typedef void (*Exec2__Executor__RootDirectory_Closure)
+                 (const Exec2__Executor__RootDirectory *message,
+                  void *closure_data);
+typedef void (*Exec2__Executor__TemplateReport_Closure)
+                 (const Exec2__Executor__TemplateReport *message,
+                  void *closure_data);
 typedef void (*Exec2__Executor__Attachment_Closure)
                  (const Exec2__Executor__Attachment *message,
                   void *closure_data);
@@ -1265,6 +1516,11 @@ typedef void (*Exec2__Executor__HandleState_Closure)
 
 extern const ProtobufCEnumDescriptor    exec2__executor__executor_state__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__launch_request__descriptor;
+extern const ProtobufCMessageDescriptor exec2__executor__root_template__descriptor;
+extern const ProtobufCMessageDescriptor exec2__executor__template_path__descriptor;
+extern const ProtobufCMessageDescriptor exec2__executor__task_root__descriptor;
+extern const ProtobufCMessageDescriptor exec2__executor__root_directory__descriptor;
+extern const ProtobufCMessageDescriptor exec2__executor__template_report__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__attachment__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__resource_limit__descriptor;
 extern const ProtobufCMessageDescriptor exec2__executor__unveil_path__descriptor;

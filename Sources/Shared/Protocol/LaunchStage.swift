@@ -59,6 +59,10 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
     case taskDirectory = 137
     case networkRule = 150
 
+    case rootMount = 170
+    case rootEntry = 171
+    case enterTemplate = 172
+
     // An attendant, before the clone.
     case enterProcesses = 160
 
@@ -111,6 +115,9 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
         case .clone: "clone the task's process"
         case .identity: "write the Executor's identity to"
         case .networkRule: "allow the TCP port"
+        case .rootMount: "mount in the task's root"
+        case .rootEntry: "make in the task's root"
+        case .enterTemplate: "enter the template of the task's root"
         case .supervision: "prepare the supervision of"
         case .fileContent: "write to memory what is to be the task's own"
         case .mountSource: "open the volume's source"

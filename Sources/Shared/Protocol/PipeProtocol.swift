@@ -33,8 +33,10 @@ public enum LaunchVersion {
     public static let attached: UInt32 = 4
     /// With rules for UDP ports: an older Executor would leave them out.
     public static let udpPorts: UInt32 = 5
+    /// With a root of the task's own, made from a template.
+    public static let ownRoot: UInt32 = 6
     /// The newest version that this build knows.
-    public static let newest = udpPorts
+    public static let newest = ownRoot
 }
 
 /// What the Executor of an attached task finds open beside the launch request.
@@ -44,6 +46,16 @@ public enum AttachmentDescriptor {
     public static let leash: Int32 = 5
     /// The task's stdin: a pipe, or a terminal for all three streams.
     public static let stdin: Int32 = 6
+}
+
+/// What the maker of a template and the Executors of tasks find open beside the launch request.
+public enum TemplateDescriptor {
+    /// Of the maker: where its report goes.
+    public static let report: Int32 = 5
+    /// Of a task's Executor: the template's mount namespace.
+    public static let namespace: Int32 = 7
+    /// What an Executor keeps for commands in its task: the task's Landlock ruleset.
+    public static let ruleset: Int32 = 8
 }
 
 /// What the Driver asks of a running Executor.
