@@ -1132,7 +1132,7 @@ void   exec2__executor__handle_state__free_unpacked
   assert(message->base.descriptor == &exec2__executor__handle_state__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_descriptors[46] =
+static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_descriptors[47] =
 {
   {
     "protocol",
@@ -1371,6 +1371,18 @@ static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_des
     offsetof(Exec2__Executor__LaunchRequest, oom_score_adj),
     NULL,
     NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "user_name",
+    35,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__LaunchRequest, user_name),
+    NULL,
+    &protobuf_c_empty_string,
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
@@ -1688,50 +1700,51 @@ static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_des
   },
 };
 static const unsigned exec2__executor__launch_request__field_indices_by_name[] = {
-  29,   /* field[29] = ambient_capabilities */
+  30,   /* field[30] = ambient_capabilities */
   8,   /* field[8] = arguments */
-  45,   /* field[45] = attachment */
+  46,   /* field[46] = attachment */
   5,   /* field[5] = boot_id */
   18,   /* field[18] = capabilities */
-  24,   /* field[24] = cgroup */
-  25,   /* field[25] = cgroup_writes */
+  25,   /* field[25] = cgroup */
+  26,   /* field[26] = cgroup_writes */
   9,   /* field[9] = environment */
-  44,   /* field[44] = exec */
-  26,   /* field[26] = generated_files */
+  45,   /* field[45] = exec */
+  27,   /* field[27] = generated_files */
   16,   /* field[16] = group_id */
   17,   /* field[17] = groups */
-  39,   /* field[39] = launch_pipe_is_held */
-  42,   /* field[42] = log_denials */
+  40,   /* field[40] = launch_pipe_is_held */
+  43,   /* field[43] = log_denials */
   14,   /* field[14] = log_root */
-  27,   /* field[27] = mounts */
-  22,   /* field[22] = network_namespace */
+  28,   /* field[28] = mounts */
+  23,   /* field[23] = network_namespace */
   19,   /* field[19] = oom_score_adj */
-  41,   /* field[41] = open_pathname_sockets */
+  42,   /* field[42] = open_pathname_sockets */
   7,   /* field[7] = programs */
   0,   /* field[0] = protocol */
-  43,   /* field[43] = quiet_paths */
-  21,   /* field[21] = read_only */
-  30,   /* field[30] = resource_limits */
-  31,   /* field[31] = restrict_tcp_bind */
-  33,   /* field[33] = restrict_tcp_connect */
-  36,   /* field[36] = restrict_udp_bind */
-  38,   /* field[38] = restrict_udp_connect */
-  23,   /* field[23] = scope_abstract_sockets */
-  35,   /* field[35] = seccomp_filter */
+  44,   /* field[44] = quiet_paths */
+  22,   /* field[22] = read_only */
+  31,   /* field[31] = resource_limits */
+  32,   /* field[32] = restrict_tcp_bind */
+  34,   /* field[34] = restrict_tcp_connect */
+  37,   /* field[37] = restrict_udp_bind */
+  39,   /* field[39] = restrict_udp_connect */
+  24,   /* field[24] = scope_abstract_sockets */
+  36,   /* field[36] = seccomp_filter */
   1,   /* field[1] = session */
   6,   /* field[6] = state_dir */
   13,   /* field[13] = stderr_path */
   12,   /* field[12] = stdout_path */
-  28,   /* field[28] = task_directories */
+  29,   /* field[29] = task_directories */
   3,   /* field[3] = task_id */
   4,   /* field[4] = task_name */
   2,   /* field[2] = task_state_dir */
-  32,   /* field[32] = tcp_bind */
-  34,   /* field[34] = tcp_connect */
-  37,   /* field[37] = udp_bind */
-  40,   /* field[40] = udp_connect */
-  20,   /* field[20] = unveil */
+  33,   /* field[33] = tcp_bind */
+  35,   /* field[35] = tcp_connect */
+  38,   /* field[38] = udp_bind */
+  41,   /* field[41] = udp_connect */
+  21,   /* field[21] = unveil */
   15,   /* field[15] = user_id */
+  20,   /* field[20] = user_name */
   10,   /* field[10] = work_dir */
   11,   /* field[11] = work_dir_root */
 };
@@ -1741,12 +1754,12 @@ static const ProtobufCIntRange exec2__executor__launch_request__number_ranges[9 
   { 10, 7 },
   { 20, 12 },
   { 30, 15 },
-  { 40, 20 },
-  { 50, 24 },
-  { 60, 26 },
-  { 70, 29 },
-  { 90, 44 },
-  { 0, 46 }
+  { 40, 21 },
+  { 50, 25 },
+  { 60, 27 },
+  { 70, 30 },
+  { 90, 45 },
+  { 0, 47 }
 };
 const ProtobufCMessageDescriptor exec2__executor__launch_request__descriptor =
 {
@@ -1756,7 +1769,7 @@ const ProtobufCMessageDescriptor exec2__executor__launch_request__descriptor =
   "Exec2__Executor__LaunchRequest",
   "exec2.executor",
   sizeof(Exec2__Executor__LaunchRequest),
-  46,
+  47,
   exec2__executor__launch_request__field_descriptors,
   exec2__executor__launch_request__field_indices_by_name,
   9,  exec2__executor__launch_request__number_ranges,
@@ -1878,7 +1891,7 @@ const ProtobufCMessageDescriptor exec2__executor__resource_limit__descriptor =
   (ProtobufCMessageInit) exec2__executor__resource_limit__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor exec2__executor__unveil_path__field_descriptors[6] =
+static const ProtobufCFieldDescriptor exec2__executor__unveil_path__field_descriptors[7] =
 {
   {
     "path",
@@ -1952,6 +1965,18 @@ static const ProtobufCFieldDescriptor exec2__executor__unveil_path__field_descri
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "origin",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__UnveilPath, origin),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned exec2__executor__unveil_path__field_indices_by_name[] = {
   4,   /* field[4] = after_mounts */
@@ -1959,12 +1984,13 @@ static const unsigned exec2__executor__unveil_path__field_indices_by_name[] = {
   1,   /* field[1] = modes */
   3,   /* field[3] = no_symlink */
   2,   /* field[2] = optional */
+  6,   /* field[6] = origin */
   0,   /* field[0] = path */
 };
 static const ProtobufCIntRange exec2__executor__unveil_path__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor exec2__executor__unveil_path__descriptor =
 {
@@ -1974,7 +2000,7 @@ const ProtobufCMessageDescriptor exec2__executor__unveil_path__descriptor =
   "Exec2__Executor__UnveilPath",
   "exec2.executor",
   sizeof(Exec2__Executor__UnveilPath),
-  6,
+  7,
   exec2__executor__unveil_path__field_descriptors,
   exec2__executor__unveil_path__field_indices_by_name,
   1,  exec2__executor__unveil_path__number_ranges,

@@ -67,7 +67,7 @@ extension FuzzTarget {
             exec2__executor__launch_request__free_unpacked(message, nil)
         }
         guard let launch = try? DecodedMessage<Exec2__Executor__LaunchRequest>(Array(bytes)) else { return }
-        _ = LaunchSpecification(launch.root)
+        _ = LaunchFailureContext(launch.root)
         for hasTerminal in [false, true] {
             let command = ExecRequest(command: ["ls", "-l"], hasTerminal: hasTerminal)
             guard let packed = try? DecodedMessage<Exec2__Executor__LaunchRequest>(command.encoded(launch.root)) else {

@@ -116,6 +116,10 @@ struct  Exec2__Executor__LaunchRequest
    */
   uint64_t capabilities;
   int32_t oom_score_adj;
+  /*
+   * The name that user_id was found by, for errors.
+   */
+  char *user_name;
   size_t n_unveil;
   Exec2__Executor__UnveilPath **unveil;
   size_t n_read_only;
@@ -204,7 +208,7 @@ struct  Exec2__Executor__LaunchRequest
 };
 #define EXEC2__EXECUTOR__LAUNCH_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__launch_request__descriptor) \
-    , 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, 0, 0, 0,NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0, 0,NULL, 0, 0,NULL, 0, 0,NULL, {0,NULL}, 0, 0,NULL, 0, 0,NULL, 0, 0, 0,NULL, 0, NULL, NULL }
+    , 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, 0, 0, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0, 0,NULL, 0, 0,NULL, 0, 0,NULL, {0,NULL}, 0, 0,NULL, 0, 0,NULL, 0, 0, 0,NULL, 0, NULL, NULL }
 
 
 /*
@@ -273,10 +277,14 @@ struct  Exec2__Executor__UnveilPath
    * must not lead out of it, by a symlink or by "..": a program could have put a link there for its next start.
    */
   char *beneath;
+  /*
+   * Where the rule comes from, for errors: "plugin option unveil_paths". Empty: a default.
+   */
+  char *origin;
 };
 #define EXEC2__EXECUTOR__UNVEIL_PATH__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__unveil_path__descriptor) \
-    , (char *)protobuf_c_empty_string, 0, 0, 0, 0, (char *)protobuf_c_empty_string }
+    , (char *)protobuf_c_empty_string, 0, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
 /*

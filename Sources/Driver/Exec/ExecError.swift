@@ -87,14 +87,14 @@ extension ExecError {
 
     /// What an attendant reported, in the words of a launch.
     init(
-        task id: String, stage: UInt32, _ errno: Errno, subject: String, _ specification: LaunchSpecification
+        task id: String, stage: UInt32, _ errno: Errno, subject: String, _ context: LaunchFailureContext
     ) {
         let stages: [LaunchStage] = [.joinNamespaces, .enterProcesses]
         if errno == .noSuchProcess, let stage = LaunchStage(rawValue: stage), stages.contains(stage) {
             self = .notRunning(id)
             return
         }
-        let failure = StartError(stage: stage, errno, subject: subject, specification: specification)
+        let failure = StartError(stage: stage, errno, subject: subject, context: context)
         self.init(task: id, failure.text, failure.kind == .transient ? .shortage : .impossible)
     }
 }

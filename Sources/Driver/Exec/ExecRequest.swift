@@ -77,22 +77,6 @@ package enum TerminalAccess {
     }
 }
 
-extension LaunchSpecification {
-    /// As much of a launch as errors speak of.
-    init(_ launch: MessageView<Exec2__Executor__LaunchRequest>) {
-        self.init(
-            user: TaskUser(
-                name: String(launch.user_id), uid: launch.user_id, gid: launch.group_id, groups: [], home: ""))
-        cgroup = launch.cgroup
-        unveil = launch.messages(\.n_unveil, \.unveil).map { unveil in
-            let modes = AccessModes(rawValue: UInt8(truncatingIfNeeded: unveil.modes))
-            return Unveil(
-                rule: UnveilRule(modes: modes, path: unveil.path), optional: unveil.isSet(\.optional),
-                noSymlink: unveil.isSet(\.no_symlink))
-        }
-    }
-}
-
 extension Exec2__Executor__ExecSession: WireMessage {
     package static func initialize(_ message: UnsafeMutablePointer<Self>) {
         exec2__executor__exec_session__init(message)

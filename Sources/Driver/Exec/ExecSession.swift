@@ -36,8 +36,8 @@ package struct ExecSession: Sendable {
     let taskID: String
     package let command: AttendedCommand
     package let streams: CommandStreams
-    /// As much of the task's launch as errors speak of.
-    let launch: LaunchSpecification
+    /// Of the task's launch.
+    let failureContext: LaunchFailureContext
     let reactor: Reactor
 
     /// What one of a session's Swift tasks has come to.
@@ -104,8 +104,8 @@ package struct ExecSession: Sendable {
             throw ExecError(task: place.taskID, error.text, error.isTransient ? .shortage : .failed)
         }
         return ExecSession(
-            taskID: place.taskID, command: command, streams: connection.streams, launch: LaunchSpecification(launch),
-            reactor: reactor)
+            taskID: place.taskID, command: command, streams: connection.streams,
+            failureContext: LaunchFailureContext(launch), reactor: reactor)
     }
 
     /// Input for the command. One that reads no more is none that has failed: the rest of its input is passed over.
@@ -143,7 +143,7 @@ package struct ExecSession: Sendable {
         case .reported(.ended(let exitCode, let signal, let passedOver)):
             return ExitStatus(exitCode: exitCode, signal: signal, passedOver: passedOver)
         case .reported(.failed(let stage, let errno, let subject)):
-            throw .failed(ExecError(task: taskID, stage: stage, errno, subject: subject, launch))
+            throw .failed(ExecError(task: taskID, stage: stage, errno, subject: subject, failureContext))
         case .silent(let leave): throw .failed(.attendantLost(taskID, attendant: command.attendant, leave))
         case .unreadable(let error): throw .failed(.noReport(taskID, error))
         }

@@ -288,7 +288,7 @@ package final class TaskTable: Sendable {
         case .started: return true
         case .failed(let stage, let errno, let subject):
             await task.remove()
-            throw StartError(stage: stage, errno, subject: subject, specification: specification)
+            throw StartError(stage: stage, errno, subject: subject, context: LaunchFailureContext(specification))
         case .executorGone where task.usedStandby && !task.hasStartedTask:
             log.warn(
                 "an Executor that stood by ended before it took its task up, another is started",

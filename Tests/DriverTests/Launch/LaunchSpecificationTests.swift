@@ -24,7 +24,8 @@ import Testing
         result.unveil = [
             .init(rule: UnveilRule(modes: [.read, .execute], path: "/usr/bin"), optional: true),
             .init(
-                rule: UnveilRule(modes: .all, path: "/mnt/a-web/tmp"), noSymlink: true, afterMounts: true, origin: "x"),
+                rule: UnveilRule(modes: .all, path: "/mnt/a-web/tmp"), noSymlink: true, afterMounts: true,
+                beneath: "/mnt/a-web", origin: "x"),
         ]
         result.readOnly = [.init(root: "/l", inside: "alloc/logs")]
         result.generatedFiles = [GeneratedFile(path: "/etc/hosts", text: "127.0.0.1 localhost\n")]
@@ -35,6 +36,7 @@ import Testing
                 noExec: true,
                 followsHost: true),
         ]
+        result.taskDirectories = directories.mounts(allocDir: "/l", taskName: "web")
         result.networkNamespace = "/run/netns/x"
         result.cgroup = "/sys/fs/cgroup/x.scope"
         result.cgroupWrites = [
@@ -44,11 +46,10 @@ import Testing
         return result
     }()
 
+    private static let directories = TaskDirectories(
+        environment: ["NOMAD_TASK_DIR": "/mnt/a-web/local"], allocDir: "/l", allocID: "a", taskName: "web")
     private static let destination = try? MountDestination(
-        "local/data", of: "x",
-        directories: TaskDirectories(
-            environment: ["NOMAD_TASK_DIR": "/mnt/a-web/local"], allocDir: "/l", allocID: "a", taskName: "web"),
-        allocDir: "/l", isDevice: false)
+        "local/data", of: "x", directories: directories, allocDir: "/l", isDevice: false)
 
     private func decoded(_ specification: LaunchSpecification) throws -> MessageView<
         Exec2__Executor__LaunchRequest
@@ -123,5 +124,68 @@ import Testing
         for flag in [\Exec2__Executor__Mount.make, \.read_only, \.no_exec, \.follow_host] {
             #expect(mounts.map { $0.isSet(flag) } == [false, true])
         }
+    }
+
+    // MARK: Nothing is left out
+
+    /// The names of the fields of a message and, below their fields, of its submessages: all of them, and those that
+    /// have no other value than their default in any.
+    private static func fields(
+        _ message: UnsafeRawPointer, _ prefix: String = "", all: inout Set<String>, filled: inout Set<String>
+    ) {
+        guard let descriptor = message.load(as: ProtobufCMessage.self).descriptor?.pointee else { return }
+        for field in UnsafeBufferPointer(start: descriptor.fields, count: Int(descriptor.n_fields)) {
+            let name = prefix + String(cString: field.name)
+            all.insert(name)
+            let place = message + Int(field.offset)
+            let isFilled: Bool
+            if field.label == PROTOBUF_C_LABEL_REPEATED {
+                let count = message.load(fromByteOffset: Int(field.quantifier_offset), as: Int.self)
+                isFilled = count > 0
+                if field.type == PROTOBUF_C_TYPE_MESSAGE, isFilled {
+                    for index in 0..<count {
+                        let element = place.load(as: UnsafePointer<UnsafeRawPointer>.self)[index]
+                        fields(element, name + ".", all: &all, filled: &filled)
+                    }
+                }
+            } else {
+                switch field.type {
+                case PROTOBUF_C_TYPE_STRING: isFilled = place.load(as: UnsafePointer<CChar>.self).pointee != 0
+                case PROTOBUF_C_TYPE_BYTES: isFilled = place.load(as: ProtobufCBinaryData.self).len > 0
+                case PROTOBUF_C_TYPE_MESSAGE:
+                    let element = place.load(as: UnsafeRawPointer?.self)
+                    isFilled = element != nil
+                    if let element { fields(element, name + ".", all: &all, filled: &filled) }
+                case PROTOBUF_C_TYPE_UINT64, PROTOBUF_C_TYPE_INT64: isFilled = place.load(as: UInt64.self) != 0
+                default: isFilled = place.load(as: UInt32.self) != 0
+                }
+            }
+            if isFilled { filled.insert(name) }
+        }
+    }
+
+    /// A field of the request that `encoded` forgets stays at its default, whatever the description has.
+    @Test func everyFieldOfTheRequestComesFromTheDescription() throws {
+        var specification = Self.full
+        specification.attachment = .init(leash: 17, stdin: 18, hasTerminal: true, killTimeoutNanoseconds: 5)
+        specification.confinement.capabilities = 3
+        specification.confinement.ambientCapabilities = 1
+        specification.confinement.resourceLimits = [ResourceLimit(.nofile, soft: 1, hard: 2)]
+        specification.confinement.tcpBind = [80]
+        specification.confinement.tcpConnect = [443]
+        specification.confinement.udpBind = [53]
+        specification.confinement.udpConnect = [53]
+        specification.confinement.opensPathnameSockets = true
+        specification.confinement.logsDenials = true
+        specification.confinement.quietPaths = ["/proc"]
+        specification.confinement.seccompFilter = SeccompFilter([], on: .amd64)
+        let request = try decoded(specification)
+        var all: Set<String> = []
+        var filled: Set<String> = []
+        let (owner, pointer) = request.parts
+        withExtendedLifetime(owner) { Self.fields(pointer, all: &all, filled: &filled) }
+        // The one field that only a command's request has.
+        #expect(all.subtracting(filled) == ["exec"])
+        #expect(filled.count > 60)
     }
 }

@@ -5,7 +5,7 @@ import Testing
 @testable import Planning
 
 @Suite struct StartErrorTests {
-    private static let specification: LaunchSpecification = {
+    static let specification: LaunchSpecification = {
         var result = LaunchSpecification(
             user: TaskUser(name: "nobody", uid: 65534, gid: 65534, groups: [], home: "/nonexistent"))
         result.cgroup = "/sys/fs/cgroup/x.scope"
@@ -15,6 +15,9 @@ import Testing
             .init(
                 rule: UnveilRule(modes: [.read, .execute], path: "/srv/x"),
                 origin: "plugin option unveil_paths"),
+            .init(
+                rule: UnveilRule(modes: .read, path: "/mnt/a-web/local/in"), afterMounts: true,
+                beneath: "/mnt/a-web/local", origin: "task option unveil"),
         ]
         let directories = TaskDirectories(
             environment: ["NOMAD_TASK_DIR": "/mnt/a-web/local"], allocDir: "/alloc", allocID: "a", taskName: "web")
@@ -34,8 +37,8 @@ import Testing
 
     private func error(_ stage: LaunchStage, _ errno: Int32, _ subject: String = "") -> StartError {
         StartError(
-            stage: stage.rawValue, Errno(rawValue: errno), subject: subject, specification: Self.specification
-        )
+            stage: stage.rawValue, Errno(rawValue: errno), subject: subject,
+            context: LaunchFailureContext(Self.specification))
     }
 
     @Test(
@@ -102,6 +105,11 @@ import Testing
                     + "a directory, not a symlink"
             ),
             (
+                .unveil, EXDEV, "/mnt/a-web/local/in",
+                "cannot unveil /mnt/a-web/local/in: Invalid cross-device link; a symlink or .. in it leads out of the "
+                    + "task's directory; \"r:/mnt/a-web/local/in\" is named by the task option unveil"
+            ),
+            (
                 .limit, ENOENT, "64 to memory.max",
                 "cannot write the limit 64 to memory.max: No such file or directory; the cgroup "
                     + "/sys/fs/cgroup/x.scope has no such file: its controller is not enabled there "
@@ -165,7 +173,7 @@ import Testing
 
     @Test func aStageOfANewerExecutorKeepsItsNumber() {
         let error = StartError(
-            stage: 4711, .noSpace, subject: "x", specification: Self.specification)
+            stage: 4711, .noSpace, subject: "x", context: LaunchFailureContext(Self.specification))
         #expect(
             error.text
                 == "the Executor failed at stage 4711, which only a newer driver knows: No space left on device"

@@ -2,7 +2,10 @@ import CMessages
 import Messages
 import Shared
 
-/// Everything an Executor needs to start a task: the launch request as plain values.
+/// Everything an Executor needs to start a task: the Driver's one description of a launch.
+///
+/// The launch request is its form on the wire, made in `encoded` and nowhere else. What the Driver reads back of a
+/// request is a `LaunchFailureContext`.
 package struct LaunchSpecification: Equatable, Sendable {
     package struct Unveil: Equatable, Sendable {
         package let rule: UnveilRule
@@ -126,6 +129,7 @@ package struct LaunchSpecification: Equatable, Sendable {
             message.log_root = arena.string(logRoot)
             message.user_id = user.uid
             message.group_id = user.gid
+            message.user_name = arena.string(user.name)
             (message.n_groups, message.groups) = arena.values(user.groups)
             message.oom_score_adj = oomScoreAdj
             message.set(confinement, arena)
@@ -136,6 +140,7 @@ package struct LaunchSpecification: Equatable, Sendable {
                 $0.no_symlink = $1.noSymlink.wire
                 $0.after_mounts = $1.afterMounts.wire
                 $0.beneath = arena.string($1.beneath ?? "")
+                $0.origin = arena.string($1.origin ?? "")
             }
             (message.n_read_only, message.read_only) = arena.messages(
                 Exec2__Executor__ReadOnlyDirectory.self, readOnly

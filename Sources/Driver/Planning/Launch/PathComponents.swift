@@ -7,3 +7,6 @@ extension StringProtocol {
         Substring(self).utf8.split(separator: UInt8(ascii: "/")).map { Substring($0) }
     }
 }
+
+/// The path of `inside`, which is below the directory `root`.
+func joinedPath(_ root: String, _ inside: String) -> String { (root == "/" ? "" : root) + "/" + inside }

@@ -36,7 +36,7 @@ extension StartError {
     }
 
     /// What the Executor reported, as a sentence with its remedy where one is known.
-    package init(stage number: UInt32, _ errno: Errno, subject: String, specification: LaunchSpecification) {
+    package init(stage number: UInt32, _ errno: Errno, subject: String, context: LaunchFailureContext) {
         let kind: Kind = Self.mayPass(errno) ? .transient : .permanent
         guard let stage = LaunchStage(rawValue: number) else {
             self.init(
@@ -47,7 +47,7 @@ extension StartError {
         var text = "cannot \(stage.attempt)"
         if !subject.isEmpty { text += " \(subject)" }
         text += ": \(errno.text)"
-        if let hint = Self.hint(stage, errno, subject, specification) { text += "; \(hint)" }
+        if let hint = Self.hint(stage, errno, subject, context) { text += "; \(hint)" }
         self.init(kind, text)
     }
 
@@ -56,27 +56,27 @@ extension StartError {
     }
 
     private static func hint(
-        _ stage: LaunchStage, _ errno: Errno, _ subject: String, _ specification: LaunchSpecification
+        _ stage: LaunchStage, _ errno: Errno, _ subject: String, _ context: LaunchFailureContext
     ) -> String? {
         switch stage {
         case .request: return "driver and Executor are of different releases: install both programs of one"
         case .unveil:
-            guard let unveil = specification.unveil.first(where: { $0.rule.path == subject }) else { return nil }
+            guard let unveil = context.rules.first(where: { $0.rule.path == subject }) else { return nil }
             if unveil.noSymlink {
                 return [ELOOP, EXDEV, ENOTDIR].contains(errno.rawValue)
                     ? "this directory of the task must be a directory, not a symlink" : nil
             }
-            if unveil.beneath != nil && [ELOOP, EXDEV].contains(errno.rawValue) {
+            if unveil.staysInTask && [ELOOP, EXDEV].contains(errno.rawValue) {
                 return
                     "a symlink or .. in it leads out of the task's directory; \(quoted(unveil.rule.text)) is named by the "
                     + (unveil.origin ?? "driver")
             }
             return unveil.origin.map { namedBy($0, unveil.rule) }
         case .limit where errno == .noSuchFile:
-            return "the cgroup \(specification.cgroup) has no such file: its controller is not enabled there "
+            return "the cgroup \(context.cgroup) has no such file: its controller is not enabled there "
                 + "(cgroup.subtree_control of the parent)"
         case .limit:
-            return "in the cgroup \(specification.cgroup)"
+            return "in the cgroup \(context.cgroup)"
         case .openCgroup where errno == .noSuchFile:
             return "the client makes it before it starts a task"
         case .notACgroup: return "it is not on a cgroup v2 file system"
@@ -92,13 +92,13 @@ extension StartError {
         case .generatedFile where errno == .noSuchFile:
             return "it takes the place of the host's file, which must exist: make an empty one"
         case .taskDirectory: return missingMounts
-        case .mount where specification.taskDirectories.contains { $0.path == subject }: return missingMounts
-        case .mount: return mountHint(errno, subject, specification)
-        case .mountSource, .deviceSource: return specification.mounts.hint(ofSource: subject)
+        case .mount where context.taskDirectories.contains(subject): return missingMounts
+        case .mount: return mountHint(errno, subject, context)
+        case .mountSource, .deviceSource: return context.mounts.hint(ofSource: subject)
         case .notADevice: return "it is no device node"
         case .volumeIsDevice: return "it is a device node, and those have to come from a device plugin"
         case .workDir where errno == .permissionDenied:
-            return "user \(quoted(specification.user.name)) must be able to enter it"
+            return "user \(quoted(context.user)) must be able to enter it"
         case .resourceLimit where errno == .notPermitted:
             return "a hard limit can only be raised by an agent that has CAP_SYS_RESOURCE, and nofile not beyond the "
                 + "sysctl fs.nr_open"
@@ -114,13 +114,11 @@ extension StartError {
         + "that the task is placed anew"
 
     private static func mountHint(
-        _ errno: Errno, _ subject: String, _ specification: LaunchSpecification
+        _ errno: Errno, _ subject: String, _ context: LaunchFailureContext
     ) -> String? {
-        guard let mount = specification.mounts.first(where: { $0.destination?.path == subject }),
-            let destination = mount.destination
-        else { return nil }
+        guard let mount = context.mounts.first(where: { $0.destination == subject }) else { return nil }
         switch errno {
-        case .noSuchFile where !destination.isMade:
+        case .noSuchFile where !mount.isMade:
             return "outside the task's directory nothing is made: make it on this host, or let the destination be in "
                 + "the task's directory, as in ${NOMAD_TASK_DIR}/data"
         case .tooManySymlinks, .crossDeviceLink:
@@ -130,17 +128,16 @@ extension StartError {
         case .isDirectory:
             return "a file can only be mounted on a file, and \(mount.source) is no directory"
         case .permissionDenied, .readOnlyFileSystem:
-            return "it does not exist, and user \(quoted(specification.user.name)) may not make it there"
+            return "it does not exist, and user \(quoted(context.user)) may not make it there"
         default: return nil
         }
     }
 }
 
-extension [TaskMount] {
+extension [LaunchFailureContext.Mount] {
     /// What the source of a volume or device was wanted for.
     fileprivate func hint(ofSource source: String) -> String? {
         guard let mount = first(where: { $0.source == source }) else { return nil }
-        let path = mount.destination?.path ?? source
-        return "it is to be the task's \(mount.kind == .device ? "device" : "volume") \(quoted(path))"
+        return "it is to be the task's \(mount.isDevice ? "device" : "volume") \(quoted(mount.destination ?? source))"
     }
 }

@@ -72,5 +72,5 @@ struct TaskDirectory: Equatable, Sendable {
     /// Made by the task's user where it is missing.
     let isMade: Bool
 
-    var path: String { (root == "/" ? "" : root) + "/" + inside }
+    var path: String { joinedPath(root, inside) }
 }

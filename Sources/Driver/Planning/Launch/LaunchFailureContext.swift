@@ -1,0 +1,78 @@
+import CMessages
+import Messages
+import Shared
+
+/// What the sentences about a failed launch name besides its stage and errno.
+///
+/// A start makes it from the launch's description, a command in the task from the request that the task's Executor
+/// keeps. The two are equal, so that the same failure gives the same sentence.
+package struct LaunchFailureContext: Equatable, Sendable {
+    struct Rule: Equatable, Sendable {
+        let rule: UnveilRule
+        /// Refused where one of the path's last two parts is a symlink.
+        let noSymlink: Bool
+        /// The path must not lead out of a directory of the task's.
+        let staysInTask: Bool
+        /// Nil for defaults.
+        let origin: String?
+    }
+
+    struct Mount: Equatable, Sendable {
+        let source: String
+        /// Nil for a device that the task uses in its own place.
+        let destination: String?
+        /// The destination is made where it is missing.
+        let isMade: Bool
+        let isDevice: Bool
+    }
+
+    /// The user's name, or its number where the request has no name.
+    let user: String
+    let cgroup: String
+    let rules: [Rule]
+    let mounts: [Mount]
+    /// The paths of the task's own directories.
+    let taskDirectories: [String]
+}
+
+extension LaunchFailureContext {
+    /// The context of a launch that this Driver has planned.
+    package init(_ specification: LaunchSpecification) {
+        user = specification.user.name
+        cgroup = specification.cgroup
+        rules = specification.unveil.map {
+            Rule(rule: $0.rule, noSymlink: $0.noSymlink, staysInTask: $0.beneath != nil, origin: $0.origin)
+        }
+        mounts = specification.mounts.map {
+            Mount(
+                source: $0.source, destination: $0.destination?.path, isMade: $0.destination?.isMade ?? false,
+                isDevice: $0.kind == .device)
+        }
+        taskDirectories = specification.taskDirectories.map(\.path)
+    }
+
+    /// The context of a launch whose request an Executor has kept. A Driver of an earlier release left the user's name
+    /// and the rules' origins out.
+    package init(_ launch: MessageView<Exec2__Executor__LaunchRequest>) {
+        let name = launch.user_name
+        user = name.isEmpty ? String(launch.user_id) : name
+        cgroup = launch.cgroup
+        rules = launch.messages(\.n_unveil, \.unveil).map {
+            let origin = $0.origin
+            return Rule(
+                rule: UnveilRule(
+                    modes: AccessModes(rawValue: UInt8(truncatingIfNeeded: $0.modes)), path: $0.path),
+                noSymlink: $0.isSet(\.no_symlink), staysInTask: !$0.beneath.isEmpty,
+                origin: origin.isEmpty ? nil : origin)
+        }
+        mounts = launch.messages(\.n_mounts, \.mounts).map {
+            let inside = $0.inside
+            return Mount(
+                source: $0.source, destination: inside.isEmpty ? nil : joinedPath($0.root, inside),
+                isMade: $0.isSet(\.make), isDevice: $0.isSet(\.device))
+        }
+        taskDirectories = launch.messages(\.n_task_directories, \.task_directories).map {
+            joinedPath($0.root, $0.inside)
+        }
+    }
+}
