@@ -41,7 +41,7 @@ def test_task_cannot_command_the_driver(host: AgentHost, launch: Launch, user: s
 
 
 def test_descendants_of_a_task_are_no_better(host: AgentHost, launch: Launch) -> None:
-    """A process in namespaces that the task has made itself. Seen as above."""
+    """A process in namespaces that the task has made itself. Seen before the Driver looked at who connects: served."""
     plugin = launch()
     found = attack(host, plugin, ("unshare", "user+mnt+net"), ("rpc", plugin.address), user="root")
     assert found[f"rpc {plugin.address}"] in CLOSED

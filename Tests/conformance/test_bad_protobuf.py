@@ -1,5 +1,6 @@
 """Broken requests and connections: a clear error each time, and a plugin that
-lives on."""
+lives on. Not seen without the validation: protobuf-c refuses most of this by itself, and what it would take is in
+test_bad_strings."""
 
 from __future__ import annotations
 

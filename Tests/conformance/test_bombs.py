@@ -89,7 +89,8 @@ def test_ended_while_frozen_and_started_again(make: Make, host: AgentHost, user:
 
 
 def test_frozen_by_the_task(make: Make, host: AgentHost) -> None:
-    """A task of root's to which somebody has opened cgroup v2."""
+    """A task of root's to which somebody has opened cgroup v2. Not seen by itself: for the kernel it is the same
+    whoever has frozen the cgroup, and test_frozen_by_the_host says what was seen."""
     task = make(host.program("bomb"), user="root")
     task.set_config({"command": str(host.program("bomb")), "args": [f"freeze={task.scope}/cgroup.freeze"],
                      "unveil": [f"rw:{cgroups.mount_point()}"]})
@@ -100,6 +101,7 @@ def test_frozen_by_the_task(make: Make, host: AgentHost) -> None:
 
 @pytest.mark.parametrize("user", USERS)
 def test_frozen_by_the_task_without_the_rule(make: Make, host: AgentHost, user: str) -> None:
+    """Seen without Landlock: a task of root's froze itself."""
     task = make(host.program("bomb"), user=user)
     task.set_config({"command": str(host.program("bomb")), "args": [f"freeze={task.scope}/cgroup.freeze"]})
     task.start().stdout.wait_for("freeze EACCES")
@@ -107,7 +109,8 @@ def test_frozen_by_the_task_without_the_rule(make: Make, host: AgentHost, user: 
 
 
 def test_many_bombs_at_once(make: Make, host: AgentHost) -> None:
-    """Their stops do not wait for one another."""
+    """Their stops do not wait for one another. Seen with SIGKILL to the main process's group in place of `kill(-1)`:
+    they took ten seconds."""
     tasks = [armed(make, host, "forks=40", user=user) for user in USERS * 5]
     begin = time.monotonic()
     stops = [task.stop_soon(timeout=KILL_TIMEOUT) for task in tasks]
@@ -118,7 +121,8 @@ def test_many_bombs_at_once(make: Make, host: AgentHost) -> None:
 
 
 def test_bomb_ends_with_its_executor(make: Make, host: AgentHost) -> None:
-    """Also where nobody stops it: the kernel ends a PID namespace with its PID 1."""
+    """Also where nobody stops it: the kernel ends a PID namespace with its PID 1. Not seen otherwise: an Executor that
+    is not PID 1 could not start a task in that namespace."""
     task = armed(make, host, "forks=250", user="nomad-80000")
     os.kill(task.executor_pid, signal.SIGKILL)
     wait_until(lambda: not cgroups.populated(task.scope), 10, "nothing left")
@@ -129,7 +133,8 @@ def test_bomb_ends_with_its_executor(make: Make, host: AgentHost) -> None:
 @pytest.mark.parametrize("user", USERS)
 def test_memory_bomb(make: Make, host: AgentHost, user: str) -> None:
     """Three processes that want more than the task has: the kernel ends it and says so, and the Executor, whose memory
-    is not the task's, records it."""
+    is not the task's, records it. Not seen without the limit: the bomb would take the memory of the machine that
+    runs the tests."""
     task = make(host.program("bomb"), ["memory=200"], user=user, memory=64)
     assert task.start().wait(120).oom_killed
     assert not cgroups.populated(task.scope)
@@ -138,7 +143,8 @@ def test_memory_bomb(make: Make, host: AgentHost, user: str) -> None:
 @pytest.mark.controllers
 @pytest.mark.parametrize("user", USERS)
 def test_fork_bomb_at_a_limit_of_processes(make: Make, host: AgentHost, user: str) -> None:
-    """It goes on trying at its limit; others start as ever."""
+    """It goes on trying at its limit; others start as ever. Not seen without the limit: the bomb would take every pid
+    of the machine that runs the tests."""
     task = make(host.program("bomb"), ["forks=100000"], user=user)
     (task.scope / "pids.max").write_text("40")
     task.start()

@@ -140,6 +140,7 @@ def test_an_unprivileged_user_binds_port_80(
 def test_what_the_operator_does_not_allow(
     launch: Launch, host: AgentHost, allowed: list[str], wanted: list[str], shown: str, user: str,
 ) -> None:
+    """Seen without the check: the task was started."""
     plugin = launch({"allow_caps": allowed})
     task = host.task(plugin, host.program("confined"), ["out=ran"], config={"cap_add": wanted}, user=user)
     with refused("cap_add", f'"{shown}"', "allow_caps", "operator"):

@@ -91,6 +91,7 @@ def test_no_groups_of_the_agents(act: Make) -> None:
 
 @pytest.mark.parametrize("user", USERS)
 def test_only_stdio_is_open(act: Make, user: str) -> None:
+    """Seen without close_range: the Executor's launch request, descriptor 4, was open."""
     task = act("fds=", user=user)
     task.run()
     assert task.line("fds") == "0 1 2"
@@ -104,6 +105,7 @@ def test_stdin_is_empty(make: Make) -> None:
 
 @pytest.mark.parametrize("user", USERS)
 def test_no_new_privileges(act: Make, user: str) -> None:
+    """Seen without it, as root: no task was started, since Landlock needs it (EPERM)."""
     task = act("nnp=", user=user)
     task.run()
     assert task.line("nnp") == "1"

@@ -51,8 +51,8 @@ def test_a_volume_to_read(make: Make, places: Path) -> None:
 
 @pytest.mark.parametrize("user", USERS)
 def test_what_is_in_a_volume_opens_no_path(make: Make, places: Path, user: str) -> None:
-    """A default rule names /etc/ssl/certs. In the task's view that is by now a symlink in a volume: a build
-    that opened the rules there let the command read what it leads to."""
+    """A default rule names /etc/ssl/certs. In the task's view that is by now a symlink in a volume. Seen with the rules
+    opened there: the command read what the symlink leads to."""
     (places / "volume" / "certs").symlink_to(places / "hidden")
     task = add_volume(make("/bin/sleep", ["300"], user=user), places / "volume", "/etc/ssl").start()
     assert output(task, "cat", "/etc/ssl/file") == "of the volume"

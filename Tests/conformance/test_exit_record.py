@@ -128,6 +128,7 @@ def damaged(host: AgentHost, binary: Path) -> Iterator[dict[str, tuple[Task, Pat
 
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_damaged_record(damaged: dict[str, tuple[Task, Path]], kind: str) -> None:
+    """Seen without the comparison of the checksum: a record with a wrong one was told as the task's end."""
     task, path = damaged[kind]
     assert lost_result(task, str(path), "lost") == LOST
     assert task.inspect().task.state == messages.driver.EXITED

@@ -51,7 +51,7 @@ def outcomes(host: AgentHost, plugin: Plugin, sockets: tuple[Path, Path], **opti
 @users
 @by_rule
 def test_sockets_need_a_rule(launch: Launch, host: AgentHost, sockets: tuple[Path, Path], user: str) -> None:
-    """Without the right both were reached, as test_sockets_on_an_older_kernel and the option show."""
+    """Seen without the right, as test_sockets_on_an_older_kernel and test_sockets_left_open show: both were reached."""
     plugin = launch({"unveil_by_task": True})
     assert outcomes(host, plugin, sockets, user=user) == ["EACCES"] * 2
     for modes, outcome in (("r", "EACCES"), ("rx", "EACCES"), ("rc", "EACCES"), ("w", "ok")):
@@ -107,6 +107,7 @@ def test_the_task_api_socket(launch: Launch, host: AgentHost, user: str) -> None
 
 @by_rule
 def test_a_command_is_held_to_it(launch: Launch, host: AgentHost, sockets: tuple[Path, Path]) -> None:
+    """Seen without the right, under Landlock 7: connected."""
     program = host.program("confined")
     task = host.task(launch(), host.program("act"), ["pause="]).start()
     said = keyed(output(task, program, f"unix={sockets[0]}", "exit=0"))
@@ -159,6 +160,7 @@ def free_port() -> int:
 @needs_udp
 @pytest.mark.parametrize("user", ["nomad-80000", "root"])
 def test_udp_bind(host: AgentHost, make: Make, user: str) -> None:
+    """Seen without the options, as this test shows first: every port could be bound."""
     one, other = free_port(), free_port()
 
     def bound(config: dict[str, Any]) -> list[str]:
@@ -178,6 +180,7 @@ def test_udp_bind(host: AgentHost, make: Make, user: str) -> None:
 @needs_udp
 @pytest.mark.parametrize("user", ["nomad-80000", "root"])
 def test_udp_connect(host: AgentHost, make: Make, receivers: list[int], user: str) -> None:
+    """Seen without the options, as this test shows first: every port was reached."""
     one, other = receivers
 
     def sent(config: dict[str, Any]) -> list[str]:
@@ -204,7 +207,9 @@ def test_a_command_is_held_to_udp_rules(host: AgentHost, make: Make, receivers: 
 @needs_udp
 @pytest.mark.parametrize("seccomp", [True, False])
 def test_ways_around_udp_rules(launch: Launch, host: AgentHost, seccomp: bool) -> None:
-    """UDP-Lite and RxRPC are datagrams that Landlock does not take for UDP, and io_uring makes sockets past the filter."""
+    """UDP-Lite and RxRPC are datagrams that Landlock does not take for UDP, and io_uring makes sockets past the filter.
+    Seen without the options: a UDP-Lite socket was made, and without the filter io_uring_setup went on to look at
+    its arguments."""
     plugin = launch({"seccomp": seccomp})
     task = host.task(
         plugin, host.program("confined"), ["socket=2:2:136", "socket=33:2:2", "call=io_uring_setup"], config={"udp_connect": []}, user="root")

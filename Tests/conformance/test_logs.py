@@ -134,6 +134,8 @@ def folder(path: Path) -> None:
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 @pytest.mark.parametrize("spoil", [nothing, plain_file, symlink, symlink_to_file, folder])
 def test_wrong_log_path(act: Make, stream: str, spoil: Callable[[Path], None]) -> None:
+    """Seen without the check of its type: a task was started with a plain file as its log. Seen without
+    RESOLVE_NO_SYMLINKS: a task was started whose log was a symlink to another pipe."""
     task = act("out=x", "exit=0")
     path = getattr(task, f"{stream}_path")
     before = Path("/etc/passwd").read_bytes()
@@ -158,6 +160,8 @@ def test_a_device_in_the_place_of_a_log_is_not_opened(act: Make) -> None:
 
 
 def test_symlink_on_the_way_to_the_pipe(act: Make) -> None:
+    """Seen without RESOLVE_NO_SYMLINKS: the log was opened, and only the read-only mount of the log directory refused
+    the start."""
     task = act("out=x", "exit=0")
     moved = task.logs.with_name("elsewhere")
     task.logs.rename(moved)
@@ -170,6 +174,7 @@ def test_symlink_on_the_way_to_the_pipe(act: Make) -> None:
 
 @pytest.mark.parametrize("path", ["", "relative.fifo", "/etc/passwd", "/dev/zero", "/nonexistent/x.fifo"])
 def test_impossible_log_path(act: Make, path: str) -> None:
+    """Seen without the check of its type: a task was started with /etc/passwd, or with /dev/zero, as its log."""
     task = act("out=x", "exit=0")
     task.request.task.stdout_path = path
     with refused("stdout", path):

@@ -89,8 +89,8 @@ def test_beside_the_source_nothing_opens(host: AgentHost, make: Make, volume: Pa
 
 
 def test_a_root_task_changes_no_mount(host: AgentHost, make: Make, volume: Path) -> None:
-    """Two layers refuse it, each of them alone as well, so no build without one fails here: Landlock denies every change of
-    mounts, and root has no CAP_SYS_ADMIN."""
+    """Not seen with one layer less, since each refuses it alone: Landlock denies every change of mounts, root has no
+    CAP_SYS_ADMIN, and the filter denies the calls."""
     script = ("mount -o remount,bind,rw local/data; umount local/data; umount /etc/resolv.conf; mount -t tmpfs x local/data;"
               " mount --bind /etc local/data; mkdir local/data/made")
     task = make("sh", ["-c", script], user="root", unveil=["rw:/proc", "rw:/sys", "rwc:/run"])
@@ -107,7 +107,7 @@ def test_a_root_task_changes_no_mount(host: AgentHost, make: Make, volume: Path)
     ("local/link", "{outside}", "local/link"), ("local/link", "{outside}", "local/link/made"), ("local/link", "../../../..", "local/link/made"),
     ("local/link", "/proc/self/root", "local/link/srv"), ("alloc/data/link", "../logs", "alloc/data/link"), ("tmp/link", "made", "tmp/link")])
 def test_a_symlink_in_a_destination(host: AgentHost, make: Make, volume: Path, outside: Path, user: str, link: str, target: str, destination: str) -> None:
-    """With symlinks followed, the folder `made` is made outside and the volume mounted there."""
+    """Seen with symlinks followed: the directory `made` was made outside and the volume mounted there."""
     task = add_volume(make(host.program("act"), ["out=ran"], user=user), volume, destination)
     (task.folder / link).symlink_to(target.format(outside=outside))
     with refused("no symlink is followed in a destination", destination):
@@ -118,7 +118,8 @@ def test_a_symlink_in_a_destination(host: AgentHost, make: Make, volume: Path, o
 
 @pytest.mark.parametrize("readonly", [False, True])
 def test_a_symlink_in_a_volume(host: AgentHost, make: Make, volume: Path, outside: Path, readonly: bool) -> None:
-    """Whoever can write to one volume would choose where another one is mounted."""
+    """Whoever can write to one volume would choose where another one is mounted. Seen with symlinks followed: the task
+    was started."""
     (volume / "inner").symlink_to(outside)
     task = make(host.program("act"), ["out=ran"])
     add_volume(add_volume(task, volume, "local/data", readonly=readonly), volume, "local/data/inner/made")
@@ -179,7 +180,8 @@ def started(task: Task) -> bool:
 
 
 def test_a_folder_of_the_destination_becomes_a_symlink(host: AgentHost, make: Make, volume: Path, outside: Path) -> None:
-    """With the path looked at first and then mounted on by name, `made` is outside in one of a few tries."""
+    """Seen with symlinks followed, and with the path looked at first and then mounted on by name: the volume was
+    mounted outside in one of a few tries."""
     seen = set()
     for _ in range(TRIES):
         task = add_volume(make(host.program("act"), ["out=up", "pause="]), volume, "local/way/made/deep")
@@ -197,7 +199,7 @@ def test_a_folder_of_the_destination_becomes_a_symlink(host: AgentHost, make: Ma
 
 
 def test_the_working_folder_becomes_a_symlink(host: AgentHost, make: Make, outside: Path) -> None:
-    """With the folder entered by its path, the task starts outside in half of the tries."""
+    """Seen without RESOLVE_BENEATH: the task was started outside, in half of the tries."""
     seen = set()
     for _ in range(TRIES):
         task = make(host.program("act"), ["cwd=", "exit=0"], config={"work_dir": "local/way"})

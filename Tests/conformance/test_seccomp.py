@@ -76,12 +76,14 @@ def state(host: AgentHost, plugin: Plugin, **options: Any) -> str:
 
 @pytest.mark.parametrize("user", ["nomad-80000", "root"])
 def test_what_is_closed(host: AgentHost, plugins: dict[str, Plugin], user: str) -> None:
+    """Seen without the filter: keyctl, add_key, request_key, clone3 and others went on to look at their arguments."""
     found = outcomes(host, plugins["filtering"], CALLS, user)
     assert found == {call: "ENOSYS" if call in ABSENT else "EPERM" for call in CALLS}
     assert state(host, plugins["filtering"], user=user) == "2"
 
 
 def test_children_and_other_programs_too(host: AgentHost, plugins: dict[str, Plugin]) -> None:
+    """Seen without the filter: ENOKEY, the kernel's own answer."""
     assert outcomes(host, plugins["filtering"], ["keyctl"], verbs=("exec=", "exec=")) == {"keyctl": "EPERM"}
 
 
@@ -104,6 +106,7 @@ def test_the_kernel_is_as_open_as_this_test_thinks(host: AgentHost, plugins: dic
 @pytest.mark.parametrize("name", NAMESPACES)
 @pytest.mark.parametrize("user", ["nomad-80000", "root"])
 def test_namespaces(host: AgentHost, plugins: dict[str, Plugin], name: str, user: str) -> None:
+    """Seen without the filter: a dynamic user and root made user namespaces."""
     verbs = [f"unshare={NAMESPACES[name]}"] + ([f"newns={NAMESPACES[name]}"] if name != "NEWTIME" else [])
     task = host.task(plugins["filtering"], host.program("confined"), verbs, user=user)
     task.run()
@@ -153,6 +156,7 @@ def test_families_that_no_ordinary_program_needs(host: AgentHost, plugins: dict[
 
 @pytest.mark.parametrize("family", [30, 38, 9999])
 def test_pairs_of_other_families(host: AgentHost, plugins: dict[str, Plugin], family: int) -> None:
+    """Not seen without the rule: the kernels of the tests have none of these families, and answer as the filter does."""
     task = host.task(plugins["filtering"], host.program("confined"), [f"pair={family}", "pair=1"])
     task.run()
     assert (task.line(f"pair{family}"), task.line("pair1")) == ("EAFNOSUPPORT", "ok")
@@ -257,7 +261,8 @@ def test_wrong_plugin_value(launch: Launch, option: str, value: Any, shown: str)
 
 @pytest.mark.x86_64
 def test_32_bit_programs_are_ended(host: AgentHost, plugins: dict[str, Plugin]) -> None:
-    """Their getpid is another number: nothing of theirs gets past."""
+    """Their getpid is another number: nothing of theirs gets past. Seen without the check of the architecture: the
+    program ran to its end."""
     verbs = ["foreign=", "out=after"]
     assert host.task(plugins["filtering"], host.program("confined"), verbs).run() == ExitResult(128 + 31, 31)
     free = host.task(plugins["open"], host.program("confined"), verbs)
@@ -268,6 +273,7 @@ def test_32_bit_programs_are_ended(host: AgentHost, plugins: dict[str, Plugin]) 
 
 @pytest.mark.x86_64
 def test_x32_is_not_there(host: AgentHost, plugins: dict[str, Plugin]) -> None:
+    """Not seen without the rule: the kernels of the tests have no x32 ABI, and answer as the filter does."""
     task = host.task(plugins["filtering"], host.program("confined"), ["x32="])
     task.run()
     assert task.line("x32") == "ENOSYS"

@@ -45,6 +45,7 @@ def reads(make: Make, file: Path, task_dir: str, user: str) -> Task:
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_any_folder_of_the_host(make: Make, outside: Path, folder: str) -> None:
+    """Seen with the variable believed as it is: the task read the file."""
     task = reads(make, outside / folder / "file", str(outside / "local"), "root")
     assert task.run().exit_code == 1
     assert "Permission denied" in task.stderr.text
@@ -60,6 +61,7 @@ def test_any_folder_of_the_host_as_another_user(make: Make, outside: Path) -> No
 @pytest.mark.parametrize("user", ["nomad-80000", "root"])
 @pytest.mark.parametrize("slashes", ["/", "//", "///"])
 def test_symlink_of_the_clients_name(make: Make, outside: Path, elsewhere: Path, slashes: str, user: str) -> None:
+    """Seen with that name followed through symlinks: the task was started, with a directory of the host as its own."""
     task = reads(make, outside / "local" / "file", f"{elsewhere}/{{name}}{slashes}local", user)
     (elsewhere / task.folder.name).symlink_to(outside)
     with refused("not a symlink", task.folder.name):
@@ -68,6 +70,7 @@ def test_symlink_of_the_clients_name(make: Make, outside: Path, elsewhere: Path,
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_symlink_below_the_clients_name(make: Make, outside: Path, elsewhere: Path, folder: str) -> None:
+    """Seen with these names followed through symlinks: the task was started, with a directory of the host as its own."""
     task = reads(make, outside / folder / "file", f"{elsewhere}/{{name}}/local", "root")
     (elsewhere / task.folder.name).mkdir()
     for name in FOLDERS:

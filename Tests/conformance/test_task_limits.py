@@ -87,7 +87,8 @@ def test_threads_count_too(confined: Make, host: AgentHost, make: Make) -> None:
 @pytest.mark.controllers
 @pytest.mark.parametrize("user", ["nomad-80000", "root"])
 def test_fork_bomb_is_contained(confined: Make, user: str) -> None:
-    """It never has more processes than it may, the host goes on, and a stop ends all of it at once."""
+    """It never has more processes than it may, the host goes on, and a stop ends all of it at once. Not seen without
+    the limit: the bomb would take every pid of the machine that runs the tests."""
     task = confined("bomb=", config={"pids_limit": 30}, user=user).start()
     wait_until(lambda: "max 0" not in read(task, "pids.events"), 30, "the limit is reached")
     for _ in range(5):

@@ -77,6 +77,7 @@ def run(host: AgentHost, plugin: Plugin, user: str, words: dict[str, str], unvei
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("modes", COMBINATIONS)
 def test_modes_of_a_folder(host: AgentHost, closed: Plugin, tree: Callable[[str], Path], modes: str, user: str) -> None:
+    """Seen without Landlock: with every combination but rwxc a task could do more than the letters name."""
     root = tree(user)
     found = run(host, closed, user, tries(root), [f"{modes}:{root}"])
     assert found.keys() == NEEDS.keys()
@@ -129,6 +130,7 @@ def test_device_control_needs_w(host: AgentHost, closed: Plugin, user: str) -> N
 
 @pytest.mark.parametrize("user", USERS)
 def test_device_nodes_are_made_by_nobody(host: AgentHost, closed: Plugin, tree: Callable[[str], Path], user: str) -> None:
+    """Seen without Landlock and with all of root's capabilities: a task of root's made one."""
     root = tree(user)
     found = run(host, closed, user, {"char": f"{root}/char", "block": f"{root}/block"}, [f"rwxc:{root}"])
     assert set(found.values()) <= {"EACCES", "EPERM"}

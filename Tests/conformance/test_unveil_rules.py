@@ -142,6 +142,7 @@ def listening() -> tuple[socket.socket, str]:
 
 @pytest.mark.parametrize("user", USERS)
 def test_abstract_sockets_of_the_host_are_closed(make: Make, host: AgentHost, user: str) -> None:
+    """Seen without Landlock's scope: connected."""
     listener, name = listening()
     with listener:
         task = make(host.program("act"), [f"socket={name}"], user=user)
@@ -195,6 +196,7 @@ def test_link_that_a_program_made_for_its_next_start(make: Make, secret: Path, f
 
 @pytest.mark.parametrize("form", ["relative", "absolute"])
 def test_dots_that_lead_out(make: Make, secret: Path, form: str) -> None:
+    """Seen without the check: the task was started with the rule."""
     task = make("cat", [secret])
     configure(task, unveil=rule_in(task, form, "local/../../../" + "../" * 20 + str(secret)))
     with refused("unveil", "leads out of the task's folder"):

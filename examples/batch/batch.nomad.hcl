@@ -1,5 +1,5 @@
-# A batch job: a script that comes with the job, works on a file of its own and ends. No rule is needed for
-# that, since a task reaches its own folders and the programs of the host.
+# A batch job: a script of the job reads a file of its own and ends. It needs no rule, since a task reaches its own
+# directories and the host's programs.
 #
 # It prints:
 #   3 lines, 13 words
@@ -10,7 +10,7 @@ job "count" {
   type = "batch"
 
   group "count" {
-    # A task that fails is tried twice more here, and then nowhere else.
+    # Nomad retries a failed task twice on this client, and does not reschedule it to another.
     restart {
       attempts = 2
       interval = "10m"

@@ -1,4 +1,4 @@
-# A web server in the sandbox: what run.sh shows without Nomad.
+# A web server in the sandbox. run.sh shows the same without Nomad.
 # The client needs unveil_by_task = true in the plugin's configuration (../exec2.hcl).
 #
 # It prints:
@@ -25,11 +25,11 @@ job "http" {
           "--directory", "${NOMAD_TASK_DIR}",
         ]
 
-        # Python's server reads the types of files there, and nothing of it is unveiled by default.
+        # Python's server reads the types of files there. It is not one of the default paths.
         unveil = ["r:/etc/mime.types"]
       }
 
-      # Otherwise Python keeps its lines back when stdout is a pipe, as it is here.
+      # Python buffers its output when stdout is a pipe, as here.
       env {
         PYTHONUNBUFFERED = "1"
       }

@@ -1,6 +1,6 @@
 #!/bin/bash
-# A web server in the sandbox, without Nomad: 'make run' builds the driver and calls this.
-# Ends with status 0 only if everything is as the lines say.
+# Runs a web server in the sandbox, without Nomad. 'make run' builds the driver and calls this.
+# The exit status is 0 only if every step succeeds.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -29,7 +29,7 @@ if [ "$(id -u)" -ne 0 ]; then
     exec sudo -- "$0" "$@"
 fi
 
-# What is served must be where every user can go, which a checkout in a home folder may not be.
+# Every user must be able to read the site. The checkout may be in a home directory that others cannot enter.
 site=$(mktemp -d /var/tmp/exec2-example.XXXXXX)
 log=$(mktemp)
 server=
@@ -48,7 +48,7 @@ ln -s /etc/passwd "$site/passwd"
 
 step "The server starts in the sandbox; it may read the site and /etc/mime.types"
 sandbox=("$driver" run --unveil "r:$site" --unveil r:/etc/mime.types)
-# Port 0: the kernel picks a free one, and the server tells which.
+# Port 0: the kernel chooses a free port, and the server prints it.
 command=("$python" -u -m http.server 0 --bind 127.0.0.1 --directory "$site")
 show "${sandbox[@]}" -- "${command[@]}"
 "${sandbox[@]}" -- "${command[@]}" >"$log" 2>&1 &
@@ -64,7 +64,7 @@ cat "$log"
 [ -n "$port" ] || fail "the server has not started"
 url=http://127.0.0.1:$port
 
-# Never through a proxy: the server is on this machine.
+# Without a proxy: the server is on this machine.
 fetch() { curl --noproxy '*' --silent --max-time 60 "$@"; }
 
 step "Its page comes over HTTP"

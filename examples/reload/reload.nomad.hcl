@@ -1,5 +1,5 @@
-# A service that reads its configuration again when the template changes: Nomad renders the file and sends
-# change_signal, and the task goes on. The signal goes to the task's whole process group.
+# A service that reloads its configuration. When the template changes, Nomad renders the file and sends
+# change_signal to the task's process group; the task continues.
 #
 # It prints:
 #   greeting is hello from service exec2-reload

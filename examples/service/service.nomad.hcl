@@ -1,5 +1,5 @@
-# A service that ends in good order: kill_signal is the signal that it understands as "finish", and
-# kill_timeout the time it gets for that. Only a task that takes longer is killed.
+# A service that shuts down cleanly. Nomad stops it with kill_signal, and it has kill_timeout to finish.
+# After that it is killed.
 #
 # It prints:
 #   serving, with up to 256 open files
@@ -14,7 +14,7 @@ job "service" {
     task "worker" {
       driver = "exec2"
 
-      # The driver's own default is SIGINT.
+      # The driver's default is SIGINT.
       kill_signal  = "SIGTERM"
       kill_timeout = "20s"
 
@@ -22,10 +22,10 @@ job "service" {
         command = "/bin/sh"
         args    = ["${NOMAD_TASK_DIR}/worker.sh"]
 
-        # When the host runs out of memory, this task is to go before others.
+        # When the host runs out of memory, the kernel kills this task before others.
         oom_score_adj = 500
 
-        # Soft and hard limit of open files.
+        # The soft and the hard limit of open files.
         ulimit = { nofile = "256:4096" }
       }
 
@@ -34,7 +34,7 @@ job "service" {
         data        = <<-EOT
           finish() {
               echo "asked to finish"
-              # What is under way is brought to its end here.
+              # Finish the work in progress here.
               sleep 0.2
               echo "finished"
               exit 0
@@ -42,7 +42,7 @@ job "service" {
           trap finish TERM
           echo "serving, with up to $(ulimit -n) open files"
           while :; do
-              # A signal interrupts wait at once, and sleep alone only at its end.
+              # A signal interrupts wait at once. Without wait, the shell handles it after sleep.
               sleep 3600 &
               wait
           done

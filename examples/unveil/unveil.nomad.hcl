@@ -1,5 +1,5 @@
-# What a task needs of the host, unveiled by the job: the client needs unveil_by_task = true. And memory that
-# may grow for a while beyond what the scheduler counts: memory_max, where the cluster allows oversubscription.
+# A job that unveils paths of the host. The client needs unveil_by_task = true.
+# The task may use more memory than the scheduler reserves (memory_max), if the cluster allows memory oversubscription.
 #
 # It prints:
 #   this is Linux
@@ -19,11 +19,11 @@ job "unveil" {
         args    = ["${NOMAD_TASK_DIR}/look.sh"]
 
         unveil = [
-          # A file, for reading.
+          # A file, to read.
           "r:/etc/os-release",
-          # A folder and all below it: what is in /usr/share is no default.
+          # A directory and everything below it: it is not one of the default paths.
           "r:/usr/share/ca-certificates",
-          # Relative paths are below the task's folder.
+          # Relative paths are relative to the task's directory.
           "rx:local",
         ]
       }

@@ -1,6 +1,6 @@
-# A volume of the host: what is in it stays when the job is gone. The client has to offer it, with
-# host_volume "counters" { path = "/srv/counters" } in its client block, and the task's user must be able to
-# write there: here that is everybody, since without a user the task has a uid that nobody else has.
+# A host volume, whose contents outlive the job. The client needs
+# host_volume "counters" { path = "/srv/counters" } in its client block. The task's user must be able to write
+# there: make it writable for everybody, since a job without a user runs as a dynamic user.
 #
 # It prints:
 #   this volume was counted up to 1
@@ -28,7 +28,7 @@ job "volume" {
         command = "sh"
         args    = ["-c", "echo x >>visits; echo this volume was counted up to $(wc -l <visits)"]
 
-        # The volume is unveiled by being mounted; a work_dir is not.
+        # Mounting a volume unveils it. Naming a work_dir does not unveil it.
         work_dir = "local/counters"
       }
 
