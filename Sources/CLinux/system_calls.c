@@ -59,6 +59,8 @@ int exec2_open_no_symlinks(int directory, const char *path, int flags, int benea
 
 int exec2_pipe2(int descriptors[2], int flags) { return pipe2(descriptors, flags); }
 
+int exec2_replace_descriptor(int descriptor, int number) { return dup3(descriptor, number, O_CLOEXEC); }
+
 int exec2_duplicate(int descriptor, int minimum) { return fcntl(descriptor, F_DUPFD_CLOEXEC, minimum); }
 
 int exec2_is_unwritable(int descriptor) {

@@ -2168,7 +2168,7 @@ const ProtobufCMessageDescriptor exec2__executor__template_path__descriptor =
   (ProtobufCMessageInit) exec2__executor__template_path__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor exec2__executor__task_root__field_descriptors[6] =
+static const ProtobufCFieldDescriptor exec2__executor__task_root__field_descriptors[8] =
 {
   {
     "parent",
@@ -2242,19 +2242,45 @@ static const ProtobufCFieldDescriptor exec2__executor__task_root__field_descript
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "replacements",
+    7,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Exec2__Executor__TaskRoot, n_replacements),
+    offsetof(Exec2__Executor__TaskRoot, replacements),
+    &exec2__executor__root_directory__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "read_only_proc",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__TaskRoot, read_only_proc),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned exec2__executor__task_root__field_indices_by_name[] = {
   1,   /* field[1] = directories */
   4,   /* field[4] = masked */
   0,   /* field[0] = parent */
   2,   /* field[2] = paths */
+  7,   /* field[7] = read_only_proc */
+  6,   /* field[6] = replacements */
   3,   /* field[3] = shm_size */
   5,   /* field[5] = terminals */
 };
 static const ProtobufCIntRange exec2__executor__task_root__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor exec2__executor__task_root__descriptor =
 {
@@ -2264,7 +2290,7 @@ const ProtobufCMessageDescriptor exec2__executor__task_root__descriptor =
   "Exec2__Executor__TaskRoot",
   "exec2.executor",
   sizeof(Exec2__Executor__TaskRoot),
-  6,
+  8,
   exec2__executor__task_root__field_descriptors,
   exec2__executor__task_root__field_indices_by_name,
   1,  exec2__executor__task_root__number_ranges,

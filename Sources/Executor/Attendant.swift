@@ -39,8 +39,13 @@ struct Attendant {
         // For children only; the other namespaces are entered by the command itself.
         guard exec2_setns(task, EXEC2_CLONE_NEWPID) == 0 else { throw LaunchFailure(.enterProcesses, message.task_id) }
         let cgroup = try CgroupDirectory.open(message.cgroup)
-        let ruleset = try Ruleset.create(message)
-        try ruleset.addSources(of: message)
+        let ruleset: Ruleset
+        if message.root != nil {
+            ruleset = try Ruleset.ofTask(message)
+        } else {
+            ruleset = try Ruleset.create(message)
+            try ruleset.addSources(of: message)
+        }
         var plan = LaunchPlan(
             message, ruleset: ruleset,
             session: .init(task: task, attendant: own, hasTerminal: message.exec.pointee.terminal != 0))

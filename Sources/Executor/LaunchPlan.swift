@@ -28,7 +28,8 @@ struct LaunchPlan {
         // Lowered from the Executor's own −1000 while there is still the right to do so, and through the Executor's
         // /proc: the task's own may be read-only.
         add(.oomScoreAdjustment)
-        if network >= 0 { add(.network(network, path: request.network_namespace)) }
+        // In a root of its own the Executor is in the task's network too.
+        if network >= 0 && request.root == nil { add(.network(network, path: request.network_namespace)) }
         addMounts(mounts)
         add(.descriptor(stdout.forTask, becomes: STDOUT_FILENO))
         add(.descriptor(stderr.forTask, becomes: STDERR_FILENO))
@@ -78,6 +79,10 @@ struct LaunchPlan {
         }
         for file in mounts.files { add(.generatedFile(file.descriptor, at: file.path)) }
         add(.proc)
+        addReadOnly()
+    }
+
+    private mutating func addReadOnly() {
         for index in 0..<request.n_read_only {
             guard let directory = request.read_only[index]?.pointee else { continue }
             add(.readOnly(directory.inside, below: directory.root))

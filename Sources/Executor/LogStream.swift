@@ -34,6 +34,17 @@ struct LogStream {
         return LogStream(held: held, forTask: forTask)
     }
 
+    /// Makes the FIFO the task's user's, so that its programs can open it by path (/dev/stdout). No task reaches the
+    /// directory that it is in, and it was opened without any symlink (CVE-2026-6959).
+    func give(
+        to user: uid_t, _ group: gid_t, path: UnsafeMutablePointer<CChar>?
+    ) throws(LaunchFailure) {
+        var facts = exec2_file_facts()
+        guard exec2_fstat(held, &facts) == 0 else { throw LaunchFailure(.stdoutLog, path) }
+        guard facts.type == EXEC2_FILE_FIFO, facts.owner != user else { return }
+        guard fchown(held, user, group) == 0 else { throw LaunchFailure(.stdoutLog, path) }
+    }
+
     private static func find(
         _ path: UnsafeMutablePointer<CChar>, below root: UnsafeMutablePointer<CChar>?
     ) -> Int32 {

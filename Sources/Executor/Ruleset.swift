@@ -37,11 +37,27 @@ struct Ruleset {
         return ruleset
     }
 
+    /// Keeps it for commands in the task, which are held to the same (`TemplateDescriptor.ruleset`).
+    func keep() throws(LaunchFailure) {
+        guard exec2_replace_descriptor(number, TemplateDescriptor.ruleset) >= 0 else { throw LaunchFailure(.ruleset, nil) }
+    }
+
     /// The flags with which it is enforced (landlock_restrict_self(2)).
     var enforcementFlags: UInt64 { logsDenials ? abi.logsNewProgramsFlag : 0 }
 
     /// Whether denials below some paths can be kept out of the log.
     var takesQuietPaths: Bool { logsDenials && abi.hasQuietRules }
+
+    /// The ruleset that a task's Executor has kept, handed to the attendant of a command.
+    static func ofTask(_ request: LaunchRequest.Message) throws(LaunchFailure) -> Ruleset {
+        guard let abi = LandlockABI(kernelVersion: Int(exec2_landlock_abi())) else {
+            throw LaunchFailure(.ruleset, .last)
+        }
+        return Ruleset(
+            number: AttendantDescriptor.ruleset, abi: abi,
+            handled: LandlockRights.handled(by: abi, opensSockets: request.open_pathname_sockets != 0),
+            logsDenials: request.log_denials != 0)
+    }
 
     private func allow(
         _ right: LandlockNetworkRights, _ ports: UnsafeMutablePointer<UInt32>?, _ count: Int

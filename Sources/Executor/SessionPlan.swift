@@ -27,14 +27,17 @@ extension LaunchPlan {
             add(.descriptor(AttendantDescriptor.stdin + stream, becomes: stream))
         }
         if session.hasTerminal { add(.terminal(STDIN_FILENO)) }
-        addRules(ruleset, .host)
+        let sharesRuleset = request.root != nil
+        if !sharesRuleset { addRules(ruleset, .host) }
         let network = request.network_namespace.map { $0.isEmpty } ?? true ? 0 : EXEC2_CLONE_NEWNET
         add(
             .join(
                 session.task, EXEC2_CLONE_NEWNS | EXEC2_CLONE_NEWIPC | network, subject: request.task_id))
-        addRules(ruleset, .task)
-        addGeneratedFiles(ruleset)
-        addQuietPaths(ruleset)
+        if !sharesRuleset {
+            addRules(ruleset, .task)
+            addGeneratedFiles(ruleset)
+            addQuietPaths(ruleset)
+        }
         addIdentity()
         // Behind the change of the user, which takes the signal away again (prctl(2)).
         add(.dieWithParent(session.attendant))

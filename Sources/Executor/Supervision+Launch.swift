@@ -24,17 +24,25 @@ extension Supervision {
         try cgroup?.write(message.cgroup_writes, count: message.n_cgroup_writes)
         cgroup?.thaw()
         let ruleset = try Ruleset.create(message)
-        var root = try TaskRoot.prepare(message)
+        let root = try TaskRoot.prepare(message)
         let mounts = try TaskMounts.open(message, ruleset: ruleset)
         let network = try openNetwork(message.network_namespace)
         let oomKills = cgroup?.oomKills()
 
-        if root != nil { try root?.enter() }
+        if let root {
+            try stdout.give(to: message.user_id, message.group_id, path: message.stdout_path)
+            try stderr.give(to: message.user_id, message.group_id, path: message.stderr_path)
+            try root.enter(mounts.volumes, network: network)
+        }
         var plan = LaunchPlan(
             message, ownsIPC: preparation.ownsIPC, ruleset: ruleset, mounts: mounts, network: network, stdout: stdout,
             stderr: stderr)
         let main = try plan.run(cgroup: cgroup?.directory ?? -1)
-        if let root { _ = close(try root.leave()) }
+        if let root {
+            // Held until this process is gone: to take a namespace apart takes longer than a task's end may.
+            _ = try root.leave()
+            try ruleset.keep()
+        }
         let task = StartedTask(pid: hostPid(ofPidfd: main.pidfd), startedAt: main.startedAt)
         channel.send(.started(task))
 

@@ -33,7 +33,7 @@ struct TaskMounts {
     /// Opens what a request names. A launch that fails ends the process, and descriptors with it.
     static func open(_ request: LaunchRequest.Message, ruleset: Ruleset) throws(LaunchFailure) -> TaskMounts {
         var result = TaskMounts()
-        result.directories = try TaskDirectories.open(request)
+        if request.root == nil { result.directories = try TaskDirectories.open(request) }
         for index in 0..<request.n_generated_files {
             guard let file = request.generated_files[index]?.pointee else { continue }
             let descriptor = exec2_memory_file(file.content.data, file.content.len)

@@ -26,7 +26,8 @@ struct TaskRoot {
         let namespace = exec2_open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC, 0)
         guard namespace >= 0 else { throw LaunchFailure(.enterTemplate, nil) }
         var root = TaskRoot(message: message, hostNamespace: namespace)
-        try root.cloneDirectories()
+        let directories = try root.chosenDirectories()
+        try root.clone(directories)
         for index in 0..<message.n_paths {
             if let path = message.paths[index]?.pointee { try root.objects.add(path) }
         }
@@ -39,11 +40,25 @@ struct TaskRoot {
         self.hostNamespace = hostNamespace
     }
 
+    /// Those that the client has mounted; where its mounts are missing, what they are mounts of.
+    private func chosenDirectories() throws(LaunchFailure) -> UnsafeBufferPointer<
+        UnsafeMutablePointer<Exec2__Executor__RootDirectory>?
+    > {
+        let given = UnsafeBufferPointer(start: message.directories, count: message.n_directories)
+        guard message.n_replacements > 0, let first = given.first??.pointee else { return given }
+        let isEmpty = exec2_is_empty_below(first.source_root, first.source)
+        guard isEmpty >= 0 else { throw LaunchFailure(.taskDirectory, .last, Self.path(first)) }
+        return isEmpty == 0
+            ? given : UnsafeBufferPointer(start: message.replacements, count: message.n_replacements)
+    }
+
     /// One mount where they are one on the host, so that a program can rename from one directory to another.
-    private mutating func cloneDirectories() throws(LaunchFailure) {
+    private mutating func clone(
+        _ chosen: UnsafeBufferPointer<UnsafeMutablePointer<Exec2__Executor__RootDirectory>?>
+    ) throws(LaunchFailure) {
         var mounts: [(inside: PathBytes, id: UInt64)] = []
-        for index in 0..<message.n_directories {
-            guard let directory = message.directories[index]?.pointee else { continue }
+        for pointer in chosen {
+            guard let directory = pointer?.pointee else { continue }
             let found = Self.open(directory)
             guard found >= 0 else { throw LaunchFailure(.taskDirectory, .last, Self.path(directory)) }
             defer { _ = close(found) }
@@ -79,7 +94,16 @@ struct TaskRoot {
     // MARK: In the task's
 
     /// Enters a copy of the template and attaches what is the task's alone.
-    mutating func enter() throws(LaunchFailure) {
+    /// - Parameters:
+    ///   - volumes: Whose places are made where they are outside of the task's directories.
+    ///   - network: Of the task's own; -1: the host's.
+    func enter(_ volumes: [TaskMounts.Volume], network: Int32) throws(LaunchFailure) {
+        let mask = umask(0)
+        defer { _ = umask(mask) }
+        // /proc/1 is this process, whose network a task would see there.
+        guard network < 0 || exec2_setns(network, UInt64(EXEC2_CLONE_NEWNET)) == 0 else {
+            throw LaunchFailure(.enterNetwork, nil)
+        }
         guard exec2_setns(TemplateDescriptor.namespace, UInt64(EXEC2_CLONE_NEWNS)) == 0, exec2_unshare_mounts() == 0
         else { throw LaunchFailure(.enterTemplate, nil) }
         _ = close(TemplateDescriptor.namespace)
@@ -92,17 +116,27 @@ struct TaskRoot {
         try attachOwn(own, to: &tree)
         try mountProc(in: &tree)
         if message.terminals != 0 { try mountTerminals(in: &tree) }
+        for volume in volumes where !volume.isMade {
+            var place = PathBytes(volume.root)
+            for name in PathBytes(volume.inside).components { place.append(name) }
+            try volume.isDirectory ? tree.makeDirectory(place) : tree.makeFile(place)
+        }
         own.close()
     }
 
     /// The way to the task's directories, which are the task's name, is for no other task to see.
     private func attachOwn(_ own: OwnFiles, to tree: inout RootTree) throws(LaunchFailure) {
         let parent = PathBytes(message.parent)
-        for directory in directories {
-            guard directory.inside.components.count == 1 else { continue }
-            guard makeDirectory(directory.inside, in: own.tree) else {
-                throw LaunchFailure(.rootEntry, .last, directory.inside.text)
+        var made: [PathBytes] = []
+        for directory in directories where !made.contains(where: { $0.isAtOrAbove(directory.inside) }) {
+            var place = PathBytes()
+            for name in directory.inside.components {
+                place.append(name)
+                guard makeDirectory(place, in: own.tree) || Errno.last == .fileExists else {
+                    throw LaunchFailure(.rootEntry, .last, directory.inside.text)
+                }
             }
+            made.append(directory.inside)
         }
         guard exec2_make_read_only(own.tree) == 0 else { throw LaunchFailure(.rootMount, .last, parent.text) }
         try tree.mount(exec2_duplicate(own.tree, 0), isDirectory: true, at: parent)
@@ -130,7 +164,9 @@ struct TaskRoot {
             _ = close(empty)
             _ = close(none)
         }
-        let proc = RootTree.fileSystem("proc", [], EXEC2_FILE_SYSTEM_NO_DEVICES.rawValue | EXEC2_FILE_SYSTEM_NO_EXEC.rawValue)
+        var attributes = EXEC2_FILE_SYSTEM_NO_DEVICES.rawValue | EXEC2_FILE_SYSTEM_NO_EXEC.rawValue
+        if message.read_only_proc != 0 { attributes |= EXEC2_FILE_SYSTEM_READ_ONLY.rawValue }
+        let proc = RootTree.fileSystem("proc", [], attributes)
         guard proc >= 0 else { throw LaunchFailure(.mountProc, nil) }
         try tree.mount(proc, isDirectory: true, at: Self.proc)
         for index in 0..<message.n_masked {
@@ -200,10 +236,7 @@ private struct OwnFiles {
             _ = exec2_detach_mount("/proc")
             _ = CLinux.close(file)
         }
-        // The umask is the agent's.
-        guard mkdirat(file, "tree", 0o755) == 0, fchmodat(file, "tree", 0o755, 0) == 0,
-            mkdirat(file, "shm", 0o1777) == 0, fchmodat(file, "shm", 0o1777, 0) == 0
-        else { throw LaunchFailure(.rootEntry, nil) }
+        guard mkdirat(file, "tree", 0o755) == 0, mkdirat(file, "shm", 0o1777) == 0 else { throw LaunchFailure(.rootEntry, nil) }
         let tree = exec2_clone_mount(file, "tree", 0)
         let shm = shmSize > 0 ? exec2_clone_mount(file, "shm", 0) : -1
         guard tree >= 0, shm >= 0 || shmSize == 0 else { throw LaunchFailure(.rootMount, nil) }

@@ -10,6 +10,7 @@ enum TemplateMaker {
     /// Makes the template of a request, reports how that went, and ends with the Driver's end of the launch pipe.
     static func run(_ request: LaunchRequest) -> Int32 {
         _ = exec2_set_process_name("exec2-template")
+        _ = umask(0)
         do throws(LaunchFailure) {
             try request.checkVersion()
             if let template = request.message.pointee.root_template { try make(template.pointee) }

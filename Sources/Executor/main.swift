@@ -26,6 +26,8 @@ func runExecutor() -> Int32 {
     }
     _ = exec2_set_process_name("exec2-executor")
     preparation.complete()
+    // Nothing that is opened from here on takes the number that the ruleset is kept at.
+    if request.message.pointee.root != nil { _ = exec2_replace_descriptor(STDIN_FILENO, TemplateDescriptor.ruleset) }
     guard let channel = EventChannel.open(for: request) else { return ExecutorExit.launchFailed }
     do throws(LaunchFailure) {
         try request.checkVersion()

@@ -23,6 +23,8 @@ int exec2_open_no_symlinks(int directory, const char *path, int flags, int benea
 
 /// pipe2(2) and fcntl(2)'s F_DUPFD_CLOEXEC: behind _GNU_SOURCE and variadic.
 int exec2_pipe2(int descriptors[2], int flags);
+/// dup3(2), closed on exec: behind _GNU_SOURCE.
+int exec2_replace_descriptor(int descriptor, int number);
 int exec2_duplicate(int descriptor, int minimum);
 
 /// Whether a descriptor is open, but not for writing (fcntl(2) is variadic).

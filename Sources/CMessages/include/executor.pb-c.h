@@ -302,13 +302,23 @@ struct  Exec2__Executor__TaskRoot
   size_t n_masked;
   char **masked;
   /*
-   * Whether the task gets the terminals of its own below /dev/pts.
+   * Whether the task gets terminals of its own below /dev/pts.
    */
   protobuf_c_boolean terminals;
+  /*
+   * No part of /proc can be written to.
+   */
+  protobuf_c_boolean read_only_proc;
+  /*
+   * In the place of `directories` where the first of those is empty: after a reboot of the host the client does not
+   * repeat its mounts.
+   */
+  size_t n_replacements;
+  Exec2__Executor__RootDirectory **replacements;
 };
 #define EXEC2__EXECUTOR__TASK_ROOT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__task_root__descriptor) \
-    , (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0, 0,NULL, 0 }
+    , (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0, 0,NULL, 0, 0, 0,NULL }
 
 
 struct  Exec2__Executor__RootDirectory

@@ -46,11 +46,11 @@ package final class AttendedCommand: Sendable {
     /// - Parameters:
     ///   - path: The Executor's program.
     ///   - request: See `ExecRequest.encoded`.
-    ///   - task: A pidfd of the task's main process.
+    ///   - entrance: The way into the task.
     ///   - cgroup: An open cgroup v2 directory for the attendant itself; -1: stay in the Driver's.
     static func start(
         _ path: String, _ request: [UInt8], _ connection: borrowing CommandConnection,
-        _ task: borrowing OwnedDescriptor, _ cgroup: Int32, _ reactor: Reactor
+        _ entrance: borrowing TaskEntrance, _ cgroup: Int32, _ reactor: Reactor
     ) throws(SpawnError) -> AttendedCommand {
         let places: Places
         do throws(SystemError) {
@@ -58,7 +58,7 @@ package final class AttendedCommand: Sendable {
         } catch {
             throw .system(error)
         }
-        let process = try spawn(path, places, connection, task, cgroup)
+        let process = try spawn(path, places, connection, entrance, cgroup)
         let command = AttendedCommand(
             process, leash: places.leash.writing, report: places.report.reading, reactor: reactor)
         do throws(SystemError) {
@@ -73,16 +73,17 @@ package final class AttendedCommand: Sendable {
 
     private static func spawn(
         _ path: String, _ places: borrowing Places, _ connection: borrowing CommandConnection,
-        _ task: borrowing OwnedDescriptor, _ cgroup: Int32
+        _ entrance: borrowing TaskEntrance, _ cgroup: Int32
     ) throws(SpawnError) -> ExecutorProcess {
+        let ruleset = entrance.rulesetNumber.map { [(number: $0, place: AttendantDescriptor.ruleset)] }
         let steps = ExecutorProcess.steps(
             handing: places.request.places + [
                 (places.leash.reading.number, AttendantDescriptor.leash),
                 (places.report.writing.number, AttendantDescriptor.report),
                 (connection.stdin.number, AttendantDescriptor.stdin),
                 (connection.stdout.number, AttendantDescriptor.stdout),
-                (connection.stderr.number, AttendantDescriptor.stderr), (task.number, AttendantDescriptor.task),
-            ])
+                (connection.stderr.number, AttendantDescriptor.stderr), (entrance.task.number, AttendantDescriptor.task),
+            ] + (ruleset ?? []))
         return try ExecutorProcess.spawn(path: path, steps, namespaces: 0, cgroup: cgroup)
     }
 

@@ -93,7 +93,7 @@ package struct ExecSession: Sendable {
         do throws(SpawnError) {
             let packed = request.encoded(launch)
             func start(_ cgroup: Int32) throws(SpawnError) -> AttendedCommand {
-                try .start(place.program, packed, connection, entrance.task, cgroup, reactor)
+                try .start(place.program, packed, connection, entrance, cgroup, reactor)
             }
             if let cgroup = place.executorCgroup {
                 command = try cgroup.spawn(forTaskIn: launch.cgroup, start)

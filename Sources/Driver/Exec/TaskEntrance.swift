@@ -4,12 +4,16 @@ import EventLoop
 import Glibc
 import Messages
 import Shared
+import Supervision
 
 /// The way into a running task: its main process, and the request that it was launched with.
 struct TaskEntrance: ~Copyable {
     /// A pidfd of the task's main process.
     let task: OwnedDescriptor
     let request: MessageView<Exec2__Executor__LaunchRequest>
+    /// The task's Landlock ruleset, which its Executor keeps; nil where the task has the host's root.
+    private let ruleset: OwnedDescriptor?
+    let rulesetNumber: Int32?
 
     /// Opens the way.
     ///
@@ -28,8 +32,34 @@ struct TaskEntrance: ~Copyable {
             pid = found
         }
         let task = try Self.hold(pid, task: id, executor: executor)
+        let ruleset = try Self.ruleset(request, id, executor: executor, executorPidfd)
         self.task = task
         self.request = request
+        rulesetNumber = Self.number(of: ruleset)
+        self.ruleset = ruleset
+    }
+
+    private static func number(of descriptor: borrowing OwnedDescriptor?) -> Int32? {
+        switch descriptor {
+        case .some(let descriptor): descriptor.number
+        case .none: nil
+        }
+    }
+
+    private static func ruleset(
+        _ request: MessageView<Exec2__Executor__LaunchRequest>, _ id: String, executor: Int32, _ executorPidfd: Int32
+    ) throws(ExecError) -> OwnedDescriptor? {
+        if request.root == nil { return nil }
+        let number = exec2_pidfd_getfd(executorPidfd, TemplateDescriptor.ruleset)
+        guard number >= 0 else {
+            if Errno.last == .noSuchProcess { throw .notRunning(id) }
+            throw ExecError(task: id, SystemError("take the task's Landlock ruleset from", "Executor \(executor)"))
+        }
+        do throws(SystemError) {
+            return try ExecutorProcess.aboveStandard(OwnedDescriptor(owning: number))
+        } catch {
+            throw ExecError(task: id, error)
+        }
     }
 
     /// Holds the main process. The order counts: once the pidfd is open the pid cannot come to mean another

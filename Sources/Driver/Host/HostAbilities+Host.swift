@@ -9,10 +9,14 @@ extension HostAbilities {
     /// The driver raises soft limits of its own, never hard ones.
     private static let inheritedHardLimits = readHardLimits()
 
+    private static let cgroupHierarchy = CgroupHierarchy.onHost()?.path
+
     /// Landlock is asked anew each time: a question that failed once must not count for ever.
     package static func ofThisHost() -> HostAbilities {
-        HostAbilities(
+        var abilities = HostAbilities(
             landlockABI: max(0, Int(exec2_landlock_abi())), capabilities: boundingSet, hardLimits: inheritedHardLimits)
+        abilities.cgroups = cgroupHierarchy
+        return abilities
     }
 
     /// getrlimit(2) of every kind. One that the kernel does not know counts as 0, so that no job raises it.

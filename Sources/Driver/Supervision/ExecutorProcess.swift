@@ -85,7 +85,8 @@ extension ExecutorProcess {
     ///   - attachment: What an attached task's Executor finds open beside the request.
     ///   - cgroup: An open cgroup v2 directory for the Executor itself; -1: stay in the Driver's.
     static func spawn(
-        path: String, request: [UInt8], attachment: LaunchSpecification.Attachment? = nil, cgroup: Int32
+        path: String, request: [UInt8], attachment: LaunchSpecification.Attachment? = nil,
+        template: RootTemplates.Template? = nil, cgroup: Int32
     ) throws(SpawnError) -> ExecutorProcess {
         let descriptors: Handover
         do throws(SystemError) {
@@ -94,14 +95,16 @@ extension ExecutorProcess {
             throw .system(error)
         }
         let process = try spawn(
-            path: path, steps(handing: descriptors.places + (attachment?.places ?? [])),
+            path: path, steps(handing: places(descriptors, attachment, template)),
             namespaces: EXEC2_CLONE_NEWPID, cgroup: cgroup)
         return ExecutorProcess(pid: process.pid, pidfd: process.pidfd, launchPipe: descriptors.launchPipe)
     }
 
     /// Spawns an Executor in the same way, but without a request: it waits in read(2) for one. It ends
     /// when the pipe's other end is closed, and so with the Driver at the latest.
-    static func spawnAhead(path: String, cgroup: Int32) throws(SpawnError) -> WaitingExecutor {
+    static func spawnAhead(
+        path: String, template: RootTemplates.Template? = nil, cgroup: Int32
+    ) throws(SpawnError) -> WaitingExecutor {
         let descriptors: Handover
         do throws(SystemError) {
             descriptors = try Handover()
@@ -109,8 +112,20 @@ extension ExecutorProcess {
             throw .system(error)
         }
         let process = try spawn(
-            path: path, steps(handing: descriptors.places), namespaces: EXEC2_CLONE_NEWPID, cgroup: cgroup)
+            path: path, steps(handing: places(descriptors, nil, template)), namespaces: EXEC2_CLONE_NEWPID,
+            cgroup: cgroup)
         return WaitingExecutor(process: process, memory: descriptors.memory, launchPipe: descriptors.launchPipe)
+    }
+
+    /// Without a gap: what is not given is /dev/null.
+    private static func places(
+        _ handover: borrowing Handover, _ attachment: LaunchSpecification.Attachment?,
+        _ template: RootTemplates.Template?
+    ) -> [(number: Int32, place: Int32)] {
+        let given = handover.places + (attachment?.places ?? [])
+        guard let template else { return given }
+        let missing = (Int32(given.count)..<TemplateDescriptor.namespace).map { (handover.null.number, $0) }
+        return given + missing + [(template.namespace.number, TemplateDescriptor.namespace)]
     }
 
     /// An Executor that was spawned ahead, and the Driver's ends of what its request goes through.

@@ -13,6 +13,8 @@ struct ExecutorOrigin: Equatable, Sendable {
     private let file: File
     /// Of the Executors; nil: the Driver's own.
     let cgroup: String?
+    /// What its task's root is made from; nil where that is the host's.
+    let template: RootTemplates.Template?
 
     private struct File: Equatable {
         let device: UInt
@@ -22,14 +24,20 @@ struct ExecutorOrigin: Equatable, Sendable {
     }
 
     /// Nil where there is no such file now.
-    init?(program: String, cgroup: String?) {
+    init?(program: String, cgroup: String?, template: RootTemplates.Template? = nil) {
         var facts = stat()
         guard stat(program, &facts) == 0 else { return nil }
         self.program = program
         self.cgroup = cgroup
+        self.template = template
         file = File(
             device: UInt(facts.st_dev), inode: UInt(facts.st_ino), size: Int(facts.st_size),
             modified: [facts.st_mtim.tv_sec, facts.st_mtim.tv_nsec, facts.st_ctim.tv_sec, facts.st_ctim.tv_nsec])
+    }
+
+    static func == (left: ExecutorOrigin, right: ExecutorOrigin) -> Bool {
+        left.program == right.program && left.file == right.file && left.cgroup == right.cgroup
+            && left.template === right.template
     }
 }
 
@@ -96,7 +104,7 @@ final class StandbyExecutor: Sendable {
         guard let dismissals else { return }
         do throws(SpawnError) {
             let executor = try cgroup.spawn(forTaskIn: taskCgroup) { (number) throws(SpawnError) in
-                try ExecutorProcess.spawnAhead(path: origin.program, cgroup: number)
+                try ExecutorProcess.spawnAhead(path: origin.program, template: origin.template, cgroup: number)
             }
             keep(executor, origin, dismissals)
         } catch {

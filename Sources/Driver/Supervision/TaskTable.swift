@@ -40,6 +40,7 @@ package final class TaskTable: Sendable {
     package let executorCgroup = ExecutorCgroup()
     private let standby: StandbyExecutor
     package let events = TaskEventQueue()
+    private let templates: RootTemplates
     private let logReaders: LogReaders
     let memory: MemoryReturn
     let log: Logger
@@ -48,6 +49,7 @@ package final class TaskTable: Sendable {
         self.reactor = reactor
         self.log = log
         standby = StandbyExecutor(reactor: reactor, log: log)
+        templates = RootTemplates(log: log)
         logReaders = LogReaders(reactor: reactor, log: log)
         memory = MemoryReturn(reactor: reactor)
     }
@@ -222,12 +224,13 @@ package final class TaskTable: Sendable {
         let usedStandby: Bool
         do throws(StartError) {
             let request = specification.encoded(session: session, directory: directory)
-            let origin = mayStandBy ? origin(specification, executor) : nil
+            let template = try template(specification, executor)
+            let origin = mayStandBy ? origin(specification, executor, template) : nil
             if mayStandBy, let standing = standby.take(origin, request: request) {
                 process = standing
                 usedStandby = true
             } else {
-                process = try spawnExecutor(request, specification, executor)
+                process = try spawnExecutor(request, specification, executor, template)
                 usedStandby = false
             }
         } catch {
@@ -250,7 +253,8 @@ package final class TaskTable: Sendable {
     }
 
     private func spawnExecutor(
-        _ request: [UInt8], _ specification: LaunchSpecification, _ executor: ExecutorSearch
+        _ request: [UInt8], _ specification: LaunchSpecification, _ executor: ExecutorSearch,
+        _ template: RootTemplates.Template?
     ) throws(StartError) -> ExecutorProcess {
         guard let program = executor.found else {
             throw StartError(.permanent, executor.missesText + "; " + ExecutorSearch.remedy)
@@ -258,7 +262,8 @@ package final class TaskTable: Sendable {
         do throws(SpawnError) {
             return try executorCgroup.spawn(forTaskIn: specification.cgroup) { (cgroup) throws(SpawnError) in
                 try ExecutorProcess.spawn(
-                    path: program, request: request, attachment: specification.attachment, cgroup: cgroup)
+                    path: program, request: request, attachment: specification.attachment, template: template,
+                    cgroup: cgroup)
             }
         } catch {
             throw StartError(error.isTransient ? .transient : .permanent, error.text)
@@ -266,14 +271,29 @@ package final class TaskTable: Sendable {
     }
 
     /// Where the Executor of this start would be spawned from.
-    private func origin(_ specification: LaunchSpecification, _ executor: ExecutorSearch) -> ExecutorOrigin? {
+    private func origin(
+        _ specification: LaunchSpecification, _ executor: ExecutorSearch, _ template: RootTemplates.Template?
+    ) -> ExecutorOrigin? {
         guard let program = executor.found else { return nil }
-        return ExecutorOrigin(program: program, cgroup: ExecutorCgroup.path(forTaskIn: specification.cgroup))
+        return ExecutorOrigin(
+            program: program, cgroup: ExecutorCgroup.path(forTaskIn: specification.cgroup), template: template)
+    }
+
+    /// What the task's root is made from; nil where that is the host's.
+    private func template(
+        _ specification: LaunchSpecification, _ executor: ExecutorSearch
+    ) throws(StartError) -> RootTemplates.Template? {
+        guard let root = specification.root, let program = executor.found else { return nil }
+        do throws(TemplateError) {
+            return try templates.template(root.template, program: program)
+        } catch {
+            throw error.startError(LaunchFailureContext(specification))
+        }
     }
 
     /// Has the next start's Executor spawned, while this one's answer is on its way.
     private func prepareStandby(_ specification: LaunchSpecification, _ executor: ExecutorSearch) {
-        guard let origin = origin(specification, executor) else { return }
+        guard let origin = origin(specification, executor, specification.root == nil ? nil : templates.current) else { return }
         Task(executorPreference: BlockingPool.shared) { [self] in
             standby.prepare(origin, in: executorCgroup, forTaskIn: specification.cgroup)
         }

@@ -16,8 +16,8 @@ public enum AttendantDescriptor {
     public static let stderr: Int32 = 9
     /// A pidfd of the task's main process.
     public static let task: Int32 = 10
-    /// The first that is not left open.
-    public static let end: Int32 = 11
+    /// The task's Landlock ruleset, where the task has a root of its own.
+    public static let ruleset: Int32 = 11
 }
 
 /// How a command in a running task ended.

@@ -9,6 +9,9 @@ package struct HostAbilities: Equatable, Sendable {
     /// The agent's own hard limits, which tasks inherit. A kind that is missing has no limit.
     package var hardLimits: [ResourceLimit.Kind: UInt64] = [:]
 
+    /// Where cgroup v2 is mounted; nil where it is not.
+    package var cgroups: String?
+
     package init(landlockABI: Int, capabilities: UInt64, hardLimits: [ResourceLimit.Kind: UInt64] = [:]) {
         self.landlockABI = landlockABI
         self.capabilities = capabilities

@@ -21,6 +21,8 @@ package struct LaunchPlanning: Sendable {
 
     /// Where the operator's rules come from, in an error.
     package static let operatorsRules = "plugin option unveil_paths"
+    /// The same of the job's.
+    static let jobsRules = "task option unveil"
 
     /// Searched for a bare command where the task's environment has no PATH.
     package static let defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -60,6 +62,12 @@ package struct LaunchPlanning: Sendable {
         result.mounts = try MountPlanning(
             directories: directories, allocDir: request.allocDir, namedRules: configuration.unveilPaths + options.unveil
         ).mounts(volumes: request.volumes, devices: request.devices)
+        if configuration.ownRoot {
+            let proc = LaunchSpecification.ReadOnlyDirectory(root: "/", inside: "proc")
+            result.root = root(request, options, directories, readOnlyProc: result.readOnly.contains(proc))
+            result.unveil += rulesOfOwnRoot(request, directories)
+            result.readOnly.removeAll()
+        }
         result.taskDirectories = directories.mounts(allocDir: request.allocDir, taskName: request.name)
         result.networkNamespace = try networkNamespace(request.network)
         result.cgroup = request.cgroup
@@ -147,7 +155,7 @@ package struct LaunchPlanning: Sendable {
         result += options.unveil.map {
             .init(
                 rule: $0, afterMounts: true, beneath: directories.directory(above: $0.path),
-                origin: "task option unveil")
+                origin: Self.jobsRules)
         }
         return result
     }

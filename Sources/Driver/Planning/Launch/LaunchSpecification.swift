@@ -87,6 +87,8 @@ package struct LaunchSpecification: Equatable, Sendable {
     var mounts: [TaskMount] = []
     /// For where the client's mounts are missing, what the others are below first.
     var taskDirectories: [TaskDirectory] = []
+    /// Nil where the task has the host's root.
+    package var root: RootSpecification?
     var networkNamespace = ""
     package var cgroup = ""
     package var cgroupWrites: [CgroupWrite] = []
@@ -99,6 +101,7 @@ package struct LaunchSpecification: Equatable, Sendable {
 
     /// The oldest version of the request that has all that is in this one.
     private var version: UInt32 {
+        if root != nil { return LaunchVersion.ownRoot }
         if confinement.restrictsUDP { return LaunchVersion.udpPorts }
         return attachment == nil ? LaunchVersion.plain : LaunchVersion.attached
     }
@@ -183,6 +186,7 @@ package struct LaunchSpecification: Equatable, Sendable {
                 $0.value = arena.string($1.value)
                 $0.optional = $1.mayBeMissing.wire
             }
+            if let root { message.root = root.message(arena) }
             if let attachment {
                 message.attachment = arena.message(Exec2__Executor__Attachment.self) {
                     $0.terminal = attachment.hasTerminal.wire
