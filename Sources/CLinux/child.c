@@ -23,10 +23,11 @@
 
 #define PLAN_FAILED_STATUS 125
 
-static long write_oom_score_adj(const char *text) {
+static long write_oom_score_adj(long proc, const char *text) {
     size_t length = 0;
     while (text[length]) length++;
-    long fd = CALL4(SYS_openat, AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC, 0);
+    const char *path = proc < 0 ? "/proc/self/oom_score_adj" : "self/oom_score_adj";
+    long fd = CALL4(SYS_openat, proc < 0 ? AT_FDCWD : proc, path, O_WRONLY | O_CLOEXEC, 0);
     if (fd < 0) return fd;
     long written = CALL3(SYS_write, fd, text, length);
     CALL1(SYS_close, fd);
@@ -85,7 +86,7 @@ static long perform(const struct exec2_step *step) {
         return result == -ENOENT && step->optional ? 0 : result;
     }
     case EXEC2_STEP_OOM_SCORE_ADJ: {
-        long result = write_oom_score_adj(step->text);
+        long result = write_oom_score_adj(step->fd, step->text);
         return result == -EACCES && step->optional ? 0 : result;
     }
     case EXEC2_STEP_GROUPS: return CALL2(SYS_setgroups, step->number, step->values);

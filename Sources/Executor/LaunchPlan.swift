@@ -15,11 +15,13 @@ struct LaunchPlan {
     }
 
     /// The plan of a task's main process.
-    /// - Parameter ownsIPC: Whether the Executor's IPC namespace is good for the task.
+    /// - Parameters:
+    ///   - ownsIPC: Whether the Executor's IPC namespace is good for the task.
+    ///   - hostProc: The host's /proc, where this process is in the task's root already; else -1.
     init(
         _ request: LaunchRequest.Message, ownsIPC: Bool, ruleset: Ruleset, mounts: TaskMounts, network: Int32,
         stdout: LogStream,
-        stderr: LogStream
+        stderr: LogStream, hostProc: Int32 = -1
     ) {
         // In a root of its own the task is in the Executor's mount namespace, which nobody else is in.
         let mountNamespace = request.root == nil ? EXEC2_CLONE_NEWNS : 0
@@ -27,7 +29,7 @@ struct LaunchPlan {
         add(.session)
         // Lowered from the Executor's own −1000 while there is still the right to do so, and through the Executor's
         // /proc: the task's own may be read-only.
-        add(.oomScoreAdjustment)
+        add(.oomScoreAdjustment(in: hostProc))
         // In a root of its own the Executor is in the task's network too.
         if network >= 0 && request.root == nil { add(.network(network, path: request.network_namespace)) }
         addMounts(mounts)

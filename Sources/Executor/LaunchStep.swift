@@ -16,8 +16,12 @@ extension exec2_step {
     /// A session of the child's own (setsid(2)).
     static var session: exec2_step { exec2_step(EXEC2_STEP_SESSION) }
 
-    /// Writes /proc/self/oom_score_adj. `LaunchPlan.run` fills in the text.
-    static var oomScoreAdjustment: exec2_step { exec2_step(EXEC2_STEP_OOM_SCORE_ADJ) }
+    /// Writes self/oom_score_adj below `proc`, an open /proc; -1: the one at /proc. `LaunchPlan.run` fills in the text.
+    static func oomScoreAdjustment(in proc: Int32 = -1) -> exec2_step {
+        var step = exec2_step(EXEC2_STEP_OOM_SCORE_ADJ)
+        step.fd = proc
+        return step
+    }
 
     /// Duplicates `descriptor` as `number`; the copy survives execve.
     static func descriptor(_ descriptor: Int32, becomes number: Int32) -> exec2_step {

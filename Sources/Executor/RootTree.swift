@@ -33,10 +33,7 @@ struct RootTree {
     /// Adds a symlink, unless something is there.
     mutating func symlink(_ place: PathBytes, to target: [UInt8]) throws(LaunchFailure) {
         if exists(place) { return }
-        let result = withName(target) { target in
-            place.withRelativePath { symlinkat(target, root, $0) }
-        }
-        guard result == 0 else { throw LaunchFailure(.rootEntry, .last, place.text) }
+        try make(place) { root, name in withName(target) { symlinkat($0, root, name) } }
     }
 
     /// Mounts a detached mount; its place is made where it is missing. The descriptor is closed.

@@ -22,7 +22,7 @@ extension LaunchPlan {
         self.init(request, namespaces: 0)
         add(.session)
         // Through the host's /proc, as at a launch.
-        add(.oomScoreAdjustment)
+        add(.oomScoreAdjustment())
         for stream in STDIN_FILENO...STDERR_FILENO {
             add(.descriptor(AttendantDescriptor.stdin + stream, becomes: stream))
         }

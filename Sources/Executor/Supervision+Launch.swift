@@ -36,7 +36,7 @@ extension Supervision {
         }
         var plan = LaunchPlan(
             message, ownsIPC: preparation.ownsIPC, ruleset: ruleset, mounts: mounts, network: network, stdout: stdout,
-            stderr: stderr)
+            stderr: stderr, hostProc: root?.hostProc ?? -1)
         let main = try plan.run(cgroup: cgroup?.directory ?? -1)
         if let root {
             // Held until this process is gone: to take a namespace apart takes longer than a task's end may.

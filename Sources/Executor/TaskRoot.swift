@@ -9,6 +9,8 @@ import SharedEmbedded
 struct TaskRoot {
     private let message: Exec2__Executor__TaskRoot
     private let hostNamespace: Int32
+    /// An O_PATH descriptor of the host's /proc.
+    let hostProc: Int32
     private var directories: [Directory] = []
     private var objects = HostObjects()
 
@@ -25,7 +27,9 @@ struct TaskRoot {
         guard let message = request.root?.pointee else { return nil }
         let namespace = exec2_open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC, 0)
         guard namespace >= 0 else { throw LaunchFailure(.enterTemplate, nil) }
-        var root = TaskRoot(message: message, hostNamespace: namespace)
+        let proc = exec2_open("/proc", EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
+        guard proc >= 0 else { throw LaunchFailure(.enterTemplate, nil) }
+        var root = TaskRoot(message: message, hostNamespace: namespace, hostProc: proc)
         let directories = try root.chosenDirectories()
         try root.clone(directories)
         for index in 0..<message.n_paths {
@@ -35,8 +39,9 @@ struct TaskRoot {
         return root
     }
 
-    private init(message: Exec2__Executor__TaskRoot, hostNamespace: Int32) {
+    private init(message: Exec2__Executor__TaskRoot, hostNamespace: Int32, hostProc: Int32) {
         self.message = message
+        self.hostProc = hostProc
         self.hostNamespace = hostNamespace
     }
 
@@ -60,6 +65,8 @@ struct TaskRoot {
         for pointer in chosen {
             guard let directory = pointer?.pointee else { continue }
             let found = Self.open(directory)
+            // Where there are no logs, none are to be protected.
+            if found < 0, directory.read_only != 0, Errno.last == .noSuchFile { continue }
             guard found >= 0 else { throw LaunchFailure(.taskDirectory, .last, Self.path(directory)) }
             defer { _ = close(found) }
             let inside = PathBytes(directory.inside)
@@ -210,6 +217,7 @@ struct TaskRoot {
             throw LaunchFailure(.enterTemplate, nil)
         }
         _ = close(hostNamespace)
+        _ = close(hostProc)
         return namespace
     }
 

@@ -96,7 +96,9 @@ class AgentHost:
         plugin = Plugin(
             program, arguments=arguments, environment=environment, binds=binds, root=root, shake_hands=shake_hands)
         self.plugins.append(plugin)
-        plugin.config = {"state_dir": str(self.make_state_dir()), "unveil_paths": [self.programs_rule], **(config or {})}
+        # The whole suite can be run with a root of its own for each task.
+        own_root = {"own_root": True} if os.environ.get("EXEC2_OWN_ROOT") else {}
+        plugin.config = {"state_dir": str(self.make_state_dir()), "unveil_paths": [self.programs_rule], **own_root, **(config or {})}
         plugin.state_dir = Path(plugin.config["state_dir"])
         if configure:
             plugin.begin(plugin.config, **topology_facts)
