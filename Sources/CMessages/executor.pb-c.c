@@ -2168,7 +2168,7 @@ const ProtobufCMessageDescriptor exec2__executor__template_path__descriptor =
   (ProtobufCMessageInit) exec2__executor__template_path__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor exec2__executor__task_root__field_descriptors[8] =
+static const ProtobufCFieldDescriptor exec2__executor__task_root__field_descriptors[9] =
 {
   {
     "parent",
@@ -2266,8 +2266,21 @@ static const ProtobufCFieldDescriptor exec2__executor__task_root__field_descript
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "covered",
+    9,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Exec2__Executor__TaskRoot, n_covered),
+    offsetof(Exec2__Executor__TaskRoot, covered),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned exec2__executor__task_root__field_indices_by_name[] = {
+  8,   /* field[8] = covered */
   1,   /* field[1] = directories */
   4,   /* field[4] = masked */
   0,   /* field[0] = parent */
@@ -2280,7 +2293,7 @@ static const unsigned exec2__executor__task_root__field_indices_by_name[] = {
 static const ProtobufCIntRange exec2__executor__task_root__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 8 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor exec2__executor__task_root__descriptor =
 {
@@ -2290,7 +2303,7 @@ const ProtobufCMessageDescriptor exec2__executor__task_root__descriptor =
   "Exec2__Executor__TaskRoot",
   "exec2.executor",
   sizeof(Exec2__Executor__TaskRoot),
-  8,
+  9,
   exec2__executor__task_root__field_descriptors,
   exec2__executor__task_root__field_indices_by_name,
   1,  exec2__executor__task_root__number_ranges,

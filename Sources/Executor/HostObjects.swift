@@ -23,6 +23,9 @@ struct HostObjects {
     private(set) var links: [Link] = []
     private(set) var binds: [Bind] = []
 
+    /// Whether the whole root of the host is among it.
+    var showsRoot: Bool { binds.contains { $0.place.isRoot } }
+
     /// As the kernel does (path_resolution(7)).
     private static let maximumLinks = 40
 

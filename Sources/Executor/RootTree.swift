@@ -55,6 +55,24 @@ struct RootTree {
         try reopenRoot()
     }
 
+    /// Leaves a directory empty that one of these mounts shows; elsewhere, makes it.
+    mutating func empty(_ place: PathBytes, under objects: HostObjects) throws(LaunchFailure) {
+        guard objects.binds.contains(where: { $0.isDirectory && $0.place.isAtOrAbove(place) }) else {
+            return try makeDirectory(place)
+        }
+        try cover(place)
+    }
+
+    /// Puts an empty, read-only file system over a directory, if there is one.
+    mutating func cover(_ place: PathBytes) throws(LaunchFailure) {
+        guard exists(place) else { return }
+        let nothing = Self.memory(bytes: Self.skeletonBytes, EXEC2_FILE_SYSTEM_NO_DEVICES)
+        guard nothing >= 0, exec2_make_read_only(nothing) == 0 else {
+            throw LaunchFailure(.rootMount, .last, place.text)
+        }
+        try mount(nothing, isDirectory: true, at: place)
+    }
+
     /// An O_PATH descriptor, reached through no symlink, or -1.
     func open(_ place: PathBytes) -> Int32 {
         place.isRoot
@@ -150,6 +168,12 @@ struct RootTree {
         let tree = exec2_clone_mount(found, "", 1)
         guard tree >= 0 else { throw LaunchFailure(.rootEntry, .last, place.text) }
         return Entry(name: name, isDirectory: facts.type == EXEC2_FILE_DIRECTORY, target: nil, tree: tree)
+    }
+
+    /// What parts of /proc are hidden behind, below a task's /proc.
+    mutating func addMasks() throws(LaunchFailure) {
+        try makeFile(PathBytes("/proc/empty"))
+        try makeDirectory(PathBytes("/proc/none"))
     }
 
     private mutating func reopenRoot() throws(LaunchFailure) {

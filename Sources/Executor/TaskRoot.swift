@@ -119,6 +119,10 @@ struct TaskRoot {
         var tree = RootTree(root: root)
         defer { tree.end() }
         try tree.add(objects)
+        for index in 0..<message.n_covered {
+            let place = PathBytes(message.covered[index])
+            if objects.binds.contains(where: { $0.place.isAtOrAbove(place) }) { try tree.cover(place) }
+        }
         let own = try OwnFiles.make(shmSize: message.shm_size)
         try attachOwn(own, to: &tree)
         try mountProc(in: &tree)
@@ -163,7 +167,13 @@ struct TaskRoot {
 
     /// Of this process's PID namespace, which is the task's.
     private func mountProc(in tree: inout RootTree) throws(LaunchFailure) {
-        // Of the template, below what is mounted next.
+        // Of the template, below what is mounted next. The host's root has none.
+        if !tree.exists(Self.emptyFile) {
+            let masks = RootTree.memory(bytes: RootTree.skeletonBytes, EXEC2_FILE_SYSTEM_NO_DEVICES)
+            guard masks >= 0 else { throw LaunchFailure(.mountProc, nil) }
+            try tree.mount(masks, isDirectory: true, at: Self.proc)
+            try tree.addMasks()
+        }
         let empty = tree.open(Self.emptyFile)
         let none = tree.open(Self.emptyDirectory)
         guard empty >= 0, none >= 0 else { throw LaunchFailure(.mountProc, nil) }

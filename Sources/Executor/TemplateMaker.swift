@@ -43,11 +43,9 @@ enum TemplateMaker {
         guard file >= 0, exec2_attach_mount(file, AT_FDCWD, "/proc") == 0 else { throw LaunchFailure(.rootMount, nil) }
         var tree = RootTree(root: exec2_duplicate(file, 0))
         try copyTopLevel(to: &tree)
-        // Below a task's /proc: what it hides parts of that behind.
-        try tree.makeFile(PathBytes("/proc/empty"))
-        try tree.makeDirectory(PathBytes("/proc/none"))
+        try tree.addMasks()
         try tree.add(objects)
-        for directory in directories { try tree.makeDirectory(directory) }
+        for directory in directories { try tree.empty(directory, under: objects) }
         for index in 0..<template.n_placeholders {
             guard let path = template.placeholders[index], access(path, F_OK) == 0 else { continue }
             try tree.makeFile(PathBytes(path))
@@ -59,6 +57,7 @@ enum TemplateMaker {
             try tree.symlink(place, to: target.map { Array(UnsafeRawBufferPointer(start: $0, count: strlen($0))) } ?? [])
         }
         tree.end()
+        if objects.showsRoot { return }
         guard exec2_make_read_only(file) == 0 else { throw LaunchFailure(.rootMount, nil) }
         guard exec2_enter_root(file) == 0 else { throw LaunchFailure(.rootMount, nil) }
         _ = close(file)

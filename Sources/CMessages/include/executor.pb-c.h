@@ -234,7 +234,7 @@ struct  Exec2__Executor__RootTemplate
   size_t n_paths;
   Exec2__Executor__TemplatePath **paths;
   /*
-   * Empty directories: mount points for what is one task's own.
+   * Directories that are empty whatever is unveiled: mount points for what is one task's own, and what no task is to reach.
    */
   size_t n_directories;
   char **directories;
@@ -310,6 +310,11 @@ struct  Exec2__Executor__TaskRoot
    */
   protobuf_c_boolean read_only_proc;
   /*
+   * Directories of the host's that are empty even where the job unveils what they are in.
+   */
+  size_t n_covered;
+  char **covered;
+  /*
    * In the place of `directories` where the first of those is empty: after a reboot of the host the client does not
    * repeat its mounts.
    */
@@ -318,7 +323,7 @@ struct  Exec2__Executor__TaskRoot
 };
 #define EXEC2__EXECUTOR__TASK_ROOT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__task_root__descriptor) \
-    , (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0, 0,NULL, 0, 0, 0,NULL }
+    , (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0, 0,NULL, 0, 0, 0,NULL, 0,NULL }
 
 
 struct  Exec2__Executor__RootDirectory

@@ -7,8 +7,10 @@ extension LaunchPlanning {
         _ request: TaskRequest, _ options: TaskOptions, _ directories: TaskDirectories, readOnlyProc: Bool
     ) -> RootSpecification {
         let place = directories.place(allocDir: request.allocDir, allocID: request.allocID)
+        // Other allocations, and the pipes of every task.
+        let hidden = [Self.parent(of: request.allocDir), configuration.stateDirectory].filter { $0 != place.parent }
         return RootSpecification(
-            template: TemplateSpecification(configuration, parent: place.parent, cgroups: host.cgroups),
+            template: TemplateSpecification(configuration, parent: place.parent, cgroups: host.cgroups, hidden: hidden),
             parent: place.parent,
             directories: place.directories(of: directories, taskName: request.name),
             replacements: place.replacements(of: directories, allocDir: request.allocDir, taskName: request.name),
@@ -19,7 +21,12 @@ extension LaunchPlanning {
                         origin: Self.jobsRules)
                 },
             sharedMemoryBytes: configuration.unveilDefaults ? RootSpecification.defaultSharedMemoryBytes : 0,
-            hasTerminals: configuration.unveilDefaults, hasReadOnlyProc: readOnlyProc)
+            hasTerminals: configuration.unveilDefaults, hasReadOnlyProc: readOnlyProc,
+            hidden: hidden)
+    }
+
+    private static func parent(of path: String) -> String {
+        "/" + path.pathComponents.dropLast().joined(separator: "/")
     }
 
     /// Rules for what a root of the task's own has and the host's does not.

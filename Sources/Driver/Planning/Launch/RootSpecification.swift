@@ -25,7 +25,8 @@ package struct TemplateSpecification: Equatable, Sendable {
     ///   - configuration: The plugin's.
     ///   - parent: Of the directory of the task that is to be started.
     ///   - cgroups: Where cgroup v2 is mounted.
-    init(_ configuration: PluginConfiguration, parent: String, cgroups: String?) {
+    ///   - hidden: Directories of the host's that no task reaches.
+    init(_ configuration: PluginConfiguration, parent: String, cgroups: String?, hidden: [String]) {
         var paths: [Path] = []
         func add(_ rule: UnveilRule, optional: Bool, origin: String?) {
             let writable = !rule.modes.isDisjoint(with: [.write, .create])
@@ -38,7 +39,7 @@ package struct TemplateSpecification: Equatable, Sendable {
         }
         for rule in configuration.unveilPaths { add(rule, optional: false, origin: LaunchPlanning.operatorsRules) }
         self.paths = paths
-        directories = [parent] + (configuration.unveilDefaults ? ["/dev/pts", "/dev/shm"] : [])
+        directories = [parent] + hidden.filter { hidden in paths.contains { isAtOrAbove($0.path, hidden) } } + (configuration.unveilDefaults ? ["/dev/pts", "/dev/shm"] : [])
         placeholders = ["/etc/passwd", "/etc/group"]
         symlinks =
             configuration.unveilDefaults
@@ -68,6 +69,11 @@ package struct TemplateSpecification: Equatable, Sendable {
     }
 }
 
+/// Whether a directory is this path or one above it, as the paths are written.
+private func isAtOrAbove(_ directory: String, _ path: String) -> Bool {
+    path.pathComponents.starts(with: directory.pathComponents)
+}
+
 /// The root of one task: what the template does not have.
 package struct RootSpecification: Equatable, Sendable {
     /// One of the task's directories.
@@ -93,6 +99,8 @@ package struct RootSpecification: Equatable, Sendable {
     let hasTerminals: Bool
     /// The kernel lets user 0 write to much below /proc that is the host's.
     let hasReadOnlyProc: Bool
+    /// Directories of the host's that the task does not reach, whatever is unveiled above them.
+    let hidden: [String]
 
     /// Parts of /proc that tell of other processes' keys, of timers and of the kernel's memory, or control the host.
     static let masked = [
@@ -115,6 +123,7 @@ extension RootSpecification {
             ($0.n_masked, $0.masked) = arena.strings(Self.masked)
             $0.terminals = hasTerminals.wire
             $0.read_only_proc = hasReadOnlyProc.wire
+            ($0.n_covered, $0.covered) = arena.strings(hidden)
         }
     }
 }
