@@ -30,8 +30,6 @@ def rebooted(host: AgentHost, plugin: Plugin, script: str, user: str = "nomad-80
         shutil.rmtree(entry)
     own = task.alloc_dir / task.name
     uid, gid = identity(user)
-    os.chown(own, uid, gid)
-    own.chmod(0o710)
     for folder in (own / "local", own / "secrets", own / "tmp", task.alloc_dir / "alloc" / "data"):
         file = folder / "file"
         file.write_text(f"of {folder.name}\n")

@@ -116,6 +116,9 @@ class Task:
             source.mkdir(parents=True)
             os.chown(source, uid, gid)
             source.chmod(0o700)
+        own = self.alloc_dir / self.name
+        os.chown(own, uid, gid)
+        own.chmod(0o710)
         for name, source in {**sources, "alloc": shared}.items():
             target = self.folder / name
             target.mkdir()
@@ -285,7 +288,12 @@ class Task:
     # Restarts of the client
 
     def forget_mounts(self) -> None:
-        """Takes the bind mounts away, as a reboot does: what they were on is there, and empty."""
+        """Takes the bind mounts away, as a reboot does. The task's own directory below alloc_mounts is left, and is empty."""
+        self._unmount()
+        for target in list(self.folder.iterdir()):
+            target.rmdir()
+
+    def _unmount(self) -> None:
         for target in reversed(self._mounted):
             mounts.unmount(target)
         self._mounted = []
@@ -322,7 +330,7 @@ class Task:
             cgroups.remove(self.scope)
         self.stdout.leave()
         self.stderr.leave()
-        self.forget_mounts()
+        self._unmount()
         left = mounts.below(self.folder)
         if left:
             faults.append(f"mounts left: {left}")
