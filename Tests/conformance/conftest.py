@@ -59,6 +59,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Ended from outside, as at a time limit, the session takes away what it has made, as on Ctrl-C."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A background job of a shell ignores SIGINT and SIGQUIT, and nohup SIGHUP. Programs under test would inherit that, and
+    # tests that signal them would hang. A handler becomes the default action at execve; this process ignores them still.
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda _number, _frame: None)
     least = config.getoption("--landlock-least", 1)
     if least > 1 and landlock.abi() < least:
         raise pytest.UsageError(
