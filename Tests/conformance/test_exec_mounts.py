@@ -130,5 +130,6 @@ def test_a_loop_of_symlinks_keeps_nobody_out(make: Make, plugin: Plugin, places:
 def test_own_proc(make: Make, user: str) -> None:
     """Rules into /proc mean the task's own: the default ones, too."""
     task = make("/bin/sleep", ["300"], user=user).start()
-    assert " / / " in output(task, "cat", "/proc/self/mountinfo")
+    # Not the whole file: ExecTask returns the last 64 KiB, and the line of "/" is the first of maybe hundreds.
+    assert len(output(task, "grep", " / / ", "/proc/self/mountinfo").splitlines()) == 1
     assert set(output(task, "ls", "/dev/fd").split()) >= {"0", "1", "2"}
