@@ -54,8 +54,8 @@ def show(what: str, times: list[float]) -> None:
 def main() -> int:
     calls = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     host = AgentHost(with_controllers=False)
-    with tempfile.TemporaryDirectory() as folder:
-        names = HangingNames(pathlib.Path(folder))
+    with tempfile.TemporaryDirectory() as directory:
+        names = HangingNames(pathlib.Path(directory))
         try:
             measure(host, names, calls)
         finally:

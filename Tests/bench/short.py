@@ -45,7 +45,7 @@ def measure(bench: Bench) -> dict[str, float]:
     measured["exec until the handshake line"] = (
         quantile([(ran.output - ran.spawned) / 1e6 for ran in handshakes], 0.1) / spawn)
     for name, program in (("Driver", driver), ("Executor", driver.parent / "nomad-driver-exec2-executor")):
-        stripped = bench.folder / name
+        stripped = bench.directory / name
         subprocess.run(["strip", "-o", str(stripped), str(program)], check=True)
         measured[f"{name}, file, stripped"] = stripped.stat().st_size / 1024
 

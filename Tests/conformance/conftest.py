@@ -201,17 +201,17 @@ def plugin_lives_on(host: AgentHost, plugin: Plugin) -> Iterator[None]:
 
 @pytest.fixture
 def places(host: AgentHost) -> Iterator[Path]:
-    """A folder of the host's that no default rule opens, for sources and destinations."""
-    folder = host.root / "places"
-    folder.mkdir()
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
+    """A directory of the host's that no default rule opens, for sources and destinations."""
+    directory = host.root / "places"
+    directory.mkdir()
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory)
 
 
 @pytest.fixture
 def volume(places: Path) -> Path:
-    """A volume that every user may write to, with a file, a program and a folder in it."""
+    """A volume that every user may write to, with a file, a program and a directory in it."""
     source = places / "source"
     source.mkdir()
     source.chmod(0o777)

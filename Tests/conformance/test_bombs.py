@@ -1,6 +1,6 @@
 """Tasks that go off or hold out: each is stopped within its timeout and leaves nothing.
 
-"Nothing" is also what the fixtures look at after each test: cgroup, processes, state folders.
+"Nothing" is also what the fixtures look at after each test: cgroup, processes, state directories.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def test_a_reboot(launch: Launch, host: AgentHost) -> None:
     assert client.reboot() == {running: STARTED_AGAIN, done: NOTHING_SAID}
     assert running.id != former and running.pid > 0
     # The client has not repeated its mounts: the Executor has mounted the directories for the task alone.
-    assert list(running.folder.iterdir()) == []
+    assert list(running.directory.iterdir()) == []
     assert output(running, "/bin/sh", "-c", f"cat {places}; touch local/new") == "kept\nkept\nkept\n"
     assert (running.alloc_dir / running.name / "local" / "new").exists()
     running.stop(signal="SIGTERM")

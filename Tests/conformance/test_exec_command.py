@@ -60,9 +60,9 @@ def test_streams_and_status(binary: Path, plugin: Plugin, task: Task) -> None:
     assert (given.returncode, given.stdout, given.stderr) == (43, b"in\nblue\n80000\n", b"err\n")
 
 
-@pytest.mark.parametrize("name", ["id", "alloc", "begin", "name", "folder"])
+@pytest.mark.parametrize("name", ["id", "alloc", "begin", "name", "directory"])
 def test_names(binary: Path, plugin: Plugin, task: Task, name: str) -> None:
-    wanted = {"id": task.id, "alloc": task.alloc_id, "begin": task.id[:8], "name": task.name, "folder": task.id.replace("/", "+")}[name]
+    wanted = {"id": task.id, "alloc": task.alloc_id, "begin": task.id[:8], "name": task.name, "directory": task.id.replace("/", "+")}[name]
     assert run(binary, plugin, wanted, "echo", "here").stdout == b"here\n"
 
 

@@ -21,16 +21,16 @@ USERS = ["nomad-80000", "root"]
 
 @pytest.fixture
 def places(host: AgentHost) -> Iterator[Path]:
-    """A folder of the host's that no default rule opens, with a volume and what is none of it."""
-    folder = host.root / "places"
+    """A directory of the host's that no default rule opens, with a volume and what is none of it."""
+    directory = host.root / "places"
     for name in ("volume", "data", "hidden"):
-        (folder / name).mkdir(parents=True)
-        (folder / name).chmod(0o777)
-    folder.chmod(0o755)
-    (folder / "volume" / "file").write_text("of the volume")
-    (folder / "hidden" / "file").write_text("of nobody")
-    yield folder
-    shutil.rmtree(folder)
+        (directory / name).mkdir(parents=True)
+        (directory / name).chmod(0o777)
+    directory.chmod(0o755)
+    (directory / "volume" / "file").write_text("of the volume")
+    (directory / "hidden" / "file").write_text("of nobody")
+    yield directory
+    shutil.rmtree(directory)
 
 
 @pytest.mark.parametrize("user", USERS)

@@ -80,7 +80,7 @@ def test_sockets_of_the_task(launch: Launch, host: AgentHost, user: str) -> None
     plugin = launch()
     program = host.program("confined")
     task = host.task(plugin, program, [], user=user)
-    path = task.folder / "local" / "own.sock"
+    path = task.directory / "local" / "own.sock"
     task.set_config({**task.config, "args": [f"serve={path}", f"unix={path}", "pause="]})
     task.start()
     task.stdout.wait_for("unix:")
@@ -95,7 +95,7 @@ def test_the_task_api_socket(launch: Launch, host: AgentHost, user: str) -> None
     """The client serves it as secrets/api.sock, and templates and workload identity use it."""
     plugin = launch()
     task = host.task(plugin, host.program("confined"), [], user=user)
-    path = task.folder / "secrets" / "api.sock"
+    path = task.directory / "secrets" / "api.sock"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         server.bind(str(path))
         server.listen(8)
@@ -121,7 +121,7 @@ def test_a_socket_in_a_volume(launch: Launch, host: AgentHost, sockets: tuple[Pa
     plugin = launch()
     for inside, read_only, outcome in ((False, False, "ok"), (False, True, "EACCES"), (True, True, "ok")):
         task = host.task(plugin, host.program("confined"), [])
-        place = task.folder / "local" / "sockets" if inside else host.root / "elsewhere"
+        place = task.directory / "local" / "sockets" if inside else host.root / "elsewhere"
         if not inside:
             place.mkdir(exist_ok=True)
         task.set_config({**task.config, "args": [f"unix={place / 'stream.sock'}"]})

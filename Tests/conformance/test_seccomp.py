@@ -297,8 +297,8 @@ async def serve():
     assert await reader.read() == b"hello"
     server.close()
 asyncio.run(serve())
-with tempfile.TemporaryDirectory() as folder:
-    database = sqlite3.connect(folder + "/x"); database.execute("create table t (a)"); database.commit()
+with tempfile.TemporaryDirectory() as directory:
+    database = sqlite3.connect(directory + "/x"); database.execute("create table t (a)"); database.commit()
 ssl.create_default_context(); time.clock_gettime(time.CLOCK_REALTIME); os.sched_getaffinity(0); os.urandom(8)
 print("done")
 """

@@ -73,12 +73,12 @@ def test_symbols(release: Path, output: Path) -> None:
 @pytest.fixture
 def unpacked(root: BareRoot, release: Path, output: Path) -> BareRoot:
     """The archive, unpacked as the README says."""
-    folder = root.inside("/opt/nomad/plugins")
-    folder.mkdir(parents=True)
+    directory = root.inside("/opt/nomad/plugins")
+    directory.mkdir(parents=True)
     with tarfile.open(output / f"{release.name}.tar.xz") as archive:
         archive.extractall(root.inside("/opt"))
     for name in (DRIVER, EXECUTOR):
-        shutil.move(root.inside("/opt") / release.name / name, folder / name)
+        shutil.move(root.inside("/opt") / release.name / name, directory / name)
     return root
 
 

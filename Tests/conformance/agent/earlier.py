@@ -26,7 +26,7 @@ class Earlier:
     """Where the two programs are, and the greatest protocol version that they speak."""
 
     protocol: int
-    folder: Path
+    directory: Path
 
 
 def greatest(source: str) -> int:
@@ -55,11 +55,11 @@ def archive_of(protocol: int) -> Path:
 def built(protocol: int) -> Earlier:
     """Both programs of that version; built once for each archive."""
     archive = archive_of(protocol)
-    folder = REPOSITORY / ".build" / "earlier" / f"protocol-{protocol}"
-    if all((folder / name).exists() and (folder / name).stat().st_mtime > archive.stat().st_mtime for name in PROGRAMS):
-        return Earlier(protocol, folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="source-", dir=folder.parent) as source:
+    directory = REPOSITORY / ".build" / "earlier" / f"protocol-{protocol}"
+    if all((directory / name).exists() and (directory / name).stat().st_mtime > archive.stat().st_mtime for name in PROGRAMS):
+        return Earlier(protocol, directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="source-", dir=directory.parent) as source:
         subprocess.run(["tar", "-x", "-J", "-f", str(archive), "-C", source], check=True)
         assert greatest((Path(source) / _PROTOCOL).read_text()) == protocol, f"{archive} has another version's sources"
         for name in PROGRAMS:
@@ -69,7 +69,7 @@ def built(protocol: int) -> Earlier:
             if build.returncode != 0:
                 raise AssertionError(f"cannot build {name} of {archive.name}:\n{build.stdout[-4000:]}")
         for name in PROGRAMS:
-            fresh = folder / f"{name}.{os.getpid()}"
+            fresh = directory / f"{name}.{os.getpid()}"
             shutil.copy(Path(source) / ".build" / "release" / name, fresh)
-            fresh.rename(folder / name)
-    return Earlier(protocol, folder)
+            fresh.rename(directory / name)
+    return Earlier(protocol, directory)
