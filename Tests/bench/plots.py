@@ -50,18 +50,18 @@ class Drawing:
 
 
 class Logarithmic:
-    """A scale from a decade below the least to one above the greatest value."""
+    """A scale from a decade below the minimum to one above the maximum."""
 
     def __init__(self, values: list[float]):
-        self.least = 10 ** math.floor(math.log10(min(values)))
-        self.greatest = 10 ** math.ceil(math.log10(max(values) * 1.001))
+        self.minimum = 10 ** math.floor(math.log10(min(values)))
+        self.maximum = 10 ** math.ceil(math.log10(max(values) * 1.001))
 
     def __call__(self, value: float) -> float:
-        share = math.log(max(value, self.least) / self.least) / math.log(self.greatest / self.least)
+        share = math.log(max(value, self.minimum) / self.minimum) / math.log(self.maximum / self.minimum)
         return LEFT + share * (WIDTH - LEFT - RIGHT)
 
     def decades(self) -> list[float]:
-        first, last = round(math.log10(self.least)), round(math.log10(self.greatest))
+        first, last = round(math.log10(self.minimum)), round(math.log10(self.maximum))
         return [10.0 ** power for power in range(first, last + 1)]
 
 
@@ -93,11 +93,11 @@ def curve(title: str, subtitle: str, points: list[tuple[int, dict[str, Any]]], u
     """Medians over a number that doubles."""
     height, top, bottom, right = 300, 66, 250, WIDTH - 40
     drawing = Drawing(height, title, subtitle)
-    greatest = max(row["p99"] for _, row in points)
-    step = 10 ** math.floor(math.log10(greatest))
-    while greatest / step < 4:
+    maximum = max(row["p99"] for _, row in points)
+    step = 10 ** math.floor(math.log10(maximum))
+    while maximum / step < 4:
         step /= 2
-    ceiling = math.ceil(greatest / step) * step
+    ceiling = math.ceil(maximum / step) * step
 
     def y(value: float) -> float:
         return bottom - value / ceiling * (bottom - top)

@@ -71,9 +71,9 @@ def main() -> int:
         faults = bench.close()
     beyond = 0
     for name, limit in LIMITS.items():
-        is_beyond = measured[name] > limit.most
+        is_beyond = measured[name] > limit.maximum
         beyond += is_beyond
-        print(f"{name:52} {figure(measured[name]):>7}  {limit.unit:20} at most {limit.most:g}"
+        print(f"{name:52} {figure(measured[name]):>7}  {limit.unit:20} at most {limit.maximum:g}"
               f"{'  BEYOND: ' + limit.reason if is_beyond else ''}")
     for fault in faults:
         print(f"left over: {fault}", file=sys.stderr)

@@ -45,14 +45,14 @@ def _needs_of_kernel(item: pytest.Item) -> str | None:
     marker = item.get_closest_marker("landlock")
     if marker is None:
         return None
-    least, most = marker.kwargs.get("least", 1), marker.kwargs.get("most", float("inf"))
-    if least <= landlock.abi() <= most:
+    minimum, maximum = marker.kwargs.get("minimum", 1), marker.kwargs.get("maximum", float("inf"))
+    if minimum <= landlock.abi() <= maximum:
         return None
-    return f"Landlock of version {f'{least} or newer' if least > 1 else f'{most} or older'}, and this kernel has {landlock.abi()}"
+    return f"Landlock of version {f'{minimum} or newer' if minimum > 1 else f'{maximum} or older'}, and this kernel has {landlock.abi()}"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--landlock-least", type=int, default=1, metavar="VERSION",
+    parser.addoption("--landlock-minimum", type=int, default=1, metavar="VERSION",
                      help="fail where the kernel's Landlock is older, and tests would be left out for it")
 
 
@@ -64,10 +64,10 @@ def pytest_configure(config: pytest.Config) -> None:
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, lambda _number, _frame: None)
-    least = config.getoption("--landlock-least", 1)
-    if least > 1 and landlock.abi() < least:
+    minimum = config.getoption("--landlock-minimum", 1)
+    if minimum > 1 and landlock.abi() < minimum:
         raise pytest.UsageError(
-            f"these tests were asked for with Landlock {least} or newer, and Linux {platform.release()} here has "
+            f"these tests were asked for with Landlock {minimum} or newer, and Linux {platform.release()} here has "
             f"{landlock.abi()}: run them under a newer kernel (Tests/vm/run --kernel)")
 
 

@@ -91,8 +91,8 @@ def test_a_task_ends_after_it_began(act: Act, clock: Callable[[int], None], seco
     assert task.wait() == ExitResult(137, 9)
     began, ended = times(task)
     assert before - 1 <= began <= before + scaled(10)
-    least = max(1, seconds)
-    assert least <= ended - began < least + scaled(10)
+    minimum = max(1, seconds)
+    assert minimum <= ended - began < minimum + scaled(10)
     task.destroy()
 
 

@@ -261,7 +261,7 @@ def live_and_go(host: AgentHost, plugin: Plugin, soak: Soak, alive: int, row: in
 
 
 def settled(host: AgentHost, plugin: Plugin, rest: float) -> dict[str, int]:
-    """The Driver when it has come to rest, `rest` seconds later: of each measure the least of some looks."""
+    """The Driver when it has come to rest, `rest` seconds later: of each measure the minimum of several samples."""
     time.sleep(rest)
     looks = []
     for _ in range(LOOKS):
@@ -294,10 +294,10 @@ def run(host: AgentHost, alive: int, row: int, rest: float = MEMORY_RETURN_SECON
 
 def show(soak: Soak) -> None:
     print(f"{soak.ended} tasks came and went; {soak.stats} statistics and {soak.signals} signals meanwhile")
-    print(f"\n{'of the Driver':16}{'after 100':>12}{'most':>12}{'at the end':>12}{'change':>10}")
+    print(f"\n{'of the Driver':16}{'after 100':>12}{'maximum':>12}{'at the end':>12}{'change':>10}")
     for name, unit in MEASURES.items():
-        most = max([sample.values[name] for sample in soak.samples] or [0])
-        print(f"{name + (f' ({unit})' if unit else ''):16}{soak.first[name]:12}{most:12}{soak.last[name]:12}{soak.change(name):+10.1%}"
+        maximum = max([sample.values[name] for sample in soak.samples] or [0])
+        print(f"{name + (f' ({unit})' if unit else ''):16}{soak.first[name]:12}{maximum:12}{soak.last[name]:12}{soak.change(name):+10.1%}"
               f"{'' if soak.holds(name) else '  not what it was'}")
     for fault in soak.faults[:20]:
         print(f"fault: {fault}", file=sys.stderr)
@@ -305,8 +305,8 @@ def show(soak: Soak) -> None:
 
 def main() -> int:
     alive, row = (int(os.environ.get(name, default)) for name, default in (("EXEC2_SOAK_ALIVE", "1000"), ("EXEC2_SOAK_ROW", "10000")))
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    maximum = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (maximum, maximum))
     host = AgentHost(with_controllers=False)
     began = time.monotonic()
     try:

@@ -21,8 +21,8 @@ from test_ports import older  # noqa: F401, a fixture
 Launch = Callable[..., Plugin]
 Make = Callable[..., Task]
 users = pytest.mark.parametrize("user", ["nomad-80000", "nobody", "root"])
-by_rule = pytest.mark.landlock(least=9)
-needs_udp = pytest.mark.landlock(least=10)
+by_rule = pytest.mark.landlock(minimum=9)
+needs_udp = pytest.mark.landlock(minimum=10)
 
 
 # Unix sockets
@@ -68,7 +68,7 @@ def test_sockets_left_open(launch: Launch, host: AgentHost, sockets: tuple[Path,
 
 
 @users
-@pytest.mark.landlock(most=8)
+@pytest.mark.landlock(maximum=8)
 def test_sockets_on_an_older_kernel(launch: Launch, host: AgentHost, sockets: tuple[Path, Path], user: str) -> None:
     assert outcomes(host, launch(), sockets, user=user) == ["ok"] * 2
 
@@ -225,7 +225,7 @@ def test_a_kernel_without_rules_for_udp(launch: Launch, host: AgentHost, older: 
 
 
 @pytest.mark.controllers
-@pytest.mark.landlock(least=10)
+@pytest.mark.landlock(minimum=10)
 def test_denials_are_logged(launch: Launch, host: AgentHost, places: Path) -> None:
     """Of the program that execve has started; below quiet_paths they are not. Without the option there are none."""
     loud, quiet = places / "loud", places / "quiet"

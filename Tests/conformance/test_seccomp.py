@@ -349,7 +349,7 @@ def test_bash(host: AgentHost, plugins: dict[str, Plugin]) -> None:
 
 @pytest.mark.parametrize("config", [
     pytest.param({}, id="plain"),
-    pytest.param({"tcp_bind": [0], "tcp_connect": None}, id="with port rules", marks=pytest.mark.landlock(least=4)),
+    pytest.param({"tcp_bind": [0], "tcp_connect": None}, id="with port rules", marks=pytest.mark.landlock(minimum=4)),
 ])
 def test_go(host: AgentHost, plugins: dict[str, Plugin], config: dict[str, Any]) -> None:
     """Threads by clone, children by pidfd and clone3 where they are there, and MPTCP tried first from 1.24 on."""

@@ -150,11 +150,11 @@ static void put(int fd, const char *bytes, size_t length) {
 }
 
 static void write_lines(long count) {
-    enum { width = 64, most = 512 };
-    static char block[width * most + 1];
+    enum { width = 64, maximum = 512 };
+    static char block[width * maximum + 1];
     static unsigned long number;
     for (long left = count; left > 0;) {
-        long now = left < most ? left : most;
+        long now = left < maximum ? left : maximum;
         for (long line = 0; line < now; line++) snprintf(block + line * width, width + 1, "%063lu\n", number++);
         put(1, block, width * now);
         put(2, block, width * now);

@@ -33,15 +33,15 @@ static void stay_deaf(void) {
 }
 
 // The count is shared by all, so that the bomb has an end where nothing limits it.
-static void fork_on(long most) {
+static void fork_on(long maximum) {
     long *count = mmap(NULL, sizeof *count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (count == MAP_FAILED) return;
     stay_deaf();
     if (fork() != 0) {
-        while (__atomic_load_n(count, __ATOMIC_RELAXED) < most && usleep(1000) == 0) {}
+        while (__atomic_load_n(count, __ATOMIC_RELAXED) < maximum && usleep(1000) == 0) {}
         return;
     }
-    while (__atomic_fetch_add(count, 1, __ATOMIC_RELAXED) < most) {
+    while (__atomic_fetch_add(count, 1, __ATOMIC_RELAXED) < maximum) {
         if (fork() == 0) setsid();
         // With room for no more, wait for the next chance, as a bomb does.
         if (errno == EAGAIN) usleep(1000);
@@ -55,13 +55,13 @@ static void *wait_for_ever(void *unused) {
     return NULL;
 }
 
-static long threads(long most) {
+static long threads(long maximum) {
     pthread_attr_t small;
     pthread_attr_init(&small);
     pthread_attr_setstacksize(&small, 16384);
     pthread_t thread;
     long made = 0;
-    while (made < most && pthread_create(&thread, &small, wait_for_ever, NULL) == 0) made++;
+    while (made < maximum && pthread_create(&thread, &small, wait_for_ever, NULL) == 0) made++;
     return made;
 }
 

@@ -41,7 +41,7 @@ class Kernel:
     boot_modules: list[pathlib.Path]  # uncompressed, in the order in which to load them
 
 
-def fetch(name: str, least: str = "") -> Kernel:
+def fetch(name: str, minimum: str = "") -> Kernel:
     """Return the kernel of a Debian package (an image or the metapackage that depends on one): PACKAGE of this
     machine's sources, or PACKAGE/SUITE of another suite, whose newest one it then is."""
     parts = re.fullmatch(r"([a-z0-9][a-z0-9.+-]*)(?:/([a-z]+(?:-[a-z]+)*))?", name)
@@ -57,8 +57,8 @@ def fetch(name: str, least: str = "") -> Kernel:
         except archive.ArchiveError as error:
             raise KernelError(f"--kernel {name}: {error}") from error
     release = kernel.modules.name
-    if _version(release) < _version(least):
-        raise KernelError(f"--kernel {name} is Linux {release}, and {least} or newer is wanted")
+    if _version(release) < _version(minimum):
+        raise KernelError(f"--kernel {name} is Linux {release}, and {minimum} or newer is wanted")
     return kernel
 
 

@@ -175,15 +175,15 @@ class FaultSweep:
 
     def count(self, run: Callable[[], Scenario] | None = None) -> dict[tuple[int, int], int]:
         """How often a run without faults calls each function: the maximum of three runs."""
-        most: dict[tuple[int, int], int] = {}
+        maximum: dict[tuple[int, int], int] = {}
         for _ in range(3):
             self.faults.count()
             scenario = (run or self.run)()
             self.faults.stop()
             assert self.passed(scenario), str(scenario)
             for key, count in self.faults.counts().items():
-                most[key] = max(most.get(key, 0), count)
-        return most
+                maximum[key] = max(maximum.get(key, 0), count)
+        return maximum
 
     def faults_of(self, counts: dict[tuple[int, int], int], *, interrupted: bool = False) -> list[Fault]:
         """The calls that are to fail, one after another."""
