@@ -1,13 +1,13 @@
 #!/usr/bin/python3
-"""The benchmark: what a start, a stop, a supervisor and the Driver cost, beside other ways to do it.
+"""The benchmark: the costs of a start, a stop, a supervisor and the Driver, compared with other programs.
 
   bench.py [--short] [--directory DIRECTORY]
 
-Runs as root on a machine that does nothing else, prints one table and writes results.json, results.txt and
-the plots to DIRECTORY (bench/ without it). What is compared takes turns, so that whatever else the machine does meets
-all alike. --short measures a tenth of it and writes nothing without --directory: to see that it runs.
+Runs as root on an idle machine, prints one table and writes results.json, results.txt and the plots to DIRECTORY
+(default: bench/). The compared programs take turns, so that other load affects all of them equally. --short measures a
+tenth of it, to see that it runs, and writes files only with --directory.
 
-docs/performance.md says what each contender does and does not do.
+docs/performance.md says what each compared program does and does not do.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Bench:
         self.program = self.host.programs / "moment"
         shutil.copy(built("moment"), self.program)
         self.program.chmod(0o755)
-        # Where a host has it, below /run: in memory.
+        # Below /run as on a host, so in memory.
         self.state = self.host.root / "state"
         self.state.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", str(self.state)], check=True)
@@ -87,7 +87,7 @@ class Bench:
     # Starts
 
     def starts(self) -> None:
-        """Starts, contenders in turn."""
+        """Starts, the compared programs in turn."""
         bundles = {}
         for name in ("crun", "runc"):
             bundles[name] = peers.Bundle(self._directory(name), [str(self.program)], self.host.programs, f"/{CGROUP}/{name}")
@@ -135,12 +135,12 @@ class Bench:
         return (ran.output - ran.spawned) / 1e6, (ran.ended - ran.spawned) / 1e6
 
     def _unable(self, command: list[Any]) -> str | None:
-        """Why a peer that is here does not work here: what it says of it."""
+        """The error of a peer that is installed and does not work here, or None."""
         if self.spawner.run(command).number == 0:
             return None
         said = subprocess.run([str(part) for part in command], capture_output=True, text=True)
         lines = (said.stderr or said.stdout).strip().splitlines()
-        return f"{command[0]} fails on this host: {lines[-1] if lines else 'it does not say why'}"
+        return f"{command[0]} fails on this host: {lines[-1] if lines else 'without a message'}"
 
     def _directory(self, name: str) -> pathlib.Path:
         directory = self.directory / name
@@ -165,7 +165,7 @@ class Bench:
             self.results.add("driver", "size on disk, stripped", program.name, "KiB", [stripped.stat().st_size / 1024])
 
     def crowd(self) -> None:
-        """1, 100 and 1000 tasks: memory, starts and stops among them."""
+        """1, 100 and 1000 running tasks: memory, and further starts and stops."""
         with Tasks(self) as tasks:
             idle = memory(tasks.plugin.pid)
             self.results.add("driver", "RSS, idle", THIS, "KiB", [idle["RSS"]], goal=16 * 1024)
@@ -234,7 +234,7 @@ class Bench:
 
 
 def facts() -> dict[str, Any]:
-    """Of the machine and the peers."""
+    """Facts about the machine and the peers."""
     models = [line.partition(":")[2].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
               if line.startswith("model name")]
     return {

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""What calls about other tasks take while starts hang: InspectTask with eight StartTasks under way whose users' lookups
-are not answered, as of a directory server that is dead, beside that of a driver that has nothing else to do; as root.
+"""The duration of calls about other tasks while starts hang: InspectTask during eight StartTasks whose users' lookups are
+not answered, as with a dead directory server, compared with InspectTask in an otherwise idle driver. Needs root.
 
   hanging.py [CALLS]     2000 without it
 """
@@ -22,12 +22,12 @@ from agent.timing import wait_until
 from quiet import quiet_task
 
 STARTS = 8
-# A call that takes longer than this is not waited for.
+# The time limit of a call.
 PATIENCE_SECONDS = 30
 
 
 def inspect(plugin: Plugin, task_id: str, calls: int) -> list[float]:
-    """Milliseconds of each; the last is infinite where it was not answered."""
+    """Milliseconds of each call; the last is infinite if it was not answered."""
     request = messages.driver.InspectTaskRequest(task_id=task_id)
     times: list[float] = []
     for _ in range(calls):
@@ -70,7 +70,7 @@ def measure(host: AgentHost, names: HangingNames, calls: int) -> None:
     plugin = names.launch(host)
     other = quiet_task(host, plugin).start()
     inspect(plugin, other.id, calls // 10)
-    show("nothing else to do", inspect(plugin, other.id, calls))
+    show("idle driver", inspect(plugin, other.id, calls))
     tasks: list[Any] = []
     for number in range(STARTS):
         task = quiet_task(host, plugin)

@@ -1,4 +1,4 @@
-"""Other ways to run a program confined, for comparison: what docs/performance.md says of each is here."""
+"""Other ways to run a confined program, for comparison; docs/performance.md describes each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, Sequence
 from tools import Spawner
 
 USER = "80000"
-# The host's directories that a peer's task sees, and the task's own.
+# The host's directories that a peer's task sees, and its own.
 DIRECTORIES = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc")
 RUNTIMES = {"crun": ["--cgroup-manager=cgroupfs"], "runc": []}
 
@@ -25,13 +25,13 @@ def missing(program: str) -> str | None:
 
 
 def chain(command: Sequence[str]) -> list[str]:
-    """util-linux's unshare and setpriv: what HashiCorp's driver has its tasks started by."""
+    """util-linux's unshare and setpriv, with which HashiCorp's driver starts its tasks."""
     return ["unshare", "--pid", "--mount", "--ipc", "--fork", "--kill-child", "--mount-proc", "setpriv", "--reuid", USER,
             "--regid", USER, "--clear-groups", "--no-new-privs", "--bounding-set=-all", *command]
 
 
 def bubblewrap(command: Sequence[str], programs: pathlib.Path) -> list[str]:
-    """The host's file system read-only; another user needs a user namespace there."""
+    """bubblewrap with the host's file system read-only; there another user needs a user namespace."""
     return ["bwrap", "--unshare-user", "--uid", USER, "--gid", USER, "--unshare-pid", "--unshare-ipc",
             *(part for directory in (*DIRECTORIES, str(programs)) if os.path.exists(directory) for part in ("--ro-bind", directory, directory)),
             "--proc", "/proc", "--dev", "/dev", "--bind", "/tmp", "/tmp", "--die-with-parent", "--new-session",
@@ -39,7 +39,7 @@ def bubblewrap(command: Sequence[str], programs: pathlib.Path) -> list[str]:
 
 
 class Bundle:
-    """A directory for OCI runtimes: the host's directories bind-mounted read-only, an own /proc and /dev."""
+    """A bundle for OCI runtimes: the host's directories bind-mounted read-only, with its own /proc and /dev."""
 
     def __init__(self, directory: pathlib.Path, command: Sequence[str], programs: pathlib.Path, cgroup: str):
         self.directory = directory
@@ -69,7 +69,7 @@ class Bundle:
         return [runtime, "--root", str(state), *RUNTIMES[runtime], "run", "--bundle", str(self.directory), name]
 
     def conmon(self, runtime: str, state: pathlib.Path, name: str) -> list[str]:
-        """The command that has conmon create it; `start` starts it."""
+        """The command that makes conmon create it; `start` starts it."""
         arguments = [f"--runtime-arg={argument}" for argument in ["--root", str(state), *RUNTIMES[runtime]]]
         return ["conmon", "--cid", name, "--cuuid", name, "--name", name, "--runtime", str(shutil.which(runtime)), *arguments,
                 "--bundle", str(self.directory), "--container-pidfile", str(self.directory / "pid"),
@@ -78,12 +78,12 @@ class Bundle:
 
 
 def runtime(command: str, program: str, state: pathlib.Path, name: str) -> list[str]:
-    """Another command of an OCI runtime's."""
+    """Another command of an OCI runtime."""
     return [program, "--root", str(state), *RUNTIMES[program], command, name]
 
 
 class Events:
-    """Where containerd would hear of its shims' events: they do not start without it."""
+    """A socket in the place of containerd's for its shims' events: they do not start without it."""
 
     def __init__(self, directory: pathlib.Path):
         self.path = directory / "events"
@@ -91,7 +91,7 @@ class Events:
         for suffix in ("", ".ttrpc"):
             listening = socket.socket(socket.AF_UNIX)
             listening.bind(f"{self.path}{suffix}")
-            # Nobody need accept: a connection that waits is one.
+            # No accept is needed: a pending connection suffices.
             listening.listen(4096)
             self._sockets.append(listening)
 
@@ -101,14 +101,14 @@ class Events:
 
 
 class Shim:
-    """containerd's shim without containerd: told what to do over its socket (ttrpc)."""
+    """containerd's shim without containerd, controlled through its socket (ttrpc)."""
 
     def __init__(self, spawner: Spawner, program: pathlib.Path, bundle: Bundle, name: str, events: Events):
         self.name = name
         log = bundle.directory / "log"
         os.mkfifo(log)
         self._log = os.open(log, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        # The shim starts itself anew in the background and tells its address.
+        # The shim starts itself again in the background and prints its address.
         out = bundle.directory / "address"
         script = ('cd "$1" && TTRPC_ADDRESS="$5" exec timeout 20 "$2" -namespace exec2-bench -id "$3" -address "$5" '
                   '-publish-binary /bin/true start >"$4" </dev/null')
@@ -125,7 +125,7 @@ class Shim:
 
     @property
     def pid(self) -> int:
-        """The shim's own."""
+        """The shim's own pid."""
         return _varint(self._call("Connect", _field(1, self.name)), 1)
 
     def end(self) -> None:
@@ -155,7 +155,7 @@ class Shim:
         while len(data) < count:
             part = self._socket.recv(count - len(data))
             if not part:
-                raise RuntimeError("containerd's shim has hung up")
+                raise RuntimeError("containerd's shim has closed the connection")
             data += part
         return data
 
@@ -169,7 +169,7 @@ def _number(value: int) -> bytes:
 
 
 def _field(number: int, value: str | bytes) -> bytes:
-    """A field of length and bytes of protobuf's."""
+    """A length-delimited protobuf field."""
     data = value.encode() if isinstance(value, str) else value
     return bytes([number << 3 | 2]) + _number(len(data)) + data
 
@@ -213,7 +213,7 @@ def _varint(message: bytes, number: int) -> int:
 
 
 def version(program: str) -> str:
-    """The first line of what a program says of its version, but for its own path."""
+    """The first line of a program's version output that is not its own path."""
     option = "-v" if "shim" in program else "--version"
     try:
         said = subprocess.run([program, option], capture_output=True, text=True, timeout=10)

@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape
 from table import figure
 
 WIDTH, LEFT, RIGHT, TOP, BAR, GAP = 760, 250, 90, 56, 18, 10
-# Okabe and Ito's colours: told apart by everybody.
+# Okabe and Ito's colours, which everybody can distinguish.
 OWN, OTHER, LINE, GRID, TEXT = "#0072b2", "#b0b0b0", "#d55e00", "#dddddd", "#333333"
 
 
@@ -120,7 +120,7 @@ def curve(title: str, subtitle: str, points: list[tuple[int, dict[str, Any]]], u
 
 
 def write(results: dict[str, Any], directory: pathlib.Path) -> None:
-    """The plots of what was measured."""
+    """Writes the plots of the results."""
     machine = results["machine"]
     on = f"{machine['processors']} processors, Linux {machine['kernel']}"
     rows = [row for row in results["rows"] if row["samples"]]

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""The short form of the benchmark: fails where a ratio or a size is beyond limits.py; as root.
+"""The short form of the benchmark: fails if a ratio or a size exceeds a limit of limits.py. Needs root.
 
-No time is compared with the clock: only with a posix_spawn of the same run.
+Times are only compared with a posix_spawn of the same run.
 """
 
 from __future__ import annotations

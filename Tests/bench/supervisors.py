@@ -1,4 +1,4 @@
-"""What other supervisors weigh: as many of each as Executors are weighed, each with a task that waits."""
+"""The memory of other supervisors: as many of each as of Executors, each with a waiting task."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tools import Results, Spawner, memory
 from agent import processes
 
 SHIM = pathlib.Path(__file__).resolve().parents[2] / ".build" / "peers" / "usr" / "bin" / "containerd-shim-runc-v2"
-# More is not started of what takes this much memory, in MiB, or this long, in seconds.
+# A supervisor that needs more memory (MiB) or a longer start (seconds) than this is measured with fewer tasks.
 PEERS_MEMORY = 4096
 PEERS_SECONDS = 90
 
@@ -25,7 +25,7 @@ class Supervisors:
         self, results: Results, counts: Sequence[int], *, program: pathlib.Path, programs: pathlib.Path,
         directory: pathlib.Path, cgroup2: pathlib.Path, cgroup: str
     ):
-        """`program` waits where its first word is "wait"; `directory` and `cgroup`, below `cgroup2`, are for what is made here."""
+        """`program` waits if its first argument is "wait"; `directory`, and `cgroup` below `cgroup2`, are for the supervisors' files."""
         self._results = results
         self._counts = counts
         self._program = program
@@ -35,7 +35,7 @@ class Supervisors:
         self._cgroup = cgroup
 
     def measure(self) -> None:
-        """All of them."""
+        """Measures all supervisors."""
         for name, start in (("tini", self._tini), ("bubblewrap", self._bubblewrap), ("conmon (with crun)", self._conmon),
                             ("containerd's shim (with runc)", self._shim)):
             program = {"conmon (with crun)": "conmon", "bubblewrap": "bwrap", "tini": "tini"}.get(name)
@@ -48,7 +48,7 @@ class Supervisors:
                 self._results.lacks("memory", "supervisor", name, str(error))
 
     def _grow(self, name: str, start: Callable[[Spawner, pathlib.Path, int], Callable[[], None] | None]) -> None:
-        """Starts as many supervised tasks as are asked for, in steps; all that is not `moment` supervises."""
+        """Starts the supervised tasks in steps; every process except `moment` is a supervisor."""
         spawner = Spawner(self._cgroup2)
         directory = self._directory / name.split(" ")[0].replace("'", "")
         directory.mkdir()
@@ -74,7 +74,7 @@ class Supervisors:
                 if len(found) < count:
                     raise RuntimeError(f"{len(found)} supervisors of {count} tasks are there")
                 for kind in ("RSS", "PSS", "private"):
-                    # What needs two processes a task has both.
+                    # A supervisor with two processes for each task counts with both.
                     total = sum(facts[kind] for facts in found) / count
                     note = f"{len(found) // count} processes a task" if len(found) >= 2 * count else ""
                     self._results.add("memory", f"supervisor, {kind}, {count} tasks", name, "KiB", [total], note=note)
