@@ -117,7 +117,7 @@ def evaluated(check: Check) -> tuple[bool, str]:
         if check.without and broken == check.breaks:
             return True, f"\"{broken}\" breaks ({figures})"
         what = f"\"{broken}\" is broken" if broken else "a search that failed"
-        instead = f", and \"{check.breaks}\" was to break" if check.without else ""
+        instead = f", and \"{check.breaks}\" should have been" if check.without else ""
         return False, f"{what}{instead} ({figures}):\n{steps}"
 
 

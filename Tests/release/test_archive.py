@@ -1,4 +1,4 @@
-"""What `make release` makes, and that it runs on a Debian that has nothing of what built it."""
+"""The files of `make release`, and that the programs run on a Debian without the build's packages."""
 
 from __future__ import annotations
 
@@ -45,8 +45,7 @@ def test_same_sources_make_the_same_archive(release: Path, output: Path, tmp_pat
 
 
 def test_programs(release: Path) -> None:
-    """Stripped, hardened, without a path of the building machine to load anything from, and of the size that
-    is told."""
+    """Stripped, hardened, without a library path of the building machine, and not larger than documented."""
     for name, maximum in ((DRIVER, 14 * MIB), (EXECUTOR, MIB)):
         program = release / name
         assert program.stat().st_size <= maximum
@@ -91,7 +90,7 @@ def test_bare_debian(unpacked: BareRoot, host: AgentHost) -> None:
     assert version and version.group(1) in unpacked.run(program, "--version")
     assert "Usage:" in unpacked.run(program, "--help")
 
-    # What this machine's kernel lacks is not the root's fault: how the rest of the checks end is not looked at.
+    # The other checks depend on this machine's kernel.
     checks = unpacked.run(program, "check", status=None)
     assert re.search(rf"^ok +Executor +{program}-executor$", checks, re.MULTILINE), checks
     assert re.search(r"^ok +root ", checks, re.MULTILINE), checks

@@ -20,8 +20,8 @@ DEFAULT_PACKAGE = "linux-image-6.12-cloud-amd64"
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 
-# What the initramfs loads to reach the root file system, in order of dependence, as far as the kernel has it not
-# built in.
+# The modules that the initramfs loads to reach the root file system, in order of dependence, unless they are built into
+# the kernel.
 BOOT_MODULES = [
     "virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci",
     "virtio_console", "fuse", "virtiofs", "overlay",
@@ -29,7 +29,7 @@ BOOT_MODULES = [
 
 
 class KernelError(Exception):
-    """The kernel cannot be had; the text says why and what would help."""
+    """The kernel cannot be fetched; the text says why, with the remedy."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class Kernel:
     """An unpacked kernel."""
 
     image: pathlib.Path
-    modules: pathlib.Path  # what /lib/modules/<release> is in the guest
+    modules: pathlib.Path  # /lib/modules/<release> in the guest
     boot_modules: list[pathlib.Path]  # uncompressed, in the order in which to load them
 
 
 def fetch(name: str, minimum: str = "") -> Kernel:
     """Return the kernel of a Debian package (an image or the metapackage that depends on one): PACKAGE of this
-    machine's sources, or PACKAGE/SUITE of another suite, whose newest one it then is."""
+    machine's sources, or the newest PACKAGE of another suite as PACKAGE/SUITE."""
     parts = re.fullmatch(r"([a-z0-9][a-z0-9.+-]*)(?:/([a-z]+(?:-[a-z]+)*))?", name)
     if parts is None:
         raise KernelError(f"--kernel {name}: neither a package's name nor PACKAGE/SUITE")
@@ -58,7 +58,7 @@ def fetch(name: str, minimum: str = "") -> Kernel:
             raise KernelError(f"--kernel {name}: {error}") from error
     release = kernel.modules.name
     if _version(release) < _version(minimum):
-        raise KernelError(f"--kernel {name} is Linux {release}, and {minimum} or newer is wanted")
+        raise KernelError(f"--kernel {name} is Linux {release}, but {minimum} or newer is required")
     return kernel
 
 
@@ -68,7 +68,7 @@ def _version(release: str) -> tuple[int, ...]:
 
 
 def _of_this_machine(package: str, cache: pathlib.Path) -> Kernel:
-    """What was fetched once is kept: a boot needs no network."""
+    """A fetched kernel is kept, so that a boot needs no network."""
     directory = cache / package
     if not directory.exists():
         _unpack(archive.THIS_MACHINE, archive.THIS_MACHINE.kernel_packages(package), directory)
@@ -100,7 +100,7 @@ def _modules(package: pathlib.Path) -> pathlib.Path:
 
 
 def _only(package: pathlib.Path, *patterns: str) -> pathlib.Path:
-    """The one file of some packages that a pattern names."""
+    """The one file of the packages that matches a pattern."""
     found = [path for pattern in patterns for path in package.glob(pattern)]
     if len(found) != 1:
         raise KernelError(f"the kernel's packages have {len(found)} of {' and '.join(patterns)} and not one: "
@@ -109,7 +109,7 @@ def _only(package: pathlib.Path, *patterns: str) -> pathlib.Path:
 
 
 def _unpack(source: archive.Archive, packages: list[str], directory: pathlib.Path) -> None:
-    """Makes the directory, whole or not at all."""
+    """Makes the directory atomically."""
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="new-", dir=directory.parent))
     try:
         scratch.chmod(0o755)
@@ -154,7 +154,7 @@ def _collect_boot_modules(modules: pathlib.Path, directory: pathlib.Path) -> Non
 
 
 def _module(file: pathlib.Path) -> bytes:
-    """What insmod loads, whatever the kernel's own loader may unpack."""
+    """The module uncompressed, since not every kernel's loader can decompress it."""
     content = file.read_bytes()
     if file.suffix == ".xz":
         return lzma.decompress(content)

@@ -1,4 +1,4 @@
-"""The virtual machine: its files from this machine, its command's output and exit status back."""
+"""The virtual machine: serves it this machine's files, and returns its command's output and exit status."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from kernel import Kernel
 
 GUEST = pathlib.Path(__file__).resolve().parent / "guest"
 
-# A guest that dies before its command starts has done nothing yet and is booted again: emulated
-# kernels panic early now and then.
+# A guest that dies before its command starts is booted again: emulated kernels sometimes panic
+# early.
 ATTEMPTS = 3
 
 KERNEL_PARAMETERS = (
@@ -31,12 +31,12 @@ KERNEL_PARAMETERS = (
 
 
 class MachineError(Exception):
-    """The guest cannot be run; the text says why and what would help."""
+    """The guest cannot be run; the text says why, with the remedy."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What to run, and in what machine."""
+    """The command to run, and the machine for it."""
 
     command: list[str]
     cwd: str
@@ -71,14 +71,14 @@ def run(kernel: Kernel, settings: Settings) -> int:
                 return status
             if not in_time:
                 print(f"vm: the time limit of {settings.timeout:g} s was reached\n"
-                      f"{boot.last_words()}", file=sys.stderr)
+                      f"{boot.last_output()}", file=sys.stderr)
                 return 124
             if boot.command_started():
-                raise MachineError(f"the guest died while the command ran\n{boot.last_words()}")
+                raise MachineError(f"the guest died while the command ran\n{boot.last_output()}")
             if attempt == ATTEMPTS:
                 raise MachineError(f"{ATTEMPTS} guests died before the command started\n"
-                                   f"{boot.last_words()}")
-        print("vm: the guest died before the command started, trying again", file=sys.stderr)
+                                   f"{boot.last_output()}")
+        print("vm: the guest died before the command started; booting it again", file=sys.stderr)
     raise AssertionError("unreachable")
 
 
@@ -169,12 +169,12 @@ class Boot:
                       outputs: list[int]) -> list[str]:
         emulated = settings.accelerator == "tcg"
         command = [
-            # A runner that is killed takes its guest along.
+            # If this process is killed, the guest ends too.
             "setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64",
             "-M", "q35",
-            # One thread for all virtual CPUs: with more, an early panic is rare but not unheard of.
+            # One thread for all virtual CPUs: with more, the kernel sometimes panics early.
             "-accel", "tcg,thread=single" if emulated else settings.accelerator,
-            # Five-level page tables only make emulation slower.
+            # Five-level page tables only slow the emulation.
             "-cpu", "max,la57=off" if emulated else "host",
             "-smp", str(settings.cpus),
             "-m", str(settings.memory_mib),
@@ -205,7 +205,7 @@ class Boot:
         return True
 
     def end(self) -> None:
-        """End every process of the machine, and see all output through."""
+        """End every process of the machine, and wait for all output to be copied."""
         if self._qemu is not None:
             self._qemu.kill()
             self._qemu.wait()
@@ -229,8 +229,8 @@ class Boot:
             return []
         return [line.split() for line in self._control.read_text().splitlines() if line.strip()]
 
-    def last_words(self) -> str:
-        """What the parts of the machine said at the end, for an error's text."""
+    def last_output(self) -> str:
+        """The last output of each process of the machine, for an error's text."""
         text = ""
         for log in [self._directory / "qemu.log", *sorted(self._directory.glob("*.server.log")), self.console]:
             lines = log.read_text(errors="replace").splitlines() if log.exists() else []
