@@ -1,4 +1,4 @@
-// Tries what it is told on paths and prints how each went: "ok" or the name of
+// Tries operations on paths and prints the outcome of each: "ok" or the name of
 // the error. Linked statically, so that it needs no access of its own.
 //
 //   access OPERATION PATH [OPERATION PATH]...
@@ -40,8 +40,8 @@ static int write_one(const char *path) {
     return error;
 }
 
-// Executes PATH up to its first instruction: traced, it stops there and is
-// killed, so that any program can be tried without harm.
+// Executes PATH up to its first instruction: it is traced, stops there and is
+// killed, so that any program can be tried safely.
 static int execute(const char *path) {
     int pipefd[2];
     if (pipe2(pipefd, O_CLOEXEC) < 0) return errno;

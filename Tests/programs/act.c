@@ -1,21 +1,21 @@
-// A task that does what its arguments say, one after another. Linked statically.
+// A task that performs its arguments, one after another. Linked statically.
 //
 //   act VERB[=VALUE]...
 //
 // out=TEXT err=TEXT      print a line
 // sleep=MILLISECONDS     pause=  waits for ever
 // exit=CODE raise=SIGNAL end
-// ignore=SIGNAL          ignore it from here on
+// ignore=SIGNAL          ignore the signal from here on
 // env= args= cwd= ids=   print: environment, arguments, directory, uid gid and groups
 // fds= nnp= pids=        open descriptors, no_new_privs, processes in /proc
 // links=                 network links
 // socket=NAME            connect to an abstract unix socket
 // memory=MEGABYTES       touch that much and keep it
-// busy=MILLISECONDS      burn a processor
+// busy=MILLISECONDS      use a processor in a loop
 // append=PATH            write a line to the end of a file
-// block=SIGNAL await=    hold a signal back; wait until it has come
-// lines=COUNT            go on writing numbered lines of 64 bytes, to stdout and to stderr
-// tree=DEPTH sessions=N  leave children that never end: a binary tree, sessions deaf to SIGTERM
+// block=SIGNAL await=    block a signal; wait until it is pending
+// lines=COUNT            write further numbered lines of 64 bytes, to stdout and to stderr
+// tree=DEPTH sessions=N  leave children that never end: a binary tree, sessions that ignore SIGTERM
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <dirent.h>
@@ -182,7 +182,7 @@ static void leave_sessions(int count) {
 }
 
 int main(int argc, char **argv) {
-    // Tasks that kill themselves with a core-dumping signal leave no core.
+    // Tasks that end themselves with a core-dumping signal must leave no core file.
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (int index = 1; index < argc; index++) {

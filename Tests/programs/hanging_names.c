@@ -1,7 +1,7 @@
-// A module of name services (nss(5)) for tests, "exec2test" in nsswitch.conf: knows the users whose names begin with
-// "slow-" or "slowgroups-", and answers no question about them, as a directory server that is dead does, until the FIFO
-// "gate" has a writer. What it is asked is noted first, a line each, in the file "asked"; both are in the directory that
-// EXEC2_NAMES names. Of "slow-" users it is the account that hangs, of "slowgroups-" users the list of groups.
+// A module of name services (nss(5)) for tests, "exec2test" in nsswitch.conf: for users whose names begin with "slow-" or
+// "slowgroups-", lookups hang, as with a dead directory server, until the FIFO "gate" has a writer. Each lookup first
+// writes a line to the file "asked"; both files are in the directory $EXEC2_NAMES. For "slow-" users the lookup of the
+// account hangs, for "slowgroups-" users that of the list of groups.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

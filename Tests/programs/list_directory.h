@@ -1,8 +1,8 @@
-// What more than one of the programs tries.
+// An operation of several of the programs.
 #include <dirent.h>
 #include <errno.h>
 
-// Opens a directory and reads its first entry: 0, or the error.
+// Opens a directory and reads its first entry; returns 0 or the error.
 static int list_directory(const char *path) {
     DIR *directory = opendir(path);
     if (!directory) return errno;
