@@ -1,5 +1,5 @@
-"""The cgroup v2 directories that the agent makes: a slice of this session's own, in
-it the share slice, in that one scope for each task."""
+"""The cgroups that the agent makes: a slice of this session, in it the share
+slice, and in that one scope for each task."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Slice:
         return found
 
     def remove(self) -> None:
-        """Kills what is left in the slice and removes it."""
+        """Kills the remaining processes of the slice and removes it."""
         if not self.root.exists():
             return
         kill(self.root)

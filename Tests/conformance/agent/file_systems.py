@@ -1,5 +1,5 @@
-"""File systems of a test's own that do not answer: one that can be frozen, where who writes waits in uninterruptible
-sleep, and one that nobody serves, where who asks for anything waits until it is killed."""
+"""File systems that do not answer: one that can be frozen, so that a writer waits in uninterruptible sleep, and one
+without a server, so that a caller waits until it is killed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PROGRAMS = ("mkfs.ext4", "mount", "umount", "fsfreeze")
 
 
 def missing_for_loop_devices() -> str | None:
-    """What this host lacks of what `FrozenFileSystem` needs."""
+    """What this host lacks for `FrozenFileSystem`."""
     for device in ("/dev/loop-control", "/dev/loop0"):
         if not os.path.exists(device):
             return device
@@ -28,7 +28,7 @@ def _run(*words: str | Path) -> None:
 
 
 class FrozenFileSystem:
-    """In a file. Mounted at `directory` and not yet frozen, until the end of the `with` block."""
+    """A file system in a file, mounted at `directory` until the end of the `with` block; it begins unfrozen."""
 
     def __init__(self, directory: Path):
         self.directory = directory
@@ -44,14 +44,14 @@ class FrozenFileSystem:
         return self
 
     def freeze(self) -> None:
-        """Until `thaw`, or until this process is gone: another waits for that."""
+        """Freezes it until `thaw`, or until this process ends: another process waits for that."""
         self._thawer = subprocess.Popen(
             ["/bin/sh", "-c", 'fsfreeze -f "$0" && echo frozen && read end; fsfreeze -u "$0"', str(self.directory)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"PATH": _PATH})
         assert self._thawer.stdout.readline() == b"frozen\n"
 
     def thaw(self) -> None:
-        """Whoever waits goes on."""
+        """Lets waiting writers continue."""
         if self._thawer:
             self._thawer.communicate()
             self._thawer = None
@@ -64,7 +64,7 @@ class FrozenFileSystem:
 
 
 class DeadFileSystem:
-    """As a network file system is whose server is gone: one of FUSE's, and nobody reads what the kernel asks."""
+    """Like a network file system without its server: a FUSE file system whose requests nobody reads."""
 
     def __init__(self, directory: Path):
         self.directory = directory
@@ -77,6 +77,6 @@ class DeadFileSystem:
 
     def __exit__(self, *_: object) -> None:
         mounts.unmount(self.directory)
-        # Whoever still waits has ENOTCONN now.
+        # Waiting callers get ENOTCONN now.
         os.close(self._device)
         self.directory.rmdir()

@@ -44,7 +44,7 @@ def _generate() -> Path:
         raise RuntimeError(f"protoc ended with {status} on {PROTOS}")
     try:
         os.rename(fresh, directory)
-    except OSError:  # another session was faster
+    except OSError:  # another session has made it
         shutil.rmtree(fresh)
     return directory
 

@@ -13,7 +13,7 @@ NAMES = ["access", "act", "attack", "bomb", "confined", "flood", "subreaper", "o
 
 
 def built(name: str) -> Path:
-    """The program's path, compiled first where that is needed."""
+    """The program's path; compiles it if necessary."""
     source = SOURCES / f"{name}.c"
     program = BUILD / "programs" / name
     newest = max(file.stat().st_mtime for file in (source, *SOURCES.glob("*.h")))

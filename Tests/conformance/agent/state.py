@@ -1,4 +1,4 @@
-"""A task's state directory: what stands in it, and how to forge it."""
+"""A task's state directory: its files, and forged ones."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def read_frame(content: bytes) -> bytes:
 
 
 def identity_of(directory: Path) -> Any:
-    """What the Executor left in the directory to be found by."""
+    """The identity file that the Executor has written for the next Driver."""
     return messages.executor.HandleState.FromString(read_frame((directory / "executor").read_bytes()))
 
 
@@ -56,7 +56,7 @@ def record_bytes(record: Any, version: int = 1) -> bytes:
 
 
 def read_record(directory: Path) -> Any:
-    """The exit record in a directory, checked as the format has it."""
+    """The exit record in a directory; checks its format."""
     content = (directory / "exit").read_bytes()
     magic, (version, length, checksum), body = content[:8], struct.unpack("<III", content[8:20]), content[20:]
     assert (magic, version, length, checksum) == (_RECORD_MAGIC, 1, len(body), zlib.crc32(body)), content
@@ -64,7 +64,7 @@ def read_record(directory: Path) -> Any:
 
 
 def put(pipe: Path, data: bytes) -> int:
-    """Writes into a FIFO whose reader need not read; how much of `data` went in."""
+    """Writes into a FIFO without waiting for its reader; returns how much of `data` was written."""
     number = os.open(pipe, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     written = 0
     try:
@@ -78,7 +78,7 @@ def put(pipe: Path, data: bytes) -> int:
 
 
 def forge_directory(state_dir: Path, name: str, identity: Any = None) -> Path:
-    """A directory as an Executor leaves it, with the `identity` given."""
+    """Makes a state directory like an Executor's, with the given `identity`."""
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory = state_dir / name
     directory.mkdir(mode=0o700)
