@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Tasks over a reboot of the host: two boots of a virtual machine that share the directory of the state.
+"""Tasks over a reboot of the host: two boots of a virtual machine that share the state directory.
 
-  reboot.py                 boots twice, with the halves below as commands; exit status 0: all is well
+  reboot.py                 boots twice, with the commands below; exit status 0: success
   reboot.py before DIRECTORY   starts tasks, notes their handles, and leaves them running
   reboot.py after DIRECTORY    recovers them
 """
@@ -33,7 +33,7 @@ def before(directory: Path) -> None:
     act = host.program("act")
     tasks = {
         "running": host.task(plugin, act, ["out=up", "pause="]).start(),
-        # No host asks for this one again.
+        # The host does not ask for this one again.
         "forgotten": host.task(plugin, act, ["out=up", "pause="]).start(),
         "ended": host.task(plugin, act, ["exit=9"]).start(),
     }
@@ -50,7 +50,7 @@ def before(directory: Path) -> None:
     (directory / "notes.json").write_text(json.dumps(notes))
     os.sync()
     print(f"reboot: 3 tasks in boot {notes['boot']}, of which 2 run", flush=True)
-    # The power goes while they run.
+    # The machine is switched off while they run.
     os._exit(0)
 
 
@@ -65,7 +65,7 @@ def after(directory: Path) -> None:
     assert len(os.listdir(state)) == 4, os.listdir(state)
     host = AgentHost()
     plugin = host.launch({"state_dir": str(state)})
-    # At the start: those of an earlier boot that no host can learn anything from any more.
+    # At its start the Driver removes those of an earlier boot without a record.
     name = {which: facts["id"].replace("/", "+") for which, facts in notes["tasks"].items()}
     wait_until(lambda: name["forgotten"] not in os.listdir(state), 20, "the forgotten task's state directory removed")
 
@@ -82,10 +82,10 @@ def after(directory: Path) -> None:
         assert status.started_at.seconds == facts["started"]
         return plugin.driver.WaitTask(messages.driver.WaitTaskRequest(task_id=facts["id"]), timeout=scaled(30))
 
-    # The agent then starts it anew, and counts no failure.
+    # The agent then starts the task again and counts no failure.
     with refused(REASON, notes["tasks"]["running"]["id"], code=Code.NOT_FOUND):
         recover("running")
-    # What had ended before, and whose record is on disk, is still known.
+    # A task that had ended before, with its record on disk, is still known.
     known = wait("ended")
     assert (known.err, known.result.exit_code, known.result.signal) == ("", 9, 0), known
     for which in ("running", "ended"):
@@ -95,10 +95,10 @@ def after(directory: Path) -> None:
     assert os.listdir(state) == ["not-a-task"], os.listdir(state)
     assert (state / "not-a-task" / "file").read_text() == "another's"
     said = [entry for entry in plugin.log if "not-a-task" in str(entry)]
-    assert said, f"nothing is logged of a directory that is no task's: {plugin.log}"
+    assert said, f"nothing is logged about a directory that is not a task's: {plugin.log}"
     faults = host.close()
     assert not faults, faults
-    print(f"reboot: the ended task recovered, the other gone, in boot {boot_id()}", flush=True)
+    print(f"reboot: the ended task was recovered and the other refused, in boot {boot_id()}", flush=True)
 
 
 def boot_twice() -> int:

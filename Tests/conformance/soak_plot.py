@@ -1,4 +1,4 @@
-"""Measures over time as a picture: one small chart for each, all with the same time below, as SVG."""
+"""Draws measures over time as SVG: one small chart for each, with a common time axis."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def draw(
     for index, (at, name) in enumerate(phases):
         x = across(min(at, end))
         parts.append(f'<line class="phase" x1="{x:.1f}" y1="{TOP - 8}" x2="{x:.1f}" y2="{height - 24}"/>')
-        # Neighbours may be close: every other name stands higher.
+        # Adjacent phases may be close: every other name is placed higher.
         anchor = "end" if x > WIDTH - 100 else "start"
         parts.append(f'<text class="small" x="{x + (-3 if anchor == "end" else 3):.1f}" y="{12 + index % 2 * 13}" text-anchor="{anchor}">{name}</text>')
     for index, (name, unit) in enumerate(measures.items()):

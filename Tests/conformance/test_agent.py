@@ -1,5 +1,5 @@
-"""The agent's own tools, without a plugin: a test that relies on them must not
-pass because they do nothing."""
+"""The test agent's own tools, without a plugin: tests that rely on them must not
+pass because the tools do nothing."""
 
 from __future__ import annotations
 
@@ -111,11 +111,11 @@ def test_subreaper_adopts_reports_and_counts(tmp_path: Path) -> None:
         seen: list[list[processes.Process]] = []
 
         def daemon_alone() -> bool:
-            # The main process ends meanwhile: what was looked at is what counts, not a second look.
+            # The main process ends meanwhile: only the first look counts.
             seen.append(processes.descendants(subreaper.pid))
             return len(seen[-1]) == 1 and seen[-1][0].pid != pid
 
-        wait_until(daemon_alone, 5, "the daemon alone left below subreaper")
+        wait_until(daemon_alone, 5, "only the daemon is left below the subreaper")
         daemon = seen[-1][0]
         assert daemon.pid != pid
         os.kill(daemon.pid, signal.SIGKILL)

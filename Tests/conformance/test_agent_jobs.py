@@ -1,4 +1,4 @@
-"""The tests' own reader of job files: it reads what HCL means, and refuses what it does not know."""
+"""The tests' own reader of job files: it reads HCL, and refuses what it does not know."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Paths that change under the Driver's and the Executor's hands.
+"""Paths that change while the Driver and the Executor use them.
 
-Each test was seen to fail on a build without what it tests; its text says how. Log paths that are wrong from the
-start: test_logs.py; directories that are none of the client's: test_task_directories.py.
+Each test was seen to fail on a build without the tested protection; its docstring says how. Log paths that are wrong from
+the start: test_logs.py; directories that are not the client's: test_task_directories.py.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _EXCHANGE = 2
 
 
 def exchange(one: Path, other: Path) -> None:
-    """Swaps two names at once (renameat2(2))."""
+    """Exchanges two names atomically (renameat2(2))."""
     if _libc.renameat2(-100, os.fsencode(one), -100, os.fsencode(other), _EXCHANGE) != 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
@@ -42,8 +42,8 @@ def exchange(one: Path, other: Path) -> None:
 
 @contextmanager
 def swapping(one: Path, other: Path) -> Iterator[list[int]]:
-    """Swaps two names again and again, at every moment of a start sooner or later; how often is answered. An even
-    number of times: afterwards each is where it was."""
+    """Exchanges two names again and again, so that it eventually happens at every moment of a start; yields the count. The
+    number is even: afterwards each name is where it was."""
     count = [0]
     over = threading.Event()
 
@@ -64,8 +64,8 @@ def swapping(one: Path, other: Path) -> Iterator[list[int]]:
 
 
 def start_in_turn(make: Callable[[], Task], swap: Callable[[Task], tuple[Path, Path]]) -> tuple[list[Task], int]:
-    """Starts task after task while two of its paths are swapped; those that started, after their end, and how many were
-    refused."""
+    """Starts task after task while two of its paths are swapped. Returns the tasks that started, after their end, and how
+    many were refused."""
     started, refusals = [], 0
     for _ in range(ROUNDS):
         task = make()
@@ -84,7 +84,7 @@ def start_in_turn(make: Callable[[], Task], swap: Callable[[Task], tuple[Path, P
 
 @pytest.fixture
 def trap(host: AgentHost) -> Iterator[tuple[Path, int]]:
-    """A pipe of root's, named like a log, in a directory that tasks cannot enter; and what is read from it."""
+    """A pipe of root's, named like a log, in a directory that tasks cannot enter; and its read end."""
     directory = host.root / "trap"
     directory.mkdir(mode=0o700)
     path = directory / ".web.stdout.fifo"
@@ -101,7 +101,7 @@ def trap(host: AgentHost) -> Iterator[tuple[Path, int]]:
 def test_log_swapped_for_a_symlink_while_tasks_start(
     host: AgentHost, plugin: Plugin, trap: tuple[Path, int], user: str, what: str
 ) -> None:
-    """CVE-2026-8052, CVE-2026-6959: what root opens must be what stands there, not what a symlink leads to. Seen without
+    """CVE-2026-8052, CVE-2026-6959: root must open the file itself and not follow a symlink. Seen without
     RESOLVE_NO_SYMLINKS: within a few starts a task's output came out of the trap."""
     pipe, reader = trap
 
@@ -119,7 +119,7 @@ def test_log_swapped_for_a_symlink_while_tasks_start(
         assert os.read(reader, 1000) == b""
     except BlockingIOError:
         pass
-    # Both happened, or nothing was tried.
+    # Both outcomes must occur, or the test has tried nothing.
     assert started and refusals, (len(started), refusals)
     for task in started:
         task.stdout.wait_end()
@@ -128,8 +128,8 @@ def test_log_swapped_for_a_symlink_while_tasks_start(
 
 @pytest.mark.parametrize("user", USERS)
 def test_directory_swapped_for_a_symlink_while_tasks_start(host: AgentHost, plugin: Plugin, user: str) -> None:
-    """The task's own directories are opened to it by name. Seen with that name followed through symlinks: within a
-    few starts a task read the secret."""
+    """The task's own directories are unveiled by name. Seen with symlinks followed in that name: within a few starts a
+    task read the secret."""
     secret = host.root / "secrets-of-another"
     secret.mkdir()
     secret.chmod(0o755)
@@ -156,8 +156,8 @@ def test_directory_swapped_for_a_symlink_while_tasks_start(host: AgentHost, plug
 
 @pytest.mark.parametrize("user", USERS)
 def test_pipe_replaced_while_the_task_runs(host: AgentHost, plugin: Plugin, user: str) -> None:
-    """A running task's output goes where it went, whatever its path has become: the descriptors count; a task that is
-    started then is refused. Seen without RESOLVE_NO_SYMLINKS: started."""
+    """A running task keeps its open log pipes, whatever their paths have become; a task that is started after that is
+    refused. Seen without RESOLVE_NO_SYMLINKS: it was started."""
     task = host.task(plugin, host.program("act"), ["block=10", "out=before", "await=10", "out=after", "exit=0"], user=user).start()
     task.stdout.wait_for("before")
     task.stdout_path.rename(task.logs / "moved")
@@ -172,8 +172,8 @@ def test_pipe_replaced_while_the_task_runs(host: AgentHost, plugin: Plugin, user
 
 @pytest.mark.parametrize("user", USERS)
 def test_task_cannot_replace_its_logs(host: AgentHost, plugin: Plugin, user: str) -> None:
-    """Nor add to them, by any path to their directory. Seen without the read-only mount: pipes were renamed, linked and
-    removed, by the path below alloc_dir, which is root's to enter, and by the client's mount."""
+    """Nor add files to the log directory, by any path. Seen without the read-only mount: pipes were renamed, linked and
+    removed, by the path below alloc_dir, which only root may enter, and through the client's mount."""
     task = host.task(plugin, host.program("attack"), user=user)
     words: list[object] = []
     for logs in (task.logs, task.directory / "alloc" / "logs"):
@@ -195,9 +195,9 @@ def new_directory(host: AgentHost) -> Path:
 
 @pytest.mark.parametrize("kind", ["symlink", "symlink to a directory of root's", "directory of another user", "file"])
 def test_state_directory_taken_beforehand(launch: Launch, host: AgentHost, kind: str) -> None:
-    """Whoever owns it could command Executors and forge exit records. Seen without the check of its kind and owner: the
-    task was started, with its pipes in the other's directory."""
-    # Another user makes something only where others may, as in /tmp.
+    """The owner of the state directory could send requests to Executors and forge exit records. Seen without the check of
+    its type and owner: the task was started, with its pipes in the other user's directory."""
+    # Another user can make something only in a place such as /tmp.
     shared = new_directory(host)
     shared.chmod(0o1777)
     state_dir = shared / "state"
@@ -223,13 +223,13 @@ def test_state_directory_taken_beforehand(launch: Launch, host: AgentHost, kind:
     else:
         state_dir.unlink()
     other.rmdir()
-    # Nothing is lost: with the intruder gone, the same request succeeds.
+    # After the other user's file is removed, the same request succeeds.
     assert task.start().wait() == ExitResult(0)
     assert directory_of(task).stat().st_uid == 0
 
 
 def unhealthy(plugin: Plugin) -> str:
-    """The text of a driver that is not healthy."""
+    """The health description of an unhealthy driver."""
     given = plugin.fingerprint()
     assert given.health != State.HEALTHY
     return str(given.health_description)
@@ -237,8 +237,8 @@ def unhealthy(plugin: Plugin) -> str:
 
 @pytest.mark.parametrize("mode, owner", [(0o777, 0), (0o775, 0), (0o755, 65534), (0o1777, 65534)], ids=oct)
 def test_state_directory_below_one_of_others(launch: Launch, host: AgentHost, mode: int, owner: int) -> None:
-    """Seen without the check: another user moved the state directory away and put its own in that place. The sticky bit does
-    not bind the owner of a directory."""
+    """Seen without the check: another user moved the state directory away and put its own there. The sticky bit does not
+    restrict the owner of a directory."""
     place = new_directory(host)
     (place / "below").mkdir()
     place.chmod(mode)
@@ -258,14 +258,14 @@ def test_state_directory_below_one_of_others(launch: Launch, host: AgentHost, mo
 
 
 def test_state_directory_given_away(launch: Launch, host: AgentHost) -> None:
-    """A task of root's has the capability `chown`, and Landlock no right for that. Seen without the repair: one
-    chown of the state directory, and no task of the node started any more."""
+    """A root task has the capability `chown`, and Landlock does not govern chown(2). Seen without the repair: after one
+    chown of the state directory no task of the node started any more."""
     plugin = launch()
     running = host.task(plugin, host.program("act"), ["out=up", "pause="]).start()
     running.stdout.wait_for("up")
     os.chown(plugin.state_dir, 4711, 4711)
     plugin.state_dir.chmod(0o777)
-    # What the user makes there meanwhile is believed nowhere.
+    # Files that the user makes there meanwhile are not trusted.
     forged = plugin.state_dir / "forged+task+12345678"
     forged.mkdir()
     shutil.copy(directory_of(running) / "executor", forged / "executor")
@@ -275,7 +275,7 @@ def test_state_directory_given_away(launch: Launch, host: AgentHost) -> None:
     assert host.task(plugin, host.program("act"), ["exit=3"]).run() == ExitResult(3)
     facts = plugin.state_dir.stat()
     assert (facts.st_uid, facts.st_gid, facts.st_mode & 0o7777) == (0, 0, 0o700)
-    wait_until(lambda: any("taken back" in line["@message"] for line in plugin.log), 30, "the log tells of it")
+    wait_until(lambda: any("taken back" in line["@message"] for line in plugin.log), 30, "a line of the log about it")
     running.stop()
     assert running.wait().signal != 0
     shutil.rmtree(forged)
@@ -283,7 +283,7 @@ def test_state_directory_given_away(launch: Launch, host: AgentHost) -> None:
 
 @pytest.mark.parametrize("fault", ["owner", "mode", "directory's owner", "directory's mode"])
 def test_executor_of_others(launch: Launch, host: AgentHost, binary: Path, fault: str) -> None:
-    """Seen without the check: the program of another user was run as root, with all of the agent's capabilities."""
+    """Seen without the check: another user's program was run as root, with all of the agent's capabilities."""
     place = new_directory(host)
     executor = Path(shutil.copy(f"{binary}-executor", place / "executor"))
     executor.chmod(0o755)

@@ -138,8 +138,8 @@ def test_bomb_ends_with_its_executor(make: Make, host: AgentHost) -> None:
 def test_memory_bomb(make: Make, host: AgentHost, user: str) -> None:
     """Three processes use more memory than the task has: the kernel kills for it, and the Executor, whose memory is not
     charged to the task, records that. Seen without a limit: the task held 602 MiB and ran on. Seen with an Executor in
-    the task's own cgroup, which it then waited for to be empty: WaitTask was answered after eleven seconds, with the error
-    that processes of the task had not ended."""
+    the task's own cgroup, so that it counted as a process of the task: WaitTask was answered after eleven seconds, with
+    the error that processes of the task had not ended."""
     task = make(host.program("bomb"), ["memory=200"], user=user, memory=64)
     assert task.start().wait(120).oom_killed
     assert not cgroups.populated(task.scope)
@@ -149,8 +149,8 @@ def test_memory_bomb(make: Make, host: AgentHost, user: str) -> None:
 @pytest.mark.parametrize("user", USERS)
 def test_fork_bomb_at_a_limit_of_processes(make: Make, host: AgentHost, user: str) -> None:
     """It goes on forking at its limit; other tasks start as usual, and one stop ends it. Seen with an Executor in the
-    task's own cgroup, which it then waited for to be empty: the stop was answered after eleven seconds, with the error that
-    processes of the task had not ended. Seen without a limit: all of the 3000 processes that were asked for."""
+    task's own cgroup, so that it counted as a process of the task: the stop was answered after eleven seconds, with the error that
+    processes of the task had not ended. Seen without a limit: 3000 of 3000 processes."""
     task = make(host.program("bomb"), ["forks=100000"], user=user)
     (task.scope / "pids.max").write_text("40")
     task.start()

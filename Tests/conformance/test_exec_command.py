@@ -1,4 +1,4 @@
-"""nomad-driver-exec2 exec: a command in a task, by the command line."""
+"""nomad-driver-exec2 exec: a command in a task, from the command line."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def alone(task: Task) -> bool:
 
 
 def attendants(task: Task) -> list[processes.Process]:
-    """The living attendants of commands in `task`: their children are in its PID namespace. Other tests of the machine
-    may have attendants of their own."""
+    """The living attendants of commands in `task`: their children are in its PID namespace. Other tests on this
+    machine may have attendants of their own."""
     namespace = os.readlink(f"/proc/{task.pid}/ns/pid")
     found = []
     for process in processes.everything():
@@ -50,7 +50,7 @@ def attendants(task: Task) -> list[processes.Process]:
             try:
                 if os.readlink(f"/proc/{process.pid}/ns/pid_for_children") == namespace:
                     found.append(process)
-            except FileNotFoundError:  # it has ended since
+            except FileNotFoundError:  # it has ended meanwhile
                 pass
     return found
 
@@ -113,7 +113,7 @@ def test_stopped(binary: Path, plugin: Plugin, task: Task, number: int, status: 
 
 
 def test_signal_while_nobody_reads(binary: Path, plugin: Plugin, task: Task) -> None:
-    """Seen before: both writes waited on Swift's own threads, and the tool went on waiting for the reader after SIGTERM."""
+    """Seen before: both writes blocked on Swift's own threads, and after SIGTERM the tool went on waiting for the reader."""
     ends = [os.pipe() for _ in range(2)]
     with subprocess.Popen(words(binary, plugin, task.id, "/bin/sh", "-c", "yes & yes >&2"), stdout=ends[0][1], stderr=ends[1][1]) as tool:
         for _, writing in ends:
@@ -145,13 +145,13 @@ def test_reader_that_leaves(binary: Path, plugin: Plugin, task: Task) -> None:
 
 
 def test_terminal(binary: Path, plugin: Plugin, task: Task) -> None:
-    """On a terminal: its size, raw keys, a new size, and all as before in the end."""
+    """On a terminal: its size, raw keys, a new size, and its attributes restored at the end."""
     holder, terminal = pty.openpty()
     fcntl.ioctl(holder, termios.TIOCSWINSZ, struct.pack("HHHH", 21, 43, 0, 0))
     before = termios.tcgetattr(terminal)
 
     script = 'trap "stty size; exit 7" WINCH; trap "echo int" INT; stty size; while :; do sleep 0.05; done'
-    # setsid(1) and no preexec_fn: one of gRPC's threads can hold a lock while Python forks, and the child hung then.
+    # setsid(1) and no preexec_fn: one of gRPC's threads can hold a lock while Python forks, and then the child hangs.
     with subprocess.Popen(["setsid", "--ctty", *words(binary, plugin, task.id, "/bin/sh", "-c", script)],
                           stdin=terminal, stdout=terminal, stderr=terminal) as tool:
         seen = b""

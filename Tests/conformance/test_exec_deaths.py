@@ -1,4 +1,4 @@
-"""Commands in a task whose Driver, Executor, attendant or client goes away."""
+"""Commands in a task whose Driver, Executor, attendant or client dies or leaves."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def sleeper(host: AgentHost, plugin: Plugin, **options: object) -> Task:
 
 
 def others_in(task: Task) -> list[int]:
-    """The pids in the task's cgroup but its main process."""
+    """The pids in the task's cgroup except its main process."""
     main = task.pid
     return [int(pid) for pid in (task.scope / "cgroup.procs").read_text().split() if int(pid) != main]
 
@@ -42,7 +42,7 @@ def alone(task: Task) -> bool:
 
 @pytest.fixture
 def running(make: Make) -> tuple[Task, Session]:
-    """A task, and a command in it that has begun and never ends."""
+    """A task, and a running command in it that never ends."""
     task = make("/bin/sleep", ["300"]).start()
     given = script(task, "echo up; sleep 300 & sleep 300")
     given.wait_for("up")
@@ -54,7 +54,7 @@ def running(make: Make) -> tuple[Task, Session]:
 
 def test_cancellation_kills(running: tuple[Task, Session], plugin: Plugin) -> None:
     task, given = running
-    wait_until(lambda: len(others_in(task)) >= 2 and len(attendants(plugin)) == 1, 5, "the command, one of its own, an attendant")
+    wait_until(lambda: len(others_in(task)) >= 2 and len(attendants(plugin)) == 1, 5, "the command, its child, and an attendant")
     given.cancel()
     wait_until(lambda: alone(task), 5, "the command gone")
     wait_until(lambda: attendants(plugin) == [], 5, "its attendant gone")
@@ -106,8 +106,8 @@ def test_task_that_ends_by_itself(act: Make, host: AgentHost) -> None:
 
 
 def test_cgroup_can_be_used_again(make: Make, host: AgentHost, plugin: Plugin) -> None:
-    """Nomad restarts a task in the cgroup that it had. One that was ever killed as a whole (cgroup.kill) kills
-    what is cloned into it, from Linux 6.14 on: the end of a task with commands in it must not come to that."""
+    """Nomad restarts a task in the same cgroup. From Linux 6.14 on, a cgroup that was ever killed as a whole (cgroup.kill)
+    kills every process that is cloned into it: the end of a task with commands in it must not use that."""
     task = make("/bin/sleep", ["300"]).start()
     sessions = [script(task, "echo up; sleep 300") for _ in range(8)]
     for given in sessions:
@@ -149,7 +149,7 @@ def test_attendant_is_killed(running: tuple[Task, Session], plugin: Plugin) -> N
 
 
 def test_command_in_a_frozen_task(make: Make, plugin: Plugin) -> None:
-    """It does not come to its start, and must be given up all the same."""
+    """It does not reach its first instruction, and its cancellation must still end it."""
     task = make("/bin/sleep", ["300"]).start()
     (task.scope / "cgroup.freeze").write_text("1")
     given = session(task, "/bin/touch", task.local / "file")
@@ -196,7 +196,7 @@ def test_driver_is_killed(launch: Launch, host: AgentHost) -> None:
 
 
 def test_recovered_task(launch: Launch, host: AgentHost) -> None:
-    """By a Driver that has never seen its request: all is as it was under the first."""
+    """By a Driver that has never seen its start request: a command runs as it did under the first."""
     plugin = launch({"unveil_by_task": True})
     task = sleeper(host, plugin, user="nomad-83210", unveil=["r:/proc"], env={"COLOUR": "blue"})
     before = output(task, "/bin/sh", "-c", "id; env | grep -v SHLVL | sort; pwd; cat /proc/self/cgroup")
@@ -230,8 +230,8 @@ def test_secrets_are_nowhere_on_disk(launch: Launch, host: AgentHost) -> None:
     given.cancel()
 
 
-def test_executor_of_the_release_before(launch: Launch, host: AgentHost, binary: Path) -> None:
-    """It has no request left: the error says so, and what to do."""
+def test_executor_of_the_previous_release(launch: Launch, host: AgentHost, binary: Path) -> None:
+    """It has not kept its launch request: the error says so, and what to do."""
     before = earlier.built(2)
     directory = host.root / "bin"
     directory.mkdir(exist_ok=True)
@@ -258,7 +258,7 @@ def test_executor_of_the_release_before(launch: Launch, host: AgentHost, binary:
 
 
 def test_executor_is_missing(launch: Launch, host: AgentHost, binary: Path) -> None:
-    """The program that attendants are made of."""
+    """The Executor's program, which attendants run."""
     directory = host.root / "elsewhere"
     directory.mkdir()
     directory.chmod(0o755)
@@ -274,7 +274,7 @@ def test_executor_is_missing(launch: Launch, host: AgentHost, binary: Path) -> N
 
 
 def test_command_that_cannot_be_launched(make: Make) -> None:
-    """The working directory is closed to the task's user by now: the words are those of a launch."""
+    """The task's user has lost access to the working directory: the error is that of a launch."""
     task = make("/bin/sleep", ["300"]).start()
     task.directory.chmod(0o700)
     os.chown(task.directory, 0, 0)
@@ -283,7 +283,7 @@ def test_command_that_cannot_be_launched(make: Make) -> None:
 
 
 def test_unveiled_directory_that_is_gone(make: Make) -> None:
-    """It hinders nobody who wants to look what is the matter."""
+    """It does not keep an operator from running a command in the task."""
     directory = Path(f"/var/tmp/exec2-passing-{os.getpid()}")
     directory.mkdir()
     task = make("/bin/sleep", ["300"], unveil=[f"r:{directory}"]).start()

@@ -17,7 +17,7 @@ Make = Callable[..., Task]
 
 @pytest.fixture
 def sleeper(make: Make) -> Task:
-    """A task that does nothing, as a dynamic user, that may look around in /proc."""
+    """A task that sleeps, as a dynamic user that may read /proc."""
     return make("/bin/sleep", ["300"], unveil=["r:/proc"]).start()
 
 
@@ -27,14 +27,14 @@ def test_cgroup_is_the_tasks(sleeper: Task) -> None:
 
 
 def executed(task: Task) -> int:
-    """The pid of the one sleep(1) that was run in the task, once it is that."""
+    """The pid of the sleep(1) that was run in the task, after its execve."""
     command = wait_until(lambda: commands_in(task), 10, "the command")[0]
     wait_until(lambda: processes.look(command).name == "sleep", 5, "execve")
     return command
 
 
 def test_namespaces_are_the_tasks(make: Make) -> None:
-    # Landlock keeps the links of other processes from a task; the host may look.
+    # Landlock denies a task the links of other processes; the test reads them on the host.
     task = make("/bin/sleep", ["300"], unveil=["r:/proc"]).start()
     given = session(task, "/bin/sleep", "300")
     command = executed(task)
@@ -58,7 +58,7 @@ def test_identity_is_the_tasks(make: Make, host: AgentHost, user: str) -> None:
 
 @pytest.mark.parametrize("user", ["nomad-81234", "root"])
 def test_credentials_are_the_tasks(make: Make, user: str) -> None:
-    """Everything of /proc/<pid>/status that says what a process may do."""
+    """Every field of /proc/<pid>/status about what a process may do."""
     task = make("/bin/sleep", ["300"], user=user, unveil=["r:/proc"]).start()
     given = session(task, "/bin/sleep", "300")
     command = executed(task)
@@ -96,7 +96,7 @@ def test_shadow_stays_denied(sleeper: Task, make: Make) -> None:
 
 
 def test_only_the_tasks_own_rules_open_paths(make: Make, host: AgentHost) -> None:
-    """What one task may read by its own rule, the other may not, nor what is run in it."""
+    """A path that one task may read by its own rule is denied to another task, and to commands in that."""
     directory = host.root / "named"
     directory.mkdir(exist_ok=True)
     (directory / "file").write_text("hello")

@@ -1,4 +1,4 @@
-"""The exit record: right, durable, and never guessed at."""
+"""The exit record: right, durable, and never guessed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_record_of_a_command_that_is_not_there(launch: Launch, host: AgentHost) 
 
 
 def test_nothing_is_in_the_way_of_the_record(launch: Launch, host: AgentHost) -> None:
-    """While the task runs there is no record, only its space, and no secret."""
+    """While the task runs there is no record, only its reserved space, and no secret."""
     plugin = launch()
     task = host.task(plugin, host.program("act"), ["out=up", "pause="], env={"SECRET": "quite-secret"}).start()
     task.stdout.wait_for("up")
@@ -71,7 +71,7 @@ def test_nothing_is_in_the_way_of_the_record(launch: Launch, host: AgentHost) ->
 
 
 def foreign(directory: Path) -> bytes:
-    """A whole record, of another task."""
+    """A complete record of another task."""
     record = read_record(directory)
     record.task_folder = "another+web+00000000"
     record.exit_code = 0
@@ -82,7 +82,7 @@ DAMAGES: dict[str, Callable[[Path, bytes], bytes]] = {
     "empty": lambda _, whole: b"",
     "cut in the magic": lambda _, whole: whole[:5],
     "cut in the header": lambda _, whole: whole[:19],
-    "cut behind the header": lambda _, whole: whole[:20],
+    "cut after the header": lambda _, whole: whole[:20],
     "cut at the end": lambda _, whole: whole[:-1],
     "longer": lambda _, whole: whole + b"\x00",
     "zeros": lambda _, whole: bytes(4096),
@@ -113,7 +113,7 @@ def damaged(host: AgentHost, binary: Path) -> Iterator[dict[str, tuple[Task, Pat
     second = host.launch(dict(first.config))
     recover(second, *tasks.values())
     own = list(tasks.values())
-    # They stay until the last of these tests.
+    # They are kept until the last of these tests.
     for task in own:
         host.tasks.remove(task)
     yield {kind: (task, directory_of(task) / "exit") for kind, task in tasks.items()}
@@ -139,8 +139,8 @@ def test_others_records_are_not_touched(damaged: dict[str, tuple[Task, Path]]) -
 
 
 @pytest.mark.parametrize("kind", ["directory", "symlink", "pipe"])
-def test_record_that_is_no_file(launch: Launch, host: AgentHost, kind: str) -> None:
-    """Also nothing that the driver hangs at."""
+def test_record_that_is_not_a_file(launch: Launch, host: AgentHost, kind: str) -> None:
+    """None of them makes the driver hang."""
     first = launch()
     task = acting(host, first, "exit=7").start()
     task.wait()
@@ -160,13 +160,13 @@ def test_record_that_is_no_file(launch: Launch, host: AgentHost, kind: str) -> N
 
 
 def test_record_damaged_before_the_driver_reads_it(launch: Launch, host: AgentHost) -> None:
-    """The driver that lives is no less careful."""
+    """The running driver checks the record too."""
     plugin = launch()
     task = acting(host, plugin, "sleep=100", "exit=7").start()
     waiting = task.wait_soon()
     executor, path = task.executor_pid, directory_of(task) / "exit"
     with Stopped(plugin.pid):
-        wait_until(lambda: not processes.is_alive(executor), 10, "the Executor gone")
+        wait_until(lambda: not processes.is_alive(executor), 10, "the Executor has ended")
         content = path.read_bytes()
         path.write_bytes(content[:-1] + b"?")
     waiting.result()
@@ -175,7 +175,7 @@ def test_record_damaged_before_the_driver_reads_it(launch: Launch, host: AgentHo
 
 @pytest.mark.parametrize("kind", ["space", "files"])
 def test_full_file_system(launch: Launch, host: AgentHost, kind: str) -> None:
-    """The record's space was taken at launch."""
+    """The record's space was reserved at launch."""
     state_dir = host.make_state_dir()
     state_dir.mkdir(parents=True, mode=0o700)
     subprocess.run(
@@ -196,7 +196,7 @@ def test_full_file_system(launch: Launch, host: AgentHost, kind: str) -> None:
                         file.write(b"x" * 4096)
             for number in range(1000):
                 (filler / str(number)).touch()
-        # One ends under the driver, one while there is none.
+        # One ends while the driver runs, the other while none does.
         assert tasks[0].wait() == ExitResult(51)
         plugin.kill()
         wait_until(lambda: (directory_of(tasks[1]) / "exit").exists(), 10, "the second task's record")
@@ -204,7 +204,7 @@ def test_full_file_system(launch: Launch, host: AgentHost, kind: str) -> None:
         second = successor(launch, plugin)
         recover(second, *tasks)
         assert [task.wait() for task in tasks] == [ExitResult(51), ExitResult(54)]
-        # A task that could not record its end is not started.
+        # A task whose end could not be recorded is not started.
         if kind == "space":
             for task in tasks:
                 task.destroy(force=False)

@@ -1,4 +1,4 @@
-"""Landlock 7 to 10: unix sockets by path, UDP ports, and what the audit log is told."""
+"""Landlock 7 to 10: unix sockets by path, UDP ports, and denials in the audit log."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ needs_udp = pytest.mark.landlock(minimum=10)
 
 @pytest.fixture
 def sockets(places: Path) -> Iterator[tuple[Path, Path]]:
-    """A stream and a datagram socket of the host's that every user may connect to."""
+    """A stream and a datagram socket of the host that every user may connect to."""
     stream, datagrams = places / "stream.sock", places / "datagrams.sock"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         server.bind(str(stream))
@@ -51,7 +51,7 @@ def outcomes(host: AgentHost, plugin: Plugin, sockets: tuple[Path, Path], **opti
 @users
 @by_rule
 def test_sockets_need_a_rule(launch: Launch, host: AgentHost, sockets: tuple[Path, Path], user: str) -> None:
-    """Without the right both were reached, as test_sockets_on_an_older_kernel and the option show."""
+    """Without the protection both can be connected to, as test_sockets_on_an_older_kernel and the option show."""
     plugin = launch({"unveil_by_task": True})
     assert outcomes(host, plugin, sockets, user=user) == ["EACCES"] * 2
     for modes, outcome in (("r", "EACCES"), ("rx", "EACCES"), ("rc", "EACCES"), ("w", "ok")):
@@ -76,7 +76,7 @@ def test_sockets_on_an_older_kernel(launch: Launch, host: AgentHost, sockets: tu
 @users
 @by_rule
 def test_sockets_of_the_task(launch: Launch, host: AgentHost, user: str) -> None:
-    """By the task itself, and by a command in it, which is another sandbox to the kernel."""
+    """From the task itself, and from a command in it, which is in another Landlock domain."""
     plugin = launch()
     program = host.program("confined")
     task = host.task(plugin, program, [], user=user)
@@ -106,7 +106,7 @@ def test_the_task_api_socket(launch: Launch, host: AgentHost, user: str) -> None
 
 
 @by_rule
-def test_a_command_is_held_to_it(launch: Launch, host: AgentHost, sockets: tuple[Path, Path]) -> None:
+def test_a_command_has_the_same_rules(launch: Launch, host: AgentHost, sockets: tuple[Path, Path]) -> None:
     program = host.program("confined")
     task = host.task(launch(), host.program("act"), ["pause="]).start()
     said = keyed(output(task, program, f"unix={sockets[0]}", "exit=0"))
@@ -116,8 +116,8 @@ def test_a_command_is_held_to_it(launch: Launch, host: AgentHost, sockets: tuple
 
 @by_rule
 def test_a_socket_in_a_volume(launch: Launch, host: AgentHost, sockets: tuple[Path, Path]) -> None:
-    """As /var/run/docker.sock is mounted into a task that is to have it. Below the task's own directory, whose rule has
-    w, a read-only volume keeps nobody from connecting: docs/security.md tells."""
+    """For example /var/run/docker.sock, mounted into a task that uses it. Below the task's own directory, whose rule has w,
+    a read-only volume does not prevent connections: see docs/security.md."""
     plugin = launch()
     for inside, read_only, outcome in ((False, False, "ok"), (False, True, "EACCES"), (True, True, "ok")):
         task = host.task(plugin, host.program("confined"), [])
@@ -135,7 +135,7 @@ def test_a_socket_in_a_volume(launch: Launch, host: AgentHost, sockets: tuple[Pa
 
 @pytest.fixture
 def receivers() -> Iterator[list[int]]:
-    """Two UDP ports of 127.0.0.1 and ::1 where somebody receives."""
+    """Two UDP ports of 127.0.0.1 and ::1 with a receiver."""
     opened: list[socket.socket] = []
     ports = []
     for _ in range(2):
@@ -167,7 +167,7 @@ def test_udp_bind(host: AgentHost, make: Make, user: str) -> None:
         return [task.line(key) for key in (f"udp{one}", f"udp{other}", "udp0", f"bind{one}")]
 
     assert bound({}) == ["ok"] * 4
-    # Who may send has port 0, by which the kernel gives an ephemeral port.
+    # Sending needs a rule for port 0, for the ephemeral port that the kernel chooses.
     assert bound({"udp_bind": [one]}) == ["ok", "EACCES", "ok", "ok"]
     assert bound({"udp_bind": [one], "udp_connect": []}) == ["ok", "EACCES", "EACCES", "ok"]
     assert bound({"udp_bind": []}) == ["EACCES", "EACCES", "ok", "ok"]
@@ -194,7 +194,7 @@ def test_udp_connect(host: AgentHost, make: Make, receivers: list[int], user: st
 
 
 @needs_udp
-def test_a_command_is_held_to_udp_rules(host: AgentHost, make: Make, receivers: list[int]) -> None:
+def test_a_command_has_the_same_udp_rules(host: AgentHost, make: Make, receivers: list[int]) -> None:
     task = make(host.program("act"), ["pause="], config={"udp_connect": []}).start()
     said = keyed(output(task, host.program("confined"), f"udpto={receivers[0]}", "exit=0"))
     assert said[f"udpto{receivers[0]}"] == "EACCES"
@@ -204,7 +204,7 @@ def test_a_command_is_held_to_udp_rules(host: AgentHost, make: Make, receivers: 
 @needs_udp
 @pytest.mark.parametrize("seccomp", [True, False])
 def test_ways_around_udp_rules(launch: Launch, host: AgentHost, seccomp: bool) -> None:
-    """UDP-Lite and RxRPC are datagrams that Landlock does not take for UDP, and io_uring makes sockets past the filter."""
+    """Landlock does not govern UDP-Lite and RxRPC as UDP, and io_uring makes sockets past the filter."""
     plugin = launch({"seccomp": seccomp})
     task = host.task(
         plugin, host.program("confined"), ["socket=2:2:136", "socket=33:2:2", "call=io_uring_setup"], config={"udp_connect": []}, user="root")
@@ -227,7 +227,7 @@ def test_a_kernel_without_rules_for_udp(launch: Launch, host: AgentHost, older: 
 @pytest.mark.controllers
 @pytest.mark.landlock(minimum=10)
 def test_denials_are_logged(launch: Launch, host: AgentHost, places: Path) -> None:
-    """Of the program that execve has started; below quiet_paths they are not. Without the option there are none."""
+    """Denials of the program after execve are logged, except below quiet_paths; without the option none are."""
     loud, quiet = places / "loud", places / "quiet"
     for path in (loud, quiet):
         path.write_text("of the host")
@@ -247,7 +247,7 @@ def test_denials_are_logged(launch: Launch, host: AgentHost, places: Path) -> No
     assert paths(denials({"log_denials": True, "quiet_paths": [str(quiet), "/etc", "/nowhere"]})) == {str(loud)}
 
 
-def test_check_tells_what_this_kernel_lacks(binary: Path) -> None:
+def test_check_names_what_this_kernel_lacks(binary: Path) -> None:
     """The version, the errata, and each protection that this kernel lacks, with the first Linux that has it."""
     shown = subprocess.run([binary, "check"], capture_output=True, text=True, check=False).stdout.splitlines()
     assert any("Landlock " in line and f"version {landlock.abi()}, errata mended: " in line for line in shown)

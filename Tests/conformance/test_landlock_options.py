@@ -19,7 +19,7 @@ needs_scopes = pytest.mark.landlock(minimum=6)
 
 @pytest.fixture
 def listener() -> Any:
-    """The name of an abstract unix socket of the host's."""
+    """The name of an abstract unix socket of the host."""
     name = f"exec2-{uuid.uuid4().hex[:8]}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         server.bind("\0" + name)
@@ -47,7 +47,7 @@ def test_enough(launch: Launch, host: AgentHost) -> None:
 
 
 def test_too_little(launch: Launch, host: AgentHost, older: Path) -> None:  # noqa: F811
-    """The driver is undetected and starts nothing; both say what there is and what is wanted."""
+    """The driver is undetected and starts no task; both texts name the present and the required version."""
     plugin = launch({"landlock_min_abi": 6}, environment={"LD_PRELOAD": str(older), "OLDER_LANDLOCK": "2"})
     answer = fingerprint(plugin)
     assert answer.health == messages.driver.FingerprintResponse.UNDETECTED

@@ -1,7 +1,7 @@
-"""After a reboot of the host the client does not repeat its bind mounts of a task's directories, and their place is an
-empty directory.
+"""After a reboot of the host the client does not repeat its bind mounts of a task's directories, and their mount point is
+an empty directory.
 
-Before, a task ran there without local, secrets and alloc.
+Before, a task then ran without local, secrets and alloc.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ REASON = "after a reboot of the host"
 
 
 def rebooted(host: AgentHost, plugin: Plugin, script: str, user: str = "nomad-80000", **options: Any) -> Task:
-    """A task as the agent (Nomad 2.0.5) starts it then: what it had in its directories is below alloc_dir, and where
-    these were mounted is nothing."""
+    """A task as the agent (Nomad 2.0.5) starts it then: the content of its directories is below alloc_dir, and their mount
+    point is empty."""
     task = host.task(plugin, "/bin/sh", ["-c", script], user=user, bind_mounts=False, **options)
     for entry in list(task.directory.iterdir()):
         shutil.rmtree(entry)
@@ -73,7 +73,7 @@ def test_a_volume_below_them_stays_the_tasks(host: AgentHost, plugin: Plugin, vo
 
 
 def test_secrets_that_are_a_file_system_of_their_own(host: AgentHost, plugin: Plugin) -> None:
-    """The client may have made that one anew; its mount below the task's directory it has not."""
+    """The client may have mounted that one again below alloc_dir, but not below the task's own directory."""
     task = rebooted(host, plugin, "cat secrets/file")
     secrets, other = task.alloc_dir / task.name / "secrets", task.alloc_dir / "other"
     other.mkdir()
@@ -89,7 +89,7 @@ def test_secrets_that_are_a_file_system_of_their_own(host: AgentHost, plugin: Pl
 
 
 def test_a_clients_plain_directories_are_left(host: AgentHost, plugin: Plugin) -> None:
-    """Such a client makes no mounts, and has what the task sees there."""
+    """A client without bind mounts puts the content into the task's own directory, which the Executor must not cover."""
     task = host.task(plugin, "/bin/sh", ["-c", "ls local; ls secrets; echo new > local/new"], bind_mounts=False)
     (task.alloc_dir / task.name / "local" / "file").write_text("not to be seen")
     assert task.run() == ExitResult(0)
@@ -124,7 +124,7 @@ def alloc_elsewhere(task: Task) -> Path:
 def test_it_is_refused_where_it_cannot_be_done(
     host: AgentHost, plugin: Plugin, spoil: Callable[[Task], Path], user: str
 ) -> None:
-    """Without a directory, or through a symlink that a task may have made, nothing is started."""
+    """Without a directory, or with a symlink that a task may have made, the task is not started."""
     task = rebooted(host, plugin, "echo ran", user)
     path = spoil(task)
     try:

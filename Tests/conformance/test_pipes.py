@@ -1,4 +1,4 @@
-"""What stands in a task's pipes, or in their place, harms neither that task nor another."""
+"""Unexpected data in a task's pipes, or other files in their place, harm neither that task nor another."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sessions import BOUND, Duration, PROMPT, drained, ends_well
 Launch = Callable[..., Plugin]
 
 
-# What stands in the pipes
+# Data in the pipes
 
 
 def stale_events(count: int) -> bytes:
-    """Answers and news of sessions that are over, to requests as a new driver numbers them."""
+    """Answers and events of past sessions, with the request numbers that a new driver uses."""
     def event(**body: Any) -> bytes:
         session, request = random.randrange(1, 2**63), body.pop("reply_to", 0)
         return frame(messages.executor.Event(session=session, reply_to=request, **body))
@@ -53,7 +53,7 @@ def test_stale_events_are_no_answers(launch: Launch, host: AgentHost) -> None:
 
 
 def test_events_pipe_full_of_stale_events(launch: Launch, host: AgentHost) -> None:
-    """The welcome finds room: the new driver reads before it says hello."""
+    """The answer to hello needs space: the new driver empties the pipe before it sends hello."""
     first = launch()
     task = host.paused(first)
     before = task.inspect()
@@ -91,7 +91,7 @@ KINDS = [
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_garbage_in_both_pipes(launch: Launch, host: AgentHost, kind: str) -> None:
-    """While the driver lives, and before the next one comes."""
+    """While the driver runs, and before the next one starts."""
     first = launch()
     task, other = host.paused(first), host.paused(first)
     before = task.inspect()
@@ -116,10 +116,10 @@ def test_garbage_in_both_pipes(launch: Launch, host: AgentHost, kind: str) -> No
 
 
 def test_unknown_requests_and_events(launch: Launch, host: AgentHost) -> None:
-    """What only a later release knows is passed over."""
+    """Messages that only a later release knows are ignored."""
     first = launch()
     task = host.paused(first)
-    # Field 15, a message: no request and no event has it.
+    # Field 15, a message, which no request and no event has.
     unknown = frame(b"\x08\x05\x7a\x03abc")
     put(directory_of(task) / "control", unknown * 20)
     put(directory_of(task) / "events", unknown * 20)
@@ -127,7 +127,7 @@ def test_unknown_requests_and_events(launch: Launch, host: AgentHost) -> None:
     ends_well(task)
 
 
-# Pipes that are none
+# Other files in the place of pipes
 
 
 def replace(path: Any, by: str) -> None:
@@ -143,7 +143,7 @@ def replace(path: Any, by: str) -> None:
 @pytest.mark.parametrize("by", ["file", "directory", "symlink", "nothing"])
 @pytest.mark.parametrize("pipe", ["control", "events"])
 def test_pipe_replaced(launch: Launch, host: AgentHost, pipe: str, by: str) -> None:
-    """The driver that has it open goes on; the next one says what is wrong, and
+    """The driver that has it open continues; the next one reports what is wrong, and
     can still end the task when the host stops or destroys it."""
     first = launch()
     task, other = host.paused(first), host.paused(first)
@@ -175,8 +175,8 @@ def test_pipe_replaced(launch: Launch, host: AgentHost, pipe: str, by: str) -> N
     assert not directory_of(task).exists()
 
 
-def test_pipe_replaced_by_what_somebody_wants_to_keep(launch: Launch, host: AgentHost) -> None:
-    """Nothing of a stranger's is removed: the error names it, and the call can be repeated."""
+def test_pipe_replaced_by_a_directory_with_files(launch: Launch, host: AgentHost) -> None:
+    """Files that are not the driver's are not removed: the error names the directory, and the call can be repeated."""
     plugin = launch()
     task = host.paused(plugin)
     path = directory_of(task) / "events"
@@ -190,7 +190,7 @@ def test_pipe_replaced_by_what_somebody_wants_to_keep(launch: Launch, host: Agen
 
 
 def test_directory_removed_under_a_running_task(launch: Launch, host: AgentHost) -> None:
-    """Somebody cleared the state directory: the driver that has the task goes on."""
+    """The state directory was deleted: the driver that has the task continues."""
     plugin = launch()
     task, other = host.paused(plugin), host.paused(plugin)
     directory = directory_of(task)

@@ -1,4 +1,4 @@
-"""RecoverTask: from the handle alone, the rows of the recovery table that have a task. Those without are in
+"""RecoverTask by the handle alone: the rows of the recovery table (docs/recovery.md) with a task. Those without one are in
 test_recovery_gone.py."""
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def acting(host: AgentHost, plugin: Plugin, *verbs: str) -> Task:
 
 
 def other_boot(task: Task) -> object:
-    """The task's handle as it were had the host been rebooted."""
+    """The task's handle, changed to one of another boot."""
     state = handle_state(task)
     state.boot_id = str(uuid.uuid4())
     return with_state(task, state)
@@ -63,7 +63,7 @@ def test_same_boot_executor_alive(launch: Launch, host: AgentHost) -> None:
 
 
 def test_same_boot_executor_alive_with_a_record(launch: Launch, host: AgentHost) -> None:
-    """An Executor that has written its record and is just leaving."""
+    """An Executor that has written its record and is about to exit."""
     first = launch()
     task = host.paused(first)
     directory, executor, pid = directory_of(task), task.executor_pid, task.pid
@@ -127,8 +127,8 @@ def test_same_boot_executor_gone_without_a_record(launch: Launch, host: AgentHos
     task.destroy(force=False)
 
 
-def test_executor_gone_and_a_stranger_in_the_cgroup(launch: Launch, host: AgentHost) -> None:
-    """What somebody put in the task's cgroup ends with the task."""
+def test_executor_gone_and_a_foreign_process_in_the_cgroup(launch: Launch, host: AgentHost) -> None:
+    """A foreign process in the task's cgroup ends with the task."""
     first = launch()
     task = host.paused(first)
     first.kill()
@@ -154,7 +154,7 @@ def test_other_boot_with_a_record(launch: Launch, host: AgentHost) -> None:
 
 
 def test_damaged_record_of_a_living_executor_is_not_its_end(launch: Launch, host: AgentHost) -> None:
-    """To say that a task which runs has ended would make the host start it twice."""
+    """If a running task were reported as ended, the host would start it a second time."""
     first = launch()
     task = host.paused(first)
     directory = directory_of(task)

@@ -1,4 +1,4 @@
-"""The options of run that hold a command to capabilities, limits, ports and system calls."""
+"""The options of run for capabilities, limits, ports and system calls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHOWN, KILL = 1 << 0, 1 << 5
 
 
 def confined(options: list[str], *verbs: str) -> dict[str, str]:
-    """What Tests/programs/confined.c tells, by its first word."""
+    """The output lines of Tests/programs/confined.c, by their first word."""
     program = built("confined")
     result = run("--unveil", f"rx:{program}", *options, "--", str(program), *verbs)
     assert result.returncode == 0, result.stderr

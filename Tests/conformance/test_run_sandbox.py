@@ -1,4 +1,4 @@
-"""`run`: what the command sees, may do and is limited to."""
+"""`run`: what the command sees and may do, and its limits."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_own_directories_take_files_and_programs() -> None:
 
 
 def test_directories_of_any_form_are_removed(tmp_path: Path) -> None:
-    """Deeper than a path can be long, with odd names, with links that lead out."""
+    """Deeper than a path may be long, with odd names, with symlinks that lead out."""
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "file").touch()

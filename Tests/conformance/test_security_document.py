@@ -1,4 +1,4 @@
-"""docs/security.md names the test of each attack: all of them exist, and none of the attacks is left out."""
+"""docs/security.md names a test for each attack: all named tests exist, and every attack test is named."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_every_attack_is_named() -> None:
 
 
 def test_every_attack_says_what_was_seen() -> None:
-    """On a build without its protection."""
+    """Each docstring says what was seen on a build without the protection."""
     for file in sorted(HERE.glob("test_attack_*.py")):
         for node in ast.parse(file.read_text()).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
@@ -37,7 +37,7 @@ def test_every_attack_says_what_was_seen() -> None:
 
 
 def test_every_link_leads_somewhere() -> None:
-    """Links to a part of this document, or to a file beside it."""
+    """Links to a section of this document, or to a file beside it."""
     parts = {re.sub(r"[^\w\- ]", "", line.lstrip("# ").lower()).replace(" ", "-") for line in TEXT.splitlines() if line.startswith("#")}
     for target in re.findall(r"\]\(([^)]+)\)", TEXT):
         file, _, part = target.partition("#")

@@ -1,5 +1,5 @@
-"""What earlier drivers left in the state directory: swept where it cannot matter
-any more, left alone where it is nobody's known."""
+"""State that earlier drivers have left: removed if it is of no use any more, and kept if it was not written by
+this driver."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def identity(task_id: str, boot: str, pid: int = 2**22 - 1, start: int = 1) -> A
 
 
 def forge(state_dir: Path, boot: str, ended: float | None = None, *, said: float | None = None, by_boot: bool = True) -> Path:
-    """A directory of a task; with `ended`, one that ended so many seconds ago. `said`: so many by the time of day, if that
-    is another; without `by_boot` the record has nothing but that, as those of earlier releases."""
+    """A task's state directory; with `ended`, of a task that ended so many seconds ago. `said`: the same by the time of day,
+    if it differs; without `by_boot` the record has only the time of day, as in earlier releases."""
     task_id = f"{uuid.uuid4()}/web/{uuid.uuid4().hex[:8]}"
     directory = forge_directory(state_dir, task_id.replace("/", "+"), identity(task_id, boot))
     if ended is not None:
@@ -55,11 +55,11 @@ def test_directory_of_another_boot(launch: Launch, host: AgentHost) -> None:
     ancient = forge(state_dir, str(uuid.uuid4()), ended=2 * DAY)
     plugin = launch({"state_dir": str(state_dir)})
     gone(old)
-    # It is as old as this boot at least, whatever the time of day was in that one.
+    # It is at least as old as this boot, whatever the time of day was in the earlier one.
     if time.clock_gettime(time.CLOCK_BOOTTIME) > DAY:
         gone(ancient)
     assert any(entry.get("path") == str(old) and "boot" in entry.get("reason", "") for entry in plugin.log)
-    # Its record may still be asked for.
+    # The host may still ask for its record.
     time.sleep(scaled(0.3))
     if time.clock_gettime(time.CLOCK_BOOTTIME) < DAY:
         assert recorded.exists() and ancient.exists()
@@ -73,7 +73,7 @@ def test_directory_of_another_boot(launch: Launch, host: AgentHost) -> None:
 
 
 def test_another_boot_and_a_process_with_the_same_pid(launch: Launch, host: AgentHost) -> None:
-    """The pid in such a directory means nothing."""
+    """The pid in such a directory refers to another process."""
     state_dir = host.make_state_dir()
     first = launch({"state_dir": str(state_dir), "orphan_grace": 0})
     task = host.task(first, host.program("act"), ["out=up", "pause="]).start()
@@ -92,8 +92,8 @@ def test_another_boot_and_a_process_with_the_same_pid(launch: Launch, host: Agen
 
 
 def test_record_of_this_boot(launch: Launch, host: AgentHost) -> None:
-    """Kept for a day, if the host ever knew the task; then removed, but not
-    before the host had time to ask for it."""
+    """Kept for a day if the host ever knew the task; then removed, but not
+    before the host has had time to ask for it."""
     state_dir = host.make_state_dir()
     fresh, old, asked = (forge(state_dir, boot_id(), ended=age) for age in (DAY - 600, DAY + 600, DAY + 600))
     for directory in (fresh, old, asked):
@@ -116,12 +116,12 @@ def test_record_of_this_boot(launch: Launch, host: AgentHost) -> None:
 
 
 def test_a_clock_that_was_set(launch: Launch, host: AgentHost) -> None:
-    """Forward by two days, it makes no record old; back by two, none new. Before the boot's clock counted, the former was
-    removed and the latter kept."""
+    """A clock that was set forward by two days makes no record older; one that was set back makes none newer. Before the
+    age was taken from the clock of the boot, the former was removed and the latter kept."""
     state_dir = host.make_state_dir()
     fresh = forge(state_dir, boot_id(), ended=60, said=2 * DAY)
     old = forge(state_dir, boot_id(), ended=DAY + 600, said=-2 * DAY)
-    # Of an earlier release's Executor: no older than the boot, whatever it says.
+    # A record of an earlier release's Executor is no older than the boot, whatever its time of day.
     plain = forge(state_dir, boot_id(), ended=2 * time.clock_gettime(time.CLOCK_BOOTTIME), by_boot=False)
     for directory in (fresh, old, plain):
         (directory / "claimed").touch()
@@ -143,8 +143,8 @@ def test_ended_task_that_the_host_never_knew(launch: Launch, host: AgentHost) ->
     gone(directory)
 
 
-def test_directory_whose_executor_never_came(launch: Launch, host: AgentHost) -> None:
-    """A Driver died between making it and spawning; with all that it may hold by then."""
+def test_directory_without_an_executor(launch: Launch, host: AgentHost) -> None:
+    """The Driver died between making it and spawning; with every file that it may have by then."""
     state_dir = host.make_state_dir()
     directories = []
     for number, files in enumerate([[], ["control"], ["control", "events"], ["control", "events", "lock"]]):
@@ -184,7 +184,7 @@ def test_directories_that_are_not_recognised(launch: Launch, host: AgentHost) ->
     assert task.run() == ExitResult(2)
     task.destroy()
     time.sleep(scaled(2))
-    # "control" is a file of a task's directory by name; what it is keeps it.
+    # "control" is the name of a file in a task's directory; its type differs, so that it is kept.
     assert content(state_dir) == before
     warned = {entry.get("path") for entry in plugin.log if entry["@level"] in ("warn", "error")}
     assert {str(state_dir / name) for name in STRANGE} <= warned
@@ -194,8 +194,8 @@ def test_directories_that_are_not_recognised(launch: Launch, host: AgentHost) ->
 
 @pytest.mark.parametrize(
     "bytes_", [b"", b"\xe2\x45", frame(b"\xff\xff\xff"), frame(b""), b"x" * 5000], ids=["empty", "cut", "no message", "nothing", "text"])
-def test_identity_that_is_none(launch: Launch, host: AgentHost, bytes_: bytes) -> None:
-    """As none: removed when nobody came for it, never while an Executor lives."""
+def test_invalid_identity(launch: Launch, host: AgentHost, bytes_: bytes) -> None:
+    """Treated as missing: the directory is removed if nobody asks for the task, but not while an Executor lives."""
     first = launch({"orphan_grace": 0})
     task = host.task(first, host.program("act"), ["out=up", "pause="]).start()
     task.stdout.wait_for("up")
@@ -213,7 +213,7 @@ def test_identity_that_is_none(launch: Launch, host: AgentHost, bytes_: bytes) -
 
 
 def test_identity_that_is_a_pipe(launch: Launch, host: AgentHost) -> None:
-    """The sweep does not wait at it, nor does a call."""
+    """Neither the sweep nor a call blocks on it."""
     state_dir = host.make_state_dir()
     task_id = f"{uuid.uuid4()}/web/01234567"
     directory = forge_directory(state_dir, task_id.replace("/", "+"))
@@ -224,7 +224,7 @@ def test_identity_that_is_a_pipe(launch: Launch, host: AgentHost) -> None:
 
 
 def test_recovery_is_not_in_the_way_of_the_sweep(launch: Launch, host: AgentHost) -> None:
-    """All at once, right after the configuration and when the grace is over."""
+    """All tasks are recovered at once, right after the configuration and when the grace is over."""
     plugin = launch({"orphan_grace": 1})
     tasks = [host.task(plugin, host.program("act"), ["out=up", "pause="]).start() for _ in range(12)]
     for task in tasks:
@@ -236,7 +236,7 @@ def test_recovery_is_not_in_the_way_of_the_sweep(launch: Launch, host: AgentHost
         for answer in [recover_soon(plugin, task) for task in tasks]:
             answer.result()
         assert {task.inspect().task.state for task in tasks} == {messages.driver.RUNNING}
-        # The next round's grace must not begin with unclaimed tasks.
+        # All tasks must be claimed before the next round's grace begins.
         wait_until(lambda: all((directory_of(task) / "claimed").exists() for task in tasks), 5, "claims noted")
     for task in tasks:
         task.stop(signal="SIGTERM")
@@ -244,7 +244,7 @@ def test_recovery_is_not_in_the_way_of_the_sweep(launch: Launch, host: AgentHost
 
 
 def test_lost_task_whose_executor_is_stopped(launch: Launch, host: AgentHost) -> None:
-    """It is ended all the same."""
+    """It is ended too."""
     first = launch({"orphan_grace": 0})
     task = host.task(first, host.program("act"), ["out=up", "pause="])
     first.driver.StartTask(task.request, timeout=scaled(30))

@@ -1,4 +1,4 @@
-"""The directories that a task has without being given them are the client's choice, not the job's."""
+"""The client, not the job, decides which directories a task can access without a rule."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DIRECTORIES = ["local", "secrets", "tmp", "alloc"]
 
 @pytest.fixture
 def outside() -> Iterator[Path]:
-    """A directory of the host's, with a file in each of its directories; no default path leads to it."""
+    """A directory of the host with a file in each of its subdirectories, below no default path."""
     path = Path(tempfile.mkdtemp(prefix="exec2-outside-", dir="/var/tmp"))
     path.chmod(0o755)
     for name in DIRECTORIES:
@@ -30,7 +30,7 @@ def outside() -> Iterator[Path]:
 
 @pytest.fixture
 def elsewhere() -> Iterator[Path]:
-    """Where a task, or somebody else, can make symlinks."""
+    """A directory in which a task or another process can make symlinks."""
     path = Path(tempfile.mkdtemp(prefix="exec2-elsewhere-", dir="/var/tmp"))
     path.chmod(0o755)
     yield path
@@ -51,7 +51,7 @@ def test_any_directory_of_the_host(make: Make, outside: Path, directory: str) ->
 
 
 def test_any_directory_of_the_host_as_another_user(make: Make, outside: Path) -> None:
-    """The alloc's own directory then counts, which only root may enter here."""
+    """Then the alloc's own directory is used, which only root may enter here."""
     task = reads(make, outside / "local" / "file", str(outside / "local"), "nomad-80000")
     with refused("working folder", str(task.alloc_dir / task.name), "nomad-80000"):
         task.start()
@@ -79,7 +79,7 @@ def test_symlink_below_the_clients_name(make: Make, outside: Path, elsewhere: Pa
 
 
 def test_symlink_above_the_clients_name(host: AgentHost, plugin: Plugin, elsewhere: Path) -> None:
-    """The client's directory may itself be reached through symlinks: alloc_mounts_dir is the operator's."""
+    """Symlinks above the client's directory are followed: the operator chooses alloc_mounts_dir."""
     task = host.task(plugin, host.program("act"), ["exit=7"])
     (elsewhere / "mounts").symlink_to(host.alloc_mounts)
     task.request.task.env["NOMAD_TASK_DIR"] = f"{elsewhere}/mounts/{task.directory.name}/local"

@@ -1,4 +1,4 @@
-"""`nomad-driver-exec2 tasks`: what an operator sees of a host's tasks, also while a plugin has them."""
+"""`nomad-driver-exec2 tasks`: the list of a host's tasks, also while a plugin has them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_ends(act: Act, plugin: Plugin, binary: Path) -> None:
     lost.start()
     lost.stdout.wait_for("up")
     os.kill(lost.executor_pid, signal.SIGKILL)
-    wait_until(lambda: listed(binary, plugin)[lost.id]["state"] == "lost", 5, "the lost task is shown so")
+    wait_until(lambda: listed(binary, plugin)[lost.id]["state"] == "lost", 5, "the lost task is shown as lost")
     wait_until(lambda: listed(binary, plugin)[failed.id]["state"] == "ended", 5, "the Executor has left")
     wait_until(lambda: listed(binary, plugin)[killed.id]["state"] == "ended", 5, "the Executor has left")
     seen = listed(binary, plugin)
@@ -84,7 +84,7 @@ def test_a_task_without_a_driver(launch: Callable[..., Plugin], host: AgentHost,
 
 
 def test_nobody_is_disturbed(act: Act, plugin: Plugin, binary: Path) -> None:
-    """Twenty looks change no file, take no lock, and the plugin answers as ever."""
+    """Twenty runs change no file and take no lock, and the plugin still answers."""
     task = act("out=up", "block=10", "await=10", "exit=3").start()
     task.stdout.wait_for("up")
     directory = plugin.state_dir / os.path.basename(listed(binary, plugin)[task.id]["state_folder"])
@@ -169,7 +169,7 @@ def test_errors_are_named(binary: Path, tmp_path: Path) -> None:
 
 
 def test_the_directories_are_named_where_nothing_is_in_them(binary: Path, tmp_path: Path) -> None:
-    """Seen before: a table's heading alone."""
+    """Seen before: only the table's heading."""
     assert tool(binary, "tasks", "--state-dir", str(tmp_path)).stdout == f"no task in {tmp_path}\n"
     given = tool(binary, "exec", "--state-dir", str(tmp_path), "web", "true")
     assert given.returncode == 125
@@ -182,9 +182,9 @@ def test_the_directories_are_named_where_nothing_is_in_them(binary: Path, tmp_pa
 
 
 def test_a_runs_directory_can_be_named(binary: Path, tmp_path: Path) -> None:
-    """That of the run itself, or the one that `run` was told to use.
+    """The directory of the run itself, or the one that `run` was given.
 
-    Seen before: 'no task "X" runs: those that run are ' and nothing behind it."""
+    Seen before: 'no task "X" runs: those that run are ' and no names."""
     run = subprocess.Popen(
         [binary, "run", "--state-dir", str(tmp_path), "sh", "-c", "echo up; sleep 100"], stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, env=environment(), text=True)
@@ -205,7 +205,7 @@ def test_a_runs_directory_can_be_named(binary: Path, tmp_path: Path) -> None:
         assert run.wait(scaled(30)) == 128 + signal.SIGTERM
 
 
-def test_what_is_no_task_is_passed_over(binary: Path, tmp_path: Path) -> None:
+def test_other_directories_are_ignored(binary: Path, tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "file").write_text("x")
     starting = tmp_path / "alloc+web+1a2b3c4d"

@@ -1,4 +1,4 @@
-"""Every default path: it works with the defaults and with its own rule, and is
+"""Every default path: it is accessible with the defaults and with its own rule, and
 denied without."""
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PROGRAM = "exec2-program"
 
 
 def attempt(path: str, letter: str, scratch: Path) -> tuple[str, str]:
-    """What to try, and on which path, to see whether `letter` holds for `path`."""
+    """The operation and its path that show whether the mode `letter` is allowed for `path`."""
     if letter == "x":
         return "exec", f"{path}/{PROGRAM}"
     if letter == "c":
@@ -52,14 +52,14 @@ def attempt(path: str, letter: str, scratch: Path) -> tuple[str, str]:
 
 
 def can_be_tried(path: str, letter: str, user: str) -> bool:
-    """Reading /dev/stdout and /dev/stderr would take from the task's own log, and
-    the FIFOs behind them are root's alone whatever the rules."""
+    """Reading /dev/stdout and /dev/stderr would consume the task's own log, and
+    only root may open the FIFOs behind them, whatever the rules."""
     return path not in ("/dev/stdout", "/dev/stderr") or (letter == "w" and user == "root")
 
 
 @pytest.fixture(scope="module")
 def layer(host: AgentHost) -> Iterator[Path]:
-    """Laid over the host's files, it makes a host that has every default path,
+    """An overlay for the host's files, so that the host has every default path,
     and in each directory of programs one that needs no other file."""
     root = host.root / "layer"
     listener = socket.socket(socket.AF_UNIX)
@@ -85,7 +85,7 @@ def layer(host: AgentHost) -> Iterator[Path]:
         (devices / name).chmod(0o666)
     for name, target in {"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"}.items():
         (devices / name).symlink_to(f"/proc/self/fd{target}")
-    # A socket's path has to be short.
+    # A socket's path must be short.
     descriptor = os.open(devices, os.O_PATH)
     listener.bind(f"/proc/self/fd/{descriptor}/log")
     os.close(descriptor)
@@ -96,7 +96,7 @@ def layer(host: AgentHost) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def scratch() -> Iterator[Path]:
-    """A file in /tmp that everybody may write."""
+    """A file in /tmp that everybody may write to."""
     descriptor, name = tempfile.mkstemp(prefix="exec2-", dir="/tmp")
     os.close(descriptor)
     os.chmod(name, 0o666)
@@ -155,7 +155,7 @@ def seen(host: AgentHost, plugin: Plugin, closed: Plugin, scratch: Path) -> dict
 def test_default_path(
     host: AgentHost, closed: Plugin, seen: dict[str, tuple[dict, dict]], scratch: Path, path: str, letter: str, user: str,
 ) -> None:
-    # A socket cannot be opened, but that is found out after the permission.
+    # A socket cannot be opened, but the kernel checks the permission first.
     permitted = "ENXIO" if path == "/dev/log" else "ok"
     with_defaults, with_none = seen[user]
     assert with_defaults[path, letter] == permitted
@@ -190,7 +190,7 @@ def test_task_directories(host: AgentHost, plugin: Plugin, closed: Plugin, direc
 
 
 def test_nothing_but_the_defaults(host: AgentHost, plugin: Plugin) -> None:
-    """Directories that a host surely has and that are in no default."""
+    """Directories that every host has and that are not below a default path."""
     for user in USERS:
         denied = outcomes(host, plugin, user, [
             (path, "readdir", path) for path in ("/", "/etc", "/root", "/home", "/var", "/run", "/proc", "/sys", "/dev", "/usr")])

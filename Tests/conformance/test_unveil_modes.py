@@ -20,7 +20,7 @@ NEEDS = {
     "read": "r", "readdir": "r", "write": "w", "truncate": "w", "exec": "rx", "mkfile": "c", "mkdir": "c", "symlink": "c",
     "fifo": "c", "sock": "c", "unlink": "c", "rmdir": "c", "rename": "c", "move": "c", "link": "c",
 }
-# What a kernel of a lower Landlock ABI does not govern is permitted always.
+# A kernel with a lower Landlock version always permits what that does not govern.
 GOVERNED_SINCE = {"truncate": 3}
 
 
@@ -85,8 +85,7 @@ def test_modes_of_a_directory(host: AgentHost, closed: Plugin, tree: Callable[[s
         if permitted:
             assert outcome == "ok", f"{operation} with {modes}"
         else:
-            # Without the right to move between directories the kernel may also
-            # speak of different file systems.
+            # Without the right to move between directories the kernel may also return EXDEV.
             assert outcome in (("EACCES", "EXDEV") if operation in ("move", "link") else ("EACCES",)), f"{operation} with {modes}"
 
 
@@ -128,15 +127,15 @@ def test_device_control_needs_w(host: AgentHost, closed: Plugin, user: str) -> N
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_device_nodes_are_made_by_nobody(host: AgentHost, closed: Plugin, tree: Callable[[str], Path], user: str) -> None:
+def test_no_mode_allows_device_nodes(host: AgentHost, closed: Plugin, tree: Callable[[str], Path], user: str) -> None:
     root = tree(user)
     found = run(host, closed, user, {"char": f"{root}/char", "block": f"{root}/block"}, [f"rwxc:{root}"])
     assert set(found.values()) <= {"EACCES", "EPERM"}
 
 
 def test_rules_add_up(host: AgentHost, closed: Plugin, tree: Callable[[str], Path]) -> None:
-    """A narrower rule below a wider one narrows nothing; two rules for one path
-    give both."""
+    """A narrower rule below a wider one restricts nothing; two rules for one path
+    allow the modes of both."""
     root = tree("nobody")
     found = run(host, closed, "nobody", {"write": f"{root}/sub/old", "read": f"{root}/sub/old"}, [f"rw:{root}", f"r:{root}/sub"])
     assert found == {"write": "ok", "read": "ok"}

@@ -1,4 +1,4 @@
-"""Who may name which rule, what a rule means, and what no rule opens."""
+"""Who may set which rule, what a rule means, and what no rule allows."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_relative_rule_is_below_the_task_directory(host: AgentHost, launch: Laun
     assert task.lines() == ["read\town.txt\tok", "read\tother.txt\tEACCES"]
 
 
-def test_first_colon_parts(host: AgentHost, plugin: Plugin) -> None:
+def test_first_colon_separates(host: AgentHost, plugin: Plugin) -> None:
     odd = host.root / "a:b c"
     odd.write_text("text")
     task = host.task(plugin, host.program("access"), ["read", odd], unveil=[f"r:{odd}"])
@@ -87,7 +87,7 @@ def test_first_colon_parts(host: AgentHost, plugin: Plugin) -> None:
     odd.unlink()
 
 
-def test_tilde_is_no_home(host: AgentHost, plugin: Plugin) -> None:
+def test_tilde_is_not_the_home_directory(host: AgentHost, plugin: Plugin) -> None:
     with refused("unveil", "~/.profile"):
         host.task(plugin, host.program("act"), ["exit=0"], user="root", unveil=["r:~/.profile"]).start()
 
@@ -106,7 +106,7 @@ def test_rule_follows_a_symlink(host: AgentHost, launch: Launch) -> None:
 
 @pytest.mark.parametrize("user", USERS)
 def test_log_directory_is_read_only(make: Make, host: AgentHost, user: str) -> None:
-    """Neither by its name in the task nor by a detour can a log pipe be swapped."""
+    """A log pipe can be replaced neither by its path in the task nor by another path."""
     task = make(host.program("access"), user=user)
     logs = task.directory / "alloc" / "logs"
     fifo = logs / task.stdout_path.name
@@ -123,7 +123,7 @@ def test_log_directory_is_read_only(make: Make, host: AgentHost, user: str) -> N
 
 
 def test_two_tasks_of_one_allocation_are_apart(make: Make, host: AgentHost) -> None:
-    """Another user's task directory is closed although both are below alloc_mounts."""
+    """Another user's task directory is not accessible although both are below alloc_mounts."""
     other = make(host.program("act"), ["out=up", "pause="], user="nomad-80001").start()
     task = make(host.program("access"), ["readdir", other.local, "readdir", other.directory / "secrets"], user="nomad-80002",
                 unveil=[f"rwxc:{host.alloc_mounts}"])
@@ -156,13 +156,13 @@ def test_landlock_holds_for_children(make: Make) -> None:
 
 
 def test_missing_default_paths_are_passed_over(make: Make) -> None:
-    """Not every host has each default path: that is no error."""
+    """A default path that the host does not have is not an error."""
     assert make("true").run().exit_code == 0
 
 
 @pytest.fixture
 def secret(places: Path) -> Path:
-    """A file that everybody may read who finds a way to it."""
+    """A file whose mode lets everybody read it."""
     path = places / "data" / "secret"
     path.parent.mkdir()
     path.parent.chmod(0o755)
@@ -184,7 +184,7 @@ def configure(task: Task, **config: object) -> None:
 @pytest.mark.parametrize("target", ["{outside}", "../../../../../../../../../../{outside}", "/proc/self/root{outside}"])
 @pytest.mark.parametrize("path", ["local/link", "local/link/secret"])
 def test_link_that_a_program_made_for_its_next_start(make: Make, secret: Path, form: str, target: str, path: str) -> None:
-    """Seen without the check: the task read the file, or all of the directory, that a link of the run before had named."""
+    """Seen without the check: the task read the file, or the whole directory, that a symlink of the previous run named."""
     named = secret if path == "local/link" else secret.parent
     task = make("cat", [secret])
     configure(task, unveil=rule_in(task, form, path))
@@ -203,7 +203,7 @@ def test_dots_that_lead_out(make: Make, secret: Path, form: str) -> None:
 
 @pytest.mark.parametrize("form", ["relative", "absolute"])
 def test_link_that_stays_in_the_task_directory(host: AgentHost, launch: Launch, form: str) -> None:
-    """In a task whose directories are closed by default the rule alone opens it."""
+    """In a task whose directories are not unveiled by default, the rule alone unveils it."""
     plugin = launch({"unveil_defaults": False, "unveil_by_task": True, "unveil_paths": [
         host.programs_rule, "rx:/usr", "rx:/lib", "rx:/lib64", "rx:/bin", "rw:/dev"]})
     for bind_mounts in (True, False):
@@ -220,8 +220,8 @@ def test_link_that_stays_in_the_task_directory(host: AgentHost, launch: Launch, 
 
 
 def test_link_that_a_program_made_before_a_command(make: Make, secret: Path) -> None:
-    """Rules are opened anew for a command in the task. Seen without the check: what `alloc exec` ran could read the
-    directory that the task had put into the place of its own."""
+    """Rules are resolved again for a command in the task. Seen without the check: the command of `alloc exec` could read the
+    directory that the task had put in the place of its own."""
     task = make("sleep", ["1000"], unveil=["r:local/own"])
     (task.local / "own").mkdir()
     (task.local / "own").chmod(0o755)

@@ -1,5 +1,5 @@
-"""An Executor of the release before lives on under this Driver, also while both
-files are replaced: programs built from the sources of an earlier commit."""
+"""An Executor of the previous release runs on under this Driver, also while both
+files are replaced. Its programs are built from the sources of an earlier commit."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Launch = Callable[..., Plugin]
 
 @pytest.fixture(scope="module")
 def before() -> earlier.Earlier:
-    """The release before; that there is none is a failure."""
+    """The previous release; the tests fail if there is none."""
     return earlier.built(earlier.current_protocol() - 1)
 
 
 def install(source: Path, target: Path) -> Path:
-    """Copies both programs, as an operator upgrades: beside, then in their place."""
+    """Copies both programs as an upgrade does: under another name, then renamed."""
     target.mkdir(exist_ok=True)
     target.chmod(0o755)
     for name in earlier.PROGRAMS:
@@ -48,14 +48,14 @@ def programs(host: AgentHost) -> Iterator[Path]:
 
 
 def upgrade(launch: Launch, plugin: Plugin, binary: Path, programs: Path, **config: object) -> Plugin:
-    """Both files replaced while tasks run; then the driver dies and the new one comes."""
+    """Replaces both files while tasks run; then the driver is killed and the new one starts."""
     installed = install(binary.parent, programs)
     plugin.kill()
     return launch({**plugin.config, **config}, binary=installed)
 
 
-def test_the_release_before_is_another(before: earlier.Earlier, binary: Path) -> None:
-    """Otherwise the rest of this file tries nothing."""
+def test_the_previous_release_differs(before: earlier.Earlier, binary: Path) -> None:
+    """Otherwise the other tests of this file try nothing."""
     assert before.protocol == earlier.current_protocol() - 1
     for name in earlier.PROGRAMS:
         assert (before.directory / name).read_bytes() != (binary.parent / name).read_bytes()
@@ -79,7 +79,7 @@ def test_upgrade_under_running_tasks(
     installed = install(binary.parent, programs)
     new = launch(dict(old.config), binary=installed)
     recover(new, running, ended, lost, offspring)
-    # The facts of the running task come from the old Executor's welcome.
+    # The facts about the running task come from the old Executor's answer to hello.
     assert running.inspect().task == seen.task
     assert running.pid == pid and running.executor_pid == executor
     assert Path(f"/proc/{executor}/exe").read_bytes() == old_program
@@ -137,11 +137,11 @@ def test_executor_killed_under_the_new_driver(
 def test_sweep_leaves_an_old_executor_alone(
     launch: Launch, host: AgentHost, before: earlier.Earlier, binary: Path, programs: Path
 ) -> None:
-    """It may have left nothing to be found by; its host may come later than the grace."""
+    """It may have no identity file; its host may ask for it after the grace."""
     old = launch(binary=install(before.directory, programs))
     task = host.paused(old)
     task.wait_soon().cancel()
-    # As a host shows that it knows a task, to drivers that note it.
+    # WaitTask shows drivers that note it that the host knows the task.
     (directory_of(task) / "claimed").touch()
     new = upgrade(launch, old, binary, programs, orphan_grace=1)
     time.sleep(scaled(2.2))
@@ -154,7 +154,7 @@ def test_sweep_leaves_an_old_executor_alone(
 def test_upgrade_and_back(
     launch: Launch, host: AgentHost, before: earlier.Earlier, binary: Path, programs: Path
 ) -> None:
-    """A task of the new release waits for the new driver to come back."""
+    """A task of the new release runs on until the new driver returns."""
     new = launch(binary=install(binary.parent, programs))
     task = host.paused(new)
     pid = task.pid
@@ -171,8 +171,8 @@ def test_upgrade_and_back(
 
 
 def test_executor_older_than_the_driver(binary: Path, tmp_path: Path) -> None:
-    """Half an upgrade: what such an Executor does not know, volumes perhaps, it must not leave out in silence.
-    A build without the check began the launch, and failed at the logs only since these have no path here."""
+    """An incomplete upgrade: such an Executor must not silently ignore what it does not know, for example volumes.
+    A build without the check began the launch, and failed at the logs only because these have no path here."""
     # LaunchVersion of Sources/Shared/Protocol/PipeProtocol.swift has two more, for `run` and for UDP ports.
     version = earlier.current_protocol() + 3
     directory = forge_directory(tmp_path, "task")

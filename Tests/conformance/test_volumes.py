@@ -1,4 +1,4 @@
-"""Volumes: what a task sees of them, may do in them, and where they can be."""
+"""Volumes: what a task sees of them and may do in them, and where they can be mounted."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_read_only_volume(access: Make, volume: Path, data: Path, user: str) -
 
 @pytest.mark.parametrize("user", USERS)
 def test_read_only_holds_where_rules_open_all(access: Make, volume: Path, user: str) -> None:
-    """The task's own directory is rwxc, and so is all below it as far as Landlock goes: the mount must hold."""
+    """The task's own directory is rwxc, and for Landlock so is everything below it: the read-only mount must hold."""
     task = access(user=user)
     place = task.local / "data"
     words = ["read", place / "file", "write", place / "file", "mkfile", place / "new", "exec", place / "program", "write", place / "deep/../file"]
@@ -78,8 +78,8 @@ def test_read_only_holds_where_rules_open_all(access: Make, volume: Path, user: 
     assert outcomes(add_volume(task, volume, place, readonly=True)) == ["ok", "EROFS", "EROFS", "EACCES", "EROFS"]
 
 
-def test_read_only_goes_all_the_way_down(access: Make, volume: Path, data: Path) -> None:
-    """A file system that is mounted below the source is as read-only as the source."""
+def test_read_only_is_recursive(access: Make, volume: Path, data: Path) -> None:
+    """A file system that is mounted below the source is read-only too."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=777", "inner", volume / "deep"], check=True)
     try:
         words = ["mkfile", data / "deep/new"]
@@ -103,7 +103,7 @@ def test_the_operator_makes_a_source_executable(host: AgentHost, launch: Launch,
 
 
 def test_without_defaults_a_volume_is_reachable_all_the_same(host: AgentHost, launch: Launch, volume: Path, data: Path) -> None:
-    """The job names it: it is one of the configured paths."""
+    """The job names it, so that it is one of the configured paths."""
     plugin = launch({"unveil_defaults": False})
     task = host.task(plugin, host.program("access"), ["read", data / "file", "read", "/etc/hosts"])
     assert outcomes(add_volume(task, volume, data)) == ["ok", "EACCES"]
@@ -134,7 +134,7 @@ def test_a_file_as_a_volume(access: Make, volume: Path, places: Path) -> None:
 
 
 def test_volumes_in_volumes(access: Make, volume: Path, data: Path, places: Path) -> None:
-    """Parents come first, whatever order they are named in."""
+    """Parents are mounted first, whatever their order in the job."""
     inner = places / "inner"
     inner.mkdir()
     (inner / "own").write_text("x")
@@ -176,7 +176,7 @@ def test_devices_and_setuid_programs_in_a_volume_do_not_work(make: Make, volume:
 
 @pytest.fixture
 def shared(places: Path) -> Iterator[Path]:
-    """A mount of the host's whose propagation is shared, as systemd makes all."""
+    """A mount of the host with shared propagation, which systemd sets for all mounts."""
     point = places / "shared"
     point.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=777", "shared", point], check=True)

@@ -1,4 +1,4 @@
-"""Where a task starts."""
+"""The working directory of a task."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_absolute_in_the_task_directory(make: Make, host: AgentHost) -> None:
     assert task.line("cwd") == str(task.local)
 
 
-def test_it_is_not_unveiled_by_that(make: Make, host: AgentHost, places: Path) -> None:
+def test_work_dir_unveils_nothing(make: Make, host: AgentHost, places: Path) -> None:
     (places / "file").write_text("x")
     task = make(host.program("access"), ["read", "file", "readdir", "."], config={"work_dir": str(places)})
     task.run()
@@ -65,7 +65,7 @@ def test_in_a_volume(make: Make, host: AgentHost, places: Path) -> None:
 
 
 def test_symlinks_that_stay_inside_are_followed(make: Make, host: AgentHost) -> None:
-    """As a release that is unpacked beside others: current -> releases/1."""
+    """For example a release that is unpacked beside others: current -> releases/1."""
     task = make(host.program("act"), ["cwd="], config={"work_dir": "local/current"})
     (task.local / "releases/1").mkdir(parents=True)
     (task.local / "releases/1").chmod(0o755)
@@ -78,7 +78,7 @@ def test_symlinks_that_stay_inside_are_followed(make: Make, host: AgentHost) -> 
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("target", ["/etc", "../../..", "{places}", "/proc/self/root/etc"])
 def test_symlinks_that_lead_out_are_not(make: Make, host: AgentHost, places: Path, user: str, target: str) -> None:
-    """A build that changes to the directory by its path ends up in /etc."""
+    """Seen in a build that changes to the directory by its path: the task started in /etc."""
     task = make(host.program("act"), ["cwd=", "out=ran"], config={"work_dir": "local/way"}, user=user)
     (task.local / "way").symlink_to(target.format(places=places))
     with refused("working folder", "local/way", "leads out of the task's folder"):
