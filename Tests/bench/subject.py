@@ -58,7 +58,7 @@ class Subject:
 
     def start_and_end(self) -> tuple[float, float]:
         """One task: milliseconds from the request to the program's first instruction, and until the end
-        was told."""
+        was reported."""
         task = self.make()
         started = self.client("StartTask", task.request)
         ended = self.client("WaitTask", wait_request(task))

@@ -130,7 +130,7 @@ class Sessions(FaultSweep):
         self.descriptors = max(self.descriptors, len(processes.descriptors(self.plugin.pid)))
 
     def end(self) -> None:
-        """The task was not affected: it ends with the exit code that it is told."""
+        """The task was not affected: it ends at the stop, with the expected result."""
         self.task.stop(1)
         assert self.task.wait() == STOPPED
         self.task.destroy()

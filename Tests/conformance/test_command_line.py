@@ -15,7 +15,7 @@ from command_line import (  # noqa: F401
     PROGRAM, SLOW, complaint, controllers, environment, mount_point, nothing_is_left, tool)
 
 
-# Help, version and what is no command
+# Help, version and unknown commands
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
@@ -97,7 +97,7 @@ def test_check_as_json() -> None:
 
 
 def state_directory(path: Path) -> tuple[bool, str]:
-    """What `check` says of it."""
+    """The result and the text of `check` about it."""
     checks = json.loads(tool("check", "--json", "--state-dir", str(path)).stdout)["checks"]
     found = [check for check in checks if check["name"] == "state directory"]
     assert len(found) == 1
@@ -105,7 +105,7 @@ def state_directory(path: Path) -> tuple[bool, str]:
 
 
 def test_check_names_the_state_directory(tmp_path: Path) -> None:
-    """Seen before: not a word of it."""
+    """Seen before: it did not mention the directory."""
     assert state_directory(tmp_path) == (True, f"{tmp_path} is empty: no task of the plugin's is on this host")
     missing = tmp_path / "missing"
     assert state_directory(missing) == (True, f"{missing} does not exist; the first task's start makes it")

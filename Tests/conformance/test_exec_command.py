@@ -109,7 +109,7 @@ def test_stopped(binary: Path, plugin: Plugin, task: Task, number: int, status: 
         assert tool.stdout.readline() == b"up\n"
         tool.send_signal(number)
         assert tool.wait(scaled(10)) == status
-    wait_until(lambda: alone(task), 5, "the command gone")
+    wait_until(lambda: alone(task), 5, "the command has ended")
 
 
 def test_signal_while_nobody_reads(binary: Path, plugin: Plugin, task: Task) -> None:
@@ -126,14 +126,14 @@ def test_signal_while_nobody_reads(binary: Path, plugin: Plugin, task: Task) -> 
     for reading, writing in ends:
         os.close(reading)
         os.close(writing)
-    wait_until(lambda: alone(task), 60, "the command gone")
+    wait_until(lambda: alone(task), 60, "the command has ended")
 
 
 def test_killed(binary: Path, plugin: Plugin, task: Task) -> None:
     with subprocess.Popen(words(binary, plugin, task.id, "/bin/sh", "-c", "echo up; sleep 300"), stdout=subprocess.PIPE) as tool:
         assert tool.stdout.readline() == b"up\n"
         tool.kill()
-    wait_until(lambda: alone(task), 5, "the command gone")
+    wait_until(lambda: alone(task), 5, "the command has ended")
 
 
 def test_reader_that_leaves(binary: Path, plugin: Plugin, task: Task) -> None:
@@ -141,7 +141,7 @@ def test_reader_that_leaves(binary: Path, plugin: Plugin, task: Task) -> None:
         assert tool.stdout.readline() == b"y\n"
         tool.stdout.close()
         assert tool.wait(scaled(10)) == 141
-    wait_until(lambda: alone(task), 5, "the command gone")
+    wait_until(lambda: alone(task), 5, "the command has ended")
 
 
 def test_terminal(binary: Path, plugin: Plugin, task: Task) -> None:

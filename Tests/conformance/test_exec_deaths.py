@@ -56,8 +56,8 @@ def test_cancellation_kills(running: tuple[Task, Session], plugin: Plugin) -> No
     task, given = running
     wait_until(lambda: len(others_in(task)) >= 2 and len(attendants(plugin)) == 1, 5, "the command, its child, and an attendant")
     given.cancel()
-    wait_until(lambda: alone(task), 5, "the command gone")
-    wait_until(lambda: attendants(plugin) == [], 5, "its attendant gone")
+    wait_until(lambda: alone(task), 5, "the command has ended")
+    wait_until(lambda: attendants(plugin) == [], 5, "its attendant has ended")
     assert given.wait_error() == grpc.StatusCode.CANCELLED
     assert output(task, "echo", "still") == "still\n"
 
@@ -66,7 +66,7 @@ def test_deadline_of_the_call_kills(make: Make) -> None:
     task = make("/bin/sleep", ["300"]).start()
     given = session(task, "/bin/sleep", "300", seconds=1)
     assert given.wait_error() == grpc.StatusCode.DEADLINE_EXCEEDED
-    wait_until(lambda: alone(task), 5, "the command gone")
+    wait_until(lambda: alone(task), 5, "the command has ended")
 
 
 def test_client_that_closes_its_connection(launch: Launch, host: AgentHost) -> None:
@@ -76,7 +76,7 @@ def test_client_that_closes_its_connection(launch: Launch, host: AgentHost) -> N
     given.wait_for("up")
     plugin.channel.close()
     plugin.connect()
-    wait_until(lambda: alone(task), 5, "the command gone")
+    wait_until(lambda: alone(task), 5, "the command has ended")
     assert output(task, "echo", "still") == "still\n"
 
 
@@ -144,7 +144,7 @@ def test_attendant_is_killed(running: tuple[Task, Session], plugin: Plugin) -> N
     os.kill(attendants(plugin)[0].pid, signal.SIGKILL)
     with refused("no result", "attendant", task.id, code=Code.UNAVAILABLE):
         given.wait()
-    wait_until(lambda: not processes.is_alive(command), 5, "the command gone")
+    wait_until(lambda: not processes.is_alive(command), 5, "the command has ended")
     assert output(task, "echo", "still") == "still\n"
 
 
@@ -156,9 +156,9 @@ def test_command_in_a_frozen_task(make: Make, plugin: Plugin) -> None:
     wait_until(lambda: len((task.scope / "cgroup.procs").read_text().split()) == 2, 10, "the command in the cgroup")
     (attendant,) = {process.pid for process in attendants(plugin)} - set(others_in(task))
     given.cancel()
-    wait_until(lambda: not processes.is_alive(attendant), 10, "its attendant gone")
+    wait_until(lambda: not processes.is_alive(attendant), 10, "its attendant has ended")
     (task.scope / "cgroup.freeze").write_text("0")
-    wait_until(lambda: alone(task), 5, "the command gone")
+    wait_until(lambda: alone(task), 5, "the command has ended")
     assert not (task.local / "file").exists()
     assert output(task, "echo", "works") == "works\n"
 
@@ -189,7 +189,7 @@ def test_driver_is_killed(launch: Launch, host: AgentHost) -> None:
     wait_until(lambda: len(others_in(task)) >= 5, 5, "both commands and what they start")
     found = [process.pid for process in attendants(plugin)] + others_in(task)
     plugin.kill()
-    wait_until(lambda: not any(processes.is_alive(pid) for pid in found), 5, f"{found} gone with the Driver")
+    wait_until(lambda: not any(processes.is_alive(pid) for pid in found), 5, f"{found} ended with the Driver")
     assert processes.is_alive(main) and processes.is_alive(executor)
     assert given.wait_error() == grpc.StatusCode.UNAVAILABLE
     recover(successor(launch, plugin), task)

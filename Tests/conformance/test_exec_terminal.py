@@ -175,7 +175,7 @@ def test_cancelled(sleeper: Task) -> None:
     given.wait_for("up")
     given.cancel()
     main = sleeper.pid
-    wait_until(lambda: (sleeper.scope / "cgroup.procs").read_text().split() == [str(main)], 5, "the command gone")
+    wait_until(lambda: (sleeper.scope / "cgroup.procs").read_text().split() == [str(main)], 5, "the command has ended")
 
 
 def test_vi(make: Make) -> None:

@@ -42,7 +42,7 @@ def runs(host: AgentHost, plugin: Plugin) -> None:
 
 @pytest.fixture
 def small(host: AgentHost, launch: Callable[..., Plugin]) -> Iterator[Callable[[str], tuple[Plugin, Path]]]:
-    """A plugin whose state directory is a file system of its own, made with the options given."""
+    """A plugin whose state directory is a separate file system, mounted with the given options."""
     libc = ctypes.CDLL(None, use_errno=True)
     made: list[Path] = []
 

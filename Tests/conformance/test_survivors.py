@@ -72,7 +72,7 @@ def left_behind(task: Task) -> int:
 
 
 def gone(task: Task, executor: int) -> None:
-    wait_until(lambda: not processes.is_alive(executor), LONG, f"Executor {executor} gone")
+    wait_until(lambda: not processes.is_alive(executor), LONG, f"Executor {executor} has ended")
     assert not cgroups.populated(task.scope)
 
 
@@ -117,7 +117,7 @@ def test_the_cgroup_is_removed_meanwhile(make: Make, trace: Callable[[int], Trac
     tracer.let_go()
     result = task.wait_soon(LONG).result().result
     assert (result.exit_code, result.signal) == (137, 9)
-    wait_until(lambda: not processes.is_alive(executor), LONG, f"Executor {executor} gone")
+    wait_until(lambda: not processes.is_alive(executor), LONG, f"Executor {executor} has ended")
 
 
 def test_the_next_driver_finds_the_record(

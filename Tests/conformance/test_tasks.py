@@ -80,7 +80,7 @@ def test_a_task_without_a_driver(launch: Callable[..., Plugin], host: AgentHost,
     seen = listed(binary, plugin)[task.id]
     assert (seen["state"], seen["driver_pid"], seen["executor_pid"]) == ("running", None, executor)
     os.kill(executor, signal.SIGKILL)
-    wait_until(lambda: not processes.is_alive(executor), 10, "the Executor is gone")
+    wait_until(lambda: not processes.is_alive(executor), 10, "the Executor has ended")
 
 
 def test_nobody_is_disturbed(act: Act, plugin: Plugin, binary: Path) -> None:

@@ -98,7 +98,7 @@ def test_order_of_letters_is_free(host: AgentHost, closed: Plugin, tree: Callabl
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("modes", ["r", "w", "rw", "rx", "rwx"])
 def test_modes_of_a_file(host: AgentHost, closed: Plugin, tree: Callable[[str], Path], modes: str, user: str) -> None:
-    """A rule for one file says nothing of its neighbours."""
+    """A rule for a file does not apply to the other files of its directory."""
     root = tree(user)
     words = {"read": f"{root}/program", "write": f"{root}/program", "readdir": f"{root}", "truncate": f"{root}/file"}
     if "w" not in modes:

@@ -133,7 +133,7 @@ class FaultSweep:
         assert self.next.run() == ExitResult(0)
         self.next.destroy()
 
-    # What is left behind
+    # Leftovers
 
     def left(self) -> list[str]:
         """What exists beyond the baseline."""
