@@ -1,4 +1,4 @@
-"""How many tests passed and failed, read from what the test programs print or write."""
+"""How many tests passed and failed, from the output or the reports of the test programs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Count:
 
 
 def xunit(report: pathlib.Path) -> Count:
-    """The test cases of a report in JUnit's XML, as `swift test --xunit-output` writes it; none where the report is
-    missing or torn."""
+    """The test cases of a report in JUnit's XML, as `swift test --xunit-output` writes it; none if the report is
+    missing or incomplete."""
     count = Count()
     try:
         root = ElementTree.parse(report).getroot()
@@ -31,7 +31,7 @@ def xunit(report: pathlib.Path) -> Count:
 
 
 def pytest(output: str) -> Count:
-    """The summary that pytest closes with, such as `== 3 passed, 1 failed, 2 deselected in 1.00s ==`."""
+    """The summary at the end of pytest's output, such as `== 3 passed, 1 failed, 2 deselected in 1.00s ==`."""
     summaries = re.findall(r"^=* ?(\d+ [a-z]+.*) in \d[\d.]*s", output, re.MULTILINE)
     count = Count()
     if summaries:

@@ -1,4 +1,4 @@
-"""What this host's kernel lacks of what the tests need."""
+"""What this host's kernel lacks for the tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LANDLOCK_CREATE_RULESET_VERSION = 1
 
 
 def lacking() -> list[str]:
-    """Landlock, a cgroup v2 mount or single controllers, as far as they are missing."""
+    """Those of Landlock, a cgroup v2 mount and its controllers that are missing."""
     found = [] if _landlock_abi() >= 1 else [LANDLOCK]
     mount = _cgroup2()
     if mount is None:

@@ -1,9 +1,9 @@
-// Calls a gRPC server for the benchmarks, and says when each call was made and answered: a client that
-// costs little of what is measured, as the agent's does.
+// Calls a gRPC server for the benchmarks, and reports when each call was made and answered: like the
+// agent's client, it adds little to the measured times.
 //
 //   call SOCKET
 //
-// Requests come on stdin, answers go to stdout; numbers have 32 bits where nothing else is said. A request:
+// Requests come on stdin, answers go to stdout; numbers have 32 bits unless stated otherwise. A request:
 // how many sequences are under way at once, how many sequences there are; of each the number of its calls;
 // of each call the lengths of method and message, and both. A sequence makes one call after another, and
 // ends early when one fails. The answer has of each call, in the same order: when it was made and when it
@@ -30,7 +30,7 @@ struct call {
 struct sequence {
     struct call *calls;
     uint32_t count, next;
-    // Of the call that is under way.
+    // State of the call in flight.
     grpc_call *handle;
     grpc_byte_buffer *sending, *received;
     grpc_metadata_array initial, trailing;

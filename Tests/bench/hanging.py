@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""What calls about other tasks take while starts hang: InspectTask with eight StartTasks under way whose users' lookups
-are not answered, as of a directory server that is dead, beside that of a driver that has nothing else to do; as root.
+"""The duration of calls about other tasks while starts hang: InspectTask during eight StartTasks whose users' lookups are
+not answered, as with a dead directory server, compared with InspectTask in an otherwise idle driver. Needs root.
 
   hanging.py [CALLS]     2000 without it
 """
@@ -22,12 +22,12 @@ from agent.timing import wait_until
 from quiet import quiet_task
 
 STARTS = 8
-# A call that takes longer than this is not waited for.
+# The time limit of a call.
 PATIENCE_SECONDS = 30
 
 
 def inspect(plugin: Plugin, task_id: str, calls: int) -> list[float]:
-    """Milliseconds of each; the last is infinite where it was not answered."""
+    """Milliseconds of each call; the last is infinite if it was not answered."""
     request = messages.driver.InspectTaskRequest(task_id=task_id)
     times: list[float] = []
     for _ in range(calls):
@@ -47,15 +47,15 @@ def show(what: str, times: list[float]) -> None:
     figures = "  ".join(
         f"{name} {value:.2f} ms" if value < float("inf") else f"{name} > {PATIENCE_SECONDS} s"
         for name, value in (
-            ("median", ordered[len(ordered) // 2]), ("p99", ordered[int(len(ordered) * 0.99)]), ("most", ordered[-1])))
+            ("median", ordered[len(ordered) // 2]), ("p99", ordered[int(len(ordered) * 0.99)]), ("maximum", ordered[-1])))
     print(f"InspectTask, {what:34} {figures}  ({len(times)} calls)")
 
 
 def main() -> int:
     calls = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     host = AgentHost(with_controllers=False)
-    with tempfile.TemporaryDirectory() as folder:
-        names = HangingNames(pathlib.Path(folder))
+    with tempfile.TemporaryDirectory() as directory:
+        names = HangingNames(pathlib.Path(directory))
         try:
             measure(host, names, calls)
         finally:
@@ -70,7 +70,7 @@ def measure(host: AgentHost, names: HangingNames, calls: int) -> None:
     plugin = names.launch(host)
     other = quiet_task(host, plugin).start()
     inspect(plugin, other.id, calls // 10)
-    show("nothing else to do", inspect(plugin, other.id, calls))
+    show("idle driver", inspect(plugin, other.id, calls))
     tasks: list[Any] = []
     for number in range(STARTS):
         task = quiet_task(host, plugin)

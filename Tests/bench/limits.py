@@ -1,9 +1,8 @@
-"""What the short form of the benchmark holds the programs to, and why that much.
+"""The limits of the benchmark's short form, with their reasons.
 
-Times are ratios to a posix_spawn of the same run, of the tenth part that was least disturbed: they are
-about the same on any machine, and on one that is busy. A limit is about twice to three times what is
-measured, so that noise does not reach it and a second spawn, a poll interval or a timer does. Sizes are
-the same on any machine, so that their limits are near.
+Times are ratios to a posix_spawn of the same run, of the fastest tenth: they are about the same on any machine, and
+under load. A limit is two to three times the measured value, so that noise does not exceed it, and a second spawn, a poll
+interval or a timer does. Sizes are the same on any machine, so that their limits are close.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limit:
-    most: float
+    maximum: float
     unit: str
     reason: str
 

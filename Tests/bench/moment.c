@@ -1,7 +1,7 @@
-// The program that benchmarks run: writes the monotonic clock to stdout as its first act, eight bytes of
-// nanoseconds, and ends. With an argument it stays, and writes the clock again when SIGTERM comes.
+// The program that benchmarks run: first writes the monotonic clock to stdout, as eight bytes of
+// nanoseconds, and ends. With an argument it stays, and writes the clock again at SIGTERM.
 //
-// Why without libc: what a program does before main would be measured with every contender.
+// Without libc, so that its work before main is not measured.
 #include <signal.h>
 #include <stdint.h>
 #include <sys/syscall.h>

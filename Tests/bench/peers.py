@@ -1,4 +1,4 @@
-"""Other ways to run a program confined, for comparison: what docs/performance.md says of each is here."""
+"""Other ways to run a confined program, for comparison; docs/performance.md describes each."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any, Sequence
 from tools import Spawner
 
 USER = "80000"
-# The host's folders that a peer's task sees, and the task's own.
-FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc")
+# The host's directories that a peer's task sees, and its own.
+DIRECTORIES = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc")
 RUNTIMES = {"crun": ["--cgroup-manager=cgroupfs"], "runc": []}
 
 
@@ -25,37 +25,37 @@ def missing(program: str) -> str | None:
 
 
 def chain(command: Sequence[str]) -> list[str]:
-    """util-linux's unshare and setpriv: what HashiCorp's driver has its tasks started by."""
+    """util-linux's unshare and setpriv, with which HashiCorp's driver starts its tasks."""
     return ["unshare", "--pid", "--mount", "--ipc", "--fork", "--kill-child", "--mount-proc", "setpriv", "--reuid", USER,
             "--regid", USER, "--clear-groups", "--no-new-privs", "--bounding-set=-all", *command]
 
 
 def bubblewrap(command: Sequence[str], programs: pathlib.Path) -> list[str]:
-    """The host's file system read-only; another user needs a user namespace there."""
+    """bubblewrap with the host's file system read-only; there another user needs a user namespace."""
     return ["bwrap", "--unshare-user", "--uid", USER, "--gid", USER, "--unshare-pid", "--unshare-ipc",
-            *(part for folder in (*FOLDERS, str(programs)) if os.path.exists(folder) for part in ("--ro-bind", folder, folder)),
+            *(part for directory in (*DIRECTORIES, str(programs)) if os.path.exists(directory) for part in ("--ro-bind", directory, directory)),
             "--proc", "/proc", "--dev", "/dev", "--bind", "/tmp", "/tmp", "--die-with-parent", "--new-session",
             "--cap-drop", "ALL", *command]
 
 
 class Bundle:
-    """A folder for OCI runtimes: the host's folders bind-mounted read-only, an own /proc and /dev."""
+    """A bundle for OCI runtimes: the host's directories bind-mounted read-only, with its own /proc and /dev."""
 
-    def __init__(self, folder: pathlib.Path, command: Sequence[str], programs: pathlib.Path, cgroup: str):
-        self.folder = folder
+    def __init__(self, directory: pathlib.Path, command: Sequence[str], programs: pathlib.Path, cgroup: str):
+        self.directory = directory
         mounts: list[dict[str, Any]] = [
             {"destination": "/proc", "type": "proc", "source": "proc"},
             {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
         ]
-        for path in (*FOLDERS, str(programs), "/tmp"):
+        for path in (*DIRECTORIES, str(programs), "/tmp"):
             if os.path.exists(path):
-                (folder / "rootfs" / path[1:]).mkdir(parents=True)
+                (directory / "rootfs" / path[1:]).mkdir(parents=True)
                 mounts.append({"destination": path, "type": "bind", "source": os.path.realpath(path),
                                "options": ["rbind"] + ([] if path == "/tmp" else ["ro"])})
         for name in ("proc", "dev"):
-            (folder / "rootfs" / name).mkdir()
+            (directory / "rootfs" / name).mkdir()
         sets = ("bounding", "effective", "inheritable", "permitted", "ambient")
-        (folder / "config.json").write_text(json.dumps({
+        (directory / "config.json").write_text(json.dumps({
             "ociVersion": "1.0.0",
             "process": {"terminal": False, "user": {"uid": int(USER), "gid": int(USER)}, "args": list(command),
                         "env": ["PATH=/usr/bin:/bin"], "cwd": "/", "noNewPrivileges": True,
@@ -66,32 +66,32 @@ class Bundle:
 
     def run(self, runtime: str, state: pathlib.Path, name: str) -> list[str]:
         """The command that runs it to its end."""
-        return [runtime, "--root", str(state), *RUNTIMES[runtime], "run", "--bundle", str(self.folder), name]
+        return [runtime, "--root", str(state), *RUNTIMES[runtime], "run", "--bundle", str(self.directory), name]
 
     def conmon(self, runtime: str, state: pathlib.Path, name: str) -> list[str]:
-        """The command that has conmon create it; `start` starts it."""
+        """The command that makes conmon create it; `start` starts it."""
         arguments = [f"--runtime-arg={argument}" for argument in ["--root", str(state), *RUNTIMES[runtime]]]
         return ["conmon", "--cid", name, "--cuuid", name, "--name", name, "--runtime", str(shutil.which(runtime)), *arguments,
-                "--bundle", str(self.folder), "--container-pidfile", str(self.folder / "pid"),
-                "--log-path", f"k8s-file:{self.folder}/log", "--exit-dir", str(self.folder),
-                "--conmon-pidfile", str(self.folder / "conmon.pid"), "--socket-dir-path", str(self.folder)]
+                "--bundle", str(self.directory), "--container-pidfile", str(self.directory / "pid"),
+                "--log-path", f"k8s-file:{self.directory}/log", "--exit-dir", str(self.directory),
+                "--conmon-pidfile", str(self.directory / "conmon.pid"), "--socket-dir-path", str(self.directory)]
 
 
 def runtime(command: str, program: str, state: pathlib.Path, name: str) -> list[str]:
-    """Another command of an OCI runtime's."""
+    """Another command of an OCI runtime."""
     return [program, "--root", str(state), *RUNTIMES[program], command, name]
 
 
 class Events:
-    """Where containerd would hear of its shims' events: they do not start without it."""
+    """A socket in the place of containerd's for its shims' events: they do not start without it."""
 
-    def __init__(self, folder: pathlib.Path):
-        self.path = folder / "events"
+    def __init__(self, directory: pathlib.Path):
+        self.path = directory / "events"
         self._sockets = []
         for suffix in ("", ".ttrpc"):
             listening = socket.socket(socket.AF_UNIX)
             listening.bind(f"{self.path}{suffix}")
-            # Nobody need accept: a connection that waits is one.
+            # No accept is needed: a pending connection suffices.
             listening.listen(4096)
             self._sockets.append(listening)
 
@@ -101,18 +101,18 @@ class Events:
 
 
 class Shim:
-    """containerd's shim without containerd: told what to do over its socket (ttrpc)."""
+    """containerd's shim without containerd, controlled through its socket (ttrpc)."""
 
     def __init__(self, spawner: Spawner, program: pathlib.Path, bundle: Bundle, name: str, events: Events):
         self.name = name
-        log = bundle.folder / "log"
+        log = bundle.directory / "log"
         os.mkfifo(log)
         self._log = os.open(log, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        # The shim starts itself anew in the background and tells its address.
-        out = bundle.folder / "address"
+        # The shim starts itself again in the background and prints its address.
+        out = bundle.directory / "address"
         script = ('cd "$1" && TTRPC_ADDRESS="$5" exec timeout 20 "$2" -namespace exec2-bench -id "$3" -address "$5" '
                   '-publish-binary /bin/true start >"$4" </dev/null')
-        status = spawner.run(["/bin/sh", "-c", script, "sh", bundle.folder, program, name, out, events.path]).number
+        status = spawner.run(["/bin/sh", "-c", script, "sh", bundle.directory, program, name, out, events.path]).number
         address = out.read_text().strip() if out.exists() else ""
         if status != 0 or not address.startswith("unix://"):
             raise RuntimeError(f"containerd's shim did not start (status {status}, {address!r})")
@@ -120,12 +120,12 @@ class Shim:
         self._socket.settimeout(20)
         self._socket.connect(address.removeprefix("unix://"))
         self._stream = 1
-        self.task = _varint(self._call("Create", _field(1, name) + _field(2, str(bundle.folder))), 1)
+        self.task = _varint(self._call("Create", _field(1, name) + _field(2, str(bundle.directory))), 1)
         self._call("Start", _field(1, name))
 
     @property
     def pid(self) -> int:
-        """The shim's own."""
+        """The shim's own pid."""
         return _varint(self._call("Connect", _field(1, self.name)), 1)
 
     def end(self) -> None:
@@ -155,7 +155,7 @@ class Shim:
         while len(data) < count:
             part = self._socket.recv(count - len(data))
             if not part:
-                raise RuntimeError("containerd's shim has hung up")
+                raise RuntimeError("containerd's shim has closed the connection")
             data += part
         return data
 
@@ -169,7 +169,7 @@ def _number(value: int) -> bytes:
 
 
 def _field(number: int, value: str | bytes) -> bytes:
-    """A field of length and bytes of protobuf's."""
+    """A length-delimited protobuf field."""
     data = value.encode() if isinstance(value, str) else value
     return bytes([number << 3 | 2]) + _number(len(data)) + data
 
@@ -213,7 +213,7 @@ def _varint(message: bytes, number: int) -> int:
 
 
 def version(program: str) -> str:
-    """The first line of what a program says of its version, but for its own path."""
+    """The first line of a program's version output that is not its own path."""
     option = "-v" if "shim" in program else "--version"
     try:
         said = subprocess.run([program, option], capture_output=True, text=True, timeout=10)

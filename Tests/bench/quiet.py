@@ -1,4 +1,4 @@
-"""Tasks that do nothing and cost nothing but what a task costs."""
+"""Tasks that do nothing, so that only the cost of the task itself is measured."""
 
 from __future__ import annotations
 

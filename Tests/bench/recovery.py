@@ -1,9 +1,8 @@
 #!/usr/bin/python3
-"""How long a fresh Driver takes to recover the running tasks of one that was SIGKILLed.
+"""How long a new Driver takes to recover the running tasks of one that was killed with SIGKILL.
 
-Prints times and memory; as root. The calls are all in flight at once, so that a call's time is
-mostly that of those before it. What this host and gRPC take of the time by themselves is measured
-with as many calls that find no task.
+Prints times and memory. Needs root. All calls are in flight at once, so that a call's time is mostly that of the calls
+before it. The share of this host and of gRPC is measured with the same number of calls that find no task.
 
   recovery.py [TASKS]     1000 without it
 """

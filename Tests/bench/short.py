@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""The short form of the benchmark: fails where a ratio or a size is beyond limits.py; as root.
+"""The short form of the benchmark: fails if a ratio or a size exceeds a limit of limits.py. Needs root.
 
-No time is compared with the clock: only with a posix_spawn of the same run.
+Times are only compared with a posix_spawn of the same run.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def measure(bench: Bench) -> dict[str, float]:
     measured["exec until the handshake line"] = (
         quantile([(ran.output - ran.spawned) / 1e6 for ran in handshakes], 0.1) / spawn)
     for name, program in (("Driver", driver), ("Executor", driver.parent / "nomad-driver-exec2-executor")):
-        stripped = bench.folder / name
+        stripped = bench.directory / name
         subprocess.run(["strip", "-o", str(stripped), str(program)], check=True)
         measured[f"{name}, file, stripped"] = stripped.stat().st_size / 1024
 
@@ -71,9 +71,9 @@ def main() -> int:
         faults = bench.close()
     beyond = 0
     for name, limit in LIMITS.items():
-        is_beyond = measured[name] > limit.most
+        is_beyond = measured[name] > limit.maximum
         beyond += is_beyond
-        print(f"{name:52} {figure(measured[name]):>7}  {limit.unit:20} at most {limit.most:g}"
+        print(f"{name:52} {figure(measured[name]):>7}  {limit.unit:20} at most {limit.maximum:g}"
               f"{'  BEYOND: ' + limit.reason if is_beyond else ''}")
     for fault in faults:
         print(f"left over: {fault}", file=sys.stderr)

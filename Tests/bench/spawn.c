@@ -1,8 +1,8 @@
-// Spawns programs for the benchmarks and says when what happened. It is small and has one thread, so that
-// the time of a posix_spawn is not that of the program which makes tables of it.
+// Spawns programs for the benchmarks and reports times. It is small and has one thread, so that the time
+// of a posix_spawn does not depend on the size of the benchmark itself.
 //
-//   spawn [CGROUP2]     CGROUP2 is mounted at /sys/fs/cgroup, in a mount namespace of its own: peers look
-//                       there, and hosts with version 1 have version 2 elsewhere
+//   spawn [CGROUP2]     CGROUP2 is mounted at /sys/fs/cgroup, in a mount namespace of its own: peers
+//                       expect it there, and hosts with version 1 have version 2 elsewhere
 //
 // Requests come on stdin: a letter, the number of arguments and each argument's length, all of 32 bits,
 // and the arguments. Answers go to stdout: three times of CLOCK_MONOTONIC in nanoseconds and a number, all
@@ -70,7 +70,7 @@ static char **read_arguments(void) {
     return arguments;
 }
 
-// The first eight bytes; with `line` everything up to the end of a line, and nothing of it.
+// Returns the first eight bytes; with `line` reads up to the end of a line and returns nothing.
 static uint64_t first_output(int output, int line) {
     uint64_t moment = 0;
     size_t done = 0;

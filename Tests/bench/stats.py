@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""What it costs the Driver to tell the use of many tasks once a second; as root.
+"""The Driver's cost of reporting the usage of many tasks once a second. Needs root.
 
-Every task has a TaskStats stream of its own, as with the agent. Measured is the Driver's processor
-time, which does not depend on what else the host does, and that every sample has come.
+Every task has a TaskStats stream of its own, as with the agent. This measures the Driver's processor time, which does not
+depend on other load, and checks that every sample has come.
 
   stats.py [TASKS [SECONDS]]     1000 and 15 without them
 """
@@ -64,7 +64,7 @@ async def sample(plugin: Plugin, ids: list[str], seconds: float) -> dict[str, An
     async def read(channel: grpc.aio.Channel, index: int, task_id: str) -> None:
         request = messages.driver.TaskStatsRequest(task_id=task_id)
         request.collection_interval.FromSeconds(1)
-        # Spread over the interval: the agent's streams do not begin at one moment either.
+        # Spread over the interval: the agent's streams do not begin at the same moment either.
         await asyncio.sleep(index / len(ids))
         async for message in channel.unary_stream(METHOD)(request.SerializeToString()):
             received[index] += 1
@@ -91,13 +91,13 @@ async def sample(plugin: Plugin, ids: list[str], seconds: float) -> dict[str, An
         "driver_cpu_percent": round(used / took * 100, 2),
         "driver_microseconds_each": round(used / max(1, samples) * 1e6, 1),
         "goal_cpu_percent": GOAL_PERCENT * len(ids) / 1000,
-        # A sample that did not come would be a cheap one.
+        # A missing sample would reduce the cost.
         "goal_met": used / took * 100 <= GOAL_PERCENT * len(ids) / 1000 and samples >= expected * 0.98,
     }
 
 
 def processor_seconds(pid: int) -> float:
-    """Of the whole process, also of threads that have ended, user and system: its clock (clock_getcpuclockid(3))."""
+    """User and system time of the whole process, with threads that have ended (clock_getcpuclockid(3))."""
     return time.clock_gettime((~pid << 3) | 2)
 
 

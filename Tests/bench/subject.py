@@ -1,4 +1,4 @@
-"""This driver as a contender: tasks as the agent has them, called through call.c."""
+"""This driver in the comparison: tasks as the agent makes them, with calls through call.c."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from agent import Plugin, Task, messages
 if TYPE_CHECKING:
     from bench import Bench
 
-MOUNTED = 100  # of many tasks that sleep, those with the bind mounts that the agent makes
+MOUNTED = 100  # how many of the sleeping tasks have the agent's bind mounts
 GROUP = 16  # StartTasks under way at once while many are made
 
 
 def moment(task: Task, index: int = 0) -> int:
-    """What the task's program has said of when it began, or of its end."""
+    """The time that the task's program has written at its start, or at its end."""
     task.stdout.wait_received(8 * (index + 1))
     return struct.unpack_from("=Q", task.stdout.data, 8 * index)[0]
 
@@ -49,7 +49,7 @@ class Subject:
         return self.host.task(self.plugin, self.bench.program, arguments, bind_mounts=mounts)
 
     def forget(self, task: Task) -> None:
-        """Removes what the agent made, of a task that was destroyed."""
+        """Removes what the agent made for a destroyed task."""
         task._destroyed = True
         faults = task.clean()
         if faults:
@@ -58,14 +58,14 @@ class Subject:
 
     def start_and_end(self) -> tuple[float, float]:
         """One task: milliseconds from the request to the program's first instruction, and until the end
-        was told."""
+        was reported."""
         task = self.make()
         started = self.client("StartTask", task.request)
         ended = self.client("WaitTask", wait_request(task))
         begun = moment(task)
         self.client("DestroyTask", destroy_request(task))
         self.forget(task)
-        # The next Executor is being spawned now; what is measured next shall not meet that.
+        # The next Executor is being spawned now, which must not disturb the next measurement.
         time.sleep(0.01)
         return (begun - started.sent) / 1e6, (ended.received - started.sent) / 1e6
 
@@ -103,7 +103,7 @@ class Tasks(Subject):
         self.close()
 
     def grow_to(self, count: int) -> None:
-        # As many bind mounts as tasks' would take longer to make than all that is measured.
+        # Bind mounts for all tasks would take longer than the measurement.
         fresh = [self.make("wait", mounts=number < MOUNTED) for number in range(len(self.tasks), count)]
         for call in self.client.sequences([[("StartTask", task.request)] for task in fresh], GROUP):
             call[0].ok()
@@ -116,8 +116,8 @@ class Tasks(Subject):
         return [process.pid for process in self.plugin.executors() if process.name == "exec2-executor"]
 
     def among(self, count: int) -> tuple[list[float], list[float]]:
-        """Tasks more, one after another: milliseconds to the first instruction, and from the end of the
-        last process to the answer of StopTask."""
+        """Starts and stops further tasks, one after another: milliseconds to the first instruction, and from the end of
+        the last process to the answer of StopTask."""
         starts, stops = [], []
         for _ in range(count):
             task = self.make("wait")

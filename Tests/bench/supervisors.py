@@ -1,4 +1,4 @@
-"""What other supervisors weigh: as many of each as Executors are weighed, each with a task that waits."""
+"""The memory of other supervisors: as many of each as of Executors, each with a waiting task."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tools import Results, Spawner, memory
 from agent import processes
 
 SHIM = pathlib.Path(__file__).resolve().parents[2] / ".build" / "peers" / "usr" / "bin" / "containerd-shim-runc-v2"
-# More is not started of what takes this much memory, in MiB, or this long, in seconds.
+# A supervisor that needs more memory (MiB) or a longer start (seconds) than this is measured with fewer tasks.
 PEERS_MEMORY = 4096
 PEERS_SECONDS = 90
 
@@ -23,19 +23,19 @@ class Supervisors:
 
     def __init__(
         self, results: Results, counts: Sequence[int], *, program: pathlib.Path, programs: pathlib.Path,
-        folder: pathlib.Path, cgroup2: pathlib.Path, cgroup: str
+        directory: pathlib.Path, cgroup2: pathlib.Path, cgroup: str
     ):
-        """`program` waits where its first word is "wait"; `folder` and `cgroup`, below `cgroup2`, are for what is made here."""
+        """`program` waits if its first argument is "wait"; `directory`, and `cgroup` below `cgroup2`, are for the supervisors' files."""
         self._results = results
         self._counts = counts
         self._program = program
         self._programs = programs
-        self._folder = folder
+        self._directory = directory
         self._cgroup2 = cgroup2
         self._cgroup = cgroup
 
     def measure(self) -> None:
-        """All of them."""
+        """Measures all supervisors."""
         for name, start in (("tini", self._tini), ("bubblewrap", self._bubblewrap), ("conmon (with crun)", self._conmon),
                             ("containerd's shim (with runc)", self._shim)):
             program = {"conmon (with crun)": "conmon", "bubblewrap": "bwrap", "tini": "tini"}.get(name)
@@ -48,10 +48,10 @@ class Supervisors:
                 self._results.lacks("memory", "supervisor", name, str(error))
 
     def _grow(self, name: str, start: Callable[[Spawner, pathlib.Path, int], Callable[[], None] | None]) -> None:
-        """Starts as many supervised tasks as are asked for, in steps; all that is not `moment` supervises."""
+        """Starts the supervised tasks in steps; every process except `moment` is a supervisor."""
         spawner = Spawner(self._cgroup2)
-        folder = self._folder / name.split(" ")[0].replace("'", "")
-        folder.mkdir()
+        directory = self._directory / name.split(" ")[0].replace("'", "")
+        directory.mkdir()
         ends: list[Callable[[], None]] = []
         running = 0
         began = time.monotonic()
@@ -66,7 +66,7 @@ class Supervisors:
                             f"it would take {private:.0f} MiB, and {seconds:.0f} s to start them")
                         break
                 while running < count:
-                    end = start(spawner, folder, running)
+                    end = start(spawner, directory, running)
                     ends += [end] if end else []
                     running += 1
                 time.sleep(0.3)
@@ -74,7 +74,7 @@ class Supervisors:
                 if len(found) < count:
                     raise RuntimeError(f"{len(found)} supervisors of {count} tasks are there")
                 for kind in ("RSS", "PSS", "private"):
-                    # What needs two processes a task has both.
+                    # A supervisor with two processes for each task counts with both.
                     total = sum(facts[kind] for facts in found) / count
                     note = f"{len(found) // count} processes a task" if len(found) >= 2 * count else ""
                     self._results.add("memory", f"supervisor, {kind}, {count} tasks", name, "KiB", [total], note=note)
@@ -96,33 +96,33 @@ class Supervisors:
     def _waiting(self) -> list[str]:
         return [str(self._program), "wait"]
 
-    def _tini(self, spawner: Spawner, _folder: pathlib.Path, _number: int) -> None:
+    def _tini(self, spawner: Spawner, _directory: pathlib.Path, _number: int) -> None:
         spawner.leave(["tini", "--", *self._waiting()])
 
-    def _bubblewrap(self, spawner: Spawner, _folder: pathlib.Path, _number: int) -> None:
+    def _bubblewrap(self, spawner: Spawner, _directory: pathlib.Path, _number: int) -> None:
         spawner.leave(peers.bubblewrap(self._waiting(), self._programs))
 
-    def _conmon(self, spawner: Spawner, folder: pathlib.Path, number: int) -> Callable[[], None]:
+    def _conmon(self, spawner: Spawner, directory: pathlib.Path, number: int) -> Callable[[], None]:
         name = f"conmon-{number}"
-        (folder / name).mkdir()
-        bundle = peers.Bundle(folder / name, self._waiting(), self._programs, f"/{self._cgroup}/{name}")
-        spawner.run(bundle.conmon("crun", folder / "state", name))
+        (directory / name).mkdir()
+        bundle = peers.Bundle(directory / name, self._waiting(), self._programs, f"/{self._cgroup}/{name}")
+        spawner.run(bundle.conmon("crun", directory / "state", name))
         deadline = time.monotonic() + 20
-        while not (bundle.folder / "pid").exists():
+        while not (bundle.directory / "pid").exists():
             if time.monotonic() > deadline:
                 raise RuntimeError("conmon has started no container within 20 s")
             time.sleep(0.002)
-        if spawner.run(peers.runtime("start", "crun", folder / "state", name)).number != 0:
+        if spawner.run(peers.runtime("start", "crun", directory / "state", name)).number != 0:
             raise RuntimeError("crun did not start what conmon had created")
-        delete = ["crun", "--root", str(folder / "state"), "delete", "--force", name]
+        delete = ["crun", "--root", str(directory / "state"), "delete", "--force", name]
         return lambda: None if spawner.run(delete) else None
 
-    def _shim(self, spawner: Spawner, folder: pathlib.Path, number: int) -> Callable[[], None]:
+    def _shim(self, spawner: Spawner, directory: pathlib.Path, number: int) -> Callable[[], None]:
         if not SHIM.exists():
             raise RuntimeError(f"no {SHIM.name} in .build/peers ('.ci/install-dependencies bench')")
         if number == 0:
-            self._events = peers.Events(folder)
+            self._events = peers.Events(directory)
         name = f"shim-{number}"
-        (folder / name).mkdir()
-        bundle = peers.Bundle(folder / name, self._waiting(), self._programs, f"/{self._cgroup}/{name}")
+        (directory / name).mkdir()
+        bundle = peers.Bundle(directory / name, self._waiting(), self._programs, f"/{self._cgroup}/{name}")
         return peers.Shim(spawner, SHIM, bundle, name, self._events).end

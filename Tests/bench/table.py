@@ -15,14 +15,14 @@ MISSED = "MISSED"
 
 
 def figure(value: float) -> str:
-    """Three digits that count."""
+    """Three significant digits."""
     if value >= 100:
         return f"{value:.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def cells(row: dict[str, Any]) -> list[str]:
-    """A row as texts: what, who, median, minimum, p99, unit, goal, remark."""
+    """A row's cells: what, who, median, minimum, p99, unit, goal, remark."""
     if not row["samples"]:
         return [row["what"], row["who"], "–", "–", "–", "", "", row["note"]]
     spread = [figure(row["min"]), figure(row["p99"])] if row["samples"] > 1 else ["", ""]

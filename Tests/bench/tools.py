@@ -1,4 +1,4 @@
-"""The C programs of the benchmarks, and what is made of their figures."""
+"""The C programs of the benchmarks, and their results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CALL_FAILED = "a call of the benchmark failed"
 
 
 def built(name: str) -> pathlib.Path:
-    """The path of one of the C programs, compiled first where that is needed."""
+    """The path of one of the C programs; compiles it if necessary."""
     source, program = HERE / f"{name}.c", BUILT / name
     if program.exists() and program.stat().st_mtime >= source.stat().st_mtime:
         return program
@@ -52,7 +52,7 @@ class Called:
     answer: bytes
 
     def ok(self) -> "Called":
-        """Itself, where the call succeeded."""
+        """The call itself if it succeeded."""
         if self.status != 0:
             raise Refused(f"{CALL_FAILED} with status {self.status}: {self.answer.decode(errors='replace')}")
         return self
@@ -73,7 +73,7 @@ class Client:
         return self.sequences([[(method, request)]], 1)[0][0].ok()
 
     def sequences(self, sequences: Sequence[Sequence[tuple[str, Any]]], at_once: int) -> list[list[Called]]:
-        """Sequences of calls, so many of them under way at once."""
+        """Makes sequences of calls, at most `at_once` of them at the same time."""
         parts = [struct.pack("=II", at_once, len(sequences))]
         for sequence in sequences:
             parts.append(struct.pack("=I", len(sequence)))
@@ -151,7 +151,7 @@ def memory(pid: int) -> dict[str, int]:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The least value that `share` of all do not exceed."""
+    """The smallest value that the fraction `share` of all values does not exceed."""
     return sorted(values)[max(0, math.ceil(len(values) * share) - 1)]
 
 
@@ -163,9 +163,9 @@ class Results:
 
     def add(
         self, group: str, what: str, who: str, unit: str, values: Sequence[float], *, goal: float | None = None,
-        least: bool = False, note: str = "",
+        note: str = "",
     ) -> dict[str, Any]:
-        """Samples of one thing. `goal` is the most, or with `least` the least, that the median may be."""
+        """Adds the samples of one measure. `goal` is the maximum that the median may have."""
         median = statistics.median(values)
         row: dict[str, Any] = {
             "group": group, "what": what, "who": who, "unit": unit, "samples": len(values), "min": min(values),
@@ -173,7 +173,7 @@ class Results:
         }
         if goal is not None:
             row["goal"] = goal
-            row["missed"] = median < goal if least else median > goal
+            row["missed"] = median > goal
         self.rows.append(row)
         return row
 

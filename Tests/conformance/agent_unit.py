@@ -1,5 +1,5 @@
-"""Plays the agent as a service of systemd's: launches the plugin, starts tasks, and writes down what
-an agent keeps on its disk. Then it waits to be stopped.
+"""An agent that runs as a systemd service: launches the plugin, starts tasks, and writes to a file what an agent keeps
+on its disk. Then it waits to be stopped.
 
   python agent_unit.py FILE     FILE receives the notes, as JSON
 """
@@ -17,7 +17,7 @@ from agent.timing import scaled
 
 
 def note(task: Task) -> dict[str, object]:
-    """What is kept of one task."""
+    """What an agent keeps of one task."""
     return {
         "id": task.id, "handle": task.handle.SerializeToString().hex(), "pid": task.pid,
         "executor": task.executor_pid, "scope": str(task.scope)}

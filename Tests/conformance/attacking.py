@@ -1,4 +1,4 @@
-"""Tasks that run Tests/programs/attack.c, and how their attempts went."""
+"""Tasks that run Tests/programs/attack.c, and the outcomes of their attempts."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task
 
-# Who attacks. The first is who Nomad runs tasks as where a job names nobody.
+# The attacking users. The first is the one that Nomad gives to a job without a user.
 USERS = ["nomad-80000", "root"]
-# What a refusal may be called: by permissions, capabilities and Landlock, by a read-only mount, by a filter of system
-# calls.
+# The errors of a refusal: by permissions, capabilities and Landlock, by a read-only mount, by the system call filter.
 REFUSED = {"EACCES", "EPERM", "EROFS", "ENOSYS"}
 
 
@@ -23,7 +22,7 @@ def begin(host: AgentHost, plugin: Plugin, *attempts: tuple[str, object], user: 
 
 
 def outcomes(task: Task) -> list[str]:
-    """What the attempts came to, in order."""
+    """The outcomes of the attempts, in order."""
     return [line.split("\t")[2] for line in task.lines()]
 
 
@@ -39,14 +38,14 @@ def attack(
 
 
 def succeeded(found: dict[str, str]) -> dict[str, str]:
-    """The attempts that were not refused for want of a right."""
+    """The attempts that were not refused."""
     return {attempt: outcome for attempt, outcome in found.items() if outcome not in REFUSED}
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["filter", "no filter"])
 def either_plugin(request: pytest.FixtureRequest, host: AgentHost, binary: Path) -> Iterator[Plugin]:
-    """A plugin whose tasks have the filter of system calls, and one whose tasks have none: the other layers hold by
-    themselves."""
+    """A plugin whose tasks have the system call filter, and one whose tasks do not: the other layers must hold without
+    it."""
     plugin = host.launch({"unveil_by_task": True, "seccomp": request.param})
     yield plugin
     faults = host.clean_tasks() + host.leftovers(plugin)

@@ -1,9 +1,8 @@
-"""The chaos test: tasks of every kind run while the Driver is SIGKILLed and restarted all the time.
+"""The chaos test: tasks of every kind run while the Driver is killed with SIGKILL and restarted again and again.
 
-The host does what the agent does: after each kill it launches the plugin anew, hands it back every
-task by its handle and waits for each. A task whose StartTask was never answered is started afresh
-with a new id. When all is over, every end must have been told truly, every task must have run
-exactly once, all output must be there in order, and nothing may be left.
+The host does what the agent does: after each kill it launches the plugin again, recovers every task by its handle and
+waits for it. A task whose StartTask was not answered is started again with a new id. At the end every reported result
+must be right, every task must have run exactly once, all output must be complete and in order, and nothing may be left.
 
   python chaos.py [--kills N] [--tasks N]     EXEC2_CHAOS_SEED=N repeats the choices of a run
 """
@@ -27,21 +26,21 @@ from chaos_driver import METHODS, Driver
 from chaos_runner import Runner
 from chaos_tasks import plan
 
-# Tasks at one time.
+# How many tasks run at the same time.
 MOST_TASKS = 40
 # The plugin option orphan_grace, in seconds.
 GRACE = math.ceil(scaled(3))
-# A kill that waits for one call to be in flight waits no longer.
+# How long a kill waits for a certain call to be in flight, at most.
 TARGET_SECONDS = 0.4
 
 
 def chosen_seed() -> int:
-    """EXEC2_CHAOS_SEED, or the one that every run has."""
+    """EXEC2_CHAOS_SEED, or the default."""
     return int(os.environ.get("EXEC2_CHAOS_SEED", "20261124"))
 
 
 class Chaos:
-    """One run. `faults` has a sentence for everything that went wrong."""
+    """One run. `faults` has a sentence for each failure."""
 
     def __init__(self, kills: int, tasks: int, seed: int):
         print(f"chaos: seed {seed}, {kills} kills of the Driver, {tasks} tasks", flush=True)
@@ -59,7 +58,7 @@ class Chaos:
             for number in range(tasks)]
         self.faults: list[str] = []
         self.statistics: collections.Counter[str] = collections.Counter()
-        # State folders that only the sweep need remove.
+        # State directories that nobody but the sweep removes.
         self.unanswered: set[str] = set()
         self.lost: list[tuple[Task, list[str]]] = []
         self.driver: Driver | None = None
@@ -69,10 +68,10 @@ class Chaos:
     # For runners
 
     def living(self) -> Driver:
-        """The Driver that runs, or the next one."""
+        """The running Driver, or the next one."""
         with self._changed:
             found = self._changed.wait_for(lambda: self.driver is not None and not self.driver.was_killed, scaled(60))
-        assert found and self.driver is not None, "no Driver has come up"
+        assert found and self.driver is not None, "no Driver has started"
         return self.driver
 
     # The run
@@ -118,11 +117,11 @@ class Chaos:
             self._changed.notify_all()
 
     def _kill(self, number: int) -> None:
-        """Kills the Driver at a moment of chance, most times while a certain call is in flight."""
+        """Kills the Driver at a random moment, mostly while a certain call is in flight."""
         assert self.driver is not None
         driver = self.driver
         if number == self.kills // 2 and self.kills >= 50:
-            # One lives through its sweep of what no host knows.
+            # One Driver lives until it has swept the tasks that the host does not know.
             time.sleep(GRACE + scaled(1))
         target = self._target()
         if target == "RecoverTask":
@@ -135,14 +134,14 @@ class Chaos:
         driver.kill()
 
     def _target(self) -> str:
-        """The call to hit: mostly one that has been hit least."""
+        """The call to interrupt: mostly the one that was interrupted least often."""
         if self.chance.random() < 0.4:
             return self.chance.choice([*METHODS, "any moment"])
         self.chance.shuffle(order := list(METHODS))
         return min(order, key=lambda method: self.statistics[f"{method} cut off by a kill"])
 
     def _retire(self) -> None:
-        """Lets go of dead Drivers that no call and no Executor belongs to any more."""
+        """Drops dead Drivers without calls in flight and without Executors."""
         for driver in list(self._drivers):
             if driver.was_killed and driver.is_deserted:
                 driver.plugin.end()
@@ -153,13 +152,13 @@ class Chaos:
     # The end
 
     def note_lost(self, task_id: str) -> None:
-        """A start whose answer did not come."""
+        """Notes a start that was not answered."""
         with self._changed:
             self.unanswered.add(task_id.replace("/", "+"))
             self.statistics["starts whose answer was lost"] += 1
 
     def faults_of_lost(self, task: Task, ids: list[str]) -> list[str]:
-        """Starts without an answer, of one allocation, that ran more than once or left their state."""
+        """What is wrong with one allocation's unanswered starts: a program ran more than once, or state is left."""
         faults = []
         for task_id in ids:
             runs = Runner.runs(task, task_id)
@@ -170,19 +169,19 @@ class Chaos:
         return faults
 
     def _check_lost(self) -> None:
-        """What was started without an answer, and not again in its place, does not run for ever."""
+        """An unanswered start that was not repeated in the same allocation does not run for ever."""
         deadline = time.monotonic() + GRACE + scaled(10)
 
         def left() -> tuple[list[int], list[str]]:
             running = [pid for task, _ in self.lost for pid in cgroups.processes(task.scope)]
-            # A Driver that dies while it makes a folder leaves it under the name that it has until it is whole.
+            # A Driver that dies while it makes a directory leaves it under its temporary name.
             return running, [
                 name for name in os.listdir(self.state_dir) if name in self.unanswered or name.startswith(".new+")]
 
         while any(left()) and time.monotonic() < deadline:
             time.sleep(0.02)
         if any(left()):
-            self.faults.append(f"starts that were never answered have left processes and state folders: {left()}")
+            self.faults.append(f"starts that were never answered have left processes and state directories: {left()}")
         for task, ids in self.lost:
             self.faults += self.faults_of_lost(task, ids)
             self.faults += task.clean()
@@ -191,29 +190,29 @@ class Chaos:
     def _check_nothing_left(self) -> None:
         assert self.driver is not None
         plugin = self.driver.plugin
-        # The Executor that stands by goes, and with it the Executors' cgroup.
+        # The standby Executor ends, and with it the Executors' cgroup.
         plugin.set_config({**plugin.config, "standby_executor": False})
         fresh = self.host.launch({"orphan_grace": GRACE}, environment={"TMPDIR": str(self.sockets)})
         try:
-            # With the first log there is inotify, which the fresh one has not needed yet.
+            # The first log makes the Driver open an inotify descriptor; the new one has had no log yet.
             plugin.settle(len(processes.descriptors(fresh.pid)) + 1)
         except AssertionError as error:
             self.faults.append(str(error))
-        self.faults += [f"state folder left: {name}" for name in os.listdir(self.state_dir)]
-        self.faults += [f"process left: {pid} in {folder}" for pid, folder in self.host.slice.members().items()]
-        folders = {folder for folder, _, _ in os.walk(self.host.slice.root)}
+        self.faults += [f"state directory left: {name}" for name in os.listdir(self.state_dir)]
+        self.faults += [f"process left: {pid} in {directory}" for pid, directory in self.host.slice.members().items()]
+        directories = {directory for directory, _, _ in os.walk(self.host.slice.root)}
         expected = {str(self.host.slice.root), str(self.host.slice.share)}
-        self.faults += [f"cgroup left: {folder}" for folder in folders - expected]
+        self.faults += [f"cgroup left: {directory}" for directory in directories - expected]
         for driver in self._drivers:
             if driver is self.driver:
                 continue
             try:
-                wait_until(lambda: driver.is_deserted, 5, f"the end of what a dead Driver had started: "
-                           f"{processes.descendants(driver.plugin.nest_pid)}")
+                wait_until(lambda: driver.is_deserted, 5, f"processes that a dead Driver had started have ended: "
+                           f"{processes.descendants(driver.plugin.subreaper_pid)}")
             except AssertionError as error:
                 self.faults.append(str(error))
         self._retire()
-        below = processes.descendants(plugin.nest_pid)
+        below = processes.descendants(plugin.subreaper_pid)
         self.faults += [f"process left: {process}" for process in below if process.pid != plugin.pid]
         if not plugin.is_running:
             self.faults.append("the last Driver has ended by itself")
@@ -225,7 +224,7 @@ class Chaos:
     def _check_own_descriptors(self) -> None:
         def closed() -> bool:
             gc.collect()
-            # gRPC keeps a few for its own threads from the first connection on.
+            # gRPC keeps a few descriptors for its own threads from the first connection on.
             return len(processes.descriptors(os.getpid())) <= self.descriptors_before + 12
 
         try:
@@ -241,7 +240,7 @@ class Chaos:
             print("chaos: no task ran out of memory: this host's cgroup v2 has no memory controller")
         for name, number in sorted(self.statistics.items(), key=lambda entry: entry[0].lower()):
             print(f"chaos: {number:6} {name}")
-        print(f"chaos: {killing:.1f} s of killing, {finishing:.1f} s until the last task's end, {checking:.1f} s of looking "
+        print(f"chaos: {killing:.1f} s of kills, {finishing:.1f} s until the last task's end, {checking:.1f} s of checks "
               f"for what is left; {len(self.faults)} faults", flush=True)
 
 
@@ -256,7 +255,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=int(os.environ.get("EXEC2_CHAOS_KILLS", "1000")))
     parser.add_argument("--tasks", type=int, default=int(os.environ.get("EXEC2_CHAOS_TASKS", "0")),
-                        help="as many as kills, and 200 at least, without it")
+                        help="default: as many as kills, and at least 200")
     options = parser.parse_args()
     faults = run(options.kills, options.tasks or max(200, options.kills)).faults
     for fault in faults:

@@ -13,7 +13,7 @@ from agent import Plugin
 
 # The calls that kills are aimed at.
 METHODS = ["StartTask", "RecoverTask", "WaitTask", "InspectTask", "SignalTask", "StopTask", "DestroyTask"]
-# How a call ends whose Driver was killed.
+# The status codes of a call whose Driver was killed.
 _CUT_OFF = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN}
 
 
@@ -22,7 +22,7 @@ class Interrupted(Exception):
 
 
 class Fault(Exception):
-    """A call failed although the Driver lives, or told something wrong."""
+    """A call failed although the Driver lives, or answered wrongly."""
 
 
 class Driver:
@@ -37,7 +37,7 @@ class Driver:
 
     @contextlib.contextmanager
     def call(self, method: str) -> Iterator[None]:
-        """Around a call: its failure becomes Interrupted or a Fault."""
+        """A block around a call: turns its failure into Interrupted or a Fault."""
         if self.was_killed:
             raise Interrupted
         with self._changed:
@@ -59,10 +59,10 @@ class Driver:
                 self._in_flight[method] -= 1
 
     def wait_in_flight(self, method: str, seconds: float) -> None:
-        """Returns when such a call is in flight, or when the time is up."""
+        """Returns when such a call is in flight, or after `seconds`."""
         with self._changed:
             if method == "WaitTask":
-                # Waits last long: the moment of interest is a new one's beginning.
+                # WaitTask takes long: only the beginning of a new call is of interest.
                 self._changed.wait(seconds)
             else:
                 self._changed.wait_for(lambda: self._in_flight[method] > 0, seconds)
@@ -79,4 +79,4 @@ class Driver:
         """No call is in flight any more, and every Executor that it started has ended."""
         with self._changed:
             calls = sum(self._in_flight.values())
-        return calls == 0 and self.plugin.nest_has_ended
+        return calls == 0 and self.plugin.subreaper_has_ended

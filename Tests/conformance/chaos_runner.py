@@ -22,12 +22,12 @@ from chaos_tasks import Plan
 if TYPE_CHECKING:
     from chaos import Chaos
 
-# Any call, on a machine that is busy.
+# Enough for any call on a busy machine.
 CALL_SECONDS = 90.0
 
 
 class Digest:
-    """Takes a log's bytes."""
+    """Digests a log's bytes."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
@@ -43,7 +43,7 @@ class Digest:
 
 
 class Runner(threading.Thread):
-    """Starts a task and sees it through to its end."""
+    """Starts a task and follows it to its end."""
 
     def __init__(self, chaos: "Chaos", number: int, plan: Plan, chance: random.Random):
         super().__init__(name=f"task {number}", daemon=True)
@@ -53,7 +53,7 @@ class Runner(threading.Thread):
         self._id = "not started"
         self._task: Task | None = None
         self._was_signalled = False
-        # Starts in the same allocation that were never answered: their ids.
+        # The ids of unanswered starts in the same allocation.
         self._before: list[str] = []
         self._held: list[int] = []
         self._facts: tuple[str, Any] | None = None
@@ -77,12 +77,12 @@ class Runner(threading.Thread):
             self.chaos.faults.append(f"{self.title}: {traceback.format_exc()}")
         finally:
             self._let_go_of_logs()
-            # It holds on to a Driver.
+            # It refers to a Driver.
             self._task = None
 
     @staticmethod
     def runs(task: Task, task_id: str) -> int:
-        """How many times the program ran under this id, of those that the task had."""
+        """How many times the program ran under this id, one of the task's ids."""
         path = Runner._log_of_runs(task, task_id)
         return len(path.read_text().splitlines()) if path.exists() else 0
 
@@ -101,8 +101,8 @@ class Runner(threading.Thread):
         return task
 
     def _start(self) -> Driver:
-        """Starts the task, with a new id as long as no answer comes: in the same allocation, with the
-        same cgroup and logs, as a task that is restarted, or in a new one, as one that is moved."""
+        """Starts the task, with a new id after each unanswered start: in the same allocation with the same cgroup and logs,
+        as the agent restarts a task, or in a new allocation, as it moves one."""
         task = None
         while True:
             self.doing = "waits for a Driver"
@@ -131,7 +131,7 @@ class Runner(threading.Thread):
                     task.request.task.id = task.id
 
     def _hold_logs(self, task: Task) -> None:
-        """The end of a start that was not answered must not end the logs of the next."""
+        """Keeps the logs open: the end of an unanswered start must not close those of the next."""
         self._held = [os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC) for path in (task.stdout_path, task.stderr_path)]
 
     def _let_go_of_logs(self) -> None:
@@ -163,7 +163,7 @@ class Runner(threading.Thread):
                 driver = self._recover()
 
     def _recover(self, *, may_be_gone: bool = False) -> Driver:
-        """Has a Driver recover the task. With `may_be_gone`, one that finds nothing of it is right."""
+        """Has a Driver recover the task. With `may_be_gone` it may also answer that the task is unknown."""
         while True:
             self.doing = "waits for a Driver to be recovered by"
             driver = self.chaos.living()
@@ -191,11 +191,11 @@ class Runner(threading.Thread):
             answer = self.task.inspect()
         facts = (answer.driver.attributes["pid"], answer.task.started_at)
         if self._facts is not None and facts != self._facts:
-            raise Fault(f"InspectTask told pid and start {self._facts} before and tells {facts} now")
+            raise Fault(f"InspectTask answered pid and start {self._facts} before and {facts} now")
         self._facts = facts
 
     def _act(self, driver: Driver, wait: grpc.Future) -> None:
-        """Stops or signals the task when it is ready and its time has come."""
+        """Stops or signals the task when it is ready and the plan's delay is over."""
         if not self.plan.action or self._acted:
             return
         self.doing = "waits until the task is ready"
@@ -219,11 +219,11 @@ class Runner(threading.Thread):
         self._acted = True
 
     def _signal(self, driver: Driver) -> None:
-        # One whose answer was lost may have been delivered, and have ended the task.
+        # A signal whose answer was lost may have been delivered and have ended the task.
         may_have_ended = self._was_signalled
         try:
             for _ in range(self.chance.randrange(40)):
-                # Ignored by default: many signals are under way for a while.
+                # Signals that are ignored by default keep calls in flight for a while.
                 with driver.call("SignalTask"):
                     self.task.signal("SIGWINCH")
                 time.sleep(0.005)
@@ -244,7 +244,7 @@ class Runner(threading.Thread):
                     self.task.destroy(force=self.chance.random() < 0.5)
                 break
             except Interrupted:
-                # It is known by its id alone, too. A destroy whose answer was lost may have been done.
+                # The id alone suffices as well. A destroy whose answer was lost may have been done.
                 driver = self._recover(may_be_gone=True) if self.chance.random() < 0.5 else self.chaos.living()
                 self.task.plugin = driver.plugin
         self.doing = "is checked"
@@ -255,7 +255,7 @@ class Runner(threading.Thread):
         if result != self.plan.result:
             wrong.append(f"ended as {result} instead of {self.plan.result}")
         got = (self._digests[0].text, self._digests[1].text)
-        # What an earlier start wrote to the same logs cannot be told apart.
+        # Output of an earlier start in the same logs cannot be distinguished.
         if got != self.plan.output and not any(self.runs(task, other) for other in self._before):
             wrong.append(f"output is not what was written: {task.stdout.received} and {task.stderr.received} bytes")
         if self.runs(task, task.id) != 1:
@@ -263,7 +263,7 @@ class Runner(threading.Thread):
         wrong += self.chaos.faults_of_lost(task, self._before)
         wrong += task.clean()
         self.chaos.host.tasks.remove(task)
-        shutil.rmtree(task.folder)
+        shutil.rmtree(task.directory)
         shutil.rmtree(task.alloc_dir)
         if wrong:
             raise Fault("; ".join(wrong))

@@ -15,7 +15,7 @@ READY = "ready"
 
 @dataclass(frozen=True)
 class Plan:
-    """One task: its arguments for Tests/programs/act and what must come of it."""
+    """One task: its arguments for Tests/programs/act.c and its expected result."""
 
     kind: str
     verbs: list[str]
@@ -46,7 +46,7 @@ def _checksum(before: bytes, lines: int) -> str:
 
 
 def plan(number: int, seed: int, with_oom: bool) -> Plan:
-    """Task `number`: every kind comes as often, its details by the seed."""
+    """Task `number`: all kinds are equally frequent, the seed decides the details."""
     chance = random.Random(f"{seed} task {number}")
     kinds = [_exit, _raise, _tree, _output, _stopped, _deaf, _graceful, _signalled, _sessions]
     if with_oom:
@@ -55,7 +55,7 @@ def plan(number: int, seed: int, with_oom: bool) -> Plan:
 
 
 def _sleep(chance: random.Random) -> str:
-    """Most tasks live across some kills, some are over at once."""
+    """Most tasks outlive several kills, some end at once."""
     return f"sleep={chance.choice([0, 0, chance.randrange(100), chance.randrange(3000), chance.randrange(3000)])}"
 
 

@@ -1,4 +1,4 @@
-"""The program as a person uses it, and what that must not leave."""
+"""The program as a command-line tool, and a check that it leaves nothing."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def wait_for(text: str, process: subprocess.Popen[str]) -> None:
 
 
 def leftovers() -> set[str]:
-    """What runs of the tool have and must not leave: folders, cgroups and processes."""
+    """Directories, cgroups and processes of `run`, which it must not leave."""
     found = {str(path) for parent in ("/run", "/var/tmp", str(mount_point()))
              for path in Path(parent).glob("nomad-driver-exec2-run-*")}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
@@ -72,10 +72,10 @@ def leftovers() -> set[str]:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
-    """After each test. Whoever imports it has it for all of its tests."""
+    """Checks this after each test of every module that imports it."""
     before = leftovers()
     yield
-    # What a run elsewhere on this machine has for the moment goes away by itself.
+    # Another run on this machine removes what it has by itself.
     until = time.monotonic() + 5 * SLOW
     while not leftovers() <= before and time.monotonic() < until:
         time.sleep(0.1)
@@ -83,7 +83,7 @@ def nothing_is_left() -> Iterator[None]:
 
 
 def complaint(result: subprocess.CompletedProcess[str]) -> str:
-    """The one line on stderr, which is all there is."""
+    """The one line on stderr, which must be the whole output."""
     lines = result.stderr.splitlines()
     assert len(lines) == 1 and lines[0].startswith("nomad-driver-exec2: "), result.stderr
     assert result.stdout == ""

@@ -1,4 +1,4 @@
-"""Fixtures, and where tests run that need what not every host has."""
+"""Fixtures, and the selection of the tests that this host can run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _not_run: dict[str, list[str]] = {}
 
 
 def _lacking() -> dict[str, str]:
-    """Markers whose tests cannot run here → what this host lacks, and where they run instead."""
+    """Markers whose tests cannot run here → what this host lacks, and where to run them instead."""
     lacking = {}
     if not cgroups.has_controllers():
         lacking["controllers"] = (
@@ -41,35 +41,40 @@ def _lacking() -> dict[str, str]:
 
 
 def _needs_of_kernel(item: pytest.Item) -> str | None:
-    """What the item needs of Landlock, where this kernel's is another."""
+    """The Landlock versions that the item needs, if this kernel has another one."""
     marker = item.get_closest_marker("landlock")
     if marker is None:
         return None
-    least, most = marker.kwargs.get("least", 1), marker.kwargs.get("most", float("inf"))
-    if least <= landlock.abi() <= most:
+    minimum, maximum = marker.kwargs.get("minimum", 1), marker.kwargs.get("maximum", float("inf"))
+    if minimum <= landlock.abi() <= maximum:
         return None
-    return f"Landlock of version {f'{least} or newer' if least > 1 else f'{most} or older'}, and this kernel has {landlock.abi()}"
+    return f"Landlock of version {f'{minimum} or newer' if minimum > 1 else f'{maximum} or older'}, and this kernel has {landlock.abi()}"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--landlock-least", type=int, default=1, metavar="VERSION",
-                     help="fail where the kernel's Landlock is older, and tests would be left out for it")
+    parser.addoption("--landlock-minimum", type=int, default=1, metavar="VERSION",
+                     help="fail if the kernel's Landlock is older than this, instead of leaving tests out")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Ended from outside, as at a time limit, the session takes away what it has made, as on Ctrl-C."""
+    """SIGTERM, as at a time limit, lets the session clean up as Ctrl-C does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    least = config.getoption("--landlock-least", 1)
-    if least > 1 and landlock.abi() < least:
+    # A background job of a shell ignores SIGINT and SIGQUIT, and nohup SIGHUP. Programs under test would inherit that, and
+    # tests that signal them would hang. A handler becomes the default action at execve; this process ignores them still.
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda _number, _frame: None)
+    minimum = config.getoption("--landlock-minimum", 1)
+    if minimum > 1 and landlock.abi() < minimum:
         raise pytest.UsageError(
-            f"these tests were asked for with Landlock {least} or newer, and Linux {platform.release()} here has "
+            f"these tests were asked for with Landlock {minimum} or newer, and Linux {platform.release()} here has "
             f"{landlock.abi()}: run them under a newer kernel (Tests/vm/run --kernel)")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that need what the host lacks are left out with a loud word; asking for them there is an
-    error."""
+    """Leaves out the tests that need what the host lacks, and lists them in the summary; selecting them by their marker
+    is an error."""
     for marker, reason in _lacking().items():
         needing = [item for item in items if item.get_closest_marker(marker)]
         if needing and marker in config.option.markexpr.replace(f"not {marker}", ""):
@@ -102,7 +107,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.fixture(scope="session")
 def host() -> Iterator[AgentHost]:
-    """The agent of the whole session; at its end nothing may be left."""
+    """The session's agent; nothing may be left at its end."""
     agent = AgentHost()
     yield agent
     faults = agent.close()
@@ -111,7 +116,7 @@ def host() -> Iterator[AgentHost]:
 
 @pytest.fixture(scope="session")
 def binary() -> Path:
-    """The plugin under test; without it the whole session ends."""
+    """The plugin under test; the session ends if it is missing."""
     try:
         return default_binary()
     except FileNotFoundError as error:
@@ -120,11 +125,11 @@ def binary() -> Path:
 
 @pytest.fixture(scope="module")
 def plugin(host: AgentHost, binary: Path) -> Iterator[Plugin]:
-    """A plugin with the default config but for unveil_by_task, shared by the
+    """A plugin with the default config except for unveil_by_task, shared by the
     tests of a file."""
     plugin = host.launch({"unveil_by_task": True})
     yield plugin
-    assert plugin.is_running, "the plugin has ended by itself"
+    assert plugin.is_running, "the plugin has ended unexpectedly"
     faults = host.clean_tasks() + host.leftovers(plugin)
     plugin.end()
     host.plugins.remove(plugin)
@@ -134,7 +139,7 @@ def plugin(host: AgentHost, binary: Path) -> Iterator[Plugin]:
 
 @pytest.fixture
 def launch(host: AgentHost, binary: Path) -> Iterator[Callable[..., Plugin]]:
-    """Launches plugins that end with the test."""
+    """Launches plugins, and ends them after the test."""
     launched: list[Plugin] = []
 
     def start(*arguments: Any, **options: Any) -> Plugin:
@@ -185,7 +190,7 @@ def act(host: AgentHost, make: Callable[..., Task]) -> Callable[..., Task]:
 
 @pytest.fixture
 def plugin_lives_on(host: AgentHost, plugin: Plugin) -> Iterator[None]:
-    """After the test the same process, no bigger than before, runs tasks."""
+    """After the test the same process still runs tasks, and its memory is below a limit."""
     pid = plugin.pid
     yield
     plugin.set_config(plugin.config)
@@ -196,17 +201,17 @@ def plugin_lives_on(host: AgentHost, plugin: Plugin) -> Iterator[None]:
 
 @pytest.fixture
 def places(host: AgentHost) -> Iterator[Path]:
-    """A folder of the host's that no default rule opens, for sources and destinations."""
-    folder = host.root / "places"
-    folder.mkdir()
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
+    """A directory of the host below no default rule, for sources and destinations."""
+    directory = host.root / "places"
+    directory.mkdir()
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory)
 
 
 @pytest.fixture
 def volume(places: Path) -> Path:
-    """A volume that every user may write to, with a file, a program and a folder in it."""
+    """A volume that every user may write to, with a file, a program and a directory in it."""
     source = places / "source"
     source.mkdir()
     source.chmod(0o777)
@@ -220,7 +225,7 @@ def volume(places: Path) -> Path:
 
 @pytest.fixture
 def namespace() -> Iterator[Path]:
-    """A network namespace with its loopback up."""
+    """A network namespace whose loopback interface is up."""
     name = f"exec2-{uuid.uuid4().hex[:8]}"
     subprocess.run(["ip", "netns", "add", name], check=True)
     subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)

@@ -1,13 +1,13 @@
-"""Fault sweep of a command in a running task: each call fails once, the Driver's, and those of the attendant, whose program
-is the Executor's.
+"""Fault sweep of a command in a running task: each call of the Driver and of the attendant (which is the Executor's
+program) fails once.
 
-The session has an error that says why, or its result and all of its output; nothing is left of it, the task and its
-Executor have not felt anything, and the next session works. See fault_sweep_tasks.py.
+The session has an error that says why, or its result and all of its output; nothing of it is left, the task and its
+Executor are not affected, and the next session works. See fault_sweep_tasks.py.
 
-What it found before it was mended: output that was cut off and input that was dropped without a word, where one
-read or write failed; a terminal's session that then waited for ever; an attendant said to have been killed that had no
-memory, or whose report could not be read; a task's Executor taken for that of an older release; a terminal not
-made for EINTR; descriptors that were kept for two seconds after a session that was given up.
+What it found (all fixed): one failed read or write truncated the output or dropped input without an error; a session on
+a terminal then waited for ever; an attendant that had no memory, or whose report could not be read, was reported as
+killed; a task's Executor was taken for one of an older release; EINTR kept a terminal from being made; descriptors stayed
+open for two seconds after a cancelled session.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ import pytest
 from agent import AgentHost, ExitResult, processes
 from agent.exec import Session, exec_task
 from agent.faults import DRIVER, EXECUTOR, Fault
-from agent.host import state_folders
+from agent.host import state_directories
 from agent.timing import wait_until
 from agent.fault_sweep import STOPPED, Scenario, FaultSweep, wrong_error
 
 COMMAND = ("/bin/sh", "-c", "read line; echo got $line; echo wrong >&2; exit 3")
 ENDED = ExitResult(3)
-# What each kind of session prints: ExecTask has no input, and a terminal shows what is typed, and has one output.
+# What each kind of session prints: ExecTask has no input; a terminal echoes its input and has one output.
 STDOUT = {"unary": b"got\n", "pipes": b"got hello\n", "terminal": b"hello\r\ngot hello\r\nwrong\r\n"}
 STDERR = {"unary": b"wrong\n", "pipes": b"wrong\n", "terminal": b""}
-# What an attendant says by its exit status alone, when it cannot say more.
+# What an attendant's exit status alone means, when it could not report more.
 LEFT = ("could not read its request", "had no memory", "could not report how it ended")
 NO_REPORT = ("has no result: cannot read the report of attendant",)
 
@@ -81,14 +81,14 @@ class Sessions(FaultSweep):
         return scenario.steps == {"Exec": None} and scenario.result == ENDED and outputs
 
     def faults_of(self, counts: dict[tuple[int, int], int], *, interrupted: bool = False) -> list[Fault]:
-        """A terminal answers EIO where nobody has it open any more: that is no failure."""
+        """A read of a terminal fails with EIO once no process has it open: that is not an error."""
         found = super().faults_of(counts, interrupted=interrupted)
         return [
             replace(fault, error=errno.ENOMEM)
             if self.kind == "terminal" and fault.name == "read" and fault.error == errno.EIO else fault for fault in found]
 
     def evaluate(self, fault: Fault, scenario: Scenario) -> str | None:
-        # The attendant is the Executor's program: it ends where that would.
+        # The attendant is the Executor's program and ends for the same reasons.
         if scenario.steps["Exec"]:
             return wrong_error(fault, scenario, LEFT if fault.role == EXECUTOR else NO_REPORT)
         if self.passed(scenario):
@@ -96,7 +96,7 @@ class Sessions(FaultSweep):
         if fault.name.endswith("execve"):
             told = os.strerror(fault.error).encode() in scenario.stderr + scenario.stdout
             return None if scenario.result == ExitResult(126) and told else "not the end of a command that cannot be run"
-        return "neither an error nor all that the command gave"
+        return "neither an error nor the command's whole output and result"
 
     def run_next(self) -> None:
         if not hasattr(self, "main"):
@@ -104,7 +104,7 @@ class Sessions(FaultSweep):
             return
         answer = exec_task(self.task, str(self.host.program("act")), "out=next", "exit=5")
         assert (answer.result.exit_code, answer.stdout) == (5, b"next\n"), answer
-        assert self.task.pid == self.main, "the task is another"
+        assert self.task.pid == self.main, "the task has another main process"
 
     def left(self) -> list[str]:
         found = []
@@ -114,8 +114,8 @@ class Sessions(FaultSweep):
         below = sorted(process.pid for process in self.plugin.executors())
         if below != sorted([self.executor, self.main]):
             found.append(f"processes {self.plugin.executors()}, and not {self.executor} and {self.main} alone")
-        if len(state_folders(self.plugin)) != 1:
-            found.append(f"state folders {state_folders(self.plugin)}")
+        if len(state_directories(self.plugin)) != 1:
+            found.append(f"state directories {state_directories(self.plugin)}")
         if processes.descriptors(self.executor) != self.of_executor:
             found.append(f"the Executor has {processes.descriptors(self.executor)}")
         return found + self.left_anywhere()
@@ -130,13 +130,13 @@ class Sessions(FaultSweep):
         self.descriptors = max(self.descriptors, len(processes.descriptors(self.plugin.pid)))
 
     def end(self) -> None:
-        """The task has not felt anything: it ends as it is told to."""
+        """The task was not affected: it ends at the stop, with the expected result."""
         self.task.stop(1)
         assert self.task.wait() == STOPPED
         self.task.destroy()
 
 
-# To an attendant, a session without input is one with pipes.
+# For an attendant, a session without input is the same as one with pipes.
 @pytest.mark.parametrize("kind, role", [
     ("unary", DRIVER), ("pipes", DRIVER), ("pipes", EXECUTOR), ("terminal", DRIVER), ("terminal", EXECUTOR)], ids=[
     "unary-driver", "pipes-driver", "pipes-attendant", "terminal-driver", "terminal-attendant"])

@@ -1,12 +1,12 @@
 """Fault sweep with a standby Executor, which is the default.
 
-The calls of three programs mix there: the task's Executor, the one that is being spawned, and the Driver that has
-to do with both. So the third openat of the Executor's is not the same call each time, and what a scenario may come to is
-asked without regard to that: an error with its reason, or none; no more left than one Executor that stands by, and
-what the Driver has open for that; the next task well. Nearly every fault has to meet a call. See fault_sweep_tasks.py.
+The calls of three processes interleave: the task's Executor, the one that is being spawned, and the Driver. So the
+third openat of an Executor is not the same call in each run, and a scenario is evaluated independently of that: it has an
+error with its reason or succeeds; nothing is left except one standby Executor and what the Driver has open for it; the
+next task runs. Nearly every fault must meet a call. See fault_sweep_tasks.py.
 
-What it found before it was mended: an Executor that was spawned in a shortage of descriptors and did not know its own
-pid then failed the next start, however long after.
+What it found (fixed): an Executor that was spawned during a shortage of descriptors did not know its own pid and failed
+the next start, however much later.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from agent.fault_sweep import FaultSweep
 
 
 class WithStandby(FaultSweep):
-    """Runs whose Executor was spawned ahead, most of the time."""
+    """Runs whose Executor was mostly spawned ahead."""
 
     def __init__(self, host: AgentHost):
         super().__init__(host, standby=True)
 
     def run_next(self) -> None:
-        """Two, so that the second begins with the Executor that was spawned ahead by the first."""
+        """Runs two tasks, so that the second gets the Executor that was spawned ahead after the first."""
         for _ in range(2):
             assert self.next.run() == ExitResult(0)
             self.next.destroy()
 
     def check(self, fault: Fault, *how: Any, **named: Any) -> list[str]:
-        """Once more where the call did not come, which is by chance: not every scenario has as many."""
+        """Repeats the run if the call was not made: the number of calls varies."""
         before = self.fired
         problems = super().check(fault, *how, **named)
         if problems or self.fired > before:

@@ -2,14 +2,14 @@
 
 agent/fault_sweep.py explains how a sweep works. Its siblings are fault_sweep_exec.py, of commands in tasks,
 fault_sweep_mounts.py, of a task with volumes, devices and files of its own, and fault_sweep_standby.py, of tasks that
-an Executor waits for.
+get a standby Executor.
 
 Run by its name (`make faults`, a stage of `make test`): it needs the build with faults in it. EXEC2_FAULTS_LONG
 fails each call with several errors, and every round of every loop; without it long loops are sampled.
 
-What it found before it was mended: a folder that a destroy left and denied, an exit status lost to one failed
-fsync, a missing descriptor or a passing shortage of memory, a task said to have died by SIGSEGV when memory failed
-in its Executor, an Executor said to have been killed that had left.
+What it found (all fixed): DestroyTask succeeded and left a directory; an exit status was lost after one failed fsync, for
+want of a descriptor, or in a passing shortage of memory; a task was reported to have died by SIGSEGV when its Executor
+had no memory; an Executor that had exited was reported as killed.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def test_every_call_of_a_recovery_fails_once(host: AgentHost, sweep: FaultSweep)
             recover_soon(sweep.plugin, sweep.task).result()
         sweep.go_on(scenario)
         old = killed.pop()
-        wait_until(lambda: not old.executors(), 10, "the earlier Driver's Executor gone")
+        wait_until(lambda: not old.executors(), 10, "the earlier Driver's Executor has ended")
         old.end()
         host.plugins.remove(old)
         return scenario
@@ -86,7 +86,7 @@ def test_every_call_of_a_recovery_fails_once(host: AgentHost, sweep: FaultSweep)
 
 
 def test_every_call_of_a_driver_that_starts_fails_once(host: AgentHost) -> None:
-    """It serves, or it ends with its reason in the log; it never hangs and never dies by a signal."""
+    """The Driver serves, or ends with the reason in its log; it never hangs and no signal ends it."""
     control = Faults(host.root / "faults-of-a-start")
 
     def begin() -> str | None:
@@ -95,7 +95,7 @@ def test_every_call_of_a_driver_that_starts_fails_once(host: AgentHost) -> None:
         except HandshakeError as error:
             return None if "cannot" in str(error) and "exit 1" in str(error) else f"no reason given: {error}"
         except grpc.RpcError as error:
-            # A connection whose other end cannot be looked at is refused, and the log says so.
+            # A connection whose peer cannot be identified is refused, and the log says so.
             plugin = host.plugins.pop()
             plugin.end()
             told = f"{error.details()} {[entry['@message'] for entry in plugin.log if entry['@level'] != 'info']}"
@@ -119,7 +119,7 @@ def test_every_call_of_a_driver_that_starts_fails_once(host: AgentHost) -> None:
 
 
 def test_no_memory_in_the_driver(host: AgentHost, sweep: FaultSweep) -> None:
-    """A Driver without memory ends at once; its tasks do not, and the next Driver has them."""
+    """A Driver without memory ends at once; its tasks run on, and the next Driver recovers them."""
     counts = sweep.count()
     slot = next(slot for role, slot in counts if role == DRIVER and sweep.faults.name(slot) == "calloc")
     other = host.task(sweep.plugin, host.program("act"), ["pause="])
@@ -139,7 +139,7 @@ def test_no_memory_in_the_driver(host: AgentHost, sweep: FaultSweep) -> None:
 
 
 def test_nothing_of_it_is_in_an_ordinary_build() -> None:
-    """Neither the layer's functions nor the name of its variable."""
+    """An ordinary build has neither the functions for faults nor the name of their variable."""
     programs = ("nomad-driver-exec2", "nomad-driver-exec2-executor")
     for name in programs:
         faulty = faulty_binary().parent / name

@@ -1,7 +1,7 @@
-"""The machine's clock is set forward and back while tasks run: nothing is waited for by that clock.
+"""The machine's clock is set forward and back while tasks run: no timeout uses that clock.
 
-Run by its name in the virtual machine (a stage of `make test`), since it sets the clock of the machine that it runs on:
-only where EXEC2_SET_CLOCK says that it may.
+Run by its name in the virtual machine (a stage of `make test`): it sets the clock of the machine that it runs on, and only
+if EXEC2_SET_CLOCK is set.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from agent import AgentHost, ExitResult, Plugin, Task, messages
 from agent.restart import recover, successor
-from agent.state import folder_of
+from agent.state import directory_of
 from agent.timing import scaled
 
 Act = Callable[..., Task]
@@ -26,7 +26,7 @@ JUMPS = pytest.mark.parametrize("seconds", [HOUR, -HOUR], ids=["forward", "back"
 
 @pytest.fixture(autouse=True)
 def clock() -> Iterator[Callable[[int], None]]:
-    """Sets the clock by so many seconds; it is right again afterwards."""
+    """Moves the clock by a number of seconds; it is right again after the test."""
     if not os.environ.get("EXEC2_SET_CLOCK"):
         pytest.fail("this sets the machine's clock: run it in the virtual machine, with EXEC2_SET_CLOCK=1")
     offset = time.time() - time.monotonic()
@@ -39,7 +39,7 @@ def clock() -> Iterator[Callable[[int], None]]:
 
 
 def times(task: Task) -> tuple[float, float]:
-    """When a task began and ended, as InspectTask has it."""
+    """When a task began and ended, according to InspectTask."""
     status = task.inspect().task
     return status.started_at.ToNanoseconds() / 1e9, status.completed_at.ToNanoseconds() / 1e9
 
@@ -80,8 +80,8 @@ def test_samples_come_at_their_interval(
 
 @JUMPS
 def test_a_task_ends_after_it_began(act: Act, clock: Callable[[int], None], seconds: int) -> None:
-    """At the clock's time; where that is before the start, as long after it as the task has run. Before that was
-    so, this failed with an end an hour before the start."""
+    """The end is the clock's time or, if that is before the start, the start and the time that the task ran. Before that,
+    this failed with an end an hour before the start."""
     before = time.time()
     task = act("out=up", "pause=").start()
     task.stdout.wait_for("up")
@@ -91,21 +91,21 @@ def test_a_task_ends_after_it_began(act: Act, clock: Callable[[int], None], seco
     assert task.wait() == ExitResult(137, 9)
     began, ended = times(task)
     assert before - 1 <= began <= before + scaled(10)
-    least = max(1, seconds)
-    assert least <= ended - began < least + scaled(10)
+    minimum = max(1, seconds)
+    assert minimum <= ended - began < minimum + scaled(10)
     task.destroy()
 
 
 def test_a_record_is_no_older_for_it(host: AgentHost, launch: Launch, clock: Callable[[int], None]) -> None:
-    """The next Driver comes after the clock was set forward by two days, and the host asks for the task later still.
-    Before the boot's clock counted, the record was gone then."""
+    """The next Driver starts after the clock was set forward by two days, and the host asks for the task even later. Before
+    the age was taken from the clock of the boot, the record was removed."""
     first = launch()
     task = host.task(first, host.program("act"), ["exit=4"])
     assert task.start().wait() == ExitResult(4)
     clock(48 * HOUR)
     second = successor(launch, first, orphan_grace=1)
     time.sleep(scaled(0.5) + 2)
-    assert folder_of(task).exists()
+    assert directory_of(task).exists()
     recover(second, task)
     assert task.wait() == ExitResult(4)
     task.destroy()

@@ -1,4 +1,4 @@
-"""How sessions with Executors are tried: how long they may take, and that a task goes on."""
+"""Checks of sessions with Executors: time limits, and that the task runs on."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import termios
 import time
 
 from agent import ExitResult, Task
-from agent.state import folder_of
+from agent.state import directory_of
 from agent.timing import scaled, wait_until
 
 # How long the driver waits for an Executor's answer. The limit is the product's and does not grow on a slow machine.
 ANSWER_SECONDS = 5
-# A call that waits for no Executor that is silent ends before that limit, on a slow machine too.
+# A call that does not wait for a silent Executor ends before that limit, on a slow machine too.
 PROMPT = min(scaled(ANSWER_SECONDS - 1), ANSWER_SECONDS - 0.5)
-# A call that meets that limit meets it once, never twice.
+# A call that runs into that limit does so once, never twice.
 BOUND = ANSWER_SECONDS + min(scaled(3), ANSWER_SECONDS - 0.5)
 
 
@@ -27,9 +27,9 @@ def ends_well(task: Task) -> None:
 
 
 def drained(task: Task, *pipes: str) -> None:
-    """Returns when all that was put into the pipes, the control pipe without any, is read."""
+    """Returns when everything in the pipes (by default the control pipe) was read."""
     for pipe in pipes or ("control",):
-        number = os.open(folder_of(task) / pipe, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        number = os.open(directory_of(task) / pipe, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             wait_until(lambda: fcntl.ioctl(number, termios.FIONREAD, bytes(4)) == bytes(4), 10, f"the {pipe} pipe read")
         finally:
@@ -37,7 +37,7 @@ def drained(task: Task, *pipes: str) -> None:
 
 
 class Duration:
-    """How long what is inside took."""
+    """How long the `with` block took."""
 
     def __enter__(self) -> "Duration":
         self._begin = time.monotonic()

@@ -1,15 +1,15 @@
 #!/usr/bin/python3
-"""Many tasks at once and very many in a row, and what of them is left in the Driver: nothing.
+"""Many tasks at once and very many in succession, of which nothing is left in the Driver.
 
 EXEC2_SOAK_ALIVE (1000) tasks run at the same time, each with a stream of statistics, and signals are sent to them, while
-EXEC2_SOAK_ROW (10000) more are started and ended, 50 at a time, in every way in which a task can end. When all are gone,
-memory, descriptors, threads, processes, folders and mounts are what they were after a first hundred, 50 that lived and
-50 in a row, ± 2 %, and memory at most 1 MiB more where that is more.
+EXEC2_SOAK_ROW (10000) more are started and ended, 50 at a time, in every way in which a task can end. Afterwards memory,
+descriptors, threads, processes, directories and mounts are within 2 % of what they were after the first hundred (50 alive
+and 50 in succession); memory may be 1 MiB more if that is more than 2 %.
 
-Threads are counted apart from those of the pools of gRPC and of Swift, which have one more when much comes at once,
-and keep it, up to a number that follows from the cores.
+The threads of the pools of gRPC and of Swift are counted separately: a pool grows under load and keeps its threads, up to
+a number that depends on the cores.
 
-Prints a table, draws .build/conformance/soak.svg, and exits with 1 where this does not hold. As root.
+Prints a table, draws .build/conformance/soak.svg, and exits with 1 if this does not hold. Needs root.
 """
 
 from __future__ import annotations
@@ -30,31 +30,31 @@ import grpc
 import grpc.aio
 
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, messages, mounts, processes
-from agent.host import state_folders
+from agent.host import state_directories
 from agent.messages import BUILD
 from agent.timing import wait_until
 from soak_plot import draw
 
 AT_ONCE = 50
 TOLERANCE = 0.02
-# malloc keeps free pieces for single threads, in KiB of the Driver's memory: with a thousand tasks, 1000 at most.
+# malloc caches free memory for each thread, in KiB of the Driver's memory: at most 1000 with a thousand tasks.
 KEPT_BY_MALLOC = 1024
 STATS_SECONDS = 2
-# When the Driver has given memory back for the second time after a task is gone (MemoryReturn), and a moment.
+# After this time the Driver has returned memory twice since the last task was destroyed (MemoryReturn).
 MEMORY_RETURN_SECONDS = 32
-# How often it is looked at then, a second between two looks.
+# How many samples are taken then, one a second.
 LOOKS = 6
-# By their names, cut off at 15 characters: gRPC's, libdispatch's for Swift, and the driver's own (BlockingPool).
+# Their names, truncated to 15 characters: gRPC's, libdispatch's for Swift, and the driver's own (BlockingPool).
 POOLS = ("default-executo", "resolver-execut", "grpc_global_tim", "event_engine", "timer_manager", "-qos.overcommit",
          "oot.default-qos", "exec2-blocking")
-# At most so many more of them: of gRPC's executor and timers, one for each core and one.
+# By how many they may grow: one for each core and one, of gRPC's executor and timers.
 MORE_OF_POOLS = 1 + (os.cpu_count() or 1)
 ROW = "in a row"
 SIGNALS_PER_SECOND = 50
 STATS_METHOD = "/hashicorp.nomad.plugins.drivers.proto.Driver/TaskStats"
-# What is looked at, and its unit.
+# Measures and their units.
 MEASURES = {
-    "rss": "KiB", "descriptors": "", "threads": "", "threads of pools": "", "processes": "", "state folders": "", "mounts": "",
+    "rss": "KiB", "descriptors": "", "threads": "", "threads of pools": "", "processes": "", "state directories": "", "mounts": "",
 }
 
 
@@ -68,7 +68,7 @@ class Sample:
 
 @dataclass
 class Soak:
-    """What was seen."""
+    """The measurements of one soak."""
 
     samples: list[Sample] = field(default_factory=list)
     phases: list[tuple[float, str]] = field(default_factory=list)
@@ -81,11 +81,11 @@ class Soak:
     faults: list[str] = field(default_factory=list)
 
     def off(self) -> list[str]:
-        """What is not as it was."""
+        """The measures that have changed too much."""
         return [name for name in MEASURES if not self.holds(name)]
 
     def holds(self, name: str) -> bool:
-        """Less memory is no leak; less of all else would be a strange thing."""
+        """Less memory is not a leak; a decrease of anything else is an error too."""
         if name == "threads of pools":
             return self.last[name] <= self.first[name] + MORE_OF_POOLS
         if name == "rss" and self.last[name] <= self.first[name] + KEPT_BY_MALLOC:
@@ -104,12 +104,12 @@ def measure(host: AgentHost, plugin: Plugin) -> dict[str, int]:
         "rss": int(processes.status(plugin.pid, "VmRSS").split()[0]),
         "descriptors": len(processes.descriptors(plugin.pid)),
         "threads": len(names) - of_pools, "threads of pools": of_pools,
-        "processes": len(plugin.executors()), "state folders": len(state_folders(plugin)),
+        "processes": len(plugin.executors()), "state directories": len(state_directories(plugin)),
         "mounts": len(mounts.below(host.root, plugin.pid)),
     }
 
 
-# Ways to end: what the task does, what is done to it, and how WaitTask tells its end.
+# Ways to end: what the task does, what is done to it, and the result that WaitTask answers.
 Way = tuple[list[str], Callable[[Task], None], Callable[[ExitResult], bool]]
 _nothing: Callable[[Task], None] = lambda task: None
 WAYS: list[Way] = [
@@ -124,8 +124,8 @@ WAYS: list[Way] = [
 
 
 def come_and_go(host: AgentHost, plugin: Plugin, soak: Soak, number: int) -> None:
-    """One task of those in a row, from StartTask to DestroyTask; some never start, some are given up while they do, and
-    some are destroyed while they run."""
+    """One of the tasks in succession, from StartTask to DestroyTask; some fail to start, some starts are cancelled, and some
+    tasks are destroyed while they run."""
     verbs, act, right = WAYS[number % len(WAYS)]
     user = f"nomad-{80000 + number % 50}" if number % 10 else "root"
     task = host.task(plugin, host.program("act"), verbs, user=user, bind_mounts=False)
@@ -139,7 +139,7 @@ def come_and_go(host: AgentHost, plugin: Plugin, soak: Soak, number: int) -> Non
             call = task.start_soon()
             time.sleep(0.001 * (number % 7))
             call.cancel()
-            wait_until(lambda: given_up(task), 30, "a start that was given up has left nothing")
+            wait_until(lambda: is_cancelled(task), 30, "a cancelled start has left nothing")
         elif number % 40 == 3:
             task.start().destroy(force=True)
         else:
@@ -154,14 +154,14 @@ def come_and_go(host: AgentHost, plugin: Plugin, soak: Soak, number: int) -> Non
         soak.faults.append(f"task {number} ({' '.join(verbs)}): {error!r}"[:300])
     soak.faults += task.clean()
     host.tasks.remove(task)
-    shutil.rmtree(task.folder)
+    shutil.rmtree(task.directory)
     shutil.rmtree(task.alloc_dir)
     soak.ended += 1
 
 
-def given_up(task: Task) -> bool:
-    """Whether nothing is left of a start that was cancelled. Where its answer was on the way already, the task runs,
-    and is ended here."""
+def is_cancelled(task: Task) -> bool:
+    """Whether nothing is left of a cancelled start. If its answer had been sent already, the task runs and is destroyed
+    here."""
     try:
         task.destroy(force=True)
     except grpc.RpcError as error:
@@ -179,7 +179,7 @@ def in_a_row(host: AgentHost, plugin: Plugin, soak: Soak, count: int) -> None:
 
 
 class Background:
-    """A thread that goes on until it is told that it is over."""
+    """A thread that works until the end of the `with` block."""
 
     def __init__(self, work: Callable[[threading.Event], None]):
         self._over = threading.Event()
@@ -244,7 +244,7 @@ def in_groups(tasks: list[Task], begin: Callable[[Task], Any], end: Callable[[Ta
 
 
 def live_and_go(host: AgentHost, plugin: Plugin, soak: Soak, alive: int, row: int, phase: Callable[[str], None]) -> None:
-    """`alive` tasks that live while `row` come and go; at the end all are gone."""
+    """`alive` tasks that run while `row` others are started and ended; at the end all are destroyed."""
     tasks = [host.task(plugin, host.program("act"), ["ignore=10", "out=up", "pause="], bind_mounts=False) for _ in range(alive)]
     in_groups(tasks, lambda task: task.start_soon(120), lambda task, call: task.took(call.result()))
     for task in tasks:
@@ -256,12 +256,12 @@ def live_and_go(host: AgentHost, plugin: Plugin, soak: Soak, alive: int, row: in
     in_groups(tasks, lambda task: task.stop_soon(30, "SIGTERM", 120), lambda _, call: call.result())
     results = {task.wait() for task in tasks}
     if results != {ExitResult(143, 15)}:
-        soak.faults.append(f"the tasks that lived have ended with {results}")
+        soak.faults.append(f"the tasks that stayed alive have ended with {results}")
     soak.faults += host.clean_tasks()
 
 
 def settled(host: AgentHost, plugin: Plugin, rest: float) -> dict[str, int]:
-    """The Driver when it has come to rest, `rest` seconds later: of each measure the least of some looks."""
+    """The idle Driver `rest` seconds later: the minimum of several samples of each measure."""
     time.sleep(rest)
     looks = []
     for _ in range(LOOKS):
@@ -271,7 +271,7 @@ def settled(host: AgentHost, plugin: Plugin, rest: float) -> dict[str, int]:
 
 
 def run(host: AgentHost, alive: int, row: int, rest: float = MEMORY_RETURN_SECONDS, every: float = 1.0) -> Soak:
-    """The whole soak; `rest` seconds go by before the Driver is looked at."""
+    """The whole soak; the Driver is measured after `rest` seconds of idleness."""
     soak, began = Soak(alive=alive), time.monotonic()
     plugin = host.launch({"orphan_grace": 0})
 
@@ -293,20 +293,20 @@ def run(host: AgentHost, alive: int, row: int, rest: float = MEMORY_RETURN_SECON
 
 
 def show(soak: Soak) -> None:
-    print(f"{soak.ended} tasks came and went; {soak.stats} statistics and {soak.signals} signals meanwhile")
-    print(f"\n{'of the Driver':16}{'after 100':>12}{'most':>12}{'at the end':>12}{'change':>10}")
+    print(f"{soak.ended} tasks were started and ended; {soak.stats} statistics and {soak.signals} signals meanwhile")
+    print(f"\n{'of the Driver':16}{'after 100':>12}{'maximum':>12}{'at the end':>12}{'change':>10}")
     for name, unit in MEASURES.items():
-        most = max([sample.values[name] for sample in soak.samples] or [0])
-        print(f"{name + (f' ({unit})' if unit else ''):16}{soak.first[name]:12}{most:12}{soak.last[name]:12}{soak.change(name):+10.1%}"
-              f"{'' if soak.holds(name) else '  not what it was'}")
+        maximum = max([sample.values[name] for sample in soak.samples] or [0])
+        print(f"{name + (f' ({unit})' if unit else ''):16}{soak.first[name]:12}{maximum:12}{soak.last[name]:12}{soak.change(name):+10.1%}"
+              f"{'' if soak.holds(name) else '  changed too much'}")
     for fault in soak.faults[:20]:
         print(f"fault: {fault}", file=sys.stderr)
 
 
 def main() -> int:
     alive, row = (int(os.environ.get(name, default)) for name, default in (("EXEC2_SOAK_ALIVE", "1000"), ("EXEC2_SOAK_ROW", "10000")))
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    maximum = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (maximum, maximum))
     host = AgentHost(with_controllers=False)
     began = time.monotonic()
     try:

@@ -1,4 +1,4 @@
-"""Measures over time as a picture: one small chart for each, all with the same time below, as SVG."""
+"""Draws measures over time as SVG: one small chart for each, with a common time axis."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ def draw(
     for index, (at, name) in enumerate(phases):
         x = across(min(at, end))
         parts.append(f'<line class="phase" x1="{x:.1f}" y1="{TOP - 8}" x2="{x:.1f}" y2="{height - 24}"/>')
-        # Neighbours may be close: every other name stands higher.
+        # Adjacent phases may be close: every other name is placed higher.
         anchor = "end" if x > WIDTH - 100 else "start"
         parts.append(f'<text class="small" x="{x + (-3 if anchor == "end" else 3):.1f}" y="{12 + index % 2 * 13}" text-anchor="{anchor}">{name}</text>')
     for index, (name, unit) in enumerate(measures.items()):
         top = TOP + index * (HEIGHT + GAP)
         values = [(at, sample[name]) for at, sample in samples]
-        most = max([value for _, value in values] or [0]) or 1
+        maximum = max([value for _, value in values] or [0]) or 1
 
         def down(value: float) -> float:
-            return top + HEIGHT - HEIGHT * value / most
+            return top + HEIGHT - HEIGHT * value / maximum
 
         points = " ".join(f"{across(at):.1f},{down(value):.1f}" for at, value in values)
         parts += [
             f'<text class="title" x="{LEFT}" y="{top - 4}">{name}{f" ({unit})" if unit else ""}</text>',
             f'<line class="axis" x1="{LEFT}" y1="{top + HEIGHT}" x2="{WIDTH - RIGHT}" y2="{top + HEIGHT}"/>',
-            f'<text class="small" x="{LEFT - 6}" y="{top + 9}" text-anchor="end">{most}</text>',
+            f'<text class="small" x="{LEFT - 6}" y="{top + 9}" text-anchor="end">{maximum}</text>',
             f'<text class="small" x="{LEFT - 6}" y="{top + HEIGHT}" text-anchor="end">0</text>',
             f'<polyline class="line" points="{points}"/>',
         ]

@@ -12,8 +12,8 @@ from agent.timing import scaled
 
 
 def test_killed_agent_leaves_plugin_and_tasks_alive(launch: Callable[..., Plugin], host: AgentHost) -> None:
-    """Its stdout and stderr lose their readers and it its parent; a new agent
-    goes on over the same socket."""
+    """The plugin's stdout and stderr lose their readers, and it loses its parent; a new agent
+    connects to the same socket."""
     plugin = launch()
     task = host.task(plugin, host.program("act"), ["out=up", "pause="]).start()
     task.stdout.wait_for("up")
@@ -43,7 +43,7 @@ def test_killed_agent_leaves_plugin_and_tasks_alive(launch: Callable[..., Plugin
 
 
 def test_reader_that_does_not_read(launch: Callable[..., Plugin], host: AgentHost) -> None:
-    """An agent that hangs with the pipe of stderr full does not hang the plugin."""
+    """An agent that hangs, so that the stderr pipe is full, does not block the plugin."""
     plugin = launch()
     plugin.log.clear()
     reader = plugin.pause_stderr()

@@ -1,4 +1,4 @@
-"""The tests' own reader of job files: it reads what HCL means, and refuses what it does not know."""
+"""The tests' own reader of job files: it reads HCL, and refuses what it does not know."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ job "j" {
 """
 
 
-def job_file(folder: Path, block: str = "", head: str = HEAD) -> Path:
-    path = folder / "j.nomad.hcl"
+def job_file(directory: Path, block: str = "", head: str = HEAD) -> Path:
+    path = directory / "j.nomad.hcl"
     path.write_text(head + JOB % block)
     return path
 

@@ -1,6 +1,6 @@
 """Attacks on the Executor and on other tasks, from inside a task.
 
-Each test was seen to fail on a build without what it tests; its text says how.
+Each test was seen to fail on a build without the tested protection; its docstring says how.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, messages, processes
-from agent.state import folder_of, record_bytes
+from agent.state import directory_of, record_bytes
 from agent.timing import wait_until
 from attacking import REFUSED, USERS, attack, begin, either_plugin, outcomes, succeeded  # noqa: F401
 
-# What the job has unveiled: nothing, or all of /proc.
+# What the job unveils: nothing, or all of /proc.
 UNVEILED: list[list[str]] = [[], ["rwx:/proc"]]
 SECRET = "quite-secret-value"
 
@@ -35,8 +35,8 @@ def as_users(test: Any) -> Any:
 @as_users
 @by_user_and_rules
 def test_executor_cannot_be_traced_or_entered(host: AgentHost, plugin: Plugin, user: str, unveil: list[str]) -> None:
-    """Seen without Landlock and the cut of root's capabilities, and with an Executor that is dumpable: a task of root's
-    attached to it, read its memory and entered its mount namespace."""
+    """Seen without Landlock, with all of root's capabilities and with a dumpable Executor: a root task attached to it,
+    read its memory and entered its mount namespace."""
     found = attack(
         host, plugin, ("ptrace", 1), ("seize", 1), ("vm_read", 1), ("vm_write", 1), ("setns", 1),
         *[("getfd", f"1,{number}") for number in range(16)], ("read", "/proc/1/mem"), ("write", "/proc/1/mem"),
@@ -48,8 +48,8 @@ def test_executor_cannot_be_traced_or_entered(host: AgentHost, plugin: Plugin, u
 @as_users
 @by_user_and_rules
 def test_executors_secrets_and_pipes_are_closed(host: AgentHost, plugin: Plugin, user: str, unveil: list[str]) -> None:
-    """The launch request at descriptor 4 and the pipes, by which the Driver commands. Seen as above: the request
-    was read, and "control" and "events" could be written to."""
+    """The launch request at descriptor 4, and the pipes through which the Driver sends requests. Seen as above: the task
+    read the request, and could write to "control" and "events"."""
     task = begin(
         host, plugin, ("fds", 1), ("read", "/proc/1/environ"), ("read", "/proc/1/fd/4"), ("write", "/proc/1/fd/4"),
         ("list", "/proc/1/cwd/"), ("list", "/proc/1/root/"), user=user, unveil=unveil,
@@ -62,9 +62,9 @@ def test_executors_secrets_and_pipes_are_closed(host: AgentHost, plugin: Plugin,
 @as_users
 @by_user_and_rules
 def test_executors_limits_and_score_stay(host: AgentHost, plugin: Plugin, user: str, unveil: list[str]) -> None:
-    """With a limit of 0 on the size of files the Executor cannot record the task's end. Seen before it had a saved
-    group of its own: a task of root's set that, and WaitTask answered that the exit status was lost. Seen while /proc was
-    writable to root: its oom_score_adj became 1000."""
+    """With a file size limit of 0 the Executor cannot write the exit record. Seen before it had a saved group id of its
+    own: a root task set that limit, and WaitTask answered that the exit status was lost. Seen while /proc was writable to
+    root: its oom_score_adj became 1000."""
     untouched = host.task(plugin, host.program("act"), ["out=up", "pause="], user=user).start()
     task = begin(
         host, plugin, ("prlimit", 1), ("put", "/proc/1/oom_score_adj,1000"), ("put", "/proc/1/coredump_filter,127"),
@@ -85,9 +85,9 @@ def test_executors_limits_and_score_stay(host: AgentHost, plugin: Plugin, user: 
 
 
 @as_users
-def test_executor_is_deaf_to_its_task(host: AgentHost, plugin: Plugin, user: str) -> None:
-    """Every signal, SIGKILL and SIGSTOP too: the kernel lets none from inside a namespace reach a PID 1 that has no
-    handler. Seen with the signals sent from outside the namespace by the test: the Executor ended."""
+def test_executor_ignores_signals_of_its_task(host: AgentHost, plugin: Plugin, user: str) -> None:
+    """Every signal, including SIGKILL and SIGSTOP: the kernel delivers no signal from inside a namespace to its PID 1
+    without a handler. Seen with the signals sent by the test from outside the namespace: the Executor ended."""
     task = begin(host, plugin, *[("signals", 1)] * 3, ("end", 9), user=user)
     assert task.start().wait() == ExitResult(9)
     task.stdout.wait_end()
@@ -96,15 +96,15 @@ def test_executor_is_deaf_to_its_task(host: AgentHost, plugin: Plugin, user: str
 
 @as_users
 def test_no_signal_waits_for_the_executor(host: AgentHost, plugin: Plugin, user: str) -> None:
-    """What waits counts for root of the host (RLIMIT_SIGPENDING), whoever has sent it. Seen while the Executor blocked
-    signals: every one was queued, a real-time signal as often as it was sent."""
+    """Pending signals count against the host's root (RLIMIT_SIGPENDING), whoever has sent them. Seen while the Executor
+    blocked signals: every one was queued, a real-time signal as often as it was sent."""
     task = begin(host, plugin, *[("signals", 1)] * 3, ("pause", "-"), user=user)
     task.start()
     wait_until(lambda: len(task.lines()) >= 3, 60, "the signals sent")
     sent = {line.split("\t")[2] for line in task.lines()}
     assert sent == ({"ok"} if user == "root" else {"EPERM"})
     executor = task.executor_pid
-    # The SIGCHLD is taken in a moment; what is queued for good never is.
+    # A SIGCHLD is read soon; a signal that stays queued never is.
     wait_until(
         lambda: [int(processes.status(executor, field), 16) for field in ("SigPnd", "ShdPnd")] == [0, 0], 60,
         "no signal pending")
@@ -113,32 +113,32 @@ def test_no_signal_waits_for_the_executor(host: AgentHost, plugin: Plugin, user:
 
 @as_users
 def test_forged_exit(host: AgentHost, plugin: Plugin, user: str) -> None:
-    """A record that says 0, put wherever a task may think that it counts: the end is told as it was. Seen without
-    Landlock: a task of root's opened its record's file and its pipes for writing."""
+    """A forged record with exit code 0, put wherever it might be read: WaitTask answers the real result. Seen without
+    Landlock: a root task opened its record's file and its pipes for writing."""
     task = host.task(plugin, host.program("attack"), user=user)
-    folder = folder_of(task)
-    forged = record_bytes(messages.executor.ExitRecord(task_folder=folder.name, exit_code=0))
+    directory = directory_of(task)
+    forged = record_bytes(messages.executor.ExitRecord(task_directory=directory.name, exit_code=0))
     for name in ("exit", "exit_status", ".exit", "exit.reserved", "events"):
         (task.local / name).write_bytes(forged)
         (task.local / name).chmod(0o666)
     words: list[object] = []
     for name in ("exit.reserved", "control", "events", "executor", "lock"):
-        words += ["write", folder / name]
-    words += ["move", f"{task.local}/exit,{folder}/exit", "link", f"{task.local}/exit,{folder}/exit",
-              "list", folder, "list", folder.parent, "end", "7"]
+        words += ["write", directory / name]
+    words += ["move", f"{task.local}/exit,{directory}/exit", "link", f"{task.local}/exit,{directory}/exit",
+              "list", directory, "list", directory.parent, "end", "7"]
     task.set_config({"command": str(host.program("attack")), "args": [str(word) for word in words]})
     assert task.start().wait() == ExitResult(7)
     task.stdout.wait_end()
     found = outcomes(task)
     assert len(found) == 9
-    # To move between file systems is refused before any right counts.
+    # The kernel refuses a move between file systems before it checks rights.
     assert set(found) <= REFUSED | {"EXDEV"}, task.lines()
 
 
 @as_users
 def test_other_tasks_of_the_same_user(host: AgentHost, plugin: Plugin, user: str) -> None:
-    """Two tasks with one uid are in PID namespaces of their own. Seen with the host's /proc in the place of the task's
-    own: the other task was found there, and only Landlock (EACCES) kept its environment closed."""
+    """Two tasks with one uid are in PID namespaces of their own. Seen with the host's /proc instead of the task's
+    own: the task found the other one there, and only Landlock (EACCES) protected its environment."""
     other = host.task(plugin, host.program("act"), ["out=up", "pause="], user=user, env={"SECRET": SECRET}).start()
     other.stdout.wait_for("up")
     pid, executor = other.pid, other.executor_pid
@@ -158,7 +158,7 @@ def test_other_tasks_of_the_same_user(host: AgentHost, plugin: Plugin, user: str
 
 @as_users
 def test_proc_shows_the_task_alone(host: AgentHost, plugin: Plugin, user: str) -> None:
-    """Seen without the task's own /proc: every process of the host was listed."""
+    """Seen without a /proc for the task: it listed every process of the host."""
     task = host.task(plugin, host.program("act"), ["pids="], user=user, unveil=["r:/proc"])
     assert task.run() == ExitResult(0)
     shown = [line.split()[1] for line in task.lines() if line.startswith("process ")]
@@ -167,7 +167,7 @@ def test_proc_shows_the_task_alone(host: AgentHost, plugin: Plugin, user: str) -
 
 @as_users
 def test_shared_memory_of_the_host(host: AgentHost, plugin: Plugin, user: str) -> None:
-    """System V objects know no paths, so no rule closes them. Seen without an IPC namespace: it was found."""
+    """System V objects have no paths, so rules cannot deny them. Seen without an IPC namespace: the task found it."""
     import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)

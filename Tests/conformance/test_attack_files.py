@@ -1,7 +1,7 @@
-"""Paths that change under the Driver's and the Executor's hands.
+"""Paths that change while the Driver and the Executor use them.
 
-Each test was seen to fail on a build without what it tests; its text says how. Log paths that are wrong from the
-start: test_logs.py; folders that are none of the client's: test_task_folders.py.
+Each test was seen to fail on a build without the tested protection; its docstring says how. Log paths that are wrong from
+the start: test_logs.py; directories that are not the client's: test_task_directories.py.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, messages
 from agent.expect import refused
-from agent.state import folder_of
+from agent.state import directory_of
 from agent.timing import wait_until
 from attacking import USERS, outcomes
 
@@ -34,7 +34,7 @@ _EXCHANGE = 2
 
 
 def exchange(one: Path, other: Path) -> None:
-    """Swaps two names at once (renameat2(2))."""
+    """Exchanges two names atomically (renameat2(2))."""
     if _libc.renameat2(-100, os.fsencode(one), -100, os.fsencode(other), _EXCHANGE) != 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
@@ -42,8 +42,8 @@ def exchange(one: Path, other: Path) -> None:
 
 @contextmanager
 def swapping(one: Path, other: Path) -> Iterator[list[int]]:
-    """Swaps two names again and again, at every moment of a start sooner or later; how often is answered. An even
-    number of times: afterwards each is where it was."""
+    """Exchanges two names again and again, so that it eventually happens at every moment of a start; yields the count. The
+    number is even: afterwards each name is where it was."""
     count = [0]
     over = threading.Event()
 
@@ -64,8 +64,8 @@ def swapping(one: Path, other: Path) -> Iterator[list[int]]:
 
 
 def start_in_turn(make: Callable[[], Task], swap: Callable[[Task], tuple[Path, Path]]) -> tuple[list[Task], int]:
-    """Starts task after task while two of its paths are swapped; those that started, after their end, and how many were
-    refused."""
+    """Starts task after task while two of its paths are swapped. Returns the tasks that started, after their end, and how
+    many were refused."""
     started, refusals = [], 0
     for _ in range(ROUNDS):
         task = make()
@@ -84,24 +84,24 @@ def start_in_turn(make: Callable[[], Task], swap: Callable[[Task], tuple[Path, P
 
 @pytest.fixture
 def trap(host: AgentHost) -> Iterator[tuple[Path, int]]:
-    """A pipe of root's, named like a log, in a folder that tasks cannot enter; and what is read from it."""
-    folder = host.root / "trap"
-    folder.mkdir(mode=0o700)
-    path = folder / ".web.stdout.fifo"
+    """A pipe of root's, named like a log, in a directory that tasks cannot enter; and its read end."""
+    directory = host.root / "trap"
+    directory.mkdir(mode=0o700)
+    path = directory / ".web.stdout.fifo"
     os.mkfifo(path, 0o600)
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     yield path, reader
     os.close(reader)
     path.unlink()
-    folder.rmdir()
+    directory.rmdir()
 
 
 @pytest.mark.parametrize("user", USERS)
-@pytest.mark.parametrize("what", ["the pipe", "its folder"])
+@pytest.mark.parametrize("what", ["the pipe", "its directory"])
 def test_log_swapped_for_a_symlink_while_tasks_start(
     host: AgentHost, plugin: Plugin, trap: tuple[Path, int], user: str, what: str
 ) -> None:
-    """CVE-2026-8052, CVE-2026-6959: what root opens must be what stands there, not what a symlink leads to. Seen without
+    """CVE-2026-8052, CVE-2026-6959: root must open the file itself and not follow a symlink. Seen without
     RESOLVE_NO_SYMLINKS: within a few starts a task's output came out of the trap."""
     pipe, reader = trap
 
@@ -119,7 +119,7 @@ def test_log_swapped_for_a_symlink_while_tasks_start(
         assert os.read(reader, 1000) == b""
     except BlockingIOError:
         pass
-    # Both happened, or nothing was tried.
+    # Both outcomes must occur, or the test has tried nothing.
     assert started and refusals, (len(started), refusals)
     for task in started:
         task.stdout.wait_end()
@@ -127,16 +127,16 @@ def test_log_swapped_for_a_symlink_while_tasks_start(
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_folder_swapped_for_a_symlink_while_tasks_start(host: AgentHost, plugin: Plugin, user: str) -> None:
-    """The task's own folders are opened to it by name. Seen with that name followed through symlinks: within a
-    few starts a task read the secret."""
+def test_directory_swapped_for_a_symlink_while_tasks_start(host: AgentHost, plugin: Plugin, user: str) -> None:
+    """The task's own directories are unveiled by name. Seen with symlinks followed in that name: within a few starts a
+    task read the secret."""
     secret = host.root / "secrets-of-another"
     secret.mkdir()
     secret.chmod(0o755)
     (secret / "file").write_text(SECRET)
 
     def swap(task: Task) -> tuple[Path, Path]:
-        decoy = task.folder / "decoy"
+        decoy = task.directory / "decoy"
         decoy.symlink_to(secret)
         return task.local, decoy
 
@@ -156,8 +156,8 @@ def test_folder_swapped_for_a_symlink_while_tasks_start(host: AgentHost, plugin:
 
 @pytest.mark.parametrize("user", USERS)
 def test_pipe_replaced_while_the_task_runs(host: AgentHost, plugin: Plugin, user: str) -> None:
-    """A running task's output goes where it went, whatever its path has become: the descriptors count; a task that is
-    started then is refused. Seen without RESOLVE_NO_SYMLINKS: started."""
+    """A running task keeps its open log pipes, whatever their paths have become; a task that is started after that is
+    refused. Seen without RESOLVE_NO_SYMLINKS: it was started."""
     task = host.task(plugin, host.program("act"), ["block=10", "out=before", "await=10", "out=after", "exit=0"], user=user).start()
     task.stdout.wait_for("before")
     task.stdout_path.rename(task.logs / "moved")
@@ -172,33 +172,33 @@ def test_pipe_replaced_while_the_task_runs(host: AgentHost, plugin: Plugin, user
 
 @pytest.mark.parametrize("user", USERS)
 def test_task_cannot_replace_its_logs(host: AgentHost, plugin: Plugin, user: str) -> None:
-    """Nor add to them, by any path to their folder. Seen without the read-only mount: pipes were renamed, linked and
-    removed, by the path below alloc_dir, which is root's to enter, and by the client's mount."""
+    """Nor add files to the log directory, by any path. Seen without the read-only mount: pipes were renamed, linked and
+    removed, by the path below alloc_dir, which only root may enter, and through the client's mount."""
     task = host.task(plugin, host.program("attack"), user=user)
     words: list[object] = []
-    for logs in (task.logs, task.folder / "alloc" / "logs"):
+    for logs in (task.logs, task.directory / "alloc" / "logs"):
         pipe = logs / task.stdout_path.name
         words += ["move", f"{pipe},{logs}/x", "move", f"{pipe},{task.local}/x", "link", f"{pipe},{logs}/x",
-                  "move", f"{logs},{logs}.moved", "move", f"{task.folder}/alloc/data,{logs}/data"]
+                  "move", f"{logs},{logs}.moved", "move", f"{task.directory}/alloc/data,{logs}/data"]
     task.set_config({"command": str(host.program("attack")), "args": [str(word) for word in words]})
     assert task.run() == ExitResult(0)
     assert set(outcomes(task)) <= {"EROFS", "EBUSY", "EACCES", "EXDEV"}, task.lines()
     assert "EROFS" in outcomes(task)
 
 
-def new_folder(host: AgentHost) -> Path:
-    """An empty folder of root's below the agent's."""
-    folder = Path(tempfile.mkdtemp(dir=host.root))
-    folder.chmod(0o755)
-    return folder
+def new_directory(host: AgentHost) -> Path:
+    """An empty directory of root's below the agent's."""
+    directory = Path(tempfile.mkdtemp(dir=host.root))
+    directory.chmod(0o755)
+    return directory
 
 
-@pytest.mark.parametrize("kind", ["symlink", "symlink to a folder of root's", "folder of another user", "file"])
-def test_state_folder_taken_beforehand(launch: Launch, host: AgentHost, kind: str) -> None:
-    """Whoever owns it could command Executors and forge exit records. Seen without the check of its kind and owner: the
-    task was started, with its pipes in the other's folder."""
-    # Another user makes something only where others may, as in /tmp.
-    shared = new_folder(host)
+@pytest.mark.parametrize("kind", ["symlink", "symlink to a directory of root's", "directory of another user", "file"])
+def test_state_directory_taken_beforehand(launch: Launch, host: AgentHost, kind: str) -> None:
+    """The owner of the state directory could send requests to Executors and forge exit records. Seen without the check of
+    its type and owner: the task was started, with its pipes in the other user's directory."""
+    # Another user can make something only in a place such as /tmp.
+    shared = new_directory(host)
     shared.chmod(0o1777)
     state_dir = shared / "state"
     other = state_dir.with_name("other")
@@ -217,29 +217,29 @@ def test_state_folder_taken_beforehand(launch: Launch, host: AgentHost, kind: st
     with refused("state_dir", str(state_dir)):
         task.start()
     assert list(other.iterdir()) == []
-    if kind == "folder of another user":
+    if kind == "directory of another user":
         assert list(state_dir.iterdir()) == []
         state_dir.rmdir()
     else:
         state_dir.unlink()
     other.rmdir()
-    # Nothing is lost: with the intruder gone, the same request succeeds.
+    # After the other user's file is removed, the same request succeeds.
     assert task.start().wait() == ExitResult(0)
-    assert folder_of(task).stat().st_uid == 0
+    assert directory_of(task).stat().st_uid == 0
 
 
 def unhealthy(plugin: Plugin) -> str:
-    """The text of a driver that is not healthy."""
+    """The health description of an unhealthy driver."""
     given = plugin.fingerprint()
     assert given.health != State.HEALTHY
     return str(given.health_description)
 
 
 @pytest.mark.parametrize("mode, owner", [(0o777, 0), (0o775, 0), (0o755, 65534), (0o1777, 65534)], ids=oct)
-def test_state_folder_below_one_of_others(launch: Launch, host: AgentHost, mode: int, owner: int) -> None:
-    """Seen without the check: another user moved the state folder away and put its own in that place. The sticky bit does
-    not bind the owner of a folder."""
-    place = new_folder(host)
+def test_state_directory_below_one_of_others(launch: Launch, host: AgentHost, mode: int, owner: int) -> None:
+    """Seen without the check: another user moved the state directory away and put its own there. The sticky bit does not
+    restrict the owner of a directory."""
+    place = new_directory(host)
     (place / "below").mkdir()
     place.chmod(mode)
     os.chown(place, owner, 0)
@@ -257,37 +257,37 @@ def test_state_folder_below_one_of_others(launch: Launch, host: AgentHost, mode:
     assert "state_dir" not in plugin.fingerprint().health_description
 
 
-def test_state_folder_given_away(launch: Launch, host: AgentHost) -> None:
-    """A task of root's has the capability `chown`, and Landlock no right for that. Seen without the repair: one
-    chown of the state folder, and no task of the node started any more."""
+def test_state_directory_given_away(launch: Launch, host: AgentHost) -> None:
+    """A root task has the capability `chown`, and Landlock does not govern chown(2). Seen without the repair: after one
+    chown of the state directory no task of the node started any more."""
     plugin = launch()
     running = host.task(plugin, host.program("act"), ["out=up", "pause="]).start()
     running.stdout.wait_for("up")
     os.chown(plugin.state_dir, 4711, 4711)
     plugin.state_dir.chmod(0o777)
-    # What the user makes there meanwhile is believed nowhere.
+    # Files that the user makes there meanwhile are not trusted.
     forged = plugin.state_dir / "forged+task+12345678"
     forged.mkdir()
-    shutil.copy(folder_of(running) / "executor", forged / "executor")
+    shutil.copy(directory_of(running) / "executor", forged / "executor")
     for path in (forged, forged / "executor"):
         os.chown(path, 4711, 4711)
     assert "state_dir" not in plugin.fingerprint().health_description
     assert host.task(plugin, host.program("act"), ["exit=3"]).run() == ExitResult(3)
     facts = plugin.state_dir.stat()
     assert (facts.st_uid, facts.st_gid, facts.st_mode & 0o7777) == (0, 0, 0o700)
-    wait_until(lambda: any("taken back" in line["@message"] for line in plugin.log), 30, "the log tells of it")
+    wait_until(lambda: any("taken back" in line["@message"] for line in plugin.log), 30, "a line of the log about it")
     running.stop()
     assert running.wait().signal != 0
     shutil.rmtree(forged)
 
 
-@pytest.mark.parametrize("fault", ["owner", "mode", "folder's owner", "folder's mode"])
+@pytest.mark.parametrize("fault", ["owner", "mode", "directory's owner", "directory's mode"])
 def test_executor_of_others(launch: Launch, host: AgentHost, binary: Path, fault: str) -> None:
-    """Seen without the check: the program of another user was run as root, with all of the agent's capabilities."""
-    place = new_folder(host)
+    """Seen without the check: another user's program was run as root, with all of the agent's capabilities."""
+    place = new_directory(host)
     executor = Path(shutil.copy(f"{binary}-executor", place / "executor"))
     executor.chmod(0o755)
-    path = place if fault.startswith("folder") else executor
+    path = place if fault.startswith("directory") else executor
     if fault.endswith("owner"):
         os.chown(path, 65534, 65534)
     else:

@@ -1,6 +1,6 @@
 """Attempts to leave the sandbox, from inside a task.
 
-Each test was seen to fail on a build without what it tests; its text says how.
+Each test was seen to fail on a build without the tested protection; its docstring says how.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ def as_users(test: Any) -> Any:
 
 @pytest.fixture
 def outside(host: AgentHost) -> Iterator[Path]:
-    """A folder that no rule opens, with a file that every user may read and replace."""
-    folder = host.root / "outside"
-    folder.mkdir()
-    folder.chmod(0o777)
-    secret = folder / "secret"
+    """A directory below no rule, with a file that every user may read and replace."""
+    directory = host.root / "outside"
+    directory.mkdir()
+    directory.chmod(0o777)
+    secret = directory / "secret"
     secret.write_text(SECRET)
     secret.chmod(0o666)
-    yield folder
-    # Moved away where an attack has succeeded.
-    shutil.rmtree(folder, ignore_errors=True)
+    yield directory
+    # A successful attack has moved it away.
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def mount_attempts(outside: Path, inside: Path) -> list[tuple[str, object]]:
@@ -58,9 +58,8 @@ def mount_attempts(outside: Path, inside: Path) -> list[tuple[str, object]]:
 @pytest.mark.parametrize("first", [[], [("userns", "-")], [("unshare", "user+mnt+pid+net+cgroup+ipc+uts")]],
                          ids=["as it is", "user namespace", "every namespace"])
 def test_mounts(host: AgentHost, plugin: Plugin, outside: Path, user: str, first: list[tuple[str, object]]) -> None:
-    """In a user namespace of its own a task has every capability over that, and mounting is refused all the same.
-    Seen without Landlock: in a user namespace everything was mounted and bound; with all of root's capabilities also
-    without one."""
+    """In a user namespace of its own a task has every capability, and mounting is still refused. Seen without Landlock: in
+    a user namespace every mount and bind mount succeeded; with all of root's capabilities, also outside of one."""
     task = begin(host, plugin, *first, ("list", "/tmp"), user=user)
     attempts = mount_attempts(outside, task.local)
     task.set_config({"command": str(host.program("attack")),
@@ -75,8 +74,8 @@ def test_mounts(host: AgentHost, plugin: Plugin, outside: Path, user: str, first
 
 @as_users
 def test_administrators_calls(host: AgentHost, plugin: Plugin, user: str) -> None:
-    """What needs a capability that no task has. Seen with root's capabilities not cut: sethostname, swapon, acct,
-    open_by_handle_at and reboot went on to look at their arguments or did what they do."""
+    """Calls that need a capability which no task has. Seen with all of root's capabilities: sethostname, swapon, acct,
+    open_by_handle_at and reboot got as far as their arguments, or succeeded."""
     names = ["sethostname", "reboot", "swapon", "acct", "init_module", "delete_module", "open_by_handle_at", "vhangup", "nice"]
     found = attack(host, plugin, *[("call", name) for name in names], *[("unshare", kind) for kind in ("mnt", "uts", "ipc", "pid")],
                    user=user)
@@ -85,23 +84,23 @@ def test_administrators_calls(host: AgentHost, plugin: Plugin, user: str) -> Non
 
 @pytest.fixture
 def privileged(host: AgentHost) -> Iterator[Path]:
-    """Programs that change who runs them: set-user-id of root's (for root: of nobody's), and one with CAP_SYS_ADMIN."""
-    folder = host.root / "privileged"
-    folder.mkdir()
-    folder.chmod(0o755)
+    """Programs that change their user: set-user-id root (for root: nobody), and one with CAP_SYS_ADMIN."""
+    directory = host.root / "privileged"
+    directory.mkdir()
+    directory.chmod(0o755)
     for name in ("setuid", "setuid-nobody", "capable"):
-        shutil.copy(host.program("attack"), folder / name)
-        (folder / name).chmod(0o755)
-    (folder / "setuid").chmod(0o4755)
-    os.chown(folder / "setuid-nobody", 65534, 65534)
-    (folder / "setuid-nobody").chmod(0o4755)
-    os.setxattr(folder / "capable", "security.capability", ADMINISTRATORS_FILE)
-    # They work where nothing keeps them from it.
-    shown = [subprocess.run([folder / name, "ids", "-"], user="nobody", check=True, capture_output=True, text=True).stdout.split("\t")[2]
+        shutil.copy(host.program("attack"), directory / name)
+        (directory / name).chmod(0o755)
+    (directory / "setuid").chmod(0o4755)
+    os.chown(directory / "setuid-nobody", 65534, 65534)
+    (directory / "setuid-nobody").chmod(0o4755)
+    os.setxattr(directory / "capable", "security.capability", ADMINISTRATORS_FILE)
+    # Outside the sandbox they work.
+    shown = [subprocess.run([directory / name, "ids", "-"], user="nobody", check=True, capture_output=True, text=True).stdout.split("\t")[2]
              for name in ("setuid", "capable")]
     assert shown[0].startswith("ok:65534 0 0 ") and int(shown[1].split()[-1], 16) == 1 << 21, shown
-    yield folder
-    shutil.rmtree(folder)
+    yield directory
+    shutil.rmtree(directory)
 
 
 @as_users
@@ -119,15 +118,15 @@ def test_programs_that_give_privileges(host: AgentHost, plugin: Plugin, privileg
 
 @as_users
 def test_links_and_moves_out_of_the_rules(host: AgentHost, plugin: Plugin, outside: Path, user: str) -> None:
-    """A file beyond the rules, linked or moved into them, would be opened by them. Seen without Landlock: linked,
-    moved and read."""
+    """A file outside the rules that is linked or moved below a rule would become accessible. Seen without Landlock: it was
+    linked, moved and read."""
     task = begin(host, plugin, ("list", "/tmp"), user=user)
-    # On the same file system as `outside`, which the task's own folders may not be.
+    # On the same file system as `outside`; the task's own directories may be on another.
     own = host.root / "own"
     own.mkdir()
     own.chmod(0o777)
-    words = [("link", f"{outside}/secret,{own}/linked"), ("move", f"{outside}/secret,{own}/moved"), ("move", f"{outside},{own}/folder"),
-             ("read", own / "linked"), ("read", own / "moved"), ("read", own / "folder/secret"), ("read", outside / "secret")]
+    words = [("link", f"{outside}/secret,{own}/linked"), ("move", f"{outside}/secret,{own}/moved"), ("move", f"{outside},{own}/directory"),
+             ("read", own / "linked"), ("read", own / "moved"), ("read", own / "directory/secret"), ("read", outside / "secret")]
     task.set_config({"command": str(host.program("attack")), "args": [str(word) for pair in words for word in pair], "unveil": [f"rwxc:{own}"]})
     try:
         assert task.run() == ExitResult(0)
@@ -141,12 +140,12 @@ def test_links_and_moves_out_of_the_rules(host: AgentHost, plugin: Plugin, outsi
 
 @as_users
 def test_moves_to_wider_rules(host: AgentHost, plugin: Plugin, user: str) -> None:
-    """What one rule lets a task only read and remove, another would let it write or run, were it moved there: the
-    right to move between folders (REFER) must not widen rights. Seen without Landlock: moved and written to."""
+    """A file that one rule lets a task only read and remove, another rule would let it write or execute after a move: the
+    right to move between directories (REFER) must not widen rights. Seen without Landlock: moved and written to."""
     narrow, wide = host.root / "narrow", host.root / "wide"
-    for folder in (narrow, wide):
-        folder.mkdir()
-        folder.chmod(0o777)
+    for directory in (narrow, wide):
+        directory.mkdir()
+        directory.chmod(0o777)
     (narrow / "file").write_text("kept")
     (narrow / "file").chmod(0o777)
     try:
@@ -161,8 +160,8 @@ def test_moves_to_wider_rules(host: AgentHost, plugin: Plugin, user: str) -> Non
 
 @as_users
 def test_ways_around_a_path(host: AgentHost, plugin: Plugin, outside: Path, user: str) -> None:
-    """Rules hold for files, whatever path leads there. Seen without Landlock: read by each but those through the
-    Executor, which other layers close (test_attack_executor)."""
+    """Rules hold for files, whatever path leads there. Seen without Landlock: each path worked except those through the
+    Executor, which other layers deny (test_attack_executor)."""
     secret = str(outside / "secret")
     ways = [f"/proc/self/root{secret}", "/proc/self/cwd/../../outside/secret", f"/proc/self/task/2/root{secret}", f"/proc/1/root{secret}",
             f"/proc/1/cwd{secret}", f"/proc/thread-self/root{secret}", secret, f"/tmp/..{secret}"]
@@ -173,8 +172,8 @@ def test_ways_around_a_path(host: AgentHost, plugin: Plugin, outside: Path, user
 @as_users
 @pytest.mark.parametrize("unveil", [[], ["rw:/proc"]], ids=["default", "proc"])
 def test_host_settings_below_proc(host: AgentHost, plugin: Plugin, user: str, unveil: list[str]) -> None:
-    """The kernel lets user 0 write to them whatever its capabilities are, and core_pattern names a program that the
-    kernel runs as the host's root. Seen with a /proc that is writable to root, and all of it unveiled: core_pattern was written."""
+    """The kernel lets user 0 write to them without any capability, and core_pattern names a program that the kernel runs as
+    the host's root. Seen with a /proc that is writable to root, and all of it unveiled: core_pattern was written."""
     pattern = Path("/proc/sys/kernel/core_pattern").read_text().strip()
     found = attack(
         host, plugin, ("put", f"/proc/sys/kernel/core_pattern,{pattern}"), ("write", "/proc/sys/kernel/modprobe"),
@@ -189,7 +188,7 @@ def test_host_settings_below_proc(host: AgentHost, plugin: Plugin, user: str, un
 
 
 def test_setting_that_is_unveiled_by_name(host: AgentHost, plugin: Plugin) -> None:
-    """What an operator opens by its own name is open, and nothing else. Seen without Landlock: the other one too."""
+    """A setting that the operator unveils by its path can be written, and no other. Seen without Landlock: the other one too."""
     found = attack(host, plugin, ("write", "/proc/sys/vm/overcommit_ratio"), ("write", "/proc/sys/kernel/core_pattern"),
                    user="root", unveil=["rw:/proc/sys/vm/overcommit_ratio"])
     assert list(found.values()) == ["ok", "EACCES"]
@@ -197,7 +196,7 @@ def test_setting_that_is_unveiled_by_name(host: AgentHost, plugin: Plugin) -> No
 
 @as_users
 def test_own_entries_of_proc(host: AgentHost, plugin: Plugin, user: str) -> None:
-    """A dynamic user's own entries can be written where a rule opens them; root's under a rule of theirs. Seen with
+    """A dynamic user can write its own entries below a rule for /proc; root needs one for /proc/self. Seen with
     /proc read-only to root in every case: refused."""
     unveil = ["rw:/proc"] if user != "root" else ["rw:/proc/self"]
     found = attack(host, plugin, ("put", "/proc/self/coredump_filter,33"), ("put", "/proc/self/oom_score_adj,900"), user=user, unveil=unveil)
@@ -209,20 +208,20 @@ def test_cgroups(host: AgentHost, plugin: Plugin, user: str) -> None:
     """Seen without Landlock: a task of root's moved itself to the root cgroup, out of its limits."""
     top = cgroups.mount_point()
     task = begin(host, plugin, ("list", "/tmp"), user=user)
-    words = [("put", f"{folder}/{file},{text}") for folder in (top, host.slice.share, task.scope)
+    words = [("put", f"{directory}/{file},{text}") for directory in (top, host.slice.share, task.scope)
              for file, text in (("cgroup.procs", "0"), ("cgroup.subtree_control", ""), ("cgroup.freeze", "0"), ("cgroup.kill", ""))]
     words += [("list", str(top)), ("list", str(task.scope))]
     task.set_config({"command": str(host.program("attack")), "args": [str(word) for pair in words for word in pair]})
     assert task.run() == ExitResult(0)
-    # ENOENT: the root cgroup has not every file.
+    # ENOENT: the root cgroup lacks some files.
     assert set(outcomes(task)) <= {"EACCES", "ENOENT"}, task.lines()
     assert outcomes(task).count("EACCES") >= len(words) - 3
 
 
 @as_users
 def test_terminals(host: AgentHost, plugin: Plugin, user: str) -> None:
-    """There is none to type into (TIOCSTI): the task leads a session without one. Seen outside the sandbox, in a
-    session with a terminal: /dev/tty opened."""
+    """The task leads a session without a terminal, so that there is none to type into (TIOCSTI). Seen outside the sandbox,
+    in a session with a terminal: /dev/tty was opened."""
     found = attack(host, plugin, ("sti", 0), ("sti", 1), ("sti", 2), ("tty", "/dev/tty"), user=user, unveil=["rw:/dev/tty"])
     assert list(found.values()) == ["ENOTTY", "ENOTTY", "ENOTTY", "ENXIO"]
 
@@ -230,7 +229,7 @@ def test_terminals(host: AgentHost, plugin: Plugin, user: str) -> None:
 @as_users
 def test_descriptors_of_a_fresh_task(host: AgentHost, plugin: Plugin, user: str) -> None:
     """0 is /dev/null, 1 and 2 are the logs, for writing only; nothing else is open. Seen without close_range: the
-    launch request and more of the Executor's were open in the task."""
+    launch request and other descriptors of the Executor were open in the task."""
     task = host.task(plugin, host.program("act"), ["out=up", "pause="], user=user).start()
     task.stdout.wait_for("up")
     pid = task.pid
@@ -243,8 +242,8 @@ def test_descriptors_of_a_fresh_task(host: AgentHost, plugin: Plugin, user: str)
 
 @as_users
 def test_sockets_of_the_host_without_a_name(host: AgentHost, plugin: Plugin, user: str) -> None:
-    """Abstract sockets, also from a network namespace that is the task's own (they belong to it). Seen without
-    Landlock's scope: connected."""
+    """Abstract sockets, which belong to a network namespace; also from one of the task's own. Seen without Landlock's
+    scope: connected."""
     import socket
 
     name = f"exec2-attack-{os.getpid()}"

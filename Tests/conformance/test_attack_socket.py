@@ -1,6 +1,6 @@
-"""Who may connect to the plugin's socket, through which root's work is ordered.
+"""Who may connect to the plugin's socket, and so have the driver act as root.
 
-Each test was seen to fail on a build without what it tests; its text says how.
+Each test was seen to fail on a build without the tested protection; its docstring says how.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from agent.timing import wait_until
 from attacking import REFUSED, USERS, attack
 
 Launch = Callable[..., Plugin]
-# A client that the server does not want finds its connection closed.
+# The outcomes of a connection that the server closes.
 CLOSED = REFUSED | {"EPIPE", "ECONNRESET"}
 
 
 @pytest.mark.parametrize("user", USERS)
 def test_task_cannot_command_the_driver(host: AgentHost, launch: Launch, user: str) -> None:
-    """The socket is below /tmp, which every task may list, and no rule governs connecting to a path: permissions alone
-    keep users out, but not user 0. Seen before the Driver looked at who connects: a task of root's was served."""
+    """The socket is below /tmp, which every task may list, and no rule governs connecting to a path: file permissions keep
+    users out, but not user 0. Seen before the Driver checked its peers: a root task was served."""
     plugin = launch({"unveil_by_task": True})
     found = attack(host, plugin, ("rpc", plugin.address), user=user, unveil=[f"rw:{Path(plugin.address).parent}"])
     assert set(found.values()) <= CLOSED
@@ -40,18 +40,18 @@ def test_task_cannot_command_the_driver(host: AgentHost, launch: Launch, user: s
     plugin.ping()
 
 
-def test_descendants_of_a_task_are_no_better(host: AgentHost, launch: Launch) -> None:
-    """A process in namespaces that the task has made itself. Seen before the Driver looked at who connects: served."""
+def test_descendants_of_a_task_cannot_either(host: AgentHost, launch: Launch) -> None:
+    """A process in namespaces that the task has made. Seen before the Driver checked who connects: it was served."""
     plugin = launch()
     found = attack(host, plugin, ("unshare", "user+mnt+net"), ("rpc", plugin.address), user="root")
     assert found[f"rpc {plugin.address}"] in CLOSED
 
 
 def test_many_refusals_fill_no_log(host: AgentHost, launch: Launch) -> None:
-    """And keep nobody else from being served. Seen with a line for each: 200 lines."""
+    """And do not keep others from being served. Seen with a line for each: 200 lines."""
     plugin = launch()
     before = len(plugin.log)
-    # A dictionary of outcomes has one entry; each attempt is made.
+    # Every attempt is made, though the dictionary of outcomes has one entry.
     task = host.task(plugin, host.program("attack"), ["rpc", plugin.address] * 200, user="root")
     assert task.run() == ExitResult(0)
     assert {line.split("\t")[2] for line in task.lines()} <= CLOSED
@@ -81,18 +81,18 @@ def client(path: str, user: str) -> str:
 
 
 def test_another_user_cannot_connect(launch: Launch) -> None:
-    """Seen with a folder of mode 0755 and a socket of 0666: connected."""
+    """Seen with a directory of mode 0755 and a socket of mode 0666: connected."""
     plugin = launch()
-    folder, path = Path(plugin.address).parent, Path(plugin.address)
-    for place, mode in ((folder, 0o700), (path, 0o600)):
+    directory, path = Path(plugin.address).parent, Path(plugin.address)
+    for place, mode in ((directory, 0o700), (path, 0o600)):
         facts = place.stat()
         assert (facts.st_uid, stat.S_IMODE(facts.st_mode)) == (0, mode), place
     assert client(plugin.address, "nobody") == "refused"
     assert client(plugin.address, "root") == "served"
 
 
-def test_another_user_is_not_served_through_open_doors(launch: Launch) -> None:
-    """Where somebody has opened folder and socket, the driver still looks at who has connected. Seen without that:
+def test_another_user_is_not_served_whatever_the_modes(launch: Launch) -> None:
+    """If the modes of directory and socket allow the connection, the driver still checks its peer. Seen without that:
     served."""
     plugin = launch()
     Path(plugin.address).parent.chmod(0o755)
@@ -102,12 +102,12 @@ def test_another_user_is_not_served_through_open_doors(launch: Launch) -> None:
     assert any("user is 65534" in str(entry.get("reason")) for entry in plugin.log)
 
 
-def squat(folder: Path, over: threading.Event, seen: set[str], done: list[str]) -> None:
-    """As another user, in a process of its own: tries to take each folder that appears."""
+def squat(directory: Path, over: threading.Event, seen: set[str], done: list[str]) -> None:
+    """As another user, in a process of its own: tries to take over each directory that appears."""
     script = """
 import os, sys, time
-folder = sys.argv[1]
-os.chdir(folder)
+directory = sys.argv[1]
+os.chdir(directory)
 while True:
     for name in os.listdir("."):
         if not name.startswith("nomad-exec2-"):
@@ -123,7 +123,7 @@ while True:
                 pass
     time.sleep(0.0005)
 """
-    process = subprocess.Popen([sys.executable, "-c", script, str(folder)], user="nobody", group="nogroup", extra_groups=[], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", script, str(directory)], user="nobody", group="nogroup", extra_groups=[], stdout=subprocess.PIPE, text=True)
 
     def read() -> None:
         for line in process.stdout:
@@ -139,9 +139,9 @@ while True:
 
 
 def test_socket_cannot_be_taken_beforehand(launch: Launch, host: AgentHost) -> None:
-    """In a folder that everybody may write to, such as /tmp, each start makes a folder with a name that nobody can
-    guess, which nobody else can rename or remove. Seen in a folder without the sticky bit, in a build that takes one
-    (next test): the other user renamed ours before the agent had connected."""
+    """In a directory that everybody may write to, such as /tmp, each start makes a directory with an unpredictable name,
+    which other users cannot rename or remove. Seen in a directory without the sticky bit, in a build that accepts one (next
+    test): the other user renamed the driver's before the agent had connected."""
     shared = host.root / "shared"
     shared.mkdir()
     shared.chmod(0o1777)
@@ -154,12 +154,12 @@ def test_socket_cannot_be_taken_beforehand(launch: Launch, host: AgentHost) -> N
         names = set()
         for _ in range(3):
             plugin = launch(environment={"PLUGIN_UNIX_SOCKET_DIR": str(shared)})
-            folder = Path(plugin.address).parent
-            assert folder.parent == shared and len(folder.name) >= len("nomad-exec2-") + 6
-            names.add(folder.name)
-            wait_until(lambda: folder.name in seen, 10, "the squatter has seen the folder")
+            directory = Path(plugin.address).parent
+            assert directory.parent == shared and len(directory.name) >= len("nomad-exec2-") + 6
+            names.add(directory.name)
+            wait_until(lambda: directory.name in seen, 10, "the other user has seen the directory")
             time.sleep(0.02)
-            facts = folder.lstat()
+            facts = directory.lstat()
             assert stat.S_ISDIR(facts.st_mode) and (facts.st_uid, stat.S_IMODE(facts.st_mode)) == (0, 0o700)
             plugin.ping()
             plugin.end()
@@ -173,30 +173,30 @@ def test_socket_cannot_be_taken_beforehand(launch: Launch, host: AgentHost) -> N
 
 @pytest.mark.parametrize("where", ["itself", "above"])
 @pytest.mark.parametrize("how", ["writable", "another's"])
-def test_folder_in_which_it_could_be_replaced(launch: Launch, host: AgentHost, where: str, how: str) -> None:
+def test_directory_in_which_it_could_be_replaced(launch: Launch, host: AgentHost, where: str, how: str) -> None:
     """Seen without the check: the plugin served there."""
     above = host.root / "above"
-    folder = above / "folder"
-    folder.mkdir(parents=True)
-    spoilt = folder if where == "itself" else above
+    directory = above / "directory"
+    directory.mkdir(parents=True)
+    spoilt = directory if where == "itself" else above
     if how == "writable":
         spoilt.chmod(0o777)
     else:
         os.chown(spoilt, 65534, 65534)
     try:
         with pytest.raises(HandshakeError) as refusal:
-            host.launch(environment={"PLUGIN_UNIX_SOCKET_DIR": str(folder)})
+            host.launch(environment={"PLUGIN_UNIX_SOCKET_DIR": str(directory)})
         assert str(spoilt) in str(refusal.value) and "replace the socket" in str(refusal.value)
-        assert list(folder.iterdir()) == []
+        assert list(directory.iterdir()) == []
     finally:
         host.plugins = [plugin for plugin in host.plugins if plugin.channel is not None]
-        folder.rmdir()
+        directory.rmdir()
         above.rmdir()
 
 
-def test_symlink_as_the_folder(launch: Launch, host: AgentHost) -> None:
-    """A link that leads to a folder of root's is the operator's choice; the address is the folder's real one, so that a
-    link that changes later leads nobody elsewhere. Seen without that: the address went through the link."""
+def test_symlink_as_the_directory(launch: Launch, host: AgentHost) -> None:
+    """A link to a directory of root's is the operator's choice; the address is the directory's real path, so that a later
+    change of the link redirects nobody. Seen without that: the address contained the link."""
     real = host.root / "real"
     real.mkdir()
     link = host.root / "link"

@@ -1,4 +1,4 @@
-"""Hostile MessagePack: a clear error each time, and a plugin that lives on. Seen without the bound of the depth: the
+"""Malformed MessagePack: a clear error each time, and the plugin survives. Seen without the limit of the depth: the
 plugin ended (a stack overflow)."""
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Make = Callable[..., Task]
 GOOD = {"command": "/bin/true", "args": ["a", "b"], "oom_score_adj": 3}
 pytestmark = pytest.mark.usefixtures("plugin_lives_on")
 
-# What follows the header of a map whose key is the option.
+# Values that follow the header of a map and the option's name.
 HOSTILE = {
     "array of 4 billion": b"\xdd\xff\xff\xff\xff", "map of 4 billion": b"\xdf\xff\xff\xff\xff",
     "string of 4 billion": b"\xdb\xff\xff\xff\xff", "bin of 4 billion": b"\xc6\xff\xff\xff\xff",
@@ -26,7 +26,7 @@ HOSTILE = {
     "half a string": b"\xa5/bi", "invalid UTF-8": b"\xa4\xff\xfe\xfd\xfc", "timestamp": msgpack.packb(msgpack.Timestamp(1)),
     "more after the end": msgpack.packb("/x/y") + b"\x01", "two maps": msgpack.packb("/x/y") + b"\x80",
 }
-# Whole messages that are no map of options.
+# Whole messages that are not a map of options.
 NO_MAP = {
     "array": msgpack.packb(["command", "/bin/true"]), "string": msgpack.packb("command"), "number": b"\x05", "true": b"\xc3",
     "array of 4 billion": b"\xdd\xff\xff\xff\xff", "map of 4 billion": b"\xdf\xff\xff\xff\xff", "deep arrays": b"\x91" * 1_000_000,
@@ -37,7 +37,7 @@ WHOLE = NO_MAP | {f"value: {name}": packed for name, packed in HOSTILE.items()}
 
 
 def whole(name: str, packed: bytes, option: str) -> bytes:
-    """The message: for a hostile value with the option before it."""
+    """The whole message: a malformed value is preceded by the option's name."""
     return b"\x81" + msgpack.packb(option) + packed if name.startswith("value: ") else packed
 
 
@@ -72,7 +72,7 @@ def test_messagepack_cut_anywhere(make: Make) -> None:
 
 
 def test_duplicate_key(make: Make, host: AgentHost) -> None:
-    """Either the last one counts or it is an error; never a half of each."""
+    """Either the last one counts or it is an error; never a mixture."""
     task = make(None)
     pair = msgpack.packb("command") + msgpack.packb(str(host.program("act")))
     task.set_config(b"\x83" + msgpack.packb("command") + msgpack.packb("/bin/false") + pair + msgpack.packb("args") + msgpack.packb(["exit=6"]))
@@ -83,7 +83,7 @@ def test_duplicate_key(make: Make, host: AgentHost) -> None:
 
 
 def test_random_messagepack(make: Make) -> None:
-    """Flipped bytes: an error or a task, never the end of the plugin."""
+    """Random changes of bytes: an error or a task, never the end of the plugin."""
     generator = random.Random(20241)
     whole = bytearray(msgpack.packb({"command": "/nonexistent/command", "args": ["x"] * 5, "oom_score_adj": 1, "unveil": []}))
     for _ in range(200):

@@ -1,6 +1,5 @@
-"""Broken requests and connections: a clear error each time, and a plugin that
-lives on. Not seen without the validation: protobuf-c refuses most of this by itself, and what it would take is in
-test_bad_strings."""
+"""Malformed requests and connections: a clear error each time, and the plugin survives. Not seen without the
+validation: protobuf-c refuses most of this by itself, and what it would accept is in test_bad_strings."""
 
 from __future__ import annotations
 
@@ -46,7 +45,7 @@ def test_missing_submessage(make: Make, field: str, word: str) -> None:
 
 @pytest.mark.parametrize("field", ["allocated_resources", "allocated_resources.cpu", "allocated_resources.memory"])
 def test_missing_submessage_that_means_nothing_set(make: Make, host: AgentHost, field: str) -> None:
-    """Without it there is no limit to set."""
+    """Without it no limit is set."""
     task = make(host.program("act"), ["exit=5"])
     message = task.request.task.resources
     *path, last = field.split(".")
@@ -58,7 +57,7 @@ def test_missing_submessage_that_means_nothing_set(make: Make, host: AgentHost, 
 
 @pytest.mark.parametrize("field", ["id", "name", "env", "user", "alloc_dir", "stdout_path", "stderr_path", "msgpack_driver_config"])
 def test_missing_field(make: Make, host: AgentHost, field: str) -> None:
-    """An error or, where the field is not needed, a task that runs."""
+    """An error or, if the field is not needed, a task that runs."""
     task = make(host.program("act"), ["exit=5"])
     task.request.task.ClearField(field)
     words = {"msgpack_driver_config": "command", "stdout_path": "stdout", "stderr_path": "stderr", "id": "id", "user": "user"}
@@ -86,8 +85,8 @@ def test_empty_request(plugin: Plugin, call: str, request_name: str) -> None:
 
 
 def test_set_config_without_parts(plugin: Plugin) -> None:
-    """Empty submessages on every level are no crash; a topology without cores
-    is either taken or named."""
+    """Empty submessages on every level do not crash the plugin; a topology without cores
+    is either accepted or named in the error."""
     config = msgpack.packb(plugin.config)
     for nomad in (None, messages.base.NomadConfig(), messages.base.NomadConfig(driver=messages.base.NomadDriverConfig()),
                   messages.base.NomadConfig(driver=messages.base.NomadDriverConfig(Topology=messages.base.ClientTopology()))):
@@ -111,8 +110,8 @@ RAW = {
 @pytest.mark.parametrize("request_", RAW.values(), ids=RAW.keys())
 @pytest.mark.parametrize("method", ["StartTask", "WaitTask", "StopTask", "SignalTask", "DestroyTask"])
 def test_broken_protobuf(plugin: Plugin, method: str, request_: bytes) -> None:
-    """An error, or nothing done for a request that only looks broken; StopTask
-    and DestroyTask may find an empty id and succeed."""
+    """An error, or no effect if the bytes happen to be a valid request: StopTask
+    and DestroyTask may read an empty id and succeed."""
     try:
         plugin.raw(START.replace("StartTask", method), request_, 10)
     except grpc.RpcError as error:
@@ -124,7 +123,7 @@ def test_broken_protobuf(plugin: Plugin, method: str, request_: bytes) -> None:
 
 
 def test_map_entry_without_a_value(make: Make, host: AgentHost, plugin: Plugin) -> None:
-    """Protobuf lets it be missing; it is empty then."""
+    """Protobuf allows that; the value is empty then."""
     task = make(host.program("act"), ["env=", "exit=5"])
     whole = task.request.SerializeToString()
     inner = task.request.task.SerializeToString() + b"\x22\x07\x0a\x05KEYED"  # env { key: "KEYED" }
@@ -192,7 +191,7 @@ def test_many_connections(plugin: Plugin) -> None:
 
 
 def test_compressed_garbage_frames(plugin: Plugin) -> None:
-    """A message that says it is compressed and is not."""
+    """A message that is marked as compressed and is not."""
     with pytest.raises(grpc.RpcError) as refusal:
         plugin.channel.unary_unary(START, request_serializer=None, response_deserializer=None)(
             struct.pack(">I", 7) * 100, timeout=scaled(10), compression=grpc.Compression.Gzip)

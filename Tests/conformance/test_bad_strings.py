@@ -1,5 +1,5 @@
-"""NUL in strings, and ids that are none: a clear error each time, and a plugin
-that lives on. Seen without the check for NUL: the requests were taken, with the text cut off there."""
+"""NUL in strings, and invalid ids: a clear error each time, and the plugin survives. Seen without the check for NUL: the
+requests were accepted, with the text cut off there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, messages
 from agent.expect import refused
-from agent.host import state_folders
+from agent.host import state_directories
 
 Make = Callable[..., Task]
 pytestmark = pytest.mark.usefixtures("plugin_lives_on")
@@ -65,7 +65,7 @@ def test_nul_in_a_signal_and_an_id(act: Make, plugin: Plugin) -> None:
     task.stdout.wait_for("up")
     with refused():
         task.signal("SIGTERM\0")
-    # An id with NUL is another id, even where it begins like ours.
+    # An id with NUL is another id, even if it begins like the task's.
     plugin_id, task.id = task.id, f"{task.id}\0x"
     with pytest.raises(grpc.RpcError):
         task.inspect()
@@ -87,7 +87,7 @@ def test_empty_id(make: Make, host: AgentHost) -> None:
 @pytest.mark.parametrize("task_id", [
     "..", ".", "../../escaped", "/escaped", "a/../../../../escaped", "a//b", "....//....//escaped", "x" * 5000, "a\nb", "ü€😀", "-rf", "~"])
 def test_odd_ids(make: Make, host: AgentHost, plugin: Plugin, task_id: str) -> None:
-    """Refused, or a task like any other whose state stays in the state_dir."""
+    """Refused, or a task like any other, with its state in the state_dir."""
     task = make(host.program("act"), ["out=up", "pause="])
     above = {path: sorted(os.listdir(path)) for path in (plugin.state_dir.parent, host.root)}
     task.id = task.request.task.id = task_id
@@ -98,18 +98,18 @@ def test_odd_ids(make: Make, host: AgentHost, plugin: Plugin, task_id: str) -> N
     else:
         task.stdout.wait_for("up")
         assert task.inspect().task.id == task_id
-        assert state_folders(plugin)
+        assert state_directories(plugin)
         task.stop(signal="SIGTERM")
         assert task.wait() == ExitResult(143, 15)
         task.destroy()
     for path, entries in above.items():
         assert sorted(os.listdir(path)) == entries
-    for folder in [plugin.state_dir, *plugin.state_dir.parents, Path("/run")]:
-        assert not (folder / "escaped").exists()
+    for directory in [plugin.state_dir, *plugin.state_dir.parents, Path("/run")]:
+        assert not (directory / "escaped").exists()
 
 
 def test_ids_that_look_alike_are_apart(make: Make, host: AgentHost) -> None:
-    """Names derived from ids do not collide."""
+    """The names that are derived from ids do not collide."""
     tasks = []
     for number, task_id in enumerate(["a/b", "a_b", "a-b", "a b", "a+b", "A/B"]):
         task = make(host.program("act"), [f"out=task {number}", "pause="])
@@ -123,7 +123,7 @@ def test_ids_that_look_alike_are_apart(make: Make, host: AgentHost) -> None:
 
 
 def test_invalid_utf8_in_an_id(plugin: Plugin) -> None:
-    """protobuf strings are UTF-8; what is not gets an error or NOT_FOUND."""
+    """protobuf strings are UTF-8; others get an error or NOT_FOUND."""
     request = b"\x0a\x04\xff\xfe\xfd\xfc"
     with pytest.raises(grpc.RpcError) as refusal:
         plugin.raw("/hashicorp.nomad.plugins.drivers.proto.Driver/InspectTask", request)

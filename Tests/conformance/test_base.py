@@ -1,4 +1,4 @@
-"""What the plugin says of itself before any task: info, schemas, capabilities."""
+"""What the plugin answers before any task: info, schemas, capabilities."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agent.timing import scaled
 Mode = messages.driver.NetworkIsolationSpec
 Capabilities = messages.driver.DriverCapabilities
 
-# The original's options and what was added: name → (type, required).
+# The options of HashiCorp's driver and further ones: name → (type, required).
 PLUGIN_OPTIONS = {
     "unveil_defaults": ("bool", False), "unveil_paths": ("list(string)", False), "unveil_by_task": ("bool", False),
     "executor_path": ("string", False), "state_dir": ("string", False),
@@ -25,7 +25,7 @@ TASK_OPTIONS = {
 
 
 def attributes(spec: Any) -> dict[str, Any]:
-    """Each attribute of a schema by name; with a default, its primary."""
+    """Each attribute of a schema by name; for one with a default, its primary spec."""
     assert spec.WhichOneof("block") == "object"
     found = {}
     for key, value in spec.object.attributes.items():

@@ -1,4 +1,4 @@
-"""Bytes that are not UTF-8, on the command lines of `run` and `exec`: they reach the command as they are.
+"""Bytes that are not UTF-8, on the command lines of `run` and `exec`: they reach the command unchanged.
 
 Seen before: each was U+FFFD, three bytes, in the command; an unveil rule with one named a path that did not exist."""
 
@@ -15,8 +15,8 @@ import pytest
 from command_line import PROGRAM, SLOW, environment, nothing_is_left, start, wait_for  # noqa: F401
 
 GUARD = 60 * SLOW
-# Every byte that an argument can have, a cut sequence, one that is too long, a surrogate, one beyond Unicode, a
-# scalar for private use, and a combining mark.
+# Every byte that an argument can have, a truncated sequence, an overlong one, a surrogate, one beyond Unicode, a
+# private-use scalar, and a combining mark.
 BYTES = (bytes(range(1, 256)) + b"\xc3 \xe2\x82 \xc0\xaf \xed\xa0\x80 \xf4\x90\x80\x80 "
          + "\U0010ff00\U0010ffff e\u0301 \u00e9".encode())
 
@@ -29,8 +29,8 @@ def tool(*words: bytes | str, **options: bytes | None) -> subprocess.CompletedPr
 
 
 @pytest.fixture
-def folder() -> Iterator[bytes]:
-    """One that every user may enter, and whose name is not UTF-8."""
+def directory() -> Iterator[bytes]:
+    """A directory that every user may enter, and whose name is not UTF-8."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as parent:
         os.chmod(parent, 0o755)
         path = os.fsencode(parent) + b"/caf\xe9"
@@ -52,24 +52,24 @@ def test_environment_of_run(form: str) -> None:
 
 
 def test_a_combining_mark_behind_the_equals_sign() -> None:
-    """Seen before: no variable at all, since = and the mark are one character."""
+    """Seen before: the variable was not set, since = and the mark are one character."""
     value = "\u0301x".encode()
     assert tool("run", "--env", b"GIVEN=" + value, "sh", "-c", 'printf %s "$GIVEN"').stdout == value
     assert tool("run", "--env", "GIVEN", "sh", "-c", 'printf %s "$GIVEN"', GIVEN=value).stdout == value
 
 
-def test_unveiled_paths_of_run(folder: bytes) -> None:
-    assert tool("run", "cat", folder + b"/file").returncode == 1
-    result = tool("run", "--unveil", b"r:" + folder, "cat", folder + b"/file")
+def test_unveiled_paths_of_run(directory: bytes) -> None:
+    assert tool("run", "cat", directory + b"/file").returncode == 1
+    result = tool("run", "--unveil", b"r:" + directory, "cat", directory + b"/file")
     assert (result.returncode, result.stdout) == (0, b"content\n")
 
 
-def test_other_paths_of_run(folder: bytes) -> None:
-    result = tool("run", "--unveil", b"r:" + folder, "--work-dir", folder, "cat", "file")
+def test_other_paths_of_run(directory: bytes) -> None:
+    result = tool("run", "--unveil", b"r:" + directory, "--work-dir", directory, "cat", "file")
     assert (result.returncode, result.stdout) == (0, b"content\n")
-    result = tool("run", "--volume", folder + b":in\xff:ro", "cat", b"in\xff/file")
+    result = tool("run", "--volume", directory + b":in\xff:ro", "cat", b"in\xff/file")
     assert (result.returncode, result.stdout) == (0, b"content\n")
-    program = folder + b"/pro\xffgram"
+    program = directory + b"/pro\xffgram"
     Path(os.fsdecode(program)).write_text("#!/bin/sh\nprintf run\n")
     os.chmod(program, 0o755)
     assert tool("run", "--unveil", b"rx:" + program, program).stdout == b"run"

@@ -21,7 +21,7 @@ NAMES = """chown dac_override dac_read_search fowner fsetid kill setgid setuid s
 net_broadcast net_admin net_raw ipc_lock ipc_owner sys_module sys_rawio sys_chroot sys_ptrace sys_pacct sys_admin
 sys_boot sys_nice sys_resource sys_time sys_tty_config mknod lease audit_write audit_control setfcap mac_override
 mac_admin syslog wake_alarm block_suspend audit_read perfmon bpf checkpoint_restore""".split()
-# What a task of root's has without any option; see docs/security.md.
+# What a root task has without any option; see docs/security.md.
 ROOTS = set("chown dac_override fowner fsetid kill setgid setuid setpcap net_bind_service sys_chroot setfcap".split())
 
 
@@ -31,7 +31,7 @@ def names(mask: str) -> set[str]:
 
 
 def own() -> set[str]:
-    """What this host's processes can have at all."""
+    """The capabilities that processes of this host can have."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapBnd"))
     return names(line.split()[1])
 
@@ -92,7 +92,7 @@ def test_all_is_what_the_agent_has(host: AgentHost, generous: Plugin) -> None:
 
 
 def test_dropped_capabilities_are_missed(host: AgentHost, generous: Plugin) -> None:
-    """Root without dac_override is denied what another user's mode denies."""
+    """Root without dac_override is subject to the modes of another user's files."""
     results = {}
     for name, drop in (("kept", []), ("dropped", ["dac_override"])):
         task = host.task(generous, host.program("access"), user="root")
@@ -180,7 +180,7 @@ def test_wrong_plugin_value(launch: Launch, value: Any, shown: str) -> None:
 
 
 def test_what_the_agent_lacks(launch: Launch, host: AgentHost, tmp_path: Path) -> None:
-    """As in a container: named, it is an error; in "all", and for root, it is left out."""
+    """As in a container: by name it is an error; from "all", and from root's default, it is left out."""
     wrapper = tmp_path / "nomad-driver-exec2"
     wrapper.write_text(f"#!/bin/sh\nexec setpriv --bounding-set=-sys_time,-chown '{default_binary()}' \"$@\"\n")
     wrapper.chmod(wrapper.stat().st_mode | stat.S_IXUSR)

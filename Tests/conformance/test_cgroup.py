@@ -1,4 +1,4 @@
-"""The cgroup: who is in it, which limits are written, and that they hold."""
+"""The cgroup: its processes, the limits that are written, and that they hold."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_nothing_is_made_below_the_tasks_cgroup(act: Make) -> None:
 
 
 def test_executors_do_not_keep_the_agents_slice(launch: Callable[..., Plugin], host: AgentHost) -> None:
-    """Only tasks, and at most one leaf of Executors, live in the agent's slice."""
+    """Only tasks' cgroups, and at most one leaf cgroup of Executors, are in the agent's slice."""
     plugin = launch()
     task = running(host.task(plugin, host.program("act"), ["out=up", "pause="]))
     others = [path for path in host.slice.members().values() if not path.startswith(str(host.slice.share))]
@@ -97,7 +97,7 @@ def test_no_limit_leaves_the_files_alone(act: Make) -> None:
 
 @pytest.mark.controllers
 def test_values_of_the_agent_survive(act: Make) -> None:
-    """Limits that are 0 leave even another's value in its file."""
+    """A limit of 0 leaves the value in its file, whoever wrote it."""
     task = act("out=up", "pause=")
     (task.scope / "memory.max").write_text(str(99 * MB))
     (task.scope / "cpu.max").write_text("77000 100000")
@@ -136,7 +136,7 @@ def test_memory_is_not_swapped(act: Make) -> None:
 @pytest.mark.controllers
 @pytest.mark.parametrize("cpu, quota", [(500, 25000), (2000, 100000), (3000, 150000), (4000, 200000), (30, 1500), (1, 1000)])
 def test_cpu(act: Make, cpu: int, quota: int) -> None:
-    """On cores of 2000 MHz; the kernel takes no quota below 1000."""
+    """On cores of 2000 MHz; the kernel accepts no quota below 1000."""
     task = running(act("out=up", "pause=", cpu=cpu))
     assert read(task, "cpu.max") == f"{quota} 100000"
     assert 1 <= int(read(task, "cpu.weight")) <= 10000
@@ -180,7 +180,7 @@ def test_busy_loop_is_held_to_its_quota(act: Make) -> None:
 
 @pytest.mark.controllers
 def test_busy_loop_without_limit_is_not_held(act: Make) -> None:
-    """The measure's other end: the same loop uses more when it may."""
+    """The control: the same loop uses more without a limit."""
     task = running(act("out=up", "busy=600000"))
     time.sleep(scaled(0.5))
     used, begin = used_microseconds(task), time.monotonic()
@@ -192,7 +192,7 @@ def test_busy_loop_without_limit_is_not_held(act: Make) -> None:
 
 @pytest.mark.controllers
 def test_memory_is_held(act: Make) -> None:
-    """Touching more than memory.max ends in an OOM kill, which is told."""
+    """Touching more than memory.max ends in an OOM kill, which the result says."""
     task = act("memory=128", "exit=0", memory=32)
     assert task.run(60) == ExitResult(137, 9, oom_killed=True)
 
@@ -213,18 +213,18 @@ def test_executor_is_not_charged_to_the_task(act: Make) -> None:
 
 @pytest.mark.controllers
 def test_kill_by_a_fork_bomb_within_pids(make: Make, host: AgentHost) -> None:
-    """With pids.max set by the agent, a storm of children ends with its task."""
+    """With pids.max set by the agent, processes that fork continually end with their task."""
     task = make(host.program("offspring"), ["storm"] * 10)
     (task.scope / "pids.max").write_text("60")
     task.start()
     task.stdout.wait_for("main")
-    wait_until(lambda: len(cgroups.processes(task.scope)) > 5, 10, "the storm")
+    wait_until(lambda: len(cgroups.processes(task.scope)) > 5, 10, "more than five processes")
     task.stop(timeout=0.5)
     assert cgroups.processes(task.scope) == []
 
 
 def test_cgroup_files_are_not_the_tasks(act: Make, host: AgentHost) -> None:
-    """Ownership of the folder is untouched."""
+    """The driver does not change the owner of the directory."""
     task = act("out=up", "pause=", user="nobody")
     before = task.scope.stat()
     running(task)

@@ -1,4 +1,4 @@
-"""No exit status, signal or output is lost, whatever moment the Driver is killed at."""
+"""No exit status, signal or output is lost, at whatever moment the Driver is killed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_chaos(binary: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """EXEC2_CHAOS_KILLS, EXEC2_CHAOS_TASKS and EXEC2_CHAOS_SEED change the run."""
     kills = int(os.environ.get("EXEC2_CHAOS_KILLS", "50"))
     done = _run(kills, int(os.environ.get("EXEC2_CHAOS_TASKS", "200")), capsys)
-    # A run whose kills hit nothing would prove nothing.
+    # A run whose kills interrupt no call would prove nothing.
     if kills >= 50:
         missed = [method for method in METHODS if done.statistics[f"{method} cut off by a kill"] == 0]
         assert not missed, f"no kill hit a call of {missed}"
@@ -33,6 +33,6 @@ def test_chaos(binary: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.controllers
 def test_chaos_out_of_memory(binary: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The same in small, with tasks that the kernel kills for their memory."""
+    """A smaller run, with tasks that the OOM killer kills."""
     done = _run(12, 40, capsys)
     assert sum(runner.plan.result.oom_killed for runner in done.runners) == 4

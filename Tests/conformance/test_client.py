@@ -1,4 +1,4 @@
-"""The client's own behaviour over restarts (agent.client), with tasks of every kind at once."""
+"""Restarts of the client, as agent.client simulates them, with tasks in every state at once."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, processes
 from agent.client import NOTHING_SAID, STARTED_AGAIN, WAITED_FOR, Client
+from agent.exec import output
 from agent.timing import wait_until
 
 Launch = Callable[..., Plugin]
 
 
 def complaints(plugin: Plugin, *tasks: Task) -> list[Any]:
-    """What an operator would read of these tasks."""
+    """The warnings and errors about these tasks, which an operator would read."""
     return [entry for entry in plugin.log
             if entry["@level"] in ("warn", "error") and any(task.alloc_id in str(entry) for task in tasks)]
 
 
 def end_without_a_plugin(task: Task, pid: int) -> None:
-    """Kills the task's process; its Executor has recorded the end and left."""
+    """Ends the task's process; returns when its Executor has recorded the end and exited."""
     executor = processes.look(pid).parent
     os.kill(pid, signal.SIGTERM)
     wait_until(lambda: not processes.is_alive(executor), 60, f"the Executor {executor} of {task.id} ended")
@@ -30,8 +31,8 @@ def end_without_a_plugin(task: Task, pid: int) -> None:
 
 @pytest.mark.parametrize("kill", [True, False], ids=["killed", "stopped"])
 def test_restarts(launch: Launch, host: AgentHost, kill: bool) -> None:
-    """Each restart asks for every task again. Seen before: an ended one was recovered as lost, with three false lines in
-    the log, one of them for an event that had no handler."""
+    """After each restart the client recovers every task again. Seen before: an ended one was recovered as lost, with three
+    false lines in the log, one of them about an event that had no handler."""
     client = Client(host, launch)
     act = host.program("act")
     running, meanwhile = client.start(act, "out=up", "pause="), client.start(act, "out=up", "pause=")
@@ -58,7 +59,7 @@ def test_restarts(launch: Launch, host: AgentHost, kill: bool) -> None:
 
 
 def test_an_agent_that_is_killed(launch: Launch, host: AgentHost) -> None:
-    """Its plugin lives on, and so knows what ended meanwhile."""
+    """Its plugin lives on, and so knows which tasks ended meanwhile."""
     client = Client(host, launch)
     act = host.program("act")
     running, meanwhile = client.start(act, "out=up", "pause="), client.start(act, "out=up", "pause=")
@@ -77,7 +78,8 @@ def test_an_agent_that_is_killed(launch: Launch, host: AgentHost) -> None:
 
 
 def test_a_reboot(launch: Launch, host: AgentHost) -> None:
-    """What ran is started again, without a failure being counted. Seen before: it was recovered as one that had failed."""
+    """A task that ran is started again, counts no failure, and sees the files in its directories. Seen before: it was
+    recovered as failed, and the next start ran without its directories."""
     client = Client(host, launch)
     act = host.program("act")
     running = client.start(act, "out=up", "pause=", user="nobody")
@@ -85,8 +87,14 @@ def test_a_reboot(launch: Launch, host: AgentHost) -> None:
     running.stdout.wait_for("up")
     assert client.end_of(done) == ExitResult(3)
     former = running.id
+    places = "local/file secrets/file $NOMAD_ALLOC_DIR/data/file"
+    assert output(running, "/bin/sh", "-c", f"for place in {places}; do echo kept > $place; done") == ""
     assert client.reboot() == {running: STARTED_AGAIN, done: NOTHING_SAID}
     assert running.id != former and running.pid > 0
+    # The client has not repeated its mounts: the Executor has mounted the directories for the task alone.
+    assert list(running.directory.iterdir()) == []
+    assert output(running, "/bin/sh", "-c", f"cat {places}; touch local/new") == "kept\nkept\nkept\n"
+    assert (running.alloc_dir / running.name / "local" / "new").exists()
     running.stop(signal="SIGTERM")
     assert client.end_of(running) == ExitResult(143, 15)
     assert complaints(client.plugin, running, done) == []

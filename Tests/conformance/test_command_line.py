@@ -1,4 +1,4 @@
-"""The program without an agent: help, version, check, and what it cannot understand."""
+"""The program without an agent: help, version, check, and unknown words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from command_line import (  # noqa: F401
     PROGRAM, SLOW, complaint, controllers, environment, mount_point, nothing_is_left, tool)
 
 
-# Help, version and what is no command
+# Help, version and unknown commands
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
@@ -70,7 +70,7 @@ def test_check_agrees_with_this_host() -> None:
     marks = dict(re.findall(r"^(?:(?P<mark>ok|FAIL) +)(.+?)  ", result.stdout, re.MULTILINE))
     assert set(lines) == {
         "root", "kernel", "cgroup v2", "cgroup controller cpu", "cgroup controller memory", "cgroup controller pids",
-        "cgroup controller cpuset", "Landlock", "Executor", "state directory"}
+        "cgroup controller cpuset", "Landlock", "Landlock's protections", "Executor", "state directory"}
     assert os.uname().release in lines["kernel"]
     assert str(mount_point()) in lines["cgroup v2"]
     for controller in ("cpu", "memory", "pids", "cpuset"):
@@ -97,7 +97,7 @@ def test_check_as_json() -> None:
 
 
 def state_directory(path: Path) -> tuple[bool, str]:
-    """What `check` says of it."""
+    """The result and the text of `check` about it."""
     checks = json.loads(tool("check", "--json", "--state-dir", str(path)).stdout)["checks"]
     found = [check for check in checks if check["name"] == "state directory"]
     assert len(found) == 1
@@ -105,7 +105,7 @@ def state_directory(path: Path) -> tuple[bool, str]:
 
 
 def test_check_names_the_state_directory(tmp_path: Path) -> None:
-    """Seen before: not a word of it."""
+    """Seen before: it did not mention the directory."""
     assert state_directory(tmp_path) == (True, f"{tmp_path} is empty: no task of the plugin's is on this host")
     missing = tmp_path / "missing"
     assert state_directory(missing) == (True, f"{missing} does not exist; the first task's start makes it")
@@ -118,7 +118,7 @@ def test_check_names_the_state_directory(tmp_path: Path) -> None:
     (tmp_path / "open").chmod(0o777)
     ok, detail = state_directory(tmp_path / "open" / "state")
     assert not ok and f"others may write to {tmp_path}/open" in detail
-    assert state_directory(Path("/etc/hosts")) == (False, "cannot use the state folder /etc/hosts (option state_dir): Not a directory")
+    assert state_directory(Path("/etc/hosts")) == (False, "cannot use the state directory /etc/hosts (option state_dir): Not a directory")
     assert "/run/nomad-driver-exec2" in tool("check").stdout
 
 

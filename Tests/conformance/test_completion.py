@@ -1,4 +1,4 @@
-"""The shells' completion, as each shell itself makes use of it."""
+"""Completion in the shells, tested in each shell itself."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def shell(*words: str, text: str = "") -> str:
 
 
 def bash(binary: Path, line: str, breaks: str = " \t\n\"'><=;|&(:") -> list[str]:
-    """What bash offers at the end of a line; the words as readline parts them."""
+    """What bash offers at the end of a line; readline splits the words at `breaks`."""
     code = f"""{script(binary, "bash")}
 compopt() {{ :; }}
 COMP_WORDBREAKS={shlex.quote(breaks)} COMP_LINE={shlex.quote(line)} COMP_POINT={len(line)}
@@ -58,7 +58,7 @@ COMMANDS = ["check", "completion", "exec", "run", "tasks"]
     ("frobnicate ", []),
 ])
 def test_bash(binary: Path, line: str, expected: list[str]) -> None:
-    # A backup file of passwd(5) and the like may stand beside what is looked for.
+    # There may be a backup file, for example /etc/passwd-.
     assert [word for word in bash(binary, PROGRAM + line) if not word.endswith("-")] == expected
 
 
@@ -70,20 +70,20 @@ def running(act: Callable[..., Task]) -> Task:
 
 
 @pytest.mark.parametrize("words,expected", [
-    ("--state-dir {folder} ", "{id}"), ("--state-dir={folder} ", "{id}"), ("-t --state-dir {folder} -- ", "{id}"),
-    ("--state-dir {folder} {begun}", "{id}"), ("--state-dir {folder} no-such", ""), ("--state-dir /nonexistent ", ""),
+    ("--state-dir {directory} ", "{id}"), ("--state-dir={directory} ", "{id}"), ("-t --state-dir {directory} -- ", "{id}"),
+    ("--state-dir {directory} {begun}", "{id}"), ("--state-dir {directory} no-such", ""), ("--state-dir /nonexistent ", ""),
     ("{id} setpri", "setpriv"), ("{id} -- setpri", "setpriv"), ("-- {id} setpri", "setpriv"),
     ("{id} cat /etc/passw", "/etc/passwd"), ("{id} -- cat /etc/passw", "/etc/passwd"), ("{id} cat --tt", ""),
     ("--tt", "--tty"),
 ])
 def test_bash_of_exec(binary: Path, plugin: Plugin, running: Task, words: str, expected: str) -> None:
-    facts = {"folder": plugin.state_dir, "id": running.id, "begun": running.id[:4]}
+    facts = {"directory": plugin.state_dir, "id": running.id, "begun": running.id[:4]}
     offered = bash(binary, f"{binary} exec {words.format(**facts)}")
     assert [word for word in offered if not word.endswith("-")] == [word for word in [expected.format(**facts)] if word]
 
 
 def test_names_of_tasks_are_text_to_a_shell(binary: Path, tmp_path: Path) -> None:
-    """Who writes jobs chooses them, and who completes is root."""
+    """The author of a job chooses them, and root uses the completion."""
     tool = tmp_path / "tool"
     tool.write_text("#!/bin/sh\nprintf '%s\\n' 'a/$(touch hit)`touch hit`' 'b/two words;*'\n")
     tool.chmod(0o755)
@@ -98,7 +98,7 @@ eval "printf '<%s>\\n' ${{COMPREPLY[*]}}"
     assert not (tmp_path / "hit").exists()
 
 
-def test_bash_where_a_colon_parts_no_words(binary: Path) -> None:
+def test_bash_without_a_colon_as_a_break(binary: Path) -> None:
     assert "r:/etc/passwd" in bash(binary, PROGRAM + "run -u r:/etc/passw", breaks=" \t\n")
 
 
@@ -125,7 +125,7 @@ def test_fish(binary: Path, line: str, expected: list[str], tmp_path: Path) -> N
 
 @pytest.mark.parametrize("form", ["--state-dir {}", "--state-dir={}"])
 def test_fish_of_exec(binary: Path, plugin: Plugin, running: Task, form: str, tmp_path: Path) -> None:
-    """In a folder without files, which would be offered for a command's arguments."""
+    """In a directory without files, since files would be offered as arguments of the command."""
     (tmp_path / "completion").write_text(script(binary, "fish"))
     (tmp_path / "empty").mkdir()
     line = f"{binary} exec {form.format(plugin.state_dir)} {running.id[:4]}"
@@ -155,15 +155,15 @@ print -r -- $seen
 """
 
 
-def zsh(binary: Path, line: str, expected: str, folder: Path) -> None:
+def zsh(binary: Path, line: str, expected: str, directory: Path) -> None:
     """In a terminal, with the completion system as a user has it."""
-    (folder / "_nomad-driver-exec2").write_text(script(binary, "zsh"))
-    program = folder / "zsh-test"
+    (directory / "_nomad-driver-exec2").write_text(script(binary, "zsh"))
+    program = directory / "zsh-test"
     program.write_text(ZSH.replace("\\\\", "\\"))
     seen = subprocess.run(
-        ["zsh", "-f", str(program), str(folder), line, expected], check=False, capture_output=True, text=True,
+        ["zsh", "-f", str(program), str(directory), line, expected], check=False, capture_output=True, text=True,
         timeout=scaled(60)).stdout
-    # What zsh adds stands right behind what was typed.
+    # zsh's addition follows the typed text directly.
     begun = line.split()[-1]
     assert line + expected[len(begun):] in re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]|\a", "", seen), ascii(seen)
 

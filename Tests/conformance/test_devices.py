@@ -58,14 +58,14 @@ def test_a_device_in_another_place(host: AgentHost, make: Make, places: Path, de
 
 
 def test_a_device_in_the_place_of_another(host: AgentHost, make: Make, places: Path, device: Path) -> None:
-    """As where a card of the host is to be the task's first: reading /dev/full gives zeros, writing to it ENOSPC."""
+    """For example the host's second card as the task's first: reading /dev/full gives zeros, writing to it ENOSPC."""
     null = make_node(places / "null", 1, 3)
     task = make("sh", ["-c", f"head -c 3 {null} | wc -c"])
     assert add_device(task, device, null).run().exit_code == 0
     assert task.lines() == ["3"]
 
 
-def test_a_device_in_the_task_folder(host: AgentHost, make: Make, device: Path) -> None:
+def test_a_device_in_the_task_directory(host: AgentHost, make: Make, device: Path) -> None:
     assert outcomes(add_device(probing(host, make, "local/zero"), device, "local/zero")) == ["ok", "ok"]
 
 
@@ -79,12 +79,12 @@ def test_a_device_in_a_volume(host: AgentHost, make: Make, places: Path, device:
 def test_without_defaults(host: AgentHost, launch: Launch, device: Path) -> None:
     plugin = launch({"unveil_defaults": False})
     task = host.task(plugin, host.program("access"), ["read", device, "read", "/dev/zero"])
-    # The rule is for the file that was handed over and not for the device's numbers.
+    # The rule is for the file that the plugin named, not for the device's numbers.
     assert outcomes(add_device(task, device)) == ["ok", "EACCES"]
 
 
 def test_the_same_device_twice(host: AgentHost, make: Make, device: Path) -> None:
-    """Plugins name what their devices share once for each."""
+    """Device plugins list what several devices share once for each."""
     assert outcomes(add_device(add_device(probing(host, make, device), device), device)) == ["ok", "ok"]
 
 

@@ -1,6 +1,5 @@
-"""The Driver is killed at every step of StartTask. A task whose handle arrived
-is recovered with its right result; one whose handle never did ends, and is in
-nobody's way. Whatever ran, ran once."""
+"""The Driver is killed at every step of StartTask. A task whose handle arrived is recovered with the right result; one whose
+handle did not arrive is ended and does not get in the way of others. Each program runs at most once."""
 
 from __future__ import annotations
 
@@ -13,14 +12,14 @@ import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, messages, processes
 from agent.restart import kill_after, recover, successor
-from agent.state import folder_of
+from agent.state import directory_of
 from agent.timing import scaled, wait_until
 
 Launch = Callable[..., Plugin]
-# Milliseconds from StartTask to SIGKILL, the first before it. A start takes some 4 ms.
+# Milliseconds from StartTask to SIGKILL; the first is before the call. A start takes about 4 ms.
 DELAYS = [-2, -1, -0.5] + [step * 0.1 for step in range(40)] + [4 + step * 0.25 for step in range(24)] + [10 + step for step in range(11)]
 
-# The killer is up before the call is made.
+# The killing thread runs before the call is made.
 _LEAD = 0.005
 
 
@@ -38,7 +37,7 @@ def appending(host: AgentHost, plugin: Plugin, *verbs: str) -> Task:
 
 
 def start_and_kill(plugin: Plugin, task: Task, seconds: float) -> bool:
-    """Whether the handle arrived before the driver had died."""
+    """Whether the handle arrived before the Driver died."""
     killing = kill_after(plugin.pid, _LEAD + seconds)
     time.sleep(_LEAD)
     starting = plugin.driver.StartTask.future(task.request, timeout=scaled(30))
@@ -67,11 +66,11 @@ def test_kill_at_every_step_of_a_start(launch: Launch, host: AgentHost) -> None:
     for number, delay in enumerate(DELAYS):
         plugin = launch({"state_dir": state_dir, "orphan_grace": 0})
         plugins.append(plugin)
-        # Alternately over soon, and only when told.
+        # Alternately one that ends soon and one that ends by a signal.
         task = appending(host, plugin, "sleep=50", f"exit={number}") if number % 2 else appending(host, plugin, "pause=")
         numbers[task] = number
         (arrived if start_and_kill(plugin, task, delay / 1000) else lost).append(task)
-    # Otherwise this has tried nothing: kills before, in and behind the start.
+    # Otherwise the test has tried nothing: kills before, during and after the start.
     assert arrived and lost, (len(arrived), len(lost))
     assert any(runs(task) for task in lost), "no kill fell between the start of a program and the answer"
     assert not all(runs(task) for task in lost), "no kill fell before the start of a program"
@@ -87,12 +86,12 @@ def test_kill_at_every_step_of_a_start(launch: Launch, host: AgentHost) -> None:
             assert task.inspect().task.state == messages.driver.RUNNING
     running = {pid: task for task in arrived if numbers[task] % 2 == 0 for pid in (task.pid, task.executor_pid)}
 
-    # What never reached the host ends, and nothing of it is left.
-    kept = {folder_of(task).name for task in arrived}
-    wait_until(lambda: set(os.listdir(state_dir)) == kept, 15, "the folders of lost tasks removed")
+    # A task whose handle did not reach the host is ended, and nothing of it is left.
+    kept = {directory_of(task).name for task in arrived}
+    wait_until(lambda: set(os.listdir(state_dir)) == kept, 15, "the directories of lost tasks removed")
     assert time.monotonic() - begun >= 1, "the host had no time to recover its tasks"
     wait_until(
-        lambda: {process.pid for process in executors_below(plugins)} == set(running), 5, "lost tasks' processes gone")
+        lambda: {process.pid for process in executors_below(plugins)} == set(running), 5, "lost tasks' processes have ended")
     for task in lost:
         assert not cgroups.populated(task.scope)
         assert runs(task) <= 1
@@ -104,12 +103,12 @@ def test_kill_at_every_step_of_a_start(launch: Launch, host: AgentHost) -> None:
         task.destroy(force=False)
     assert os.listdir(state_dir) == []
     assert executors_below(plugins) == []
-    # Nothing that ended began again.
+    # No ended task ran again.
     assert [runs(task) for task in arrived] == [1] * len(arrived)
 
 
 def lose(launch: Launch, host: AgentHost, state_dir: str) -> tuple[Plugin, Task]:
-    """A task that runs and whose handle nobody has."""
+    """A running task whose handle nobody has."""
     plugin = launch({"state_dir": state_dir, "orphan_grace": 0})
     task = appending(host, plugin, "out=up", "pause=")
     plugin.driver.StartTask(task.request, timeout=scaled(30))
@@ -119,8 +118,8 @@ def lose(launch: Launch, host: AgentHost, state_dir: str) -> tuple[Plugin, Task]
 
 
 def afresh(host: AgentHost, plugin: Plugin, lost: Task, *verbs: str) -> Task:
-    """What the agent does that lost a handle: the same task of the same
-    allocation, in the same cgroup and folders, by a new id."""
+    """What an agent does that has no handle: it starts the same task of the same
+    allocation, in the same cgroup and directories, with a new id."""
     task = host.task(plugin, host.program("act"), verbs)
     lost.scope, spare = task.scope, lost.scope
     task.request.task.resources.linux_resources.cpuset_cgroup = str(spare)
@@ -130,10 +129,10 @@ def afresh(host: AgentHost, plugin: Plugin, lost: Task, *verbs: str) -> Task:
 
 @pytest.mark.parametrize("attempt", range(3))
 def test_start_afresh(launch: Launch, host: AgentHost, attempt: int) -> None:
-    """The lost one ends before the new one begins, and not the new one with it."""
+    """The lost task ends before the new one begins, and does not take the new one with it."""
     state_dir = str(host.make_state_dir())
     first, lost = lose(launch, host, state_dir)
-    wait_until(lambda: len(first.executors()) == 2, 5, "the lost task and its Executor, and nothing that stands by")
+    wait_until(lambda: len(first.executors()) == 2, 5, "the lost task and its Executor, and no standby Executor")
     second = launch({"state_dir": state_dir, "orphan_grace": 2})
     task = afresh(host, second, lost, "out=afresh", "pause=").start()
     task.stdout.wait_for("afresh")
@@ -141,14 +140,14 @@ def test_start_afresh(launch: Launch, host: AgentHost, attempt: int) -> None:
     assert cgroups.processes(task.scope) == [task.pid]
     time.sleep(scaled(3))
     assert processes.is_alive(task.pid), "the new task ended with the lost one"
-    assert os.listdir(state_dir) == [folder_of(task).name]
+    assert os.listdir(state_dir) == [directory_of(task).name]
     task.stop(signal="SIGTERM")
     assert task.wait() == ExitResult(143, 15)
     assert runs(lost) == 1
 
 
-def test_start_of_others_does_not_end_it_early(launch: Launch, host: AgentHost) -> None:
-    """A host that comes back has its time to recover."""
+def test_start_of_other_tasks_does_not_end_it_early(launch: Launch, host: AgentHost) -> None:
+    """A host that returns has the whole grace to recover it."""
     state_dir = str(host.make_state_dir())
     first = launch({"state_dir": state_dir, "orphan_grace": 0})
     task = host.task(first, host.program("act"), ["out=up", "pause="]).start()
@@ -165,7 +164,7 @@ def test_start_of_others_does_not_end_it_early(launch: Launch, host: AgentHost) 
 
 
 def test_lost_task_gets_its_signal(launch: Launch, host: AgentHost) -> None:
-    """It is asked to end before it is made to."""
+    """It gets its kill_signal before SIGKILL."""
     state_dir = str(host.make_state_dir())
     first = launch({"state_dir": state_dir, "orphan_grace": 0})
     task = host.task(first, "/bin/sh", ["-c", "trap 'echo asked; exit 0' TERM; echo up; while :; do sleep 0.05; done"])
@@ -174,7 +173,7 @@ def test_lost_task_gets_its_signal(launch: Launch, host: AgentHost) -> None:
     first.kill()
     second = launch({"state_dir": state_dir, "orphan_grace": 1})
     task.stdout.wait_for("asked", 10)
-    wait_until(lambda: os.listdir(state_dir) == [], 10, "the lost task's folder removed")
+    wait_until(lambda: os.listdir(state_dir) == [], 10, "the lost task's directory removed")
     assert any(entry["@level"] == "warn" and entry.get("task_id") == task.id for entry in second.log)
 
 
@@ -183,7 +182,7 @@ def test_orphan_grace_of_0_ends_nothing(launch: Launch, host: AgentHost) -> None
     first, lost = lose(launch, host, state_dir)
     second = launch({"state_dir": state_dir, "orphan_grace": 0})
     time.sleep(scaled(2))
-    assert len(first.executors()) == 2, "nothing that stands by outlives its Driver"
+    assert len(first.executors()) == 2, "no standby Executor outlives its Driver"
     lost.plugin = second
     lost.destroy(force=True)
     assert first.executors() == []
@@ -191,7 +190,7 @@ def test_orphan_grace_of_0_ends_nothing(launch: Launch, host: AgentHost) -> None
 
 
 def test_grace_begins_with_the_configuration(launch: Launch, host: AgentHost) -> None:
-    """Each SetConfig, as a host that comes back sends it, gives new time."""
+    """Each SetConfig, which a returning host sends, starts the grace again."""
     state_dir = str(host.make_state_dir())
     first, lost = lose(launch, host, state_dir)
     second = launch({"state_dir": state_dir, "orphan_grace": 2})
@@ -199,19 +198,19 @@ def test_grace_begins_with_the_configuration(launch: Launch, host: AgentHost) ->
         time.sleep(scaled(1))
         second.set_config(second.config)
     assert len(first.executors()) == 2
-    wait_until(lambda: os.listdir(state_dir) == [], 10, "the lost task's folder removed")
+    wait_until(lambda: os.listdir(state_dir) == [], 10, "the lost task's directory removed")
     assert first.executors() == []
 
 
 def test_claimed_tasks_survive_the_grace(launch: Launch, host: AgentHost) -> None:
-    """The agent stays away longer; it has the handle."""
+    """The agent is away for longer than the grace; it has the handle."""
     first = launch({"orphan_grace": 1})
     task = appending(host, first, "out=up", "pause=").start()
     ended = appending(host, first, "exit=9").start()
     assert ended.wait() == ExitResult(9)
-    # A call that is let go of is cancelled, perhaps before it was sent.
+    # gRPC cancels a call whose future is dropped, perhaps before it was sent.
     waiting = task.wait_soon()
-    wait_until(lambda: all((folder_of(each) / "claimed").exists() for each in (task, ended)), 5, "claims noted")
+    wait_until(lambda: all((directory_of(each) / "claimed").exists() for each in (task, ended)), 5, "claims noted")
     assert not waiting.done()
     second = successor(launch, first)
     time.sleep(scaled(2))
@@ -223,7 +222,7 @@ def test_claimed_tasks_survive_the_grace(launch: Launch, host: AgentHost) -> Non
 
 
 def test_kills_in_quick_succession(launch: Launch, host: AgentHost) -> None:
-    """Also in the middle of a recovery."""
+    """Some of them during a recovery."""
     plugin = launch()
     tasks = [appending(host, plugin, "sleep=2500", f"exit={number}").start() for number in range(6)]
     for number in range(15):

@@ -1,4 +1,4 @@
-"""What a task finds around it: environment, identity, descriptors, processes."""
+"""The surroundings of a task: environment, identity, descriptors, processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOMES = {"nomad-80000": "/nonexistent", "nomad-89999": "/nonexistent"}
 
 
 def is_executor(name: str) -> bool:
-    """The first 15 bytes of its program's name, or a name that it took."""
+    """Whether it is the first 15 bytes of the Executor program's name, or one of the names that Executors set."""
     return name == "nomad-driver-exec2-executor"[:15] or "executor" in name
 
 
@@ -32,7 +32,7 @@ def test_environment_is_the_tasks_alone(act: Make, user: str) -> None:
         "LD_PRELOAD": "", "TMPDIR": "/of/the/agent", "a.b-c": "odd name",
     }
     task = act("env=", user=user, env=given)
-    expected = {**dict(task.request.task.env), "USER": user, "HOME": home(user), "TMPDIR": str(task.folder / "tmp")}
+    expected = {**dict(task.request.task.env), "USER": user, "HOME": home(user), "TMPDIR": str(task.directory / "tmp")}
     assert task.run() == ExitResult(0)
     assert dict(line.split("=", 1) for line in task.lines()) == expected
     assert len(task.lines()) == len(expected), "a variable came twice"
@@ -47,7 +47,7 @@ def test_device_environment_is_added(act: Make) -> None:
 
 @pytest.mark.parametrize("megabytes", [1, 1.5])
 def test_big_environment(act: Make, megabytes: float) -> None:
-    """More than a frame, a pipe or gRPC's usual message takes."""
+    """Larger than a frame, a pipe or gRPC's default limit for a message."""
     count = int(megabytes * 10)
     task = act("env=", env={f"BIG{index}": str(index % 10) * 100_000 for index in range(count)})
     assert task.run() == ExitResult(0)
@@ -68,8 +68,8 @@ def test_identity(act: Make, user: str) -> None:
 
 
 def test_supplementary_groups(launch: Callable[..., Plugin], host: AgentHost, tmp_path: Path) -> None:
-    """A named user's further groups, from the host's own database: covered here
-    by one that has such a user."""
+    """A named user's supplementary groups, from the host's own database: a file with
+    such a user is mounted over it here."""
     (tmp_path / "passwd").write_text(Path("/etc/passwd").read_text() + "exec2user:x:7000:7001::/srv/exec2user:/bin/sh\n")
     (tmp_path / "group").write_text(
         Path("/etc/group").read_text() + "exec2main:x:7001:\nexec2one:x:7002:exec2user\nexec2two:x:7003:root,exec2user\n")
@@ -119,14 +119,14 @@ def test_plain_user_has_no_capabilities(act: Make) -> None:
     task.stop()
 
 
-def test_work_dir_is_the_task_folder(act: Make) -> None:
+def test_work_dir_is_the_task_directory(act: Make) -> None:
     task = act("cwd=")
     task.run()
-    assert task.line("cwd") in (str(task.folder), str(task.local))
+    assert task.line("cwd") in (str(task.directory), str(task.local))
 
 
 def test_signal_state_is_clean(make: Make, host: AgentHost) -> None:
-    """Nothing blocked or ignored is inherited."""
+    """The task inherits no blocked and no ignored signal."""
     task = make(host.program("recorder")).start()
     task.stdout.wait_for("ready main")
     assert task.lines() == ["ready main"]
@@ -134,7 +134,7 @@ def test_signal_state_is_clean(make: Make, host: AgentHost) -> None:
 
 
 def test_umask(launch: Callable[..., Plugin], host: AgentHost) -> None:
-    """022, whatever the agent has. Seen without the step: 077, and a web server's files that nobody else could read."""
+    """022, whatever the agent's is. Seen without the step: 077, and nobody else could read a web server's files."""
     before = os.umask(0o077)
     try:
         plugin = launch()
@@ -164,7 +164,7 @@ def test_only_the_tasks_processes_are_seen(make: Make, host: AgentHost, user: st
 
 
 def test_ps(make: Make) -> None:
-    """Debian's own ps (package procps): the Executor, ps and its shell."""
+    """Debian's ps (package procps) shows the Executor, ps and its shell."""
     assert Path("/bin/ps").exists(), "install procps"
     task = make("/bin/sh", ["-c", "ps -eo pid=,comm=; exit 0"], unveil=["r:/proc"])
     assert task.run() == ExitResult(0), task.stderr.text
@@ -211,7 +211,7 @@ def test_oom_score(make: Make, host: AgentHost, score: int) -> None:
 
 @pytest.mark.controllers
 def test_executor_is_not_the_oom_killers_choice(act: Make) -> None:
-    """Where it may be lowered, which many containers forbid even to root."""
+    """If oom_score_adj may be lowered, which many containers forbid even to root."""
     task = act("out=up", "pause=").start()
     task.stdout.wait_for("up")
     assert int(Path(f"/proc/{task.executor_pid}/oom_score_adj").read_text()) == -1000

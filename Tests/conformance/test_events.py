@@ -1,4 +1,4 @@
-"""TaskEvents: what is out of the ordinary shows up in `alloc status`, and nothing else does."""
+"""TaskEvents: what is unusual shows up in `alloc status`, and nothing else does."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def about(events: Any, task: Task) -> Any:
 
 @pytest.fixture
 def fresh(launch: Callable[..., Plugin]) -> Plugin:
-    """A plugin without events of other tests."""
+    """A plugin that has no events of other tests."""
     return launch({"unveil_by_task": True})
 
 
@@ -60,7 +60,7 @@ def test_lost_supervisor(fresh: Plugin, host: AgentHost) -> None:
 
 
 def test_none_is_lost_between_two_streams(fresh: Plugin, host: AgentHost) -> None:
-    """What happens while nobody listens is told to the next who does."""
+    """Events of the time without a stream are sent to the next stream."""
     first = stream(fresh)
     one = host.task(fresh, "no-such-command")
     one.run()
@@ -74,12 +74,12 @@ def test_none_is_lost_between_two_streams(fresh: Plugin, host: AgentHost) -> Non
         seen.append(event.task_id)
         if event.task_id == three.id:
             break
-    # What was told in the last moment of a stream may be told again, since nobody knows whether it was read.
+    # At-least-once delivery: an event at the very end of a stream may be sent again.
     assert seen in ([two.id, three.id], [one.id, two.id, three.id])
 
 
 def test_none_is_lost_where_streams_overlap(fresh: Plugin, host: AgentHost) -> None:
-    """An agent that is killed leaves a stream behind that may not have ended when the next one begins."""
+    """A killed agent's stream may not have ended when the next one begins."""
     first, second = stream(fresh), stream(fresh)
     one = failing(fresh, host)
     assert next(first).task_id == next(second).task_id == one.id
@@ -105,17 +105,17 @@ def test_an_end_without_a_driver_is_told_by_the_next(launch: Callable[..., Plugi
     executor = task.executor_pid
     plugin.kill()
     os.kill(executor, signal.SIGKILL)
-    wait_until(lambda: not processes.is_alive(executor), 10, "the Executor is gone")
+    wait_until(lambda: not processes.is_alive(executor), 10, "the Executor has ended")
     task.plugin = launch({"state_dir": state_dir})
     request = messages.driver.RecoverTaskRequest(task_id=task.id, handle=task.handle)
     task.plugin.driver.RecoverTask(request, timeout=scaled(30))
-    # As the agent does behind every recovery: only then it takes events.
+    # The agent does this after every recovery, and only then accepts events.
     task.wait_soon().result()
     assert "supervisor" in about(stream(task.plugin), task).message
 
 
 def watched(task: Task) -> Task:
-    """Returns when the plugin watches both logs of a task that runs: it begins to, once StartTask is answered."""
+    """Returns when the plugin watches both logs of a running task, which it begins after the answer to StartTask."""
     inodes = {os.stat(path).st_ino for path in (task.stdout_path, task.stderr_path)}
 
     def found() -> set[int]:
@@ -127,7 +127,7 @@ def watched(task: Task) -> Task:
 
 
 def test_log_collector_that_is_gone(fresh: Plugin, host: AgentHost) -> None:
-    """One that stays away is told, once; one that comes back, and somebody else who has looked, are not."""
+    """An event for one that does not return, once; none for one that returns, or for another reader that has left."""
     def make() -> Task:
         task = host.task(fresh, host.program("act"), ["out=up", "block=10", "await=10", "exit=0"]).start()
         task.stdout.wait_for("up")
@@ -145,7 +145,7 @@ def test_log_collector_that_is_gone(fresh: Plugin, host: AgentHost) -> None:
     event = next(events)
     assert event.task_id == gone.id
     assert str(gone.stdout_path) in event.message and "log collector" in event.message and "64 KiB" in event.message
-    # It comes back, nobody has missed anything, and goes again: that is another time.
+    # It returns without having missed anything, and leaves again: this has an event of its own.
     gone.stdout.come_back()
     gone.stdout.leave()
     assert next(events).task_id == gone.id
@@ -179,11 +179,11 @@ def test_log_collector_that_went_without_a_driver(launch: Callable[..., Plugin],
 
 @pytest.mark.fuse
 def test_a_dead_file_system_does_not_hold_the_search_up(fresh: Plugin, host: AgentHost) -> None:
-    """A process of the host's has a file open on a file system that does not answer. Seen before descriptors were told
-    apart by their names first: the search for readers stood in stat(2), and no event of the kind ever came again."""
+    """A process of the host has a file open on a file system that does not answer. Seen before the search compared the
+    names of descriptors first: it blocked in stat(2), and no such event ever came again."""
     events = stream(fresh)
     with DeadFileSystem(host.root / "dead") as dead:
-        held = os.open(dead.folder, os.O_PATH)
+        held = os.open(dead.directory, os.O_PATH)
         try:
             task = host.task(fresh, host.program("act"), ["out=up", "pause="]).start()
             task.stdout.wait_for("up")
@@ -196,8 +196,8 @@ def test_a_dead_file_system_does_not_hold_the_search_up(fresh: Plugin, host: Age
 
 @pytest.mark.controllers
 def test_raised_limit(fresh: Plugin, host: AgentHost) -> None:
-    """5 MHz of a core with 2000 MHz are 250 µs in 100 ms, of which the kernel takes no less than 1000. That is nobody's
-    fault; before, each such task had an event and a warning."""
+    """5 MHz of a core with 2000 MHz are 250 µs in 100 ms, and the kernel accepts no less than 1000. An operator cannot act
+    upon that; before, each such task had an event and a warning."""
     events = stream(fresh)
     task = host.task(fresh, host.program("act"), ["out=up", "pause="], cpu=5).start()
     assert (task.scope / "cpu.max").read_text() == "1000 100000\n"
@@ -233,8 +233,8 @@ def test_the_ordinary_is_no_event(fresh: Plugin, host: AgentHost) -> None:
 
 @pytest.mark.controllers
 def test_out_of_memory(fresh: Plugin, host: AgentHost) -> None:
-    """The event names the limit and the peak, and so does WaitTask, from which the agent has the message of its event of
-    the end (Task.result_of looks at that). Before, that one had none."""
+    """The event names the limit and the peak, and so does the answer of WaitTask, which the agent uses as the message of
+    its own event Terminated (Task.result_of checks that). Before, that event had no message."""
     events = stream(fresh)
     task = host.task(fresh, host.program("act"), ["memory=128", "exit=0"], memory=32)
     assert task.run().oom_killed

@@ -1,5 +1,5 @@
-"""Every file of examples/: job files run as Nomad would run them and do what their heads say; plugin blocks
-configure the plugin. The files are found, not listed."""
+"""Every file of examples/: job files run as Nomad would run them, with the output and exit code that their head comments
+state; plugin blocks configure the plugin. The files are found by a search, not listed here."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from agent.volumes import add_volume
 EXAMPLES = REPOSITORY / "examples"
 JOB_FILES = sorted(EXAMPLES.rglob("*.nomad.hcl"))
 AGENT_FILES = sorted(set(EXAMPLES.rglob("*.hcl")) - set(JOB_FILES))
-# These are run by the stage "example" of Tests/run-all.
+# The stage "example" of Tests/run-all runs these.
 SCRIPTS = {Path("http/run.sh")}
 
 
@@ -29,14 +29,14 @@ def label(path: Path) -> str:
     return str(path.relative_to(EXAMPLES))
 
 
-def test_nothing_in_the_folder_is_untested() -> None:
+def test_nothing_in_the_directory_is_untested() -> None:
     known = set(JOB_FILES) | set(AGENT_FILES) | {EXAMPLES / script for script in SCRIPTS}
     assert {path for path in EXAMPLES.rglob("*") if path.is_file()} == known
     assert len(JOB_FILES) >= 5 and len(AGENT_FILES) >= 2
 
 
 def alike(lines: list[str], patterns: list[str]) -> bool:
-    """Whether the lines are those; * stands for anything."""
+    """Whether the lines match the patterns; * stands for anything."""
     return len(lines) == len(patterns) and all(
         re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), line) for line, pattern in zip(lines, patterns))
 
@@ -54,7 +54,7 @@ class Run:
         self.job = job
         self.ports = {name: free_port() for name in job.ports}
         known = {f"NOMAD_PORT_{name}": str(port) for name, port in self.ports.items()}
-        # Nomad's own default for a driver with unveil isolation is a dynamic workload user.
+        # Nomad's default for a driver with unveil isolation is a dynamic workload user.
         options: dict[str, Any] = {"cpu": job.cpu, "memory": job.memory, "memory_max": job.memory_max} if limited else {}
         self.task = host.task(
             plugin, None, env={**known, **job.env}, user=job.user or "nomad-80000", name=job.name, **options)
@@ -70,9 +70,9 @@ class Run:
             self.render(template)
 
     def render(self, template: jobs.Template) -> None:
-        """As the client does: written beside, then put in its place."""
-        path = self.task.folder / template.destination
-        assert path.resolve().is_relative_to(self.task.folder), template.destination
+        """As the client does: writes a temporary file and renames it."""
+        path = self.task.directory / template.destination
+        assert path.resolve().is_relative_to(self.task.directory), template.destination
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(path.name + ".new")
         fresh.write_text(template.rendered(self.env), encoding="utf-8")
@@ -82,7 +82,7 @@ class Run:
         fresh.rename(path)
 
     def printed(self, lines: int) -> None:
-        """Waits until the task has printed that many of the lines that the file's head promises."""
+        """Waits until the task has printed that many of the lines in the file's head comment."""
         expected = self.job.prints[:lines]
         wait_until(lambda: alike(self.task.lines()[:lines], expected), 20,
                    f"{self.job.file.name} prints {expected}, not {self.task.lines()}; stderr: {self.task.stderr.text}")
@@ -96,7 +96,7 @@ def answers(port: int) -> bool:
         return False
 
 
-def goes_as_told(host: AgentHost, plugin: Plugin, job: JobTask, limited: bool) -> None:
+def runs_as_stated(host: AgentHost, plugin: Plugin, job: JobTask, limited: bool) -> None:
     run = Run(host, plugin, job, limited)
     task = run.task.start()
     if job.job_type == "batch":
@@ -116,7 +116,7 @@ def goes_as_told(host: AgentHost, plugin: Plugin, job: JobTask, limited: bool) -
         assert pid > 0, "it runs until it is stopped"
         begun = time.monotonic()
         task.stop(timeout=scaled(job.kill_timeout), signal=job.kill_signal)
-        assert time.monotonic() - begun < scaled(job.kill_timeout), "it ended by itself, within kill_timeout"
+        assert time.monotonic() - begun < scaled(job.kill_timeout), "it ended on the signal, within kill_timeout"
         result = task.wait()
     task.stdout.wait_end()
     task.stderr.wait_end()
@@ -129,31 +129,31 @@ def goes_as_told(host: AgentHost, plugin: Plugin, job: JobTask, limited: bool) -
 @pytest.mark.parametrize("path", JOB_FILES, ids=label)
 def test_job(host: AgentHost, plugin: Plugin, path: Path) -> None:
     for job in jobs.tasks(path):
-        goes_as_told(host, plugin, job, limited=False)
+        runs_as_stated(host, plugin, job, limited=False)
 
 
 @pytest.mark.controllers
 @pytest.mark.parametrize("path", JOB_FILES, ids=label)
 def test_job_within_its_limits(host: AgentHost, plugin: Plugin, path: Path) -> None:
     for job in jobs.tasks(path):
-        goes_as_told(host, plugin, job, limited=True)
+        runs_as_stated(host, plugin, job, limited=True)
 
 
 @pytest.mark.parametrize("path", AGENT_FILES, ids=label)
 def test_plugin_block(launch: Callable[..., Plugin], host: AgentHost, path: Path) -> None:
-    """Known options with values that the plugin takes; and a task runs under them."""
+    """All options and values are accepted, and a task runs with them."""
     document = jobs.read(path)
     blocks = [body for name, body in jobs.labelled(document, "plugin") if name == "nomad-driver-exec2"]
     assert len(blocks) == 1 and set(blocks[0]) == {"config"}
     [config] = blocks[0]["config"]
     plugin = launch(configure=False)
-    # A state folder of the test's own, so that no driver of this machine's is disturbed.
+    # A state directory of the test's own, so that no other driver on this machine is disturbed.
     plugin.begin({**config, "state_dir": str(plugin.state_dir)})
     assert host.task(plugin, "true").run().exit_code == 0
 
 
 def test_the_plain_block_has_every_option(launch: Callable[..., Plugin]) -> None:
-    """plugin.hcl is the one to start from: each option is in it, set or in a comment."""
+    """plugin.hcl is the example to start from: it has each option, set or in a comment."""
     text = (EXAMPLES / "plugin.hcl").read_text()
     for option in launch().plugin_options():
         assert f" {option} = " in " ".join(text.split()), f"plugin.hcl has no {option}"

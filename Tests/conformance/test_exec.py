@@ -20,7 +20,7 @@ Driver = messages.driver
 
 @pytest.fixture
 def sleeper(make: Make) -> Task:
-    """A task that does nothing, as a dynamic user, that may look around in /proc."""
+    """A task that sleeps, as a dynamic user that may read /proc."""
     return make("/bin/sleep", ["300"], unveil=["r:/proc"]).start()
 
 
@@ -68,11 +68,11 @@ def test_command_not_executable(make: Make, host: AgentHost) -> None:
     assert session(task, str(task.local)).wait()[0] == 126
 
 
-def test_relative_path_is_seen_from_the_working_folder(make: Make) -> None:
+def test_relative_path_is_seen_from_the_working_directory(make: Make) -> None:
     task = make("/bin/sleep", ["300"]).start()
-    folder = output(task, "pwd").strip()
-    (Path(folder) / "local" / "hello").write_text("#!/bin/sh\necho hello\n")
-    (Path(folder) / "local" / "hello").chmod(0o755)
+    directory = output(task, "pwd").strip()
+    (Path(directory) / "local" / "hello").write_text("#!/bin/sh\necho hello\n")
+    (Path(directory) / "local" / "hello").chmod(0o755)
     assert output(task, "local/hello") == "hello\n"
 
 
@@ -170,7 +170,7 @@ def test_terminal_size_without_a_terminal(sleeper: Task) -> None:
 
 
 def test_processes_left_behind_do_not_hold_the_session(sleeper: Task) -> None:
-    """They may write for a second more, which is delivered; then their pipes break."""
+    """Their output of another second is delivered; then their pipes are closed."""
     begun = time.monotonic()
     given = script(sleeper, "(sleep 0.3; echo late; sleep 300) & echo early")
     assert given.wait() == (0, 0)
@@ -178,8 +178,8 @@ def test_processes_left_behind_do_not_hold_the_session(sleeper: Task) -> None:
     assert time.monotonic() - begun < scaled(4)
     noisy = script(sleeper, "yes & exit 7", reads=True)
     assert noisy.wait() == (7, 0)
-    # The child goes on in the task, as one of docker exec's does, until its pipe is broken.
-    wait_until(lambda: not [pid for pid in commands_in(sleeper) if processes.look(pid).name == "yes"], 5, "yes gone")
+    # The child runs on in the task, as with docker exec, until its pipe is closed.
+    wait_until(lambda: not [pid for pid in commands_in(sleeper) if processes.look(pid).name == "yes"], 5, "yes has ended")
 
 
 def test_exec_task_answers_with_the_end_of_long_output(sleeper: Task) -> None:
@@ -208,7 +208,7 @@ def test_timeout(sleeper: Task) -> None:
 def test_timeout_kills_what_ignores_signals_and_its_children(sleeper: Task) -> None:
     with pytest.raises(grpc.RpcError):
         exec_task(sleeper, "/bin/sh", "-c", "trap '' HUP INT TERM; sleep 300 & sleep 300 & sleep 300", timeout=0.5)
-    wait_until(lambda: commands_in(sleeper) == [], 5, "all of the command gone")
+    wait_until(lambda: commands_in(sleeper) == [], 5, "the whole command has ended")
 
 
 def test_within_the_timeout(sleeper: Task) -> None:

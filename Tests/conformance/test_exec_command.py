@@ -1,4 +1,4 @@
-"""nomad-driver-exec2 exec: a command in a task, by the command line."""
+"""nomad-driver-exec2 exec: a command in a task, from the command line."""
 
 from __future__ import annotations
 
@@ -40,14 +40,29 @@ def alone(task: Task) -> bool:
     return (task.scope / "cgroup.procs").read_text().split() == [str(task.pid)]
 
 
+def attendants(task: Task) -> list[processes.Process]:
+    """The living attendants of commands in `task`: their children are in its PID namespace. Other tests on this
+    machine may have attendants of their own."""
+    namespace = os.readlink(f"/proc/{task.pid}/ns/pid")
+    found = []
+    for process in processes.everything():
+        if process.name == "exec2-attendant" and not process.is_zombie:
+            try:
+                if os.readlink(f"/proc/{process.pid}/ns/pid_for_children") == namespace:
+                    found.append(process)
+            except FileNotFoundError:  # it has ended meanwhile
+                pass
+    return found
+
+
 def test_streams_and_status(binary: Path, plugin: Plugin, task: Task) -> None:
     given = run(binary, plugin, task.id, "/bin/sh", "-c", "cat; echo $COLOUR; id -u; echo err >&2; exit 43", input=b"in\n")
     assert (given.returncode, given.stdout, given.stderr) == (43, b"in\nblue\n80000\n", b"err\n")
 
 
-@pytest.mark.parametrize("name", ["id", "alloc", "begin", "name", "folder"])
+@pytest.mark.parametrize("name", ["id", "alloc", "begin", "name", "directory"])
 def test_names(binary: Path, plugin: Plugin, task: Task, name: str) -> None:
-    wanted = {"id": task.id, "alloc": task.alloc_id, "begin": task.id[:8], "name": task.name, "folder": task.id.replace("/", "+")}[name]
+    wanted = {"id": task.id, "alloc": task.alloc_id, "begin": task.id[:8], "name": task.name, "directory": task.id.replace("/", "+")}[name]
     assert run(binary, plugin, wanted, "echo", "here").stdout == b"here\n"
 
 
@@ -94,11 +109,11 @@ def test_stopped(binary: Path, plugin: Plugin, task: Task, number: int, status: 
         assert tool.stdout.readline() == b"up\n"
         tool.send_signal(number)
         assert tool.wait(scaled(10)) == status
-    wait_until(lambda: alone(task), 5, "the command gone")
+    wait_until(lambda: alone(task), 5, "the command has ended")
 
 
 def test_signal_while_nobody_reads(binary: Path, plugin: Plugin, task: Task) -> None:
-    """Seen before: both writes waited on Swift's own threads, and the tool went on waiting for the reader after SIGTERM."""
+    """Seen before: both writes blocked on Swift's own threads, and after SIGTERM the tool went on waiting for the reader."""
     ends = [os.pipe() for _ in range(2)]
     with subprocess.Popen(words(binary, plugin, task.id, "/bin/sh", "-c", "yes & yes >&2"), stdout=ends[0][1], stderr=ends[1][1]) as tool:
         for _, writing in ends:
@@ -111,14 +126,14 @@ def test_signal_while_nobody_reads(binary: Path, plugin: Plugin, task: Task) -> 
     for reading, writing in ends:
         os.close(reading)
         os.close(writing)
-    wait_until(lambda: alone(task), 60, "the command gone")
+    wait_until(lambda: alone(task), 60, "the command has ended")
 
 
 def test_killed(binary: Path, plugin: Plugin, task: Task) -> None:
     with subprocess.Popen(words(binary, plugin, task.id, "/bin/sh", "-c", "echo up; sleep 300"), stdout=subprocess.PIPE) as tool:
         assert tool.stdout.readline() == b"up\n"
         tool.kill()
-    wait_until(lambda: alone(task), 5, "the command gone")
+    wait_until(lambda: alone(task), 5, "the command has ended")
 
 
 def test_reader_that_leaves(binary: Path, plugin: Plugin, task: Task) -> None:
@@ -126,17 +141,17 @@ def test_reader_that_leaves(binary: Path, plugin: Plugin, task: Task) -> None:
         assert tool.stdout.readline() == b"y\n"
         tool.stdout.close()
         assert tool.wait(scaled(10)) == 141
-    wait_until(lambda: alone(task), 5, "the command gone")
+    wait_until(lambda: alone(task), 5, "the command has ended")
 
 
 def test_terminal(binary: Path, plugin: Plugin, task: Task) -> None:
-    """On a terminal: its size, raw keys, a new size, and all as before in the end."""
+    """On a terminal: its size, raw keys, a new size, and its attributes restored at the end."""
     holder, terminal = pty.openpty()
     fcntl.ioctl(holder, termios.TIOCSWINSZ, struct.pack("HHHH", 21, 43, 0, 0))
     before = termios.tcgetattr(terminal)
 
     script = 'trap "stty size; exit 7" WINCH; trap "echo int" INT; stty size; while :; do sleep 0.05; done'
-    # setsid(1) and no preexec_fn: one of gRPC's threads can hold a lock while Python forks, and the child hung then.
+    # setsid(1) and no preexec_fn: one of gRPC's threads can hold a lock while Python forks, and then the child hangs.
     with subprocess.Popen(["setsid", "--ctty", *words(binary, plugin, task.id, "/bin/sh", "-c", script)],
                           stdin=terminal, stdout=terminal, stderr=terminal) as tool:
         seen = b""
@@ -176,7 +191,12 @@ def test_another_user(binary: Path, plugin: Plugin, task: Task) -> None:
 
 
 def test_nothing_is_left(binary: Path, plugin: Plugin, task: Task) -> None:
-    run(binary, plugin, task.id, "true")
+    with subprocess.Popen(words(binary, plugin, task.id, "/bin/sh", "-c", "echo up; read line"),
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as tool:
+        assert tool.stdout.readline() == b"up\n"
+        assert len(attendants(task)) == 1
+        tool.stdin.write(b"end\n")
+        tool.stdin.close()
+        assert tool.wait(scaled(10)) == 0
     assert alone(task)
-    attendants = [process for process in processes.everything() if process.name == "exec2-attendant"]
-    assert not [process for process in attendants if not process.is_zombie]
+    assert attendants(task) == []

@@ -1,4 +1,4 @@
-"""A command in a task (alloc exec) is held to what the task is held to."""
+"""A command in a task (alloc exec) has the same restrictions as the task."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from agent.exec import output
 
 Launch = Callable[..., Plugin]
 VERBS = ["caps=", "limits=", "bind=0", "call=keyctl", "call=userfaultfd", "unshare=0x10000000"]
-# By the first words of what Tests/programs/confined.c says.
+# By the first word of each line of Tests/programs/confined.c.
 CONFINED = {"caps": "20 20 20 20 20", "limit7": "20 30", "bind0": "EACCES", "keyctl": "EPERM", "userfaultfd": "EPERM", "unshare": "EPERM"}
 PORTS = landlock.abi() >= 4
 
 
 def keyed(text: str) -> dict[str, str]:
-    """Lines of a key and what it came to."""
+    """Lines of a key and its outcome."""
     return {line.partition(" ")[0]: line.partition(" ")[2] for line in text.splitlines()}
 
 
 def test_with_the_options(launch: Launch, host: AgentHost) -> None:
-    """And the task itself, for comparison, which does the same."""
+    """The task itself runs the same program, for comparison."""
     plugin = launch({"allow_caps": ["kill"]})
     config: dict[str, Any] = {"cap_add": ["kill"], "ulimit": {"nofile": "20:30"}, **({"tcp_bind": []} if PORTS else {})}
     program = host.program("confined")

@@ -1,4 +1,4 @@
-"""Many commands at once, much input and output, and what is left of it: nothing."""
+"""Many commands at once, much input and output, of which nothing is left."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from agent.timing import scaled, wait_until
 Make = Callable[..., Task]
 COUNT = 500
 MEGABYTES = 16
-# The threads for what can block, and BlockingPool.Limits.threads: not one for each command.
+# The threads of BlockingPool (BlockingPool.Limits.threads): not one for each command.
 BLOCKING = "exec2-blocking"
 BLOCKING_THREADS = 16
 
@@ -27,7 +27,7 @@ def resident_kib(pid: int) -> int:
 
 
 def held(plugin: Plugin) -> dict[str, int]:
-    """What a session might leave."""
+    """The resources that a session might leave."""
     return {
         "descriptors": len(processes.descriptors(plugin.pid)),
         "below": len(plugin.executors()),
@@ -36,12 +36,12 @@ def held(plugin: Plugin) -> dict[str, int]:
 
 
 def threads(plugin: Plugin) -> int:
-    """But for those that come and go with what can block."""
+    """How many threads it has without those of BlockingPool."""
     return sum(name != BLOCKING for name in processes.thread_names(plugin.pid))
 
 
 def resting(plugin: Plugin) -> dict[str, int]:
-    """The same, once the first commands are gone and what stands by for the next task is there."""
+    """The same, once the first commands have ended and an Executor stands by."""
     names = sorted(["exec2-executor", "sleep", "exec2-standby"])
     wait_until(lambda: sorted(process.name for process in plugin.executors()) == names, 10, f"{names} below the plugin")
     found = held(plugin)
@@ -53,7 +53,7 @@ def resting(plugin: Plugin) -> dict[str, int]:
 
 
 def test_five_hundred_at_once(launch: Callable[..., Plugin], host: AgentHost) -> None:
-    """All of them are there at one moment, each with its own input, output and result."""
+    """All of them run at the same time, each with its own input, output and result."""
     plugin = launch()
     task = host.task(plugin, "/bin/sleep", ["600"]).start()
     exec_task(task, "true")
@@ -91,7 +91,7 @@ def test_five_hundred_that_are_cancelled(launch: Callable[..., Plugin], host: Ag
     script(task, "true", tty=True).wait()
     before = resting(plugin)
     sessions = [session(task, "/bin/sleep", "600", tty=n % 5 == 0, seconds=300) for n in range(COUNT)]
-    # At whatever stage each is.
+    # Each is at another stage.
     time.sleep(scaled(0.5))
     for given in sessions:
         given.cancel()
@@ -127,7 +127,7 @@ def test_megabytes_both_ways(make: Make) -> None:
 
 
 def test_one_message_of_megabytes(make: Make) -> None:
-    """Larger than gRPC's own limit for a message."""
+    """Larger than gRPC's default limit for a message."""
     task = make("/bin/sleep", ["300"]).start()
     data = os.urandom(12 << 20)
     given = session(task, "cat", seconds=120)
@@ -138,7 +138,7 @@ def test_one_message_of_megabytes(make: Make) -> None:
 
 
 def test_output_of_a_command_that_ends_before_it_is_read(make: Make) -> None:
-    """What is in the pipes at its end is as much as they hold."""
+    """At its end the pipes are full."""
     task = make("/bin/sleep", ["300"]).start()
     given = script(task, "head -c 60000 /dev/zero; head -c 60000 /dev/zero >&2; exit 3", reads=False)
     time.sleep(scaled(2.5))
@@ -148,7 +148,7 @@ def test_output_of_a_command_that_ends_before_it_is_read(make: Make) -> None:
 
 
 def test_slow_reader_slows_the_command(launch: Callable[..., Plugin], host: AgentHost) -> None:
-    """A client that takes nothing: the Driver holds next to nothing, and in the end nothing is missing."""
+    """A client that reads nothing: the Driver buffers little, and in the end no output is missing."""
     plugin = launch()
     task = host.task(plugin, "/bin/sleep", ["300"]).start()
     exec_task(task, "true")
@@ -156,7 +156,7 @@ def test_slow_reader_slows_the_command(launch: Callable[..., Plugin], host: Agen
     given = script(task, "seq 1 4000000; echo done >&2", reads=False, seconds=120)
     endless = [script(task, "yes", reads=False, seconds=120) for _ in range(20)]
     time.sleep(scaled(3))
-    # 21 sessions with 30 MB to say, or no end of it.
+    # 21 sessions with 30 MB of output, or endless output.
     assert resident_kib(plugin.pid) - before < 21 * 512
     for each in endless:
         each.cancel()
@@ -175,8 +175,8 @@ def test_command_that_reads_slowly_slows_the_client(launch: Callable[..., Plugin
     task = host.task(plugin, "/bin/sleep", ["300"]).start()
     exec_task(task, "true")
     before = resident_kib(plugin.pid)
-    os.mkfifo(task.folder / "tmp" / "go", 0o666)
-    os.chmod(task.folder / "tmp" / "go", 0o666)
+    os.mkfifo(task.directory / "tmp" / "go", 0o666)
+    os.chmod(task.directory / "tmp" / "go", 0o666)
     given = script(task, "read go < $TMPDIR/go; wc -c", seconds=120)
     piece = b"x" * 65536
     for _ in range(1024):
@@ -184,14 +184,14 @@ def test_command_that_reads_slowly_slows_the_client(launch: Callable[..., Plugin
     given.close_stdin()
     time.sleep(scaled(3))
     assert resident_kib(plugin.pid) - before < 8192
-    threading.Thread(target=lambda: (task.folder / "tmp" / "go").write_text("go\n"), daemon=True).start()
+    threading.Thread(target=lambda: (task.directory / "tmp" / "go").write_text("go\n"), daemon=True).start()
     assert given.wait(120) == (0, 0)
     assert given.stdout.strip() == str(1024 * 65536).encode()
     task.stop(signal="SIGTERM")
 
 
 def test_sessions_while_tasks_come_and_go(make: Make, host: AgentHost) -> None:
-    """Each ends with a result or with the one error that there is for a task that is no more."""
+    """Each ends with a result or with the error for a task that has ended."""
     tasks = [make("/bin/sleep", ["300"]).start() for _ in range(12)]
     sessions: list[tuple[Task, Session]] = [
         (task, script(task, "echo up; sleep 300")) for task in tasks for _ in range(6)]

@@ -17,7 +17,7 @@ Make = Callable[..., Task]
 
 @pytest.fixture
 def sleeper(make: Make) -> Task:
-    """A task that does nothing, as a dynamic user, that may look around in /proc."""
+    """A task that sleeps, as a dynamic user that may read /proc."""
     return make("/bin/sleep", ["300"], unveil=["r:/proc"]).start()
 
 
@@ -27,14 +27,14 @@ def test_cgroup_is_the_tasks(sleeper: Task) -> None:
 
 
 def executed(task: Task) -> int:
-    """The pid of the one sleep(1) that was run in the task, once it is that."""
+    """The pid of the sleep(1) that was run in the task, after its execve."""
     command = wait_until(lambda: commands_in(task), 10, "the command")[0]
     wait_until(lambda: processes.look(command).name == "sleep", 5, "execve")
     return command
 
 
 def test_namespaces_are_the_tasks(make: Make) -> None:
-    # Landlock keeps the links of other processes from a task; the host may look.
+    # Landlock denies a task the links of other processes; the test reads them on the host.
     task = make("/bin/sleep", ["300"], unveil=["r:/proc"]).start()
     given = session(task, "/bin/sleep", "300")
     command = executed(task)
@@ -58,7 +58,7 @@ def test_identity_is_the_tasks(make: Make, host: AgentHost, user: str) -> None:
 
 @pytest.mark.parametrize("user", ["nomad-81234", "root"])
 def test_credentials_are_the_tasks(make: Make, user: str) -> None:
-    """Everything of /proc/<pid>/status that says what a process may do."""
+    """Every field of /proc/<pid>/status about what a process may do."""
     task = make("/bin/sleep", ["300"], user=user, unveil=["r:/proc"]).start()
     given = session(task, "/bin/sleep", "300")
     command = executed(task)
@@ -78,8 +78,8 @@ def test_environment_is_the_tasks(make: Make, host: AgentHost) -> None:
     assert output(task, host.program("act"), "env=", "exit=0").splitlines() == expected
 
 
-def test_working_folder_is_the_tasks(sleeper: Task) -> None:
-    assert output(sleeper, "pwd").strip() == str(sleeper.folder)
+def test_working_directory_is_the_tasks(sleeper: Task) -> None:
+    assert output(sleeper, "pwd").strip() == str(sleeper.directory)
 
 
 def test_file_in_tmpdir_is_seen_by_the_task(make: Make) -> None:
@@ -96,18 +96,18 @@ def test_shadow_stays_denied(sleeper: Task, make: Make) -> None:
 
 
 def test_only_the_tasks_own_rules_open_paths(make: Make, host: AgentHost) -> None:
-    """What one task may read by its own rule, the other may not, nor what is run in it."""
-    folder = host.root / "named"
-    folder.mkdir(exist_ok=True)
-    (folder / "file").write_text("hello")
-    folder.chmod(0o755)
-    with_rule = make("/bin/sleep", ["300"], unveil=[f"r:{folder}"]).start()
+    """A path that one task may read by its own rule is denied to another task, and to commands in that."""
+    directory = host.root / "named"
+    directory.mkdir(exist_ok=True)
+    (directory / "file").write_text("hello")
+    directory.chmod(0o755)
+    with_rule = make("/bin/sleep", ["300"], unveil=[f"r:{directory}"]).start()
     without = make("/bin/sleep", ["300"]).start()
-    assert output(with_rule, "cat", folder / "file") == "hello"
-    assert b"Permission denied" in exec_task(without, "cat", folder / "file").stderr
-    assert b"Permission denied" in exec_task(with_rule, "/bin/sh", "-c", f"echo x >> {folder}/file").stderr
-    (folder / "file").unlink()
-    folder.rmdir()
+    assert output(with_rule, "cat", directory / "file") == "hello"
+    assert b"Permission denied" in exec_task(without, "cat", directory / "file").stderr
+    assert b"Permission denied" in exec_task(with_rule, "/bin/sh", "-c", f"echo x >> {directory}/file").stderr
+    (directory / "file").unlink()
+    directory.rmdir()
 
 
 def test_logs_are_read_only(make: Make) -> None:

@@ -69,7 +69,7 @@ def test_end_of_file_is_typed(sleeper: Task) -> None:
     given.wait_for("line\r\nline\r\n")
     given.close_stdin()
     time.sleep(0.3)
-    assert given.result is None, "the end of the requests' input is not typed by anybody"
+    assert given.result is None, "the end of the requests must not act as Ctrl-D"
     given.send(b"\x04")
     assert given.wait() == (0, 0)
 
@@ -121,7 +121,7 @@ def test_streams_can_be_opened_again(sleeper: Task) -> None:
 
 
 def test_other_terminals_stay_denied(sleeper: Task) -> None:
-    """The rule for the own terminal opens no other, and none to a command without one."""
+    """The rule for the command's terminal allows no other terminal, and none to a command without one."""
     first = script(sleeper, "echo up; read line", tty=True)
     first.wait_for("up")
     second = script(sleeper, "for tty in /dev/pts/[0-9]* /dev/pts/0 /dev/pts/1 /dev/pts/2; do echo spy > $tty; done", tty=True)
@@ -153,7 +153,7 @@ def test_background_child_does_not_hold_the_session(sleeper: Task) -> None:
 
 
 def test_all_output_before_the_end_arrives(sleeper: Task) -> None:
-    """More than a terminal holds, by a command that ends at once behind it."""
+    """More output than a terminal buffers, of a command that ends right after it."""
     given = script(sleeper, "stty -opost; seq 1 50000; (trap '' HUP; sleep 300) &", tty=True)
     assert given.wait() == (0, 0)
     assert given.stdout == "".join(f"{n}\n" for n in range(1, 50001)).encode()
@@ -175,11 +175,11 @@ def test_cancelled(sleeper: Task) -> None:
     given.wait_for("up")
     given.cancel()
     main = sleeper.pid
-    wait_until(lambda: (sleeper.scope / "cgroup.procs").read_text().split() == [str(main)], 5, "the command gone")
+    wait_until(lambda: (sleeper.scope / "cgroup.procs").read_text().split() == [str(main)], 5, "the command has ended")
 
 
 def test_vi(make: Make) -> None:
-    """A full-screen program: it draws, and takes what is typed."""
+    """A full-screen program: it draws and reads keys."""
     task = make("/bin/sleep", ["300"], unveil=["r:/etc", "r:/usr/share"]).start()
     given = session(task, "vi", task.local / "file", tty=True, sizes=[(24, 80)])
     wait_until(lambda: b"\x1b[" in given.stdout, 10, "drawn")

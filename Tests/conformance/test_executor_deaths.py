@@ -16,16 +16,16 @@ import pytest
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, messages, processes
 from agent.expect import refused
 from agent.restart import LOST, kill_after, kill_executor, lost_result, recover, successor
-from agent.state import folder_of
+from agent.state import directory_of
 from agent.timing import scaled, wait_until
 
 Launch = Callable[..., Plugin]
-# Milliseconds from the Executor's appearance to SIGKILL, where a start takes four.
+# Milliseconds from the Executor's appearance to SIGKILL; a start takes about four.
 START_DELAYS = [step * 0.1 for step in range(30)] + [3 + step * 0.5 for step in range(10)]
 
 
 def milliseconds_of_a_start(host: AgentHost, plugin: Plugin) -> float:
-    """On this machine, as busy as it is."""
+    """How long a start takes on this machine at present."""
     times = []
     for _ in range(5):
         task = host.task(plugin, host.program("offspring"), ["group", "session", "daemon"])
@@ -52,18 +52,18 @@ def children(pid: int) -> set[int]:
 
 
 class FirstChildKiller(threading.Thread):
-    """SIGKILLs the next child of `pid`, so many seconds after it appeared."""
+    """Kills the next child of `pid` with SIGKILL, `seconds` after it appeared."""
 
     def __init__(self, pid: int, seconds: float):
         super().__init__(daemon=True)
         self.parent, self.seconds = pid, seconds
         self.before = children(pid)
         self.child = 0
-        self.given_up = threading.Event()
+        self.is_over = threading.Event()
         self.start()
 
     def run(self) -> None:
-        while not self.child and not self.given_up.is_set():
+        while not self.child and not self.is_over.is_set():
             self.child = next(iter(children(self.parent) - self.before), 0)
         if self.child:
             end = time.monotonic() + self.seconds
@@ -76,7 +76,7 @@ class FirstChildKiller(threading.Thread):
 
 
 def test_kill_at_every_step_of_a_start(launch: Launch, host: AgentHost) -> None:
-    # test_standby.py kills those that were spawned ahead.
+    # test_standby.py kills standby Executors.
     plugin = launch({"standby_executor": False})
     slowness = max(1, milliseconds_of_a_start(host, plugin) / 4)
     failed, started = 0, 0
@@ -91,7 +91,7 @@ def test_kill_at_every_step_of_a_start(launch: Launch, host: AgentHost) -> None:
             assert error.code() == grpc.StatusCode.FAILED_PRECONDITION, error
             assert "Executor" in error.details(), error.details()
             failed += 1
-        killer.given_up.set()
+        killer.is_over.set()
         killer.join()
         assert killer.child, "no Executor was seen"
         if task.was_started:
@@ -103,13 +103,13 @@ def test_kill_at_every_step_of_a_start(launch: Launch, host: AgentHost) -> None:
         assert time.monotonic() - begun < scaled(8)
         nothing_left(task)
         assert os.listdir(plugin.state_dir) == [], delay
-    # Otherwise this has tried one side only.
+    # Both outcomes must occur, or the test has tried only one.
     assert failed and started, (failed, started)
     assert plugin.executors() == []
 
 
 def test_failed_start_can_be_tried_again(launch: Launch, host: AgentHost) -> None:
-    """The error tells the host so, and nothing of the first try is in the way."""
+    """The error is a recoverable one, and nothing of the first attempt is in the way."""
     plugin = launch()
     task = host.task(plugin, host.program("act"), ["exit=8"])
     killer = FirstChildKiller(plugin.pid, 0)
@@ -154,7 +154,7 @@ def test_kill_while_the_task_runs(launch: Launch, host: AgentHost, kinds: list[s
 
 @pytest.mark.parametrize("milliseconds", [0, 0.3, 1, 3, 10, 40])
 def test_kill_while_the_task_stops(launch: Launch, host: AgentHost, milliseconds: float) -> None:
-    """StopTask returns with the end, not with its timeout."""
+    """StopTask returns at the end, not at its timeout."""
     plugin = launch()
     task = host.task(plugin, host.program("act"), ["ignore=15", "out=up", "pause="]).start()
     task.stdout.wait_for("up")
@@ -171,7 +171,7 @@ def test_kill_while_the_task_stops(launch: Launch, host: AgentHost, milliseconds
 
 
 def test_kill_around_the_end_of_the_task(launch: Launch, host: AgentHost) -> None:
-    """Either the record was whole, and it is the truth, or the end is lost; never a guess."""
+    """Either the record is complete and right, or the result is lost; it is never guessed."""
     plugin = launch()
     recorded = lost = 0
     for number in range(40):
@@ -220,7 +220,7 @@ def test_kill_while_no_driver_runs(launch: Launch, host: AgentHost) -> None:
 
 
 def test_kill_of_a_recovered_tasks_executor(launch: Launch, host: AgentHost) -> None:
-    """It is not the new driver's child; its end is seen all the same."""
+    """It is not the new Driver's child; the Driver still sees its end."""
     first = launch()
     task = host.task(first, host.program("offspring"), ["session", "daemon"]).start()
     task.stdout.wait_for("child daemon")
@@ -234,9 +234,9 @@ def test_kill_of_a_recovered_tasks_executor(launch: Launch, host: AgentHost) -> 
     assert time.monotonic() - begun < scaled(3)
     assert lost_result(task, "supervisor", str(executor)) == LOST
     nothing_left(task)
-    folder = folder_of(task)
+    directory = directory_of(task)
     task.destroy(force=False)
-    assert not folder.exists()
+    assert not directory.exists()
 
 
 def test_kill_during_destroy(launch: Launch, host: AgentHost) -> None:

@@ -1,5 +1,5 @@
-"""The Executor is nobody's: no descriptor, session, cgroup or signal of the
-Driver's or the agent's reaches it."""
+"""The Executor is independent: it shares no descriptor, session or cgroup with the
+Driver or the agent, and their signals do not reach it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, processes
 from agent.restart import recover, successor
-from agent.state import folder_of
+from agent.state import directory_of
 from agent.timing import scaled, wait_until
 
 Launch = Callable[..., Plugin]
@@ -30,7 +30,7 @@ def paused(host: AgentHost, plugin: Plugin, **options: object) -> Task:
 
 
 def stat_fields(pid: int) -> list[str]:
-    """Of /proc/<pid>/stat, from the state on."""
+    """The fields of /proc/<pid>/stat, from the state on."""
     text = Path(f"/proc/{pid}/stat").read_text()
     return text[text.rindex(")") + 2:].split(" ")
 
@@ -61,7 +61,7 @@ def test_name_and_environment(launch: Launch, host: AgentHost) -> None:
 
 
 def settled(task: Task) -> int:
-    """The pid of the Executor, once it has closed what only the launch needed."""
+    """The pid of the Executor, once it has closed the launch's descriptors."""
     executor = task.executor_pid
     wait_until(
         lambda: "anon_inode:[pidfd]" not in processes.descriptors(executor).values(), 5, "the launch's descriptors closed")
@@ -69,10 +69,10 @@ def settled(task: Task) -> int:
 
 
 def kind_of(target: str, task: Task) -> str:
-    folder, logs = folder_of(task), (task.stdout_path, task.stderr_path)
+    directory, logs = directory_of(task), (task.stdout_path, task.stderr_path)
     known = {
-        "/dev/null": "null", "/memfd:exec2-launch-request (deleted)": "memory", str(folder): "folder", str(folder / "control"): "control", str(folder / "events"): "events",
-        str(folder / "exit.reserved"): "record", str(task.scope): "cgroup", **{str(path): "log" for path in logs}}
+        "/dev/null": "null", "/memfd:exec2-launch-request (deleted)": "memory", str(directory): "directory", str(directory / "control"): "control", str(directory / "events"): "events",
+        str(directory / "exit.reserved"): "record", str(task.scope): "cgroup", **{str(path): "log" for path in logs}}
     if target in known:
         return known[target]
     anonymous = re.fullmatch(r"anon_inode:\[(\w+)\]", target)
@@ -80,16 +80,16 @@ def kind_of(target: str, task: Task) -> str:
 
 
 def test_descriptors(launch: Launch, host: AgentHost) -> None:
-    """All of them, by what they are: a descriptor more is one inherited."""
+    """All of them by their kind: a further one would be inherited."""
     plugin = launch()
     others = [paused(host, plugin) for _ in range(3)]
     task = paused(host, plugin)
     held = processes.descriptors(settled(task))
     kinds = sorted(kind_of(target, task) for target in held.values())
     assert kinds == sorted(
-        ["null"] * 3 + ["memory", "folder", "control", "events", "record", "cgroup", "log", "log", "signalfd", "timerfd"]), held
+        ["null"] * 3 + ["memory", "directory", "control", "events", "record", "cgroup", "log", "log", "signalfd", "timerfd"]), held
     assert {held[number] for number in range(3)} == {"/dev/null"}
-    # Neither the agent's pipes nor its socket, by inode.
+    # None of them is one of the agent's pipes or its socket, by inode.
     theirs = {target for target in processes.descriptors(plugin.pid).values() if target.startswith(("pipe:", "socket:"))}
     assert theirs
     assert not theirs & set(held.values())
@@ -99,7 +99,7 @@ def test_descriptors(launch: Launch, host: AgentHost) -> None:
 
 
 def test_descriptors_of_a_recovered_task(launch: Launch, host: AgentHost) -> None:
-    """Drivers that come and go leave nothing behind in it."""
+    """Successive Drivers leave no descriptor behind in it."""
     plugin = launch()
     task = paused(host, plugin)
     before = processes.descriptors(settled(task))
@@ -112,15 +112,15 @@ def test_descriptors_of_a_recovered_task(launch: Launch, host: AgentHost) -> Non
 
 
 def test_pipes_of_the_driver_end_with_it(launch: Launch, host: AgentHost) -> None:
-    """The agent sees the end of its plugin's output although tasks run on."""
+    """The agent reads the end of its plugin's output although tasks run on."""
     plugin = launch()
     task = paused(host, plugin)
     executor = task.executor_pid
     os.kill(plugin.pid, signal.SIGKILL)
     plugin.wait_exit()
-    # The nest, which stands for the agent's parent here, holds them as well.
+    # The subreaper, which is in the place of the agent's parent here, holds them as well.
     held = {pid: set(processes.descriptors(pid).values()) for pid in (executor,)}
-    pipes = {target for target in processes.descriptors(plugin.nest_pid).values() if target.startswith("pipe:")}
+    pipes = {target for target in processes.descriptors(plugin.subreaper_pid).values() if target.startswith("pipe:")}
     assert pipes
     assert not pipes & held[executor]
     second = successor(launch, plugin)
@@ -129,13 +129,13 @@ def test_pipes_of_the_driver_end_with_it(launch: Launch, host: AgentHost) -> Non
 
 
 def test_cgroup(launch: Launch, host: AgentHost) -> None:
-    """Beside the slices, in neither the task's cgroup nor the agent's."""
+    """It is beside the slices, in neither the task's cgroup nor the agent's."""
     plugin = launch()
     tasks = [paused(host, plugin) for _ in range(3)]
     scope = host.slice.root / EXECUTORS
 
     def of_tasks() -> list[int]:
-        """Without the one that stands by."""
+        """The Executors in it without the standby one."""
         return sorted(pid for pid in cgroups.processes(scope) if getattr(processes.look(pid), "name", "") == "exec2-executor")
 
     wait_until(lambda: of_tasks() == sorted(task.executor_pid for task in tasks), 5, "every Executor in its cgroup")
@@ -148,13 +148,13 @@ def test_cgroup(launch: Launch, host: AgentHost) -> None:
         task.stop()
         task.destroy()
     assert of_tasks() == []
-    # It stays with the one that stands by, and goes when that is not wanted any more.
+    # It stays with the standby Executor, and is removed when that is switched off.
     plugin.set_config({**plugin.config, "standby_executor": False})
     wait_until(lambda: not scope.exists(), 5, f"{scope} removed with the last Executor")
 
 
 def test_cgroup_that_cannot_be_made(launch: Launch, host: AgentHost) -> None:
-    """The Executor then lives where the Driver does, and works."""
+    """The Executor then runs in the Driver's cgroup."""
     plugin = launch()
     scope = host.slice.root / EXECUTORS
     limit = host.slice.root / "cgroup.max.descendants"
@@ -186,7 +186,7 @@ def test_cgroup_of_the_executors_outlives_the_driver(launch: Launch, host: Agent
 
 @pytest.mark.parametrize("wanted", [0, 300, 1000])
 def test_oom_score_adj(launch: Launch, host: AgentHost, wanted: int) -> None:
-    """The Executor is the last to go; the task has what its job says."""
+    """The Executor is the OOM killer's last choice; the task has its job's value."""
     plugin = launch()
     task = paused(host, plugin, config={"oom_score_adj": wanted})
     bounding = int(processes.status(plugin.pid, "CapEff"), 16)
@@ -200,7 +200,7 @@ def test_oom_score_adj(launch: Launch, host: AgentHost, wanted: int) -> None:
 @pytest.mark.parametrize(
     "number", [number for number in signal.Signals if number not in (signal.SIGKILL, signal.SIGSTOP)], ids=lambda n: n.name)
 def test_signals_to_the_executor(plugin: Plugin, host: AgentHost, number: signal.Signals) -> None:
-    """Whatever somebody sends to it, the task runs on and ends with its own result."""
+    """Whatever signal it is sent, the task runs on and ends with its own result."""
     task = host.task(plugin, host.program("act"), ["out=up", "pause="]).start()
     task.stdout.wait_for("up")
     pid, executor = task.pid, task.executor_pid
@@ -214,7 +214,7 @@ def test_signals_to_the_executor(plugin: Plugin, host: AgentHost, number: signal
 
 
 def test_signals_to_the_drivers_process_group(launch: Launch, host: AgentHost) -> None:
-    """A ctrl-C in the agent's terminal is not for the tasks."""
+    """A Ctrl-C in the agent's terminal does not reach the tasks."""
     plugin = launch()
     task = paused(host, plugin)
     executor, pid = task.executor_pid, task.pid
@@ -236,18 +236,18 @@ def stat_group(pid: int) -> int | None:
 
 @pytest.fixture
 def other_host() -> Iterator[AgentHost]:
-    """An agent with a cgroup of its own: no other plugin's Executors are in there."""
+    """An agent with a cgroup of its own, without Executors of other plugins."""
     agent = AgentHost()
     yield agent
     assert not agent.close()
 
 
 def test_the_executors_cgroup_is_removed_while_tasks_start(other_host: AgentHost) -> None:
-    """Another Driver that has no task left removes it, whenever it is empty. Seen before it was made anew: Executors in
-    the Driver's own cgroup, and starts that failed for good, "cannot clone a process: No such file or directory"."""
+    """Another Driver without tasks removes it whenever it is empty. Seen before it was made again: Executors in the
+    Driver's own cgroup, and from then on every start failed, "cannot clone a process: No such file or directory"."""
     plugin = other_host.launch({"standby_executor": False})
-    unmaker = subprocess.Popen(
-        [str(other_host.program("unmaker")), str(other_host.slice.root / EXECUTORS)],
+    remover = subprocess.Popen(
+        [str(other_host.program("remover")), str(other_host.slice.root / EXECUTORS)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         for _ in range(40):
@@ -255,5 +255,5 @@ def test_the_executors_cgroup_is_removed_while_tasks_start(other_host: AgentHost
             assert processes.cgroup(task.executor_pid).endswith("/" + EXECUTORS)
             task.destroy()
     finally:
-        removed, _ = unmaker.communicate()
+        removed, _ = remover.communicate()
     assert int(removed) > 0

@@ -1,4 +1,4 @@
-"""How a task ended, as WaitTask tells it."""
+"""How a task ended, according to WaitTask."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_arguments_arrive_as_they_are(make: Make, host: AgentHost) -> None:
 @pytest.mark.parametrize("user", ["nomad-80000", "nobody", "root"])
 @pytest.mark.parametrize("command", ["no-such-command", "/nonexistent/command"])
 def test_command_not_found(make: Make, command: str, user: str) -> None:
-    """The task starts; its log says why it ended at once."""
+    """StartTask succeeds; the task's log says why it ended at once."""
     task = make(command, user=user)
     assert task.run() == ExitResult(127)
     assert command in task.stderr.text
@@ -76,14 +76,14 @@ def test_command_not_executable(make: Make, user: str) -> None:
 
 
 def test_command_not_unveiled(launch: Callable[..., Plugin], host: AgentHost) -> None:
-    """A program that exists and may not be executed under the rules."""
+    """A program that exists and that no rule allows to execute."""
     plugin = launch({"unveil_defaults": False})
     task = host.task(plugin, "/bin/true")
     assert task.run().exit_code == 126
     assert "/bin/true" in task.stderr.text
 
 
-def test_command_is_a_folder(make: Make) -> None:
+def test_command_is_a_directory(make: Make) -> None:
     task = make("/usr/bin")
     assert task.run() == ExitResult(126)
     assert "/usr/bin" in task.stderr.text
@@ -99,8 +99,8 @@ def test_script_without_its_interpreter(make: Make) -> None:
     assert str(script) in task.stderr.text
 
 
-def test_program_in_the_tasks_folder(make: Make, host: AgentHost) -> None:
-    """What an artifact or template put there can be run under the defaults."""
+def test_program_in_the_tasks_directory(make: Make, host: AgentHost) -> None:
+    """A program from an artifact or template can be run with the default rules."""
     task = make("/bin/sh")
     copy = task.local / "own"
     copy.write_bytes(Path(host.program("act")).read_bytes())

@@ -41,7 +41,7 @@ def test_attributes(launch: Callable[..., Plugin], defaults: bool, by_task: bool
 
 
 def test_missing_controllers_have_a_text(plugin: Plugin) -> None:
-    """On a host without controllers the driver says so and what to do; on one
+    """On a host without controllers the driver says so, with the remedy; on one
     with them it does not."""
     given = plugin.fingerprint()
     complains = "cgroup" in given.health_description and given.health != State.HEALTHY
@@ -57,7 +57,7 @@ def test_two_streams_at_once(plugin: Plugin) -> None:
 
 
 def test_executor_gone_and_back(launch: Callable[..., Plugin], tmp_path: Path) -> None:
-    """A change is told on the open stream: the Executor disappears and returns."""
+    """The open stream gets a change: the Executor disappears and returns."""
     copy = tmp_path / "executor"
     shutil.copy(default_binary().with_name("nomad-driver-exec2-executor"), copy)
     copy.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Launch, handshake and the services that go-plugin itself needs."""
+"""Launch, handshake and go-plugin's own services."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_socket_is_roots_alone(plugin: Plugin) -> None:
     assert path.stat().st_uid == 0 and closed_to_others
 
 
-def test_socket_folder_is_the_agents_choice(launch: Callable[..., Plugin], tmp_path: Path) -> None:
+def test_socket_directory_is_the_agents_choice(launch: Callable[..., Plugin], tmp_path: Path) -> None:
     plugin = launch(environment={"PLUGIN_UNIX_SOCKET_DIR": str(tmp_path)})
     assert tmp_path in Path(plugin.address).parents
 
@@ -43,11 +43,11 @@ def test_multiplexing_is_declined(launch: Callable[..., Plugin]) -> None:
 
 
 @pytest.mark.parametrize("cookie", ["", "e4327c2e"])
-def test_without_the_cookie_a_person_gets_help(launch: Callable[..., Plugin], cookie: str) -> None:
+def test_without_the_cookie_the_help_is_printed(launch: Callable[..., Plugin], cookie: str) -> None:
     plugin = launch(environment={"NOMAD_PLUGIN_MAGIC_COOKIE": cookie}, configure=False, shake_hands=False)
     assert plugin.wait_exit() is not None
     plugin.wait_stderr_end()
-    text = plugin._nest.stdout.read().decode() + "".join(plugin.violations)
+    text = plugin._subreaper.stdout.read().decode() + "".join(plugin.violations)
     plugin.violations.clear()
     assert "1|2|" not in text
     assert "nomad" in text.lower()
@@ -99,7 +99,7 @@ def test_health_of_an_unknown_service(plugin: Plugin) -> None:
 
 
 def test_broker_stream_stays_open(plugin: Plugin) -> None:
-    """The client holds both directions open for the plugin's whole life."""
+    """The client keeps both directions open until the plugin ends."""
 
     def nothing():
         while not finished:
@@ -133,7 +133,7 @@ def test_shutdown_ends_with_code_0(launch: Callable[..., Plugin]) -> None:
 
 
 def test_shutdown_with_open_calls(launch: Callable[..., Plugin], host: AgentHost) -> None:
-    """Streams and waits that are still open do not delay the end."""
+    """Open streams and WaitTask calls do not delay the end."""
     plugin = launch()
     fingerprints = plugin.driver.Fingerprint(messages.driver.FingerprintRequest(), timeout=scaled(60))
     next(iter(fingerprints))
@@ -154,7 +154,7 @@ def test_shutdown_leaves_tasks_alive(launch: Callable[..., Plugin], host: AgentH
     plugin.wait_stderr_end()
     time.sleep(scaled(0.2))
     assert processes.is_alive(pid) and processes.is_alive(executor)
-    # The agent's last resort ends the Executor too.
+    # DestroyTask with force, which the agent uses last, ends the Executor too.
     (task.scope / "cgroup.kill").write_text("1")
     wait_until(lambda: not processes.is_alive(executor), 5, "Executor ended after its task")
 

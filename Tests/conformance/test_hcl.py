@@ -1,5 +1,5 @@
-"""Options as they are written in HCL, on the agent's way to the plugin: each spelling that works, and for each that
-does not the text that the operator reads."""
+"""Options in HCL, decoded as the agent does: each spelling that works, and for each one that does not the text that the
+operator reads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PORTS = [("[]", []), ("[80]", [80]), ('["80", 81.0]', [80, 81]), ("null", None)]
 
 
 def texts(word: str) -> list[tuple[str, Any]]:
-    """Spellings of a list of texts."""
+    """Spellings of a list of strings."""
     return [(f'["{word}"]', [word]), (f'[\n"{word}", # more\n]', [word]), ("[]", []), ("null", None)]
 
 
@@ -27,7 +27,7 @@ def numbers(number: int) -> list[tuple[str, Any]]:
     return [(f"{number}", number), (f'"{number}"', number), (f"{number}.0", number), ("null", None)]
 
 
-# Option → (what is written behind its =, what the plugin gets).
+# Option → (the text after =, the value that the plugin gets).
 TASK: dict[str, list[tuple[str, Any]]] = {
     "command": [('"sh"', "sh"), ('"${SHELL_PATH}"', "/bin/sh"), ('"/bin/${NAME}"', "/bin/sh")],
     "args": [*texts("-e"), ('["-c", "exit 0", 5, true]', ["-c", "exit 0", "5", "true"]),
@@ -68,14 +68,14 @@ PLUGIN: dict[str, list[tuple[str, Any]]] = {
     "dynamic_user_min": numbers(80000),
     "dynamic_user_max": numbers(89999),
 }
-# Where an option has a default, that is what null stands for.
+# For an option with a default, null means the default.
 PLUGIN_DEFAULTS = {
     "unveil_defaults": True, "unveil_paths": [], "unveil_by_task": False, "orphan_grace": 30, "standby_executor": True,
     "allow_caps": [], "landlock_min_abi": 1, "abstract_sockets": False, "pathname_sockets": False,
     "log_denials": False, "quiet_paths": [], "memory_swap": False, "seccomp": True,
     "allow_syscalls": [], "allow_ulimits": [], "dynamic_user_min": 80000, "dynamic_user_max": 89999,
 }
-# Seen before: none of them, with "map of string required".
+# Seen before: none of them worked; the error was "map of string required".
 ULIMIT = [
     'ulimit = { nofile = "20:30" }', 'ulimit {\n nofile = "20:30"\n}', 'ulimit = [{ nofile = "20:30" }]',
     'ulimit = { "nofile" : "20:30" }', 'ulimit = { NOFILE = "20:${HARD}" }', 'ulimit = { nofile = "20:30", cpu = null }',
@@ -95,8 +95,8 @@ def cases(options: dict[str, list[tuple[str, Any]]]) -> list[Any]:
     for option, spellings in options.items():
         for text, value in spellings:
             minimum = {"tcp_bind": 4, "tcp_connect": 4, "udp_bind": 10, "udp_connect": 10}.get(option, 1)
-            marks = [pytest.mark.landlock(least=minimum)] if minimum > 1 and value is not None else []
-            # The kernel's file is one of the memory controller's.
+            marks = [pytest.mark.landlock(minimum=minimum)] if minimum > 1 and value is not None else []
+            # The kernel's file belongs to the memory controller.
             marks += [pytest.mark.controllers] if option == "oom_group" and value else []
             found.append(pytest.param(option, text, value, marks=marks, id=f"{option} = {text}"))
     return found
@@ -104,7 +104,7 @@ def cases(options: dict[str, list[tuple[str, Any]]]) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def permissive(host: AgentHost, binary: Any) -> Any:
-    """A plugin that allows what jobs may ask for."""
+    """A plugin that allows jobs every option."""
     plugin = host.launch({"unveil_by_task": True, "allow_caps": ["net_raw"], "allow_syscalls": ["bpf"]})
     yield plugin
     faults = host.clean_tasks() + host.leftovers(plugin)
@@ -160,7 +160,7 @@ def test_no_ulimit(host: AgentHost, permissive: Plugin, text: str) -> None:
 
 
 def refusal_of_task(task: Task) -> str:
-    """What the operator reads of a start that fails."""
+    """The text that the operator reads about a failed start."""
     try:
         task.start()
     except hcl.FailedValidation as error:
@@ -177,7 +177,7 @@ def refusal_of_config(plugin: Plugin, text: str) -> str:
         return str(error)
     except grpc.RpcError as error:
         return error.details() or ""
-    raise AssertionError("the plugin took it")
+    raise AssertionError("the plugin accepted it")
 
 
 
@@ -194,7 +194,7 @@ PORT = "must be a port: a whole number from 0 to 65535, where 0 is a port of the
 MAP = "must be a map of names and texts, or a block"
 PAIR = "the name must be text, the value text or a whole number"
 LIMIT = "must be soft:hard, or one value for both; a value is a whole number, unlimited, or -1 for the same"
-# What is written → what the operator reads, or its beginning.
+# The text in HCL → the text that the operator reads, or its beginning.
 WRONG_TASK = {
     "": f"failed to parse config: {MISSING}",
     'comand = "sh"': f'failed to parse config: {MISSING}; Invalid label: No argument or block type is named "comand". '
@@ -315,19 +315,19 @@ def test_wrong_plugin_option(permissive: Plugin, text: str) -> None:
     assert refusal_of_config(permissive, text).startswith(WRONG_PLUGIN[text])
 
 
-def test_every_option_is_wrong_somehow() -> None:
+def test_every_option_has_a_wrong_value() -> None:
     for known, wrong in (({*TASK, "ulimit"}, WRONG_TASK), (set(PLUGIN), WRONG_PLUGIN)):
         assert known <= {text.split()[0] for text in wrong if text}
 
 
 def test_a_map_of_a_job_in_json(host: AgentHost, permissive: Plugin) -> None:
-    """A job that was not read from HCL may have a map where HCL gives a list."""
+    """A job in JSON may have a map where HCL gives a list."""
     task = host.task(permissive, host.program("confined"), ["limits="])
     task.set_config(msgpack.packb({**task.config, "ulimit": {"nofile": "20:30"}}))
     assert limits(task)[f"limit{resource.RLIMIT_NOFILE}"] == "20 30"
 
 
 def test_texts_that_look_like_references(host: AgentHost, permissive: Plugin) -> None:
-    """Escaped in the job, they reach the task as they are."""
+    """Escaped in the job, they reach the task unchanged."""
     task = host.task(permissive, "/bin/sh", ["-c", 'x=1; echo ${x} "%{y}" "$${z}"'.replace('"$${z}"', '"$"')])
     assert task.run() == ExitResult(0) and task.lines() == ['1 %{y} $']

@@ -1,6 +1,6 @@
-"""What a killed driver leaves of its socket is removed by the next one, and nothing else is.
+"""The next driver removes the socket directory of a killed one, and nothing else.
 
-Before, each driver that was killed left a directory for ever.
+Before, each killed driver left a directory for ever.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Launch = Callable[..., Plugin]
 
 @pytest.fixture
 def places(host: AgentHost) -> Iterator[list[Path]]:
-    """Two directories that plugins may be told to use."""
+    """Two directories for plugins' sockets."""
     made = [host.root / name for name in ("sockets", "more-sockets")]
     for place in made:
         place.mkdir(mode=0o755)
@@ -31,7 +31,7 @@ def places(host: AgentHost) -> Iterator[list[Path]]:
 
 
 def forge(place: Path, name: str, mode: int = 0o700, files: tuple[str, ...] = ("lock",)) -> Path:
-    """A directory as a driver's, with a socket that nobody listens to."""
+    """Makes a directory like a driver's, with a socket without a listener."""
     path = place / name
     path.mkdir()
     with socket.socket(socket.AF_UNIX) as listener:
@@ -57,21 +57,21 @@ def test_a_killed_drivers_socket_is_removed(launch: Launch, places: list[Path], 
     assert os.listdir(place) == []
 
 
-def test_it_is_removed_where_the_next_has_another_place(launch: Launch, places: list[Path]) -> None:
+def test_it_is_removed_if_the_next_uses_another_directory(launch: Launch, places: list[Path]) -> None:
     killed = launch(environment={"TMPDIR": str(places[0])})
     killed.kill()
     launch(environment={"PLUGIN_UNIX_SOCKET_DIR": str(places[1]), "TMPDIR": str(places[0])})
     assert os.listdir(places[0]) == []
 
 
-def test_what_may_be_anothers_is_left_alone(launch: Launch, places: list[Path]) -> None:
+def test_directories_that_may_belong_to_others_are_kept(launch: Launch, places: list[Path]) -> None:
     place = places[0]
     dead = forge(place, "nomad-exec2-aB3dEf")
     kept = [
         forge(place, "nomad-exec2-aB3dE"),
         forge(place, "nomad-exec2-aB3d.f"),
         forge(place, "another-aB3dEf"),
-        # Of a release that had no lock yet, which may live.
+        # One of a release without the lock, whose driver may be running.
         forge(place, "nomad-exec2-aaaaa1", files=()),
         forge(place, "nomad-exec2-aaaaa2", files=("lock", "more")),
         forge(place, "nomad-exec2-aaaaa3", mode=0o755),
@@ -81,7 +81,7 @@ def test_what_may_be_anothers_is_left_alone(launch: Launch, places: list[Path]) 
     os.chown(kept[-2], 65534, 65534)
     held = os.open(kept[-1] / "lock", os.O_RDWR)
     fcntl.flock(held, fcntl.LOCK_EX)
-    # One that is just being made: the lock comes before the socket.
+    # One that is being made: the lock comes before the socket.
     (place / "nomad-exec2-aaaaa6").mkdir(0o700)
     (place / "nomad-exec2-aaaaa6" / "lock").touch()
     elsewhere = forge(places[1], "nomad-exec2-aaaaa7")

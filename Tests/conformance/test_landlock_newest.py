@@ -1,4 +1,4 @@
-"""Landlock 7 to 10: unix sockets by path, UDP ports, and what the audit log is told."""
+"""Landlock 7 to 10: unix sockets by path, UDP ports, and denials in the audit log."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from test_ports import older  # noqa: F401, a fixture
 Launch = Callable[..., Plugin]
 Make = Callable[..., Task]
 users = pytest.mark.parametrize("user", ["nomad-80000", "nobody", "root"])
-by_rule = pytest.mark.landlock(least=9)
-needs_udp = pytest.mark.landlock(least=10)
+by_rule = pytest.mark.landlock(minimum=9)
+needs_udp = pytest.mark.landlock(minimum=10)
 
 
 # Unix sockets
@@ -30,7 +30,7 @@ needs_udp = pytest.mark.landlock(least=10)
 
 @pytest.fixture
 def sockets(places: Path) -> Iterator[tuple[Path, Path]]:
-    """A stream and a datagram socket of the host's that every user may connect to."""
+    """A stream and a datagram socket of the host that every user may connect to."""
     stream, datagrams = places / "stream.sock", places / "datagrams.sock"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         server.bind(str(stream))
@@ -51,7 +51,8 @@ def outcomes(host: AgentHost, plugin: Plugin, sockets: tuple[Path, Path], **opti
 @users
 @by_rule
 def test_sockets_need_a_rule(launch: Launch, host: AgentHost, sockets: tuple[Path, Path], user: str) -> None:
-    """Seen without the right, as test_sockets_on_an_older_kernel and test_sockets_left_open show: both were reached."""
+    """Seen without the right, as test_sockets_on_an_older_kernel and test_sockets_left_open show: both could be connected
+    to."""
     plugin = launch({"unveil_by_task": True})
     assert outcomes(host, plugin, sockets, user=user) == ["EACCES"] * 2
     for modes, outcome in (("r", "EACCES"), ("rx", "EACCES"), ("rc", "EACCES"), ("w", "ok")):
@@ -68,7 +69,7 @@ def test_sockets_left_open(launch: Launch, host: AgentHost, sockets: tuple[Path,
 
 
 @users
-@pytest.mark.landlock(most=8)
+@pytest.mark.landlock(maximum=8)
 def test_sockets_on_an_older_kernel(launch: Launch, host: AgentHost, sockets: tuple[Path, Path], user: str) -> None:
     assert outcomes(host, launch(), sockets, user=user) == ["ok"] * 2
 
@@ -76,11 +77,11 @@ def test_sockets_on_an_older_kernel(launch: Launch, host: AgentHost, sockets: tu
 @users
 @by_rule
 def test_sockets_of_the_task(launch: Launch, host: AgentHost, user: str) -> None:
-    """By the task itself, and by a command in it, which is another sandbox to the kernel."""
+    """From the task itself, and from a command in it, which is in another Landlock domain."""
     plugin = launch()
     program = host.program("confined")
     task = host.task(plugin, program, [], user=user)
-    path = task.folder / "local" / "own.sock"
+    path = task.directory / "local" / "own.sock"
     task.set_config({**task.config, "args": [f"serve={path}", f"unix={path}", "pause="]})
     task.start()
     task.stdout.wait_for("unix:")
@@ -95,7 +96,7 @@ def test_the_task_api_socket(launch: Launch, host: AgentHost, user: str) -> None
     """The client serves it as secrets/api.sock, and templates and workload identity use it."""
     plugin = launch()
     task = host.task(plugin, host.program("confined"), [], user=user)
-    path = task.folder / "secrets" / "api.sock"
+    path = task.directory / "secrets" / "api.sock"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         server.bind(str(path))
         server.listen(8)
@@ -106,8 +107,8 @@ def test_the_task_api_socket(launch: Launch, host: AgentHost, user: str) -> None
 
 
 @by_rule
-def test_a_command_is_held_to_it(launch: Launch, host: AgentHost, sockets: tuple[Path, Path]) -> None:
-    """Seen without the right, under Landlock 7: connected."""
+def test_a_command_has_the_same_rules(launch: Launch, host: AgentHost, sockets: tuple[Path, Path]) -> None:
+    """Seen without the right, under Landlock 7: the command connected."""
     program = host.program("confined")
     task = host.task(launch(), host.program("act"), ["pause="]).start()
     said = keyed(output(task, program, f"unix={sockets[0]}", "exit=0"))
@@ -117,12 +118,12 @@ def test_a_command_is_held_to_it(launch: Launch, host: AgentHost, sockets: tuple
 
 @by_rule
 def test_a_socket_in_a_volume(launch: Launch, host: AgentHost, sockets: tuple[Path, Path]) -> None:
-    """As /var/run/docker.sock is mounted into a task that is to have it. Below the task's own directory, whose rule has
-    w, a read-only volume keeps nobody from connecting: docs/security.md tells."""
+    """For example /var/run/docker.sock, mounted into a task that uses it. Below the task's own directory, whose rule has w,
+    a read-only volume does not prevent connections: see docs/security.md."""
     plugin = launch()
     for inside, read_only, outcome in ((False, False, "ok"), (False, True, "EACCES"), (True, True, "ok")):
         task = host.task(plugin, host.program("confined"), [])
-        place = task.folder / "local" / "sockets" if inside else host.root / "elsewhere"
+        place = task.directory / "local" / "sockets" if inside else host.root / "elsewhere"
         if not inside:
             place.mkdir(exist_ok=True)
         task.set_config({**task.config, "args": [f"unix={place / 'stream.sock'}"]})
@@ -136,7 +137,7 @@ def test_a_socket_in_a_volume(launch: Launch, host: AgentHost, sockets: tuple[Pa
 
 @pytest.fixture
 def receivers() -> Iterator[list[int]]:
-    """Two UDP ports of 127.0.0.1 and ::1 where somebody receives."""
+    """Two UDP ports of 127.0.0.1 and ::1 with a receiver."""
     opened: list[socket.socket] = []
     ports = []
     for _ in range(2):
@@ -169,7 +170,7 @@ def test_udp_bind(host: AgentHost, make: Make, user: str) -> None:
         return [task.line(key) for key in (f"udp{one}", f"udp{other}", "udp0", f"bind{one}")]
 
     assert bound({}) == ["ok"] * 4
-    # Who may send has port 0, by which the kernel gives an ephemeral port.
+    # Sending needs a rule for port 0, for the ephemeral port that the kernel chooses.
     assert bound({"udp_bind": [one]}) == ["ok", "EACCES", "ok", "ok"]
     assert bound({"udp_bind": [one], "udp_connect": []}) == ["ok", "EACCES", "EACCES", "ok"]
     assert bound({"udp_bind": []}) == ["EACCES", "EACCES", "ok", "ok"]
@@ -197,7 +198,7 @@ def test_udp_connect(host: AgentHost, make: Make, receivers: list[int], user: st
 
 
 @needs_udp
-def test_a_command_is_held_to_udp_rules(host: AgentHost, make: Make, receivers: list[int]) -> None:
+def test_a_command_has_the_same_udp_rules(host: AgentHost, make: Make, receivers: list[int]) -> None:
     task = make(host.program("act"), ["pause="], config={"udp_connect": []}).start()
     said = keyed(output(task, host.program("confined"), f"udpto={receivers[0]}", "exit=0"))
     assert said[f"udpto{receivers[0]}"] == "EACCES"
@@ -207,9 +208,8 @@ def test_a_command_is_held_to_udp_rules(host: AgentHost, make: Make, receivers: 
 @needs_udp
 @pytest.mark.parametrize("seccomp", [True, False])
 def test_ways_around_udp_rules(launch: Launch, host: AgentHost, seccomp: bool) -> None:
-    """UDP-Lite and RxRPC are datagrams that Landlock does not take for UDP, and io_uring makes sockets past the filter.
-    Seen without the options: a UDP-Lite socket was made, and without the filter io_uring_setup went on to look at
-    its arguments."""
+    """Landlock does not govern UDP-Lite and RxRPC as UDP, and io_uring makes sockets past the filter. Seen without the
+    options: a UDP-Lite socket was made, and without the filter io_uring_setup went on to check its arguments."""
     plugin = launch({"seccomp": seccomp})
     task = host.task(
         plugin, host.program("confined"), ["socket=2:2:136", "socket=33:2:2", "call=io_uring_setup"], config={"udp_connect": []}, user="root")
@@ -230,9 +230,9 @@ def test_a_kernel_without_rules_for_udp(launch: Launch, host: AgentHost, older: 
 
 
 @pytest.mark.controllers
-@pytest.mark.landlock(least=10)
+@pytest.mark.landlock(minimum=10)
 def test_denials_are_logged(launch: Launch, host: AgentHost, places: Path) -> None:
-    """Of the program that execve has started; below quiet_paths they are not. Without the option there are none."""
+    """Denials of the program after execve are logged, except below quiet_paths; without the option none are."""
     loud, quiet = places / "loud", places / "quiet"
     for path in (loud, quiet):
         path.write_text("of the host")
@@ -252,7 +252,7 @@ def test_denials_are_logged(launch: Launch, host: AgentHost, places: Path) -> No
     assert paths(denials({"log_denials": True, "quiet_paths": [str(quiet), "/etc", "/nowhere"]})) == {str(loud)}
 
 
-def test_check_tells_what_this_kernel_lacks(binary: Path) -> None:
+def test_check_names_what_this_kernel_lacks(binary: Path) -> None:
     """The version, the errata, and each protection that this kernel lacks, with the first Linux that has it."""
     shown = subprocess.run([binary, "check"], capture_output=True, text=True, check=False).stdout.splitlines()
     assert any("Landlock " in line and f"version {landlock.abi()}, errata mended: " in line for line in shown)

@@ -14,12 +14,12 @@ from agent.expect import refused
 from test_ports import older  # noqa: F401, a fixture
 
 Launch = Callable[..., Plugin]
-needs_scopes = pytest.mark.landlock(least=6)
+needs_scopes = pytest.mark.landlock(minimum=6)
 
 
 @pytest.fixture
 def listener() -> Any:
-    """The name of an abstract unix socket of the host's."""
+    """The name of an abstract unix socket of the host."""
     name = f"exec2-{uuid.uuid4().hex[:8]}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         server.bind("\0" + name)
@@ -47,7 +47,7 @@ def test_enough(launch: Launch, host: AgentHost) -> None:
 
 
 def test_too_little(launch: Launch, host: AgentHost, older: Path) -> None:  # noqa: F811
-    """The driver is undetected and starts nothing; both say what there is and what is wanted."""
+    """The driver is undetected and starts no task; both texts name the present and the required version."""
     plugin = launch({"landlock_min_abi": 6}, environment={"LD_PRELOAD": str(older), "OLDER_LANDLOCK": "2"})
     answer = fingerprint(plugin)
     assert answer.health == messages.driver.FingerprintResponse.UNDETECTED
@@ -59,7 +59,7 @@ def test_too_little(launch: Launch, host: AgentHost, older: Path) -> None:  # no
     assert task.stdout.text == ""
 
 
-@pytest.mark.landlock(most=9)
+@pytest.mark.landlock(maximum=9)
 def test_too_little_on_this_kernel(launch: Launch, host: AgentHost) -> None:
     plugin = launch({"landlock_min_abi": 10})
     with refused(f"version {landlock.abi()}", "landlock_min_abi is 10", "Linux 7.2"):

@@ -1,4 +1,4 @@
-"""Logs: complete, in order, whatever the reader does."""
+"""Logs are complete and in order, whatever the reader does."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_reader_leaves_and_comes_back(make: Make, host: AgentHost) -> None:
 
 
 def test_reader_that_comes_late(act: Make) -> None:
-    """A task does not need its reader to start, and nothing is lost."""
+    """A task starts without a reader, and no output is lost."""
     task = act("out=early", "err=error", "pause=", late_reader=True).start()
     time.sleep(scaled(0.2))
     task.stdout.come_back()
@@ -66,7 +66,7 @@ def test_reader_that_comes_late(act: Make) -> None:
     task.stop()
 
 
-def test_last_words_arrive(act: Make) -> None:
+def test_last_output_arrives(act: Make) -> None:
     for _ in range(20):
         task = act("out=last", "err=words", "raise=9")
         assert task.run() == ExitResult(137, 9)
@@ -91,7 +91,7 @@ def test_pipes_keep_owner_and_mode(act: Make) -> None:
 
 
 def test_pipe_unlinked_while_running(act: Make) -> None:
-    """The agent's cleaning does not hurt a running task."""
+    """The agent may remove the pipe's name while the task runs."""
     task = act("out=up", sleep(300), "out=still", "exit=0").start()
     task.stdout.wait_for("up")
     task.stdout_path.unlink()
@@ -126,13 +126,13 @@ def symlink_to_file(path: Path) -> None:
     path.symlink_to("/etc/passwd")
 
 
-def folder(path: Path) -> None:
+def directory(path: Path) -> None:
     path.unlink()
     path.mkdir()
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-@pytest.mark.parametrize("spoil", [nothing, plain_file, symlink, symlink_to_file, folder])
+@pytest.mark.parametrize("spoil", [nothing, plain_file, symlink, symlink_to_file, directory])
 def test_wrong_log_path(act: Make, stream: str, spoil: Callable[[Path], None]) -> None:
     """Seen without the check of its type: a task was started with a plain file as its log. Seen without
     RESOLVE_NO_SYMLINKS: a task was started whose log was a symlink to another pipe."""
@@ -148,8 +148,8 @@ def test_wrong_log_path(act: Make, stream: str, spoil: Callable[[Path], None]) -
 
 
 def test_a_device_in_the_place_of_a_log_is_not_opened(act: Make) -> None:
-    """Whoever else has a hand in the alloc's directory may have put it there. Seen before it was looked at with O_PATH:
-    it was opened, which some devices take for a request, and only then refused."""
+    """Another process with access to the alloc directory may have put it there. Seen before it was checked with O_PATH: the
+    device was opened, which has effects with some devices, and only then refused."""
     task = act("out=x", "exit=0")
     task.stdout_path.unlink()
     make_node(task.stdout_path, 1, 5)
@@ -190,7 +190,7 @@ def test_same_pipe_for_both(act: Make) -> None:
 
 
 def test_logs_end_with_the_task(make: Make, host: AgentHost) -> None:
-    """Nobody holds the pipes once the task is over, so the collector can end."""
+    """The pipes are closed once the task has ended, so that the collector can end."""
     task = make(host.program("offspring"), ["daemon", "--", "0"])
     task.run()
     assert task.stdout.ended.is_set() and task.stderr.ended.is_set()

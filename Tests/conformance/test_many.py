@@ -1,4 +1,4 @@
-"""Two hundred tasks at once, and what is left of them: nothing."""
+"""Two hundred tasks at once, of which nothing is left."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Callable
 import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, mounts, processes
-from agent.host import state_folders
+from agent.host import state_directories
 from agent.timing import wait_until
 
 COUNT = 200
@@ -28,13 +28,13 @@ def threads(pid: int) -> int:
 @pytest.mark.parametrize("round_", [1, 2])
 def test_two_hundred_in_parallel(launch: Callable[..., Plugin], host: AgentHost, round_: int) -> None:
     plugin = launch()
-    # Whatever is made once for the plugin's life is there after a first task.
+    # What the plugin makes once exists after a first task.
     host.task(plugin, host.program("act"), ["exit=0"]).run()
     host.clean_tasks()
     assert host.leftovers(plugin) == []
     before = {
         "descriptors": len(processes.descriptors(plugin.pid)), "below": len(plugin.executors()),
-        "states": len(state_folders(plugin)), "mounts": len(mounts.below(host.root)), "plugin's mounts": len(mounts.below(host.root, plugin.pid)),
+        "states": len(state_directories(plugin)), "mounts": len(mounts.below(host.root)), "plugin's mounts": len(mounts.below(host.root, plugin.pid)),
         "scopes": len(os.listdir(host.slice.share)),
     }
 
@@ -59,7 +59,7 @@ def test_two_hundred_in_parallel(launch: Callable[..., Plugin], host: AgentHost,
     def after() -> dict[str, int]:
         return {
             "descriptors": len(processes.descriptors(plugin.pid)), "below": len(plugin.executors()),
-            "states": len(state_folders(plugin)), "mounts": len(mounts.below(host.root)), "plugin's mounts": len(mounts.below(host.root, plugin.pid)),
+            "states": len(state_directories(plugin)), "mounts": len(mounts.below(host.root)), "plugin's mounts": len(mounts.below(host.root, plugin.pid)),
             "scopes": len([name for name in os.listdir(host.slice.share) if name.endswith(".scope")]),
         }
 
@@ -70,7 +70,7 @@ def test_two_hundred_in_parallel(launch: Callable[..., Plugin], host: AgentHost,
 
 
 def test_two_hundred_alive_at_once(launch: Callable[..., Plugin], host: AgentHost) -> None:
-    """All run at the same time; one stop each, in parallel."""
+    """All run at the same time and are stopped in parallel."""
     plugin = launch()
     tasks = [host.task(plugin, host.program("act"), ["out=up", "pause="]) for _ in range(COUNT)]
     for task, start in [(task, task.start_soon(120)) for task in tasks]:

@@ -1,7 +1,7 @@
-"""After a reboot of the host the client does not repeat its bind mounts of a task's directories, and their place is an
-empty directory.
+"""After a reboot of the host the client does not repeat its bind mounts of a task's directories, and their mount point is
+an empty directory.
 
-Before, a task ran there without local, secrets and alloc.
+Before, a task then ran without local, secrets and alloc.
 """
 
 from __future__ import annotations
@@ -23,18 +23,16 @@ REASON = "after a reboot of the host"
 
 
 def rebooted(host: AgentHost, plugin: Plugin, script: str, user: str = "nomad-80000", **options: Any) -> Task:
-    """A task as the agent (Nomad 2.0.5) starts it then: what it had in its directories is below alloc_dir, and where
-    these were mounted is nothing."""
+    """A task as the agent (Nomad 2.0.5) starts it then: the content of its directories is below alloc_dir, and their mount
+    point is empty."""
     task = host.task(plugin, "/bin/sh", ["-c", script], user=user, bind_mounts=False, **options)
-    for entry in list(task.folder.iterdir()):
+    for entry in list(task.directory.iterdir()):
         shutil.rmtree(entry)
     own = task.alloc_dir / task.name
     uid, gid = identity(user)
-    os.chown(own, uid, gid)
-    own.chmod(0o710)
-    for folder in (own / "local", own / "secrets", own / "tmp", task.alloc_dir / "alloc" / "data"):
-        file = folder / "file"
-        file.write_text(f"of {folder.name}\n")
+    for directory in (own / "local", own / "secrets", own / "tmp", task.alloc_dir / "alloc" / "data"):
+        file = directory / "file"
+        file.write_text(f"of {directory.name}\n")
         os.chown(file, uid, gid)
     return task
 
@@ -46,11 +44,11 @@ def test_the_directories_are_there(host: AgentHost, plugin: Plugin, user: str) -
         "pwd; cat local/file secrets/file tmp/file $NOMAD_ALLOC_DIR/data/file; echo new > local/new; "
         "echo new > $NOMAD_ALLOC_DIR/data/new; echo new > $NOMAD_ALLOC_DIR/logs/new || echo closed", user)
     assert task.run() == ExitResult(0)
-    assert task.lines() == [str(task.folder), "of local", "of secrets", "of tmp", "of data", "closed"], task.stderr.text
+    assert task.lines() == [str(task.directory), "of local", "of secrets", "of tmp", "of data", "closed"], task.stderr.text
     assert (task.alloc_dir / task.name / "local" / "new").read_text() == "new\n"
     assert (task.alloc_dir / "alloc" / "data" / "new").read_text() == "new\n"
     # In the task's own mount namespace alone.
-    assert os.listdir(task.folder) == [] and mounts.below(task.folder) == [] and mounts.below(task.alloc_dir) == []
+    assert os.listdir(task.directory) == [] and mounts.below(task.directory) == [] and mounts.below(task.alloc_dir) == []
 
 
 @pytest.mark.parametrize("user", USERS)
@@ -75,7 +73,7 @@ def test_a_volume_below_them_stays_the_tasks(host: AgentHost, plugin: Plugin, vo
 
 
 def test_secrets_that_are_a_file_system_of_their_own(host: AgentHost, plugin: Plugin) -> None:
-    """The client may have made that one anew; its mount below the task's directory it has not."""
+    """The client may have mounted that one again below alloc_dir, but not below the task's own directory."""
     task = rebooted(host, plugin, "cat secrets/file")
     secrets, other = task.alloc_dir / task.name / "secrets", task.alloc_dir / "other"
     other.mkdir()
@@ -91,7 +89,7 @@ def test_secrets_that_are_a_file_system_of_their_own(host: AgentHost, plugin: Pl
 
 
 def test_a_clients_plain_directories_are_left(host: AgentHost, plugin: Plugin) -> None:
-    """Such a client makes no mounts, and has what the task sees there."""
+    """A client without bind mounts puts the content into the task's own directory, which the Executor must not cover."""
     task = host.task(plugin, "/bin/sh", ["-c", "ls local; ls secrets; echo new > local/new"], bind_mounts=False)
     (task.alloc_dir / task.name / "local" / "file").write_text("not to be seen")
     assert task.run() == ExitResult(0)
@@ -106,8 +104,8 @@ def no_secrets(task: Task) -> Path:
 
 
 def no_place(task: Task) -> Path:
-    task.folder.rmdir()
-    return task.folder
+    task.directory.rmdir()
+    return task.directory
 
 
 def secrets_elsewhere(task: Task) -> Path:
@@ -118,7 +116,7 @@ def secrets_elsewhere(task: Task) -> Path:
 
 def alloc_elsewhere(task: Task) -> Path:
     (task.alloc_dir / task.name / "alloc").symlink_to("/etc")
-    return task.folder / "alloc"
+    return task.directory / "alloc"
 
 
 @pytest.mark.parametrize("user", USERS)
@@ -126,12 +124,12 @@ def alloc_elsewhere(task: Task) -> Path:
 def test_it_is_refused_where_it_cannot_be_done(
     host: AgentHost, plugin: Plugin, spoil: Callable[[Task], Path], user: str
 ) -> None:
-    """Without a directory, or through a symlink that a task may have made, nothing is started."""
+    """Without a directory, or with a symlink that a task may have made, the task is not started."""
     task = rebooted(host, plugin, "echo ran", user)
     path = spoil(task)
     try:
         with refused(str(path), REASON, "nomad alloc stop"):
             task.start()
     finally:
-        task.folder.mkdir(exist_ok=True)
+        task.directory.mkdir(exist_ok=True)
     assert task.stdout.text == ""

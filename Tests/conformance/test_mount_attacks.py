@@ -1,8 +1,8 @@
-"""Jobs, and what runs already, against the mounts and the working folder of a task that starts.
+"""Attacks by jobs, and by running tasks, on the mounts and the working directory of a starting task.
 
-Each was seen to fail on a build without its protection, but for those that say so themselves: one without
-RESOLVE_NO_SYMLINKS and RESOLVE_BENEATH in child_mounts.c, without setfsuid(2) there, with all rules opened after
-the volumes, and with destinations below /proc."""
+Each test was seen to fail on a build without its protection, unless its docstring says otherwise. The builds: without
+RESOLVE_NO_SYMLINKS and RESOLVE_BENEATH in child_mounts.c; without setfsuid(2) there; with all rules opened after
+the volumes; and with destinations below /proc allowed."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 @pytest.fixture
 def outside(places: Path) -> Path:
-    """Where an attack wants to get: everybody may write there, as far as modes go."""
-    folder = places / "outside"
-    folder.mkdir()
-    folder.chmod(0o777)
-    (folder / "secret").write_text("of the host")
-    return folder
+    """The target of the attacks: its modes allow everybody to write."""
+    directory = places / "outside"
+    directory.mkdir()
+    directory.chmod(0o777)
+    (directory / "secret").write_text("of the host")
+    return directory
 
 
 def outcomes(task: Task) -> list[str]:
@@ -44,12 +44,12 @@ def outcomes(task: Task) -> list[str]:
     return [line.split("\t")[2] for line in task.lines()]
 
 
-# What is in a volume must not choose what rules mean
+# The content of a volume must not decide what rules allow
 
 
 @pytest.mark.parametrize("user", USERS)
 def test_a_volume_in_the_place_of_a_default_path(host: AgentHost, make: Make, volume: Path, outside: Path, user: str) -> None:
-    """With the rules opened after the volumes, r:/etc/hosts opens what the symlink leads to."""
+    """With the rules opened after the volumes, r:/etc/hosts unveils the symlink's target."""
     (volume / "hosts").symlink_to(outside)
     (volume / "resolv.conf").symlink_to(outside / "secret")
     task = make(host.program("access"), ["read", outside / "secret", "readdir", outside, "read", "/etc/file"], user=user)
@@ -58,7 +58,7 @@ def test_a_volume_in_the_place_of_a_default_path(host: AgentHost, make: Make, vo
 
 @pytest.mark.parametrize("user", USERS)
 def test_a_volume_in_the_place_of_an_operators_path(host: AgentHost, launch: Launch, volume: Path, outside: Path, places: Path, user: str) -> None:
-    """With the rules opened after the volumes, rwc:…/site/data opens what the symlink leads to."""
+    """With the rules opened after the volumes, rwc:…/site/data unveils the symlink's target."""
     (places / "site/data").mkdir(parents=True)
     (volume / "data").symlink_to(outside)
     plugin = launch({"unveil_paths": [host.programs_rule, f"rwc:{places}/site/data"]})
@@ -68,8 +68,8 @@ def test_a_volume_in_the_place_of_an_operators_path(host: AgentHost, launch: Lau
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_a_volume_in_the_place_of_the_kernels(host: AgentHost, make: Make, volume: Path, outside: Path, user: str) -> None:
-    """It would stand in for what the kernel says of the task, and root writes below /proc/self while a task starts."""
+def test_a_volume_in_the_place_of_proc(host: AgentHost, make: Make, volume: Path, outside: Path, user: str) -> None:
+    """It would replace the kernel's files about the task, and root writes below /proc/self while a task starts."""
     (volume / "self").mkdir()
     (volume / "self/oom_score_adj").symlink_to(outside / "secret")
     with refused("/proc, which is the kernel's"):
@@ -78,8 +78,8 @@ def test_a_volume_in_the_place_of_the_kernels(host: AgentHost, make: Make, volum
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_beside_the_source_nothing_opens(host: AgentHost, make: Make, volume: Path, outside: Path, places: Path, user: str) -> None:
-    """A rule is for the volume alone; the kernel resolves `..` in the task's view. No build was made to fail here."""
+def test_nothing_beside_the_source_is_unveiled(host: AgentHost, make: Make, volume: Path, outside: Path, places: Path, user: str) -> None:
+    """A rule is for the volume alone; the kernel resolves `..` in the task's view. No build was seen to fail here."""
     (places / "data").mkdir()
     (volume / "up").symlink_to("../outside")
     (volume / "away").symlink_to(outside)
@@ -107,9 +107,9 @@ def test_a_root_task_changes_no_mount(host: AgentHost, make: Make, volume: Path)
     ("local/link", "{outside}", "local/link"), ("local/link", "{outside}", "local/link/made"), ("local/link", "../../../..", "local/link/made"),
     ("local/link", "/proc/self/root", "local/link/srv"), ("alloc/data/link", "../logs", "alloc/data/link"), ("tmp/link", "made", "tmp/link")])
 def test_a_symlink_in_a_destination(host: AgentHost, make: Make, volume: Path, outside: Path, user: str, link: str, target: str, destination: str) -> None:
-    """Seen with symlinks followed: the directory `made` was made outside and the volume mounted there."""
+    """Seen with symlinks followed: the directory `made` was made outside, and the volume was mounted there."""
     task = add_volume(make(host.program("act"), ["out=ran"], user=user), volume, destination)
-    (task.folder / link).symlink_to(target.format(outside=outside))
+    (task.directory / link).symlink_to(target.format(outside=outside))
     with refused("no symlink is followed in a destination", destination):
         task.start()
     assert task.stdout.text == ""
@@ -118,8 +118,8 @@ def test_a_symlink_in_a_destination(host: AgentHost, make: Make, volume: Path, o
 
 @pytest.mark.parametrize("readonly", [False, True])
 def test_a_symlink_in_a_volume(host: AgentHost, make: Make, volume: Path, outside: Path, readonly: bool) -> None:
-    """Whoever can write to one volume would choose where another one is mounted. Seen with symlinks followed: the task
-    was started."""
+    """A writer of one volume could choose where another one is mounted. Seen with symlinks followed: the task was
+    started."""
     (volume / "inner").symlink_to(outside)
     task = make(host.program("act"), ["out=ran"])
     add_volume(add_volume(task, volume, "local/data", readonly=readonly), volume, "local/data/inner/made")
@@ -129,7 +129,7 @@ def test_a_symlink_in_a_volume(host: AgentHost, make: Make, volume: Path, outsid
 
 
 def test_nothing_is_made_that_the_user_could_not_make(host: AgentHost, make: Make, volume: Path) -> None:
-    """Without setfsuid(2), root makes it."""
+    """Without setfsuid(2), root makes the directory."""
     task = make(host.program("act"), ["out=ran"])
     shared = task.alloc_dir / "alloc/data"
     shared.chmod(0o755)
@@ -143,7 +143,7 @@ def test_nothing_is_made_that_the_user_could_not_make(host: AgentHost, make: Mak
 
 @contextmanager
 def swapping(first: Path, second: Path) -> Iterator[None]:
-    """Exchanges the two names as fast as it goes."""
+    """Exchanges the two names continually."""
     done = threading.Event()
 
     def swap() -> None:
@@ -160,12 +160,12 @@ def swapping(first: Path, second: Path) -> Iterator[None]:
 
 
 def arena(task: Task, outside: Path) -> tuple[Path, Path]:
-    """A folder of the task's, and a symlink that leads outside, to be exchanged."""
-    folder, link = task.local / "way", task.local / "link"
-    folder.mkdir(mode=0o777)
-    folder.chmod(0o777)
+    """A directory of the task and a symlink that leads outside, to be exchanged."""
+    directory, link = task.local / "way", task.local / "link"
+    directory.mkdir(mode=0o777)
+    directory.chmod(0o777)
     link.symlink_to(outside)
-    return folder, link
+    return directory, link
 
 
 def started(task: Task) -> bool:
@@ -175,13 +175,13 @@ def started(task: Task) -> bool:
         return True
     except grpc.RpcError as error:
         text = error.details() or ""
-        assert "no symlink is followed" in text or "leads out of the task's folder" in text, text
+        assert "no symlink is followed" in text or "leads out of the task's directory" in text, text
         return False
 
 
-def test_a_folder_of_the_destination_becomes_a_symlink(host: AgentHost, make: Make, volume: Path, outside: Path) -> None:
-    """Seen with symlinks followed, and with the path looked at first and then mounted on by name: the volume was
-    mounted outside in one of a few tries."""
+def test_a_directory_of_the_destination_becomes_a_symlink(host: AgentHost, make: Make, volume: Path, outside: Path) -> None:
+    """Seen with symlinks followed, and with the path checked first and then used by name: the volume was mounted outside
+    in one of a few tries."""
     seen = set()
     for _ in range(TRIES):
         task = add_volume(make(host.program("act"), ["out=up", "pause="]), volume, "local/way/made/deep")
@@ -198,7 +198,7 @@ def test_a_folder_of_the_destination_becomes_a_symlink(host: AgentHost, make: Ma
     pytest.fail(f"in {TRIES} tries the race had only one outcome: {seen}")
 
 
-def test_the_working_folder_becomes_a_symlink(host: AgentHost, make: Make, outside: Path) -> None:
+def test_the_working_directory_becomes_a_symlink(host: AgentHost, make: Make, outside: Path) -> None:
     """Seen without RESOLVE_BENEATH: the task was started outside, in half of the tries."""
     seen = set()
     for _ in range(TRIES):

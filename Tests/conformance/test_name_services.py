@@ -1,4 +1,4 @@
-"""A directory server that is dead: users that it was to know are looked up in vain. All other calls go on at once."""
+"""A directory server that does not answer: lookups of its users hang. All other calls are answered at once."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import grpc
 import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, messages, processes
-from agent.host import state_folders
+from agent.host import state_directories
 from agent.names import HangingNames
 from agent.timing import scaled, wait_until
 
 STARTS = 8
-# BlockingPool.Limits.names: lookups that may hang at once.
+# BlockingPool.Limits.names: how many lookups may run at once.
 LOOKUPS = 4
-# UserLookUp.greatestNanoseconds.
+# The time limit of a lookup in UserLookUp.swift.
 LIMIT_SECONDS = 20
 
 
@@ -40,7 +40,7 @@ def plugin(host: AgentHost, names: HangingNames) -> Iterator[Plugin]:
 
 
 def slow_starts(host: AgentHost, plugin: Plugin, names: HangingNames, users: list[str]) -> list[tuple[Task, grpc.Future]]:
-    """Starts of tasks of such users. Returns when two lookups hang."""
+    """Starts tasks of such users. Returns when two lookups hang."""
     tasks = [host.task(plugin, host.program("act"), ["pause="], user=user, owner=(81234, 81234)) for user in users]
     starts = [(task, task.start_soon(120)) for task in tasks]
     wait_until(lambda: len(names.asked()) >= 2, 60, "lookups hang")
@@ -48,18 +48,18 @@ def slow_starts(host: AgentHost, plugin: Plugin, names: HangingNames, users: lis
 
 
 def test_calls_about_other_tasks_are_answered(host: AgentHost, plugin: Plugin, names: HangingNames) -> None:
-    """Seen before: two starts whose lookups hung took both of Swift's threads of a machine with two processors, and
+    """Seen before: two starts with hanging lookups blocked both of Swift's threads on a machine with two processors, and
     InspectTask of another task was answered after 14.5 s, when the lookups had ended."""
     other = host.task(plugin, host.program("act"), ["pause="]).start()
     starts = slow_starts(host, plugin, names, [f"slow-{number}" for number in range(STARTS)])
 
     assert other.inspect().task.state == messages.driver.RUNNING
-    # Not one of the eight has ended: the answer has overtaken them.
+    # None of the eight starts has been answered yet.
     assert not any(start.done() for _, start in starts)
     late = host.task(plugin, host.program("act"), ["exit=3"])
     assert late.run() == ExitResult(3)
     plugin.fingerprint()
-    wait_until(lambda: len(names.asked()) == LOOKUPS, 60, "as many lookups hang as may")
+    wait_until(lambda: len(names.asked()) == LOOKUPS, 60, "the maximum number of lookups hangs")
     other.signal("SIGUSR1")
     assert other.wait().signal == 10
     other.destroy(force=False)
@@ -69,22 +69,22 @@ def test_calls_about_other_tasks_are_answered(host: AgentHost, plugin: Plugin, n
     assert not any(start.done() for _, start in starts)
     assert len(names.asked()) == LOOKUPS
 
-    # Nobody waits for those that are given up: they are not looked up when their turn comes.
+    # Cancelled starts are not looked up when their turn comes.
     for _, start in starts:
         start.cancel()
-    wait_until(lambda: given_up(plugin) == STARTS, 60, "all starts are given up")
+    wait_until(lambda: cancelled(plugin) == STARTS, 60, "all starts are cancelled")
     names.answer()
     user = host.task(plugin, host.program("act"), ["pause="], user="slow-late", owner=(81234, 81234)).start()
     assert processes.status(user.pid, "Uid").split()[0] == "81234"
     assert names.asked() == names.asked()[:LOOKUPS] + ["slow-late"]
 
 
-def given_up(plugin: Plugin) -> int:
+def cancelled(plugin: Plugin) -> int:
     return sum(line["@message"] == "cannot start a task" and "the client gave the start up" in line["error"] for line in plugin.log)
 
 
 def test_a_lookup_has_a_limit_of_time(host: AgentHost, plugin: Plugin, names: HangingNames) -> None:
-    """The account as well as the groups. Seen before: such a start was never answered."""
+    """The lookup of the account, and that of the groups. Seen before: such a start was never answered."""
     users = [f"slow-{number}" for number in range(STARTS - 1)] + ["slowgroups-0"]
     for task, start in slow_starts(host, plugin, names, users):
         error = start.exception(scaled(LIMIT_SECONDS + 100))
@@ -93,8 +93,8 @@ def test_a_lookup_has_a_limit_of_time(host: AgentHost, plugin: Plugin, names: Ha
         for part in (f'user "{name}"', "getpwnam, getgrouplist", f"{LIMIT_SECONDS} s", "/etc/nsswitch.conf", "getent passwd"):
             assert part in error.details(), error.details()
         assert is_recoverable(error)
-    assert state_folders(plugin) == []
-    # As soon as the name services answer again, their users' tasks start.
+    assert state_directories(plugin) == []
+    # As soon as the name services answer again, tasks of their users start.
     names.answer()
     for user in users:
         task = host.task(plugin, host.program("act"), ["exit=4"], user=user, owner=(81234, 81234))

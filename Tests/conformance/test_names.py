@@ -48,10 +48,10 @@ def test_without_dns_it_is_the_hosts(make: Make) -> None:
     task = named(make("cat", [RESOLV]))
     assert task.request.task.HasField("dns")
     assert task.run().exit_code == 0
-    assert task.stdout.text == RESOLV.read_text(), "an empty block says nothing"
+    assert task.stdout.text == RESOLV.read_text(), "an empty block changes nothing"
 
 
-def test_what_the_block_leaves_open_is_the_hosts(host: AgentHost, launch: Launch, tmp_path: Path) -> None:
+def test_what_the_block_leaves_out_is_the_hosts(host: AgentHost, launch: Launch, tmp_path: Path) -> None:
     own = tmp_path / "resolv.conf"
     own.write_text("# of the test\nnameserver 192.0.2.1\nnameserver 192.0.2.2\nsearch host.example\noptions rotate\n")
     plugin = launch(binds=[(own, RESOLV)])
@@ -78,7 +78,7 @@ def test_the_name_resolves(make: Make) -> None:
 
 @pytest.mark.parametrize("user", USERS)
 def test_the_files_cannot_be_changed(make: Make, host: AgentHost, user: str) -> None:
-    """Also not by root, and not where the job unveils them for writing."""
+    """Neither by root, nor if the job unveils them for writing."""
     words = []
     for path in (RESOLV, HOSTS):
         words += ["write", path, "truncate", path, "unlink", path, "rename", path]
@@ -108,7 +108,7 @@ def test_without_defaults_they_are_closed(host: AgentHost, launch: Launch) -> No
 
 
 def test_nothing_but_the_files_is_mounted(make: Make, host: AgentHost) -> None:
-    """Of the memory file systems nothing is left: neither at /proc, where they stood for a moment, nor on the host."""
+    """The temporary memory file systems are not left: neither at /proc, where they were mounted briefly, nor on the host."""
     task = named(make(host.program("act"), ["out=up", "pause="]), servers=["10.9.8.7"], hostname="web-1", address="172.26.64.2").start()
     task.stdout.wait_for("up")
     plain = make(host.program("act"), ["out=up", "pause="]).start()
@@ -128,7 +128,7 @@ def replaced(host: AgentHost, launch: Launch, etc: Path) -> Plugin:
 
 
 def test_through_a_symlink(host: AgentHost, launch: Launch, tmp_path: Path) -> None:
-    """As with systemd-resolved: what it leads to is replaced, and the default rule is for that."""
+    """As with systemd-resolved: the symlink's target is covered, and the default rule is for the target."""
     etc, run = tmp_path / "etc", tmp_path / "run"
     etc.mkdir()
     run.mkdir()

@@ -1,4 +1,4 @@
-"""Networks: the host's, and a namespace that the agent made."""
+"""Networks: the host's, and a namespace of the agent's."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_two_tasks_share_a_namespace(act: Make, namespace: Path) -> None:
 
 
 def test_namespace_is_free_after_the_task(act: Make, namespace: Path) -> None:
-    """Nothing keeps the namespace open once the task has gone."""
+    """Nothing keeps the namespace open once the task has ended."""
     task = act("exit=0", network=str(namespace))
     assert task.run() == ExitResult(0)
     inode = namespace.stat().st_ino
@@ -66,7 +66,7 @@ def test_namespace_is_free_after_the_task(act: Make, namespace: Path) -> None:
 
 
 def test_hostsConfig_and_dns_do_not_stop_a_task(act: Make, namespace: Path) -> None:
-    """What a bridge network brings along is accepted."""
+    """What the agent sends with a bridge network is accepted."""
     task = act("exit=0", network=str(namespace))
     task.request.task.network_isolation_spec.labels["docker_sandbox_container_id"] = "x"
     task.request.task.network_isolation_spec.hostsConfig.hostname = "web-1"

@@ -1,5 +1,5 @@
-"""A line at warn or error is one that an operator can act upon: what is nobody's fault, or told by the agent itself, has
-none. EXEC2_WARNINGS names a file for those of a whole run (agent/hclog.py)."""
+"""A line at warn or error is one that an operator can act upon: there is none for normal conditions, nor for what the
+agent reports itself. EXEC2_WARNINGS names a file that collects those of a whole run (agent/hclog.py)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def alarms(plugin: Plugin) -> list[dict[str, Any]]:
 
 
 def await_line(plugin: Plugin, word: str) -> dict[str, Any]:
-    """The line with a word in its message; what was written before it has been read then."""
+    """The line with a word in its message; all earlier lines have been read then."""
     lines = lambda: [entry for entry in plugin.log if word in entry["@message"]]
     wait_until(lines, 30, f"a line with {word!r}")
     return lines()[0]
@@ -48,7 +48,7 @@ def test_short_tasks(launch: Launch, host: AgentHost) -> None:
 
 
 def test_a_start_that_fails(launch: Launch, host: AgentHost) -> None:
-    """The agent has it in its own log, and in the allocation's events."""
+    """The agent reports it in its own log, and in the allocation's events."""
     plugin = launch()
     task = host.task(plugin, host.program("act"), ["exit=0"], user="no-such-user")
     with refused("no-such-user"):
@@ -58,7 +58,7 @@ def test_a_start_that_fails(launch: Launch, host: AgentHost) -> None:
 
 
 def test_a_start_without_a_user_names_the_cause(launch: Launch, host: AgentHost) -> None:
-    """As the client asks for it after its restart. Before: "the task has no user: name one with the task's user
+    """As the client requests it after its restart. Before: "the task has no user: name one with the task's user
     parameter"."""
     plugin = launch()
     task = host.task(plugin, host.program("act"), ["exit=0"])
@@ -68,7 +68,7 @@ def test_a_start_without_a_user_names_the_cause(launch: Launch, host: AgentHost)
 
 
 def test_a_command_that_fails(launch: Launch, host: AgentHost) -> None:
-    """Who wanted it is told; a script check would fill the log."""
+    """The caller gets the error; a failing script check would fill the log."""
     plugin = launch()
     task = ended_task(host, plugin)
     with pytest.raises(grpc.RpcError):
@@ -78,8 +78,8 @@ def test_a_command_that_fails(launch: Launch, host: AgentHost) -> None:
 
 
 def test_handles_of_another_driver(launch: Launch, host: AgentHost) -> None:
-    """After a change from HashiCorp's driver the agent asks for every allocation of that one which it has not
-    collected. Before, each was an ERROR."""
+    """After a change from HashiCorp's driver the agent recovers every allocation of that driver which it has not
+    collected. Before, each of these was an ERROR."""
     first = launch()
     task = ended_task(host, first)
     handle = with_state(task, b"of another driver")

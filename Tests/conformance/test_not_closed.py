@@ -13,7 +13,7 @@ from typing import Callable, Iterator
 import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task
-from agent.state import folder_of
+from agent.state import directory_of
 from attacking import USERS, attack
 
 Make = Callable[..., Task]
@@ -98,20 +98,20 @@ def test_tmp_and_a_uid_are_shared(make: Make, shared: Path) -> None:
 
 def test_names_beyond_the_rules(make: Make, places: Path) -> None:
     """stat(2), readlink(2), user.* attributes and inotify need no rule; to list the directory and to read the file do."""
-    folder = places / "open to all"
-    folder.mkdir()
-    folder.chmod(0o777)
-    file, link = folder / "file", folder / "link"
+    directory = places / "open to all"
+    directory.mkdir()
+    directory.chmod(0o777)
+    file, link = directory / "file", directory / "link"
     file.write_text("of the host")
     file.chmod(0o644)
     os.setxattr(file, "user.mark", b"of the host")
     link.symlink_to("where it leads")
     code = f"""
 import ctypes, errno, os
-folder, file, link = {str(folder)!r}, {str(file)!r}, {str(link)!r}
+directory, file, link = {str(directory)!r}, {str(file)!r}, {str(link)!r}
 for attempt in (os.listdir, open):
     try:
-        attempt(folder if attempt is os.listdir else file)
+        attempt(directory if attempt is os.listdir else file)
         print("ok")
     except OSError as error:
         print(errno.errorcode[error.errno])
@@ -120,13 +120,13 @@ print(os.readlink(link))
 print(os.getxattr(file, "user.mark").decode())
 libc = ctypes.CDLL(None, use_errno=True)
 watch = libc.inotify_init()
-assert libc.inotify_add_watch(watch, folder.encode(), 0x100) > 0, ctypes.get_errno()
+assert libc.inotify_add_watch(watch, directory.encode(), 0x100) > 0, ctypes.get_errno()
 print("watching", flush=True)
 print(os.read(watch, 4096)[16:].rstrip(b"\\0").decode())
 """
     task = make(PYTHON, ["-c", code]).start()
     task.stdout.wait_for("watching")
-    (folder / "made by another").write_text("")
+    (directory / "made by another").write_text("")
     assert task.wait(60) == ExitResult(0), task.stderr.text
     assert task.lines() == ["EACCES", "EACCES", "11 False", "where it leads", "of the host", "watching", "made by another"]
 
@@ -134,12 +134,12 @@ print(os.read(watch, 4096)[16:].rstrip(b"\\0").decode())
 @pytest.mark.parametrize("user, outcome", [(DYNAMIC, "EACCES"), ("root", "ENXIO")])
 def test_a_whiteout_is_a_device_node(make: Make, places: Path, user: str, outcome: str) -> None:
     """With `c`. It is 0:0, which no driver of the kernel has, and its mode is 0: nobody can open it."""
-    folder = places / "own"
-    folder.mkdir()
+    directory = places / "own"
+    directory.mkdir()
     code = f"""
 import ctypes, errno, os
 libc = ctypes.CDLL(None, use_errno=True)
-os.chdir({str(folder)!r})
+os.chdir({str(directory)!r})
 open("from", "w").close()
 print(libc.renameat2(-100, b"from", -100, b"to", 4))
 found = os.stat("from")
@@ -150,11 +150,11 @@ except OSError as error:
     print(errno.errorcode[error.errno])
 """
     # Not every file system has whiteouts.
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=777", "tmpfs", folder], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=777", "tmpfs", directory], check=True)
     try:
-        assert shown(make, code, user=user, unveil=[f"rwc:{folder}"]) == ["0", "0o20000 0", outcome]
+        assert shown(make, code, user=user, unveil=[f"rwc:{directory}"]) == ["0", "0o20000 0", outcome]
     finally:
-        subprocess.run(["umount", folder], check=True)
+        subprocess.run(["umount", directory], check=True)
 
 
 def test_code_without_the_mode_x(make: Make, places: Path) -> None:
@@ -176,7 +176,7 @@ def test_a_rule_for_the_executors_pipes(host: AgentHost, plugin: Plugin) -> None
     """As `rw:/run` is: a root task can open them, a dynamic user cannot enter the directory."""
     for user, outcome in (("root", "ok"), (DYNAMIC, "EACCES")):
         watched = host.task(plugin, host.program("act"), ["out=up", "pause="], user=user).start()
-        pipe = folder_of(watched) / "control"
+        pipe = directory_of(watched) / "control"
         assert attack(host, plugin, ("write", pipe), user=user, unveil=[f"rw:{plugin.state_dir}"]) == {f"write {pipe}": outcome}
         watched.stop()
 
@@ -188,7 +188,7 @@ def test_what_proc_tells_of_the_host(host: AgentHost, plugin: Plugin, user: str)
     other = host.task(plugin, host.program("act"))
     task = host.task(plugin, "/bin/cat", ["/proc/self/mountinfo"], user=user)
     assert task.run() == ExitResult(0)
-    assert f" {other.folder}/local " in task.stdout.text
+    assert f" {other.directory}/local " in task.stdout.text
     files = ["/proc/meminfo", "/proc/loadavg", "/proc/cpuinfo", "/proc/1/cmdline", "/proc/self/cgroup"]
     found = attack(host, plugin, *[("read", file) for file in files], user=user, unveil=["r:/proc"])
     assert {outcome.partition(":")[0] for outcome in found.values()} == {"ok"}, found

@@ -1,5 +1,5 @@
-"""One program at a time in a cgroup, and one for a start: what Tests/model has found. Each case is a trail of the model's
-that the driver once followed."""
+"""At most one program runs in a cgroup at a time, and one for each start: faults that Tests/model has found. Each test
+reproduces one of the model's error trails, which the driver once followed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import grpc
 
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, processes
 from agent.restart import recover_soon, successor
-from agent.state import folder_of
+from agent.state import directory_of
 from agent.timing import scaled, wait_until
 
 Launch = Callable[..., Plugin]
@@ -34,7 +34,7 @@ def runs(task: Task) -> int:
 
 
 def afresh(host: AgentHost, plugin: Plugin, lost: Task, *verbs: str) -> Task:
-    """What an agent does that has no handle of a task: it starts that by a new id, in the same cgroup."""
+    """What an agent does that has no handle: it starts the task with a new id, in the same cgroup."""
     task = appending(host, plugin, *verbs)
     lost.scope, task.scope = task.scope, lost.scope
     task.request.task.resources.linux_resources.cpuset_cgroup = str(task.scope)
@@ -42,7 +42,7 @@ def afresh(host: AgentHost, plugin: Plugin, lost: Task, *verbs: str) -> Task:
 
 
 def unanswered(host: AgentHost, plugin: Plugin, *verbs: str) -> tuple[Task, int]:
-    """A task that runs and whose handle nobody has, and its process."""
+    """A running task whose handle nobody has, and its process."""
     task = appending(host, plugin, *verbs, "out=up", "pause=")
     plugin.driver.StartTask(task.request, timeout=scaled(60))
     task.stdout.wait_for("up", 60)
@@ -50,7 +50,7 @@ def unanswered(host: AgentHost, plugin: Plugin, *verbs: str) -> tuple[Task, int]
 
 
 def is_handed_over(executor: int) -> bool:
-    """Whether the launch request's length waits in the pipe that an Executor which stands by reads."""
+    """Whether the launch request's length is in the pipe that a standby Executor reads."""
     size = array.array("i", [0])
     try:
         pipe = os.open(f"/proc/{executor}/fd/3", os.O_RDONLY | os.O_NONBLOCK)
@@ -69,8 +69,8 @@ def is_over(pid: int) -> bool:
 
 
 def lost_before_it_began(launch: Launch, host: AgentHost, state_dir: str) -> tuple[Plugin, Task, int] | None:
-    """A Driver that was killed when its Executor, which is stopped, had its launch request and had not begun. None where
-    it did not come to that: the Driver had just made that Executor and did not count on it, or gave it up."""
+    """A Driver that was killed after its stopped Executor had been sent the launch request and before it began. None if
+    that did not happen: the Driver had just spawned that Executor and did not use it yet, or stopped waiting for it."""
     first = launch({"state_dir": state_dir, "orphan_grace": 0})
     earlier = appending(host, first, "exit=3")
     assert earlier.run() == ExitResult(3)
@@ -82,7 +82,7 @@ def lost_before_it_began(launch: Launch, host: AgentHost, state_dir: str) -> tup
     wait_until(lambda: is_handed_over(standing) or starting.done(), 60, "the request handed over")
     os.kill(first.pid, signal.SIGKILL)
     first.wait_exit(60)
-    # After three seconds the Driver kills it, which it does not do any more.
+    # The Driver would kill it after three seconds, and dies before.
     process = processes.look(standing)
     if process and process.state == "T" and is_handed_over(standing):
         return first, lost, standing
@@ -91,18 +91,18 @@ def lost_before_it_began(launch: Launch, host: AgentHost, state_dir: str) -> tup
 
 
 def test_executor_that_begins_when_its_driver_is_gone(launch: Launch, host: AgentHost) -> None:
-    """Its identity file came when the next Driver had looked for tasks in the cgroup: two programs ran there, until
-    orphan_grace was over."""
+    """Before: its identity file was written after the next Driver had searched the cgroup for tasks, and two programs ran
+    there until orphan_grace was over."""
     found = None
     for _ in range(5):
         found = found or lost_before_it_began(launch, host, str(host.make_state_dir()))
-    assert found, "an Executor was given up before its Driver was killed, five times"
+    assert found, "five times the Driver stopped waiting for the Executor before it was killed"
     first, lost, executor = found
     second = successor(launch, first)
     task = afresh(host, second, lost, "out=afresh", "pause=").start()
     task.stdout.wait_for("afresh", 60)
     os.kill(executor, signal.SIGCONT)
-    wait_until(lambda: is_over(executor), 60, "the Executor that comes late gone")
+    wait_until(lambda: is_over(executor), 60, "the late Executor has ended")
     assert runs(lost) == 0
     assert cgroups.processes(task.scope) == [task.pid]
     task.stop(signal="SIGTERM")
@@ -110,7 +110,7 @@ def test_executor_that_begins_when_its_driver_is_gone(launch: Launch, host: Agen
 
 
 def test_start_while_the_sweep_ends_the_lost_one(launch: Launch, host: AgentHost) -> None:
-    """A task that takes its time to end was known by then, and the new one began beside it; the old one's Executor
+    """Before: the Driver knew a task that was slow to end, but the new one began beside it; the old one's Executor
     emptied the cgroup at its end, with the new one in it."""
     state_dir = str(host.make_state_dir())
     first = launch({"state_dir": state_dir, "orphan_grace": 0})
@@ -127,7 +127,7 @@ def test_start_while_the_sweep_ends_the_lost_one(launch: Launch, host: AgentHost
 
 
 def test_recovery_of_what_the_sweep_ends(launch: Launch, host: AgentHost) -> None:
-    """RecoverTask said yes, and the task that the agent then had was ended."""
+    """Before: RecoverTask succeeded, and then the sweep ended the recovered task."""
     state_dir = str(host.make_state_dir())
     first = launch({"state_dir": state_dir, "orphan_grace": 0})
     task = appending(host, first, f"ignore={signal.SIGTERM.value}", "out=up", "pause=").start()
@@ -139,14 +139,14 @@ def test_recovery_of_what_the_sweep_ends(launch: Launch, host: AgentHost) -> Non
     try:
         recover_soon(second, task).result()
     except grpc.RpcError as error:
-        assert "neither its state folder nor its supervisor" in (error.details() or "")
-    # An answer that comes late, on a slow machine, is of a task that has ended.
+        assert "neither its state directory nor its supervisor" in (error.details() or "")
+    # On a slow machine the answer may come late: the task has ended then.
     assert is_over(pid)
 
 
 def test_start_beside_one_whose_answer_was_never_read(launch: Launch, host: AgentHost) -> None:
-    """An agent that was killed with the answer on its way; the next one finds the same Driver and has no handle. Both ran
-    in one cgroup."""
+    """An agent was killed before it read the answer; the next one finds the same Driver and has no handle. Before: both
+    tasks ran in one cgroup."""
     plugin = launch()
     lost, old = unanswered(host, plugin)
     task = afresh(host, plugin, lost, "out=afresh", "pause=").start()
@@ -159,12 +159,12 @@ def test_start_beside_one_whose_answer_was_never_read(launch: Launch, host: Agen
 
 
 def test_start_beside_one_that_is_waited_for(launch: Launch, host: AgentHost) -> None:
-    """The agent knows that one: nothing is ended that it waits for."""
+    """The agent knows that task: a task that it waits for is not ended."""
     plugin = launch()
     known = appending(host, plugin, "out=up", "pause=").start()
     known.stdout.wait_for("up", 60)
     waiting = known.wait_soon()
-    wait_until(lambda: (folder_of(known) / "claimed").exists(), 60, "WaitTask under way")
+    wait_until(lambda: (directory_of(known) / "claimed").exists(), 60, "WaitTask under way")
     task = afresh(host, plugin, known, "out=afresh", "pause=").start()
     task.stdout.wait_for("afresh", 60)
     assert processes.is_alive(known.pid)

@@ -1,4 +1,4 @@
-"""A task that the kernel killed for its memory is known for that, whoever was there when it happened."""
+"""An OOM kill is reported as such, whether or not a Driver ran when it happened."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KILLED = ExitResult(137, 9, oom_killed=True)
 
 @pytest.fixture
 def greedy(host: AgentHost, launch: Callable[..., Plugin]) -> Callable[[str], tuple[Task, Callable[[], Plugin]]]:
-    """A task that wants too much memory once a file is there, and what relaunches its Driver."""
+    """A task that uses too much memory once a file exists, and a function that relaunches its Driver."""
     state_dir = str(host.make_state_dir())
 
     def start(*verbs: str) -> tuple[Task, Callable[[], Plugin]]:
@@ -41,7 +41,7 @@ def test_killed_while_no_driver_runs(greedy: Greedy) -> None:
     task, recover = greedy(f"sleep={scaled(1) * 1000:.0f}", "memory=160", "pause=")
     pid = task.pid
     task.plugin.kill()
-    wait_until(lambda: not processes.is_alive(pid), 20, "the task was killed for its memory")
+    wait_until(lambda: not processes.is_alive(pid), 20, "the task was OOM-killed")
     recover()
     assert task.wait() == KILLED
     assert task.inspect().task.result.oom_killed
@@ -64,13 +64,13 @@ def test_killed_before_the_driver(greedy: Greedy) -> None:
 
 
 def test_event_after_recovery_names_limit_and_peak(greedy: Greedy) -> None:
-    """The Executor noted them at the end: the cgroup may be gone when the next Driver tells."""
+    """The Executor records them at the end: the cgroup may be removed before the next Driver sends the event."""
     task, recover = greedy("memory=160", "pause=")
     assert task.wait() == KILLED
     task.plugin.kill()
     task.scope.rmdir()
     plugin = recover()
-    # As the agent does behind every recovery: only then it takes events.
+    # The agent does this after every recovery, and only then accepts events.
     assert task.wait() == KILLED
     events = plugin.driver.TaskEvents(messages.driver.TaskEventsRequest(), timeout=scaled(30))
     message = next(event.message for event in events if event.task_id == task.id)
@@ -78,7 +78,7 @@ def test_event_after_recovery_names_limit_and_peak(greedy: Greedy) -> None:
 
 
 @pytest.mark.parametrize("recovered", [False, True])
-def test_sigkill_is_no_want_of_memory(greedy: Greedy, recovered: bool) -> None:
+def test_sigkill_is_not_an_oom_kill(greedy: Greedy, recovered: bool) -> None:
     task, recover = greedy("memory=16", "pause=")
     if recovered:
         task.plugin.kill()
@@ -88,7 +88,7 @@ def test_sigkill_is_no_want_of_memory(greedy: Greedy, recovered: bool) -> None:
 
 
 def test_earlier_kill_in_the_same_cgroup_does_not_count(host: AgentHost, launch: Callable[..., Plugin]) -> None:
-    """The client uses a task's cgroup again when it restarts the task."""
+    """The client reuses a task's cgroup when it restarts the task."""
     plugin = launch({})
     first = host.task(plugin, host.program("act"), ["memory=160", "exit=0"], memory=32)
     assert first.run() == KILLED

@@ -1,6 +1,5 @@
-"""A pid that was an Executor's or a task's and is another's now: that other
-process is never signalled. Each scene is a program in a PID namespace of its
-own, where the next pid can be chosen (ns_last_pid)."""
+"""The pid of an Executor or a task is reused by another process: that process is never signalled. Each scenario is a
+program in a PID namespace of its own, where the next pid can be chosen (ns_last_pid)."""
 
 from __future__ import annotations
 
@@ -16,14 +15,14 @@ from agent.plugin import default_binary
 from agent.timing import scaled
 
 
-@pytest.mark.parametrize("scene", reused_pid.SCENES)
-def test_stranger_lives(binary: Path, scene: str) -> None:
+@pytest.mark.parametrize("scenario", reused_pid.SCENARIOS)
+def test_other_process_survives(binary: Path, scenario: str) -> None:
     for _ in range(6):
         run = subprocess.run(
-            ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", sys.executable, reused_pid.__file__, scene],
+            ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", sys.executable, reused_pid.__file__, scenario],
             env={**os.environ, "EXEC2_PLUGIN": str(default_binary())},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=scaled(60))
-        # Where a thread had got the pid first, the scene is set anew.
+        # If a thread got the pid first, the scenario is run again.
         if run.returncode != reused_pid.TAKEN:
             break
     assert run.returncode == 0, run.stdout

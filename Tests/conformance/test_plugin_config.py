@@ -12,26 +12,26 @@ import pytest
 
 from agent import AgentHost, Plugin, hcl, messages, processes
 from agent.expect import refused
-from agent.host import state_folders
+from agent.host import state_directories
 
 Launch = Callable[..., Plugin]
 
 
 @pytest.fixture
 def bare(launch: Launch) -> Plugin:
-    """A plugin before SetConfig."""
+    """A plugin before its first SetConfig."""
     return launch(configure=False)
 
 
 def started_with(host: AgentHost, plugin: Plugin) -> None:
-    """A task runs right under the config that was set."""
+    """A task runs with the config that was set."""
     task = host.task(plugin, host.program("act"), ["out=up", "exit=3"])
     assert task.run().exit_code == 3
     assert task.stdout.text == "up\n"
 
 
 def test_no_driver_part_then_the_real_one(host: AgentHost, bare: Plugin) -> None:
-    """The agent first checks the config alone, then sets it."""
+    """The agent first validates the config alone, then sets it."""
     bare.set_config(bare.config, with_driver=False)
     bare.set_config(bare.config)
     started_with(host, bare)
@@ -72,7 +72,7 @@ def test_strings_in_the_old_raw_encoding(host: AgentHost, bare: Plugin) -> None:
 
 
 def wide_map(config: dict[str, Any]) -> bytes:
-    """The map with the widest headers that MessagePack has."""
+    """The map with MessagePack's widest headers."""
 
     def wide(value: Any) -> bytes:
         if isinstance(value, dict):
@@ -97,8 +97,8 @@ def test_widest_headers(host: AgentHost, bare: Plugin) -> None:
     b"\xca" + struct.pack(">f", 1), b"\xcb" + struct.pack(">d", 1),
 ], ids=["fix", "u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64", "f32", "f64"])
 def test_numbers_of_any_width(host: AgentHost, bare: Plugin, number: bytes) -> None:
-    """In the one option of the original that is a number, a task's
-    oom_score_adj; 1 in every encoding is the same."""
+    """oom_score_adj is the one numeric option of HashiCorp's driver; every encoding of 1 is
+    the same."""
     bare.set_config(bare.config)
     config = msgpack.packb({"command": str(host.program("act")), "args": ["out=up", "pause="]})
     task = host.task(bare, None)
@@ -108,7 +108,7 @@ def test_numbers_of_any_width(host: AgentHost, bare: Plugin, number: bytes) -> N
     task.stop()
 
 
-# option, value, what the error must show of the value
+# option, value, how the error must show the value
 WRONG = [
     ("unveil_defaults", "yes", "yes"), ("unveil_defaults", 5, "5"), ("unveil_defaults", [True], "true"),
     ("unveil_by_task", "true", "true"), ("unveil_by_task", 1, "1"),
@@ -126,21 +126,21 @@ def test_wrong_value(host: AgentHost, bare: Plugin, option: str, value: Any, sho
     """The error names the option and the value."""
     with refused(option, shown):
         bare.set_config(hcl.unchecked({**bare.config, option: value}))
-    assert state_folders(bare) == []
+    assert state_directories(bare) == []
     assert bare.executors() == []
     bare.ping()
     bare.set_config({**bare.config})
     started_with(host, bare)
 
 
-# option, value, what the operator reads
+# option, value, the text that the operator reads
 LACKING = [
     ("executor_path", "/nonexistent/executor", "the Executor cannot be run from /nonexistent/executor (No such file or directory)"),
     ("executor_path", "/etc", "the Executor cannot be run from /etc (not a regular file)"),
     ("executor_path", "/etc/passwd", "the Executor cannot be run from /etc/passwd (not executable: Permission denied)"),
-    ("state_dir", "/etc/passwd", "cannot use the state folder /etc/passwd (option state_dir): Not a directory"),
-    ("state_dir", "/etc/passwd/below", "cannot use the state folder /etc/passwd/below (option state_dir): "),
-    ("state_dir", "/proc/none", "cannot make the state folder (option state_dir) /proc/none: No such file or directory"),
+    ("state_dir", "/etc/passwd", "cannot use the state directory /etc/passwd (option state_dir): Not a directory"),
+    ("state_dir", "/etc/passwd/below", "cannot use the state directory /etc/passwd/below (option state_dir): "),
+    ("state_dir", "/proc/none", "cannot make the state directory (option state_dir) /proc/none: No such file or directory"),
     ("unveil_paths", ["r:/etc/hosts", "r:/nonexistent/path"],
      'cannot unveil /nonexistent/path: No such file or directory; it is named by the plugin option unveil_paths: '
      '"r:/nonexistent/path"'),
@@ -152,8 +152,8 @@ LACKING = [
 
 @pytest.mark.parametrize("option, value, text", LACKING, ids=[f"{option}={value!r}" for option, value, _ in LACKING])
 def test_what_the_host_lacks(host: AgentHost, bare: Plugin, option: str, value: Any, text: str) -> None:
-    """It does not stop the agent, as a failing SetConfig does: the driver is unhealthy, and a start fails with the same
-    text. Seen before: allow_caps failed SetConfig; the driver was healthy with the others but executor_path."""
+    """A failing SetConfig would stop the agent. Instead the driver is unhealthy, and a start fails with the same text.
+    Seen before: allow_caps made SetConfig fail; with the others, except executor_path, the driver was healthy."""
     bare.begin({**bare.config, option: value})
     given = bare.fingerprint()
     assert given.health == messages.driver.FingerprintResponse.UNHEALTHY
@@ -168,7 +168,7 @@ def test_what_the_host_lacks(host: AgentHost, bare: Plugin, option: str, value: 
     started_with(host, bare)
 
 
-def test_a_version_of_landlock_that_only_a_later_driver_knows(host: AgentHost, bare: Plugin) -> None:
+def test_a_landlock_version_that_this_driver_does_not_know(host: AgentHost, bare: Plugin) -> None:
     """Seen before: SetConfig failed."""
     bare.begin({**bare.config, "landlock_min_abi": 1000})
     given = bare.fingerprint()
@@ -178,8 +178,8 @@ def test_a_version_of_landlock_that_only_a_later_driver_knows(host: AgentHost, b
         host.task(bare, host.program("act"), ["out=started"]).start()
 
 
-def test_what_the_host_lacked_comes(host: AgentHost, bare: Plugin, tmp_path: Path) -> None:
-    """The path of a rule, made while the plugin runs."""
+def test_what_the_host_lacked_appears(host: AgentHost, bare: Plugin, tmp_path: Path) -> None:
+    """The path of a rule is made while the plugin runs."""
     path = tmp_path / "late"
     bare.begin({**bare.config, "unveil_paths": [host.programs_rule, f"r:{path}"]})
     assert str(path) in bare.fingerprint().health_description
@@ -226,8 +226,8 @@ def test_no_secret_in_the_state_dir(host: AgentHost, launch: Launch) -> None:
     plugin = launch()
     task = host.task(plugin, host.program("act"), ["out=up", "pause="], env={"PASSWORD": "correct-horse"}).start()
     task.stdout.wait_for("up")
-    for folder, _, names in os.walk(plugin.state_dir):
-        for path in (Path(folder, name) for name in names):
+    for directory, _, names in os.walk(plugin.state_dir):
+        for path in (Path(directory, name) for name in names):
             if path.is_file():
                 assert b"correct-horse" not in path.read_bytes()
     command_lines = [Path(f"/proc/{pid}/cmdline").read_bytes() + Path(f"/proc/{pid}/environ").read_bytes()

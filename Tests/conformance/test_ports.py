@@ -1,4 +1,4 @@
-"""tcp_bind and tcp_connect: which ports of TCP a task may use."""
+"""tcp_bind and tcp_connect: the TCP ports that a task may use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Make = Callable[..., Task]
 Launch = Callable[..., Plugin]
 
 SOURCE = Path(__file__).parents[1] / "programs" / "older_landlock.c"
-needs_ports = pytest.mark.landlock(least=4)
+needs_ports = pytest.mark.landlock(minimum=4)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def free_ports(count: int) -> list[int]:
 
 @pytest.fixture
 def servers() -> Iterator[list[int]]:
-    """Two ports of 127.0.0.1 and ::1 where somebody listens."""
+    """Two ports of 127.0.0.1 and ::1 with a listener."""
     ports = free_ports(2)
     listening = []
     for port in ports:
@@ -98,8 +98,8 @@ def test_one_does_not_restrict_the_other(confined: Make, servers: list[int]) -> 
 @needs_ports
 @pytest.mark.parametrize("seccomp", [True, False])
 def test_ways_around_are_closed(launch: Launch, host: AgentHost, servers: list[int], seccomp: bool) -> None:
-    """What speaks TCP and is none to Landlock. Without the option each of these leads to the server, or is not there on
-    this kernel. Seen without the filter's rules: MPTCP reached the server."""
+    """Protocols that can reach a TCP port and that Landlock does not govern. Without the option each of these reaches the
+    server, or this kernel does not have it. Seen without the filter's rules: MPTCP reached the server."""
     plugin = launch({"seccomp": seccomp})
     port = servers[0]
     verbs = [f"mptcp={port}", f"fastopen={port}", "family=43", "family=21", "call=io_uring_setup"]
@@ -137,12 +137,12 @@ def test_wrong_value(host: AgentHost, make: Make, option: str, value: Any, shown
     assert task.stdout.text == ""
 
 
-# An older kernel, of which the driver is told by a library before libc
+# An older kernel, simulated by a preloaded library
 
 
 @pytest.fixture(scope="module")
 def older() -> Path:
-    """Makes landlock_create_ruleset tell version $OLDER_LANDLOCK of the interface."""
+    """A library that makes landlock_create_ruleset return version $OLDER_LANDLOCK."""
     library = BUILD / "programs" / "older_landlock.so"
     library.parent.mkdir(parents=True, exist_ok=True)
     fresh = library.with_suffix(f".{os.getpid()}")
@@ -162,7 +162,7 @@ def test_a_kernel_without_rules_for_ports(launch: Launch, host: AgentHost, older
     assert host.task(plugin, host.program("act"), ["exit=5"]).run() == ExitResult(5)
 
 
-@pytest.mark.landlock(most=3)
+@pytest.mark.landlock(maximum=3)
 @pytest.mark.parametrize("option", ["tcp_bind", "tcp_connect"])
 def test_this_kernel_without_rules_for_ports(host: AgentHost, make: Make, option: str) -> None:
     with refused(option, "version 4", f"version {landlock.abi()}"):

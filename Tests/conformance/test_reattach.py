@@ -1,5 +1,5 @@
-"""The agent dies by SIGKILL; the next one goes on with the same Driver, by the
-pid and the address that it kept."""
+"""The agent is killed with SIGKILL; the next one reattaches to the same Driver, by the
+stored pid and address."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def reattach(plugin: Plugin) -> None:
 
 
 def log_a_lot(plugin: Plugin) -> None:
-    """Each of these calls makes the Driver log a line of some kilobytes."""
+    """Each of these calls makes the Driver log a line of several kilobytes."""
     for number in range(LINES):
         task = messages.driver.TaskConfig(id=f"alloc/web/{number}" + "x" * 2000)
         with pytest.raises(grpc.RpcError) as refusal:
@@ -44,7 +44,7 @@ def test_tasks_are_still_known(launch: Launch, host: AgentHost) -> None:
     before, pid = running.inspect(), plugin.pid
     reattach(plugin)
     assert waiting.exception() is not None
-    # The agent recovers all that it has handles of, known or not.
+    # The agent recovers every task whose handle it has, known to the Driver or not.
     recover(plugin, running, ended)
     assert plugin.pid == pid
     assert running.inspect() == before
@@ -76,7 +76,7 @@ def test_task_that_ends_while_no_agent_runs(launch: Launch, host: AgentHost) -> 
 
 
 def test_stderr_without_a_reader(launch: Launch, host: AgentHost) -> None:
-    """More than the pipe holds, into a pipe that is broken."""
+    """More output than the pipe holds, and the pipe has no reader."""
     plugin = launch()
     task = host.paused(plugin)
     executor, descriptors = task.executor_pid, len(processes.descriptors(plugin.pid))
@@ -89,8 +89,8 @@ def test_stderr_without_a_reader(launch: Launch, host: AgentHost) -> None:
     assert task.wait() == ExitResult(143, 15)
 
 
-def test_stderr_whose_reader_sleeps(launch: Launch, host: AgentHost) -> None:
-    """More than the pipe holds, into a pipe that nobody empties."""
+def test_stderr_whose_reader_is_stopped(launch: Launch, host: AgentHost) -> None:
+    """More output than the pipe holds, and its reader does not read."""
     plugin = launch()
     task = host.paused(plugin)
     reader = plugin.pause_stderr()
@@ -105,7 +105,7 @@ def test_stderr_whose_reader_sleeps(launch: Launch, host: AgentHost) -> None:
 
 
 def test_grace_spares_what_the_same_driver_started(launch: Launch, host: AgentHost) -> None:
-    """The next agent comes back, and takes its time to recover."""
+    """The next agent takes longer than the grace to recover its tasks."""
     plugin = launch({"orphan_grace": 1})
     task = host.paused(plugin)
     reattach(plugin)
@@ -117,7 +117,7 @@ def test_grace_spares_what_the_same_driver_started(launch: Launch, host: AgentHo
 
 
 def test_agent_after_agent(launch: Launch, host: AgentHost) -> None:
-    """Connections and configurations that come and go leave nothing behind."""
+    """Successive connections and configurations leave nothing behind."""
     plugin = launch()
     task = host.paused(plugin)
     plugin.abandon()

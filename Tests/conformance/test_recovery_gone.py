@@ -1,4 +1,4 @@
-"""RecoverTask of what is gone must fail, and of what runs it must not, whatever is missing of it.
+"""RecoverTask must fail for a task that is gone, and must not fail for one that runs, whatever files are missing.
 
 What the agent does with each answer is in docs/recovery.md.
 """
@@ -14,7 +14,7 @@ from typing import Any, Callable
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, messages, processes
 from agent.expect import Code, refused
 from agent.restart import LOST, kill_executor, lost_result, recover, recover_soon, successor, with_state
-from agent.state import folder_of, frame, handle_state, identity_of
+from agent.state import directory_of, frame, handle_state, identity_of
 from agent.timing import scaled, wait_until
 
 Launch = Callable[..., Plugin]
@@ -26,15 +26,15 @@ def acting(host: AgentHost, plugin: Plugin, *verbs: str) -> Task:
 
 
 def other_boot(task: Task) -> Any:
-    """The task's handle as it were had the host been rebooted."""
+    """The task's handle, changed to one of another boot."""
     state = handle_state(task)
     state.boot_id = str(uuid.uuid4())
     return with_state(task, state)
 
 
 def is_gone(plugin: Plugin, task: Task, reason: str, handle: object = None) -> None:
-    """RecoverTask fails, as the agent expects it of what it starts anew or has seen the end of, and nothing of it is
-    known; the log has it at level debug only."""
+    """RecoverTask fails, as the agent expects for a task that it will start again or that has ended; the plugin does not
+    know the task, and the log has a line at level debug only."""
     with refused("cannot recover task", task.id, reason, code=Code.NOT_FOUND):
         recover(plugin, task, handle=handle)
     with refused(NOT_FOUND, code=Code.NOT_FOUND):
@@ -45,27 +45,27 @@ def is_gone(plugin: Plugin, task: Task, reason: str, handle: object = None) -> N
 
 
 def test_other_boot_without_a_record(launch: Launch, host: AgentHost) -> None:
-    """Pid and start time mean nothing then: the process that has them lives on. Before, the task was recovered as one
-    that had failed, and a batch job without attempts was lost with the reboot."""
+    """Pid and start time then refer to another process, which is left alone. Before, the task was recovered as failed, and
+    a batch job without attempts was lost in the reboot."""
     first = launch()
     task = host.paused(first)
     executor, pid = task.executor_pid, task.pid
-    # Of an earlier boot is the identity, too.
-    identity = identity_of(folder_of(task))
+    # The identity file is one of an earlier boot, too.
+    identity = identity_of(directory_of(task))
     identity.boot_id = str(uuid.uuid4())
     second = successor(launch, first)
-    (folder_of(task) / "executor").write_bytes(frame(identity.SerializeToString()))
+    (directory_of(task) / "executor").write_bytes(frame(identity.SerializeToString()))
     is_gone(second, task, "rebooted", other_boot(task))
-    # As the agent does next with one that ran.
+    # What the agent does next with a task that ran.
     task.destroy(force=True)
-    # The sweep of the start may be removing it at that moment.
+    # The sweep at the start may be removing it at the same time.
     wait_until(lambda: os.listdir(second.state_dir) == [], 30, "the state directory removed")
     task.stop()
     assert processes.is_alive(executor) and processes.is_alive(pid)
     kill_executor(executor)
 
 
-def test_other_boot_and_no_folder(launch: Launch, host: AgentHost) -> None:
+def test_other_boot_and_no_directory(launch: Launch, host: AgentHost) -> None:
     """/run is empty after a reboot."""
     first = launch()
     task = acting(host, first, "exit=3").start()
@@ -77,45 +77,45 @@ def test_other_boot_and_no_folder(launch: Launch, host: AgentHost) -> None:
     task.destroy(force=False)
 
 
-def test_same_boot_and_no_folder(launch: Launch, host: AgentHost) -> None:
-    """The agent asks for every task that it has not forgotten, of ended allocations too. Before, each start of the
-    agent had three false lines for each of these: that its Executor was killed, that no claim could be noted, and
-    that there was nobody to take its event."""
+def test_same_boot_and_no_directory(launch: Launch, host: AgentHost) -> None:
+    """The agent recovers every task whose handle it has, of ended allocations too. Before, each start of the agent logged
+    three false lines for each of these: that its Executor was killed, that it could not note that the agent knows the task,
+    and that its event had no handler."""
     first = launch()
     task = acting(host, first, "exit=3").start()
     task.wait()
     task.destroy()
     second = successor(launch, first)
     stream = second.driver.TaskEvents(messages.driver.TaskEventsRequest())
-    is_gone(second, task, "neither its state folder nor its supervisor")
+    is_gone(second, task, "neither its state directory nor its supervisor")
     task.destroy(force=False)
-    # The only event is the next task's.
+    # The first event is the next task's.
     other = host.task(second, "/no/such/command").start()
     assert other.wait() == ExitResult(127)
     assert next(iter(stream)).task_id == other.id
     stream.cancel()
 
 
-def without_folder(launch: Launch, host: AgentHost) -> tuple[Plugin, Task, int, int]:
-    """A task that runs, whose folder is removed between two plugins."""
+def without_directory(launch: Launch, host: AgentHost) -> tuple[Plugin, Task, int, int]:
+    """A running task whose state directory is removed between two plugins."""
     first = launch()
     task = host.paused(first)
     executor, pid = task.executor_pid, task.pid
     first.kill()
-    shutil.rmtree(folder_of(task))
+    shutil.rmtree(directory_of(task))
     return successor(launch, first), task, executor, pid
 
 
-def test_executor_alive_and_no_folder(launch: Launch, host: AgentHost) -> None:
-    """A task that runs is never said to be gone: the agent would start it a second time. Before, its recovery failed
-    with "cannot open …/lock: No such file", and DestroyTask did not find it: it ran beside its successor."""
-    second, task, executor, pid = without_folder(launch, host)
+def test_executor_alive_and_no_directory(launch: Launch, host: AgentHost) -> None:
+    """A running task is never reported as gone: the agent would start it a second time. Before, its recovery failed with
+    "cannot open …/lock: No such file", and DestroyTask did not find it: it ran beside its successor."""
+    second, task, executor, pid = without_directory(launch, host)
     recover(second, task)
     assert task.inspect().task.state == messages.driver.RUNNING
     assert task.pid == pid and task.executor_pid == executor
     waiting = task.wait_soon()
     task.signal("SIGCONT")
-    # Nobody else takes its session.
+    # No other driver can take its session.
     third = launch(second.config)
     with refused("another driver process", str(executor), code=Code.UNAVAILABLE):
         recover(third, task)
@@ -124,14 +124,14 @@ def test_executor_alive_and_no_folder(launch: Launch, host: AgentHost) -> None:
     assert not waiting.done()
     task.stop(signal="SIGTERM")
     answer = waiting.result()
-    assert "state folder" in answer.err and "removed while it ran" in answer.err, answer
+    assert "state directory" in answer.err and "removed while it ran" in answer.err, answer
     assert not processes.is_alive(pid) and not processes.is_alive(executor)
     task.destroy(force=False)
     assert [entry["@message"] for entry in second.log if "cannot note" in entry["@message"]] == []
 
 
-def test_destroy_of_a_task_that_runs_without_a_folder(launch: Launch, host: AgentHost) -> None:
-    second, task, executor, pid = without_folder(launch, host)
+def test_destroy_of_a_task_that_runs_without_a_directory(launch: Launch, host: AgentHost) -> None:
+    second, task, executor, pid = without_directory(launch, host)
     recover(second, task)
     task.destroy(force=True)
     assert not processes.is_alive(pid) and not processes.is_alive(executor)
@@ -139,14 +139,14 @@ def test_destroy_of_a_task_that_runs_without_a_folder(launch: Launch, host: Agen
 
 
 def test_a_recovery_outlasts_a_shortage_of_descriptors(launch: Launch, host: AgentHost) -> None:
-    """Before, it failed with "Too many open files", and the agent ended a task that ran."""
+    """Before, it failed with "Too many open files", and the agent ended a running task."""
     first = launch()
     task = host.paused(first)
     pid = task.pid
     second = successor(launch, first)
     before = resource.prlimit(second.pid, resource.RLIMIT_NOFILE)
     taken = processes.descriptors(second.pid)
-    # The limit is of the greatest number: that is the least free one.
+    # RLIMIT_NOFILE limits the descriptor's number: here to the lowest free one.
     limit = next(number for number in range(len(taken) + 1) if number not in taken)
     resource.prlimit(second.pid, resource.RLIMIT_NOFILE, (limit, before[1]))
     answer = recover_soon(second, task)
@@ -162,7 +162,7 @@ def test_a_recovery_outlasts_a_shortage_of_descriptors(launch: Launch, host: Age
 
 
 def test_events_of_a_recovered_task_wait_for_the_host(launch: Launch, host: AgentHost) -> None:
-    """In the course of a recovery the agent has nobody to take them ("no handler registered for event")."""
+    """During a recovery the agent has no handler for them ("no handler registered for event")."""
     first = launch()
     task = host.paused(first)
     first.kill()

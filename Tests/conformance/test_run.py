@@ -1,4 +1,4 @@
-"""`run`: the command's output and end, signals, and errors of run's own."""
+"""`run`: the command's output and end, signals, and the tool's own errors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_arguments_and_options_of_the_command_stay_its_own() -> None:
 
 def test_command_not_found() -> None:
     for command in ("no-such-command", "/nonexistent/command", "./command"):
-        # A checkout below a folder that is private to root would deny instead.
+        # In a checkout below a directory that only root may enter, the error would be another.
         result = run(command, cwd="/tmp")
         assert result.returncode == 127
         assert "not found" in complaint(result)
@@ -90,7 +90,7 @@ def test_full_disk_is_reported() -> None:
 
 
 def test_closed_streams_do_no_harm() -> None:
-    """So are those that are open, but not for writing. Seen before with these: 125, Bad file descriptor."""
+    """Nor do streams that are not open for writing. Seen before with those: 125, Bad file descriptor."""
     for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-", "2</dev/null", "1</dev/null 2</dev/null"):
         assert subprocess.run(["sh", "-c", f'"$0" run sh -c "echo x; echo y >&2; exit 3" {closed}', PROGRAM],
                               check=False, capture_output=True, timeout=30 * SLOW, env=environment()).returncode == 3
@@ -131,18 +131,18 @@ def test_second_signal_kills_at_once() -> None:
 
 
 def test_signal_at_any_moment_ends_it() -> None:
-    """Also while the command is only being started."""
+    """Also during the start of the command."""
     for step in range(20):
         process = start("--kill-timeout", "2", "sleep", "60")
         time.sleep(step * 0.002 * SLOW)
         process.send_signal(signal.SIGTERM)
-        # Before its handling is set up, the signal ends the tool itself, which then has nothing yet.
+        # Before its handler is installed, the signal ends the tool, which has made nothing yet.
         assert process.wait(30 * SLOW) in (143, -signal.SIGTERM)
 
 
 def test_ignored_signals_stay_ignored() -> None:
-    """As nohup and the background jobs of a shell want it."""
-    # A shell ignores the signal for it. No preexec_fn: one of gRPC's threads can hold a lock while Python forks.
+    """nohup and the background jobs of a shell need that."""
+    # A shell sets the disposition. No preexec_fn: one of gRPC's threads can hold a lock while Python forks.
     process = subprocess.Popen(
         ["sh", "-c", 'trap "" INT; exec "$@"', "sh", PROGRAM, "run", "sh", "-c", TRAP.format("TERM")],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
@@ -155,7 +155,7 @@ def test_ignored_signals_stay_ignored() -> None:
 
 
 def test_children_that_left_the_group_end_too() -> None:
-    """nothing_is_left looks for them by their mark."""
+    """The fixture nothing_is_left finds them by their argument exec2-leftover-mark."""
     before = leftovers()
     process = start("sh", "-c", "setsid sh -c 'sleep 600; :' exec2-leftover-mark & "
                                 "setsid sh -c 'trap \"\" TERM; echo ready; sleep 600; :' exec2-leftover-mark & wait")
@@ -223,10 +223,10 @@ def test_errors_of_the_tool_itself(words: list[str], named: list[str]) -> None:
 
 
 def test_run_without_root_says_so() -> None:
-    # In a directory of its own: beside it in /tmp somebody may have put an Executor.
-    folder = Path(f"/tmp/exec2-cli-{os.getpid()}")
-    folder.mkdir(mode=0o755)
-    copy = folder / "program"
+    # In a directory of its own: in /tmp there may be an Executor beside it.
+    directory = Path(f"/tmp/exec2-cli-{os.getpid()}")
+    directory.mkdir(mode=0o755)
+    copy = directory / "program"
     copy.write_bytes(Path(PROGRAM).read_bytes())
     try:
         copy.chmod(0o755)
@@ -241,4 +241,4 @@ def test_run_without_root_says_so() -> None:
         assert re.search(r"^FAIL  Executor ", report.stdout, re.MULTILINE)
     finally:
         copy.unlink()
-        folder.rmdir()
+        directory.rmdir()

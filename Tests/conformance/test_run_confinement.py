@@ -1,4 +1,4 @@
-"""The options of run that hold a command to capabilities, limits, ports and system calls."""
+"""The options of run for capabilities, limits, ports and system calls."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from agent.programs import built
 from command_line import nothing_is_left, run  # noqa: F401
 
-needs_ports = pytest.mark.landlock(least=4)
+needs_ports = pytest.mark.landlock(minimum=4)
 CHOWN, KILL = 1 << 0, 1 << 5
 
 
 def confined(options: list[str], *verbs: str) -> dict[str, str]:
-    """What Tests/programs/confined.c tells, by its first word."""
+    """The output lines of Tests/programs/confined.c, by their first word."""
     program = built("confined")
     result = run("--unveil", f"rx:{program}", *options, "--", str(program), *verbs)
     assert result.returncode == 0, result.stderr
@@ -45,7 +45,7 @@ def test_ports() -> None:
         assert confined(["--tcp-connect", "1"], *verbs) == {"bind0": "ok", f"connect{port}": "EACCES"}
 
 
-@pytest.mark.landlock(least=6)
+@pytest.mark.landlock(minimum=6)
 def test_abstract_sockets() -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("\0exec2-run-abstract")

@@ -1,4 +1,4 @@
-"""`run` on a terminal: the command has one of its own, and the tool's is as before at every end."""
+"""`run` on a terminal: the command has a terminal of its own, and the tool's is restored at every end."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ import pytest
 
 from command_line import PROGRAM, SLOW, environment, nothing_is_left  # noqa: F401
 
-# The commands here execute what they wait for, or are bash: dash, while it starts a child, loses SIGINT.
-# Only a hang ever takes as long.
+# The commands here exec the program that they wait for, or are bash: dash loses a SIGINT while it starts a child.
+# A guard against a hang.
 GUARD = 60 * SLOW
 
 
 class Terminal:
-    """A person's terminal, with `run` in its foreground."""
+    """A user's terminal, with `run` in its foreground."""
 
     def __init__(self, *words: str, rows: int = 24, columns: int = 80, **variables: str) -> None:
         self.holder, self.terminal = pty.openpty()
         self.resize(rows, columns)
         self.before = termios.tcgetattr(self.terminal)
         self.seen = b""
-        # setsid(1) executes the tool in its own place. No preexec_fn: gRPC's threads, where another test has begun
-        # some, can hold a lock while Python forks.
+        # setsid(1) execs the tool. No preexec_fn: threads of gRPC, if another test has started some, can hold a lock
+        # while Python forks.
         self.tool = subprocess.Popen(
             ["setsid", "--ctty", PROGRAM, "run", *words], stdin=self.terminal, stdout=self.terminal,
             stderr=self.terminal, env={**environment(), **variables})
@@ -43,7 +43,7 @@ class Terminal:
         os.write(self.holder, keys.encode())
 
     def wait_for(self, text: str) -> None:
-        """Reads until the text has come; what is before it and itself are taken away."""
+        """Reads until the text has come, and drops the output up to its end."""
         wanted = text.encode()
         end = time.monotonic() + GUARD
         while wanted not in self.seen:
@@ -53,11 +53,11 @@ class Terminal:
         self.seen = self.seen[self.seen.index(wanted) + len(wanted):]
 
     def end(self) -> int:
-        """The tool's exit status, once the terminal is seen to be as before."""
+        """The tool's exit status; checks that the terminal is restored."""
         end = time.monotonic() + GUARD
         while self.tool.poll() is None:
             assert time.monotonic() < end, self.seen
-            # Whoever writes to the terminal must not wait for us.
+            # Read on, so that a writer to the terminal does not block.
             if select.select([self.holder], [], [], 0.05)[0]:
                 self.seen += os.read(self.holder, 65536)
         assert self.attributes() == self.before
@@ -92,7 +92,7 @@ def on_terminal() -> Iterator[Any]:
 
 
 def test_a_shell(on_terminal: Any) -> None:
-    """Seen before: bash read the end of /dev/null at once."""
+    """Seen before: bash had /dev/null as its stdin, and ended at once."""
     person = on_terminal("bash", "--norc")
     person.type("PS1='$ '; tty; echo re''ady\n")
     person.wait_for("/dev/pts/")
@@ -108,7 +108,7 @@ def test_job_control(on_terminal: Any) -> None:
     person = on_terminal("bash", "--norc")
     person.type("PS1='$ '; echo re''ady\n")
     person.wait_for("ready")
-    # No child of its own: a shell that waits for the execve of one that is stopped cannot be stopped itself.
+    # Without a child: a shell that waits for the execve of a stopped child cannot be stopped itself.
     person.type("sh -c 'trap \"echo con\"\"tinued\" CONT; echo u\"\"p; while :; do read line; done'\n")
     person.wait_for("up\r\n")
     person.type("\x1a")
@@ -177,7 +177,7 @@ def test_the_terminal_is_restored_where_the_command_is_not_found(on_terminal: An
 
 
 def test_stop_and_continue(on_terminal: Any) -> None:
-    """SIGTSTP stops the command and the tool, on a terminal as before; SIGCONT continues both."""
+    """SIGTSTP stops the command and the tool, and the terminal is restored meanwhile; SIGCONT continues both."""
     person = on_terminal("sh", "-c", "trap 'echo continued' CONT; echo up; while :; do read line; done")
     person.wait_for("up")
     person.tool.send_signal(signal.SIGTSTP)
@@ -192,7 +192,7 @@ def test_stop_and_continue(on_terminal: Any) -> None:
 
 
 def test_a_terminal_that_is_closed_ends_the_command(on_terminal: Any) -> None:
-    """As the window of a terminal emulator is: the tool gets SIGHUP of the kernel's, and passes it on."""
+    """For example with its window: the kernel sends SIGHUP to the tool, which passes it on."""
     person = on_terminal("sh", "-c", "echo up; exec sleep 300")
     person.wait_for("up")
     os.close(person.terminal)
@@ -219,7 +219,7 @@ def test_the_terminal_can_be_opened_again(on_terminal: Any) -> None:
 
 
 def test_no_tty_gives_the_command_none(on_terminal: Any) -> None:
-    """It has pipes, and its input is what is typed; neither reaches the person's terminal itself."""
+    """It has pipes and gets what is typed as input; it cannot reach the user's terminal itself."""
     person = on_terminal("--no-tty", "sh", "-c", "[ -t 0 ] || [ -t 1 ] || [ -t 2 ] || echo none; exec cat")
     person.wait_for("none")
     assert not person.is_raw
@@ -236,7 +236,7 @@ def test_tty_without_a_terminal() -> None:
 
 
 def test_all_output_comes_before_the_end() -> None:
-    """More than a terminal holds."""
+    """More output than a terminal buffers."""
     result = subprocess.run([PROGRAM, "run", "--tty", "seq", "1", "50000"], stdin=subprocess.DEVNULL,
                             capture_output=True, timeout=GUARD, env=environment(), check=False)
     assert result.stdout == "".join(f"{n}\r\n" for n in range(1, 50001)).encode()

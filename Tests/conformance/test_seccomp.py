@@ -1,4 +1,4 @@
-"""The filter of system calls: what it closes, what opens it, and that ordinary programs do not notice."""
+"""The system call filter: what it denies, which options allow more, and that ordinary programs work."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Launch = Callable[..., Plugin]
 INTEL = platform.machine() == "x86_64"
 NAMESPACES = {"NEWUSER": 0x10000000, "NEWNS": 0x20000, "NEWNET": 0x40000000, "NEWPID": 0x20000000, "NEWTIME": 0x80}
 
-# Closed calls by group; see docs/security.md.
+# Denied calls by group; see docs/security.md.
 GROUPS = {
     "accounting": ["acct"], "bpf": ["bpf"], "clock": ["settimeofday", "clock_settime"], "handles": ["open_by_handle_at"],
     "hostname": ["sethostname", "setdomainname"], "io_uring": ["io_uring_setup", "io_uring_enter", "io_uring_register"],
@@ -37,15 +37,15 @@ GROUPS = {
 }
 ABSENT = {"io_uring_setup", "io_uring_enter", "io_uring_register", "clone3", "lookup_dcookie"}
 CALLS = [call for calls in GROUPS.values() for call in calls]
-# Calls that the kernel itself answers otherwise to somebody without any right: through these the filter shows
-# from inside. The rest is the kernel's EPERM in either case, or depends on its sysctls.
+# Calls that without the filter have another result than EPERM for an unprivileged user: they show the filter from inside.
+# For the others the kernel itself returns EPERM, or the result depends on its sysctls.
 TELLING = ["keyctl", "add_key", "request_key", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register", "settimeofday",
            "clock_settime", "setns", "clone3", "quotactl_fd", "fsconfig"]
 
 
 @pytest.fixture(scope="module")
 def plugins(host: AgentHost, binary: Path) -> Iterator[dict[str, Plugin]]:
-    """One that filters, one that does not, and one whose operator allows jobs everything."""
+    """One with the filter, one without it, and one whose operator allows jobs everything."""
     launched = {
         "filtering": host.launch(), "open": host.launch({"seccomp": False}),
         "generous": host.launch({"allow_syscalls": [*GROUPS, "vsock", "sockets", "newer"], "allow_caps": ["all"]}),
@@ -66,7 +66,7 @@ def outcomes(host: AgentHost, plugin: Plugin, calls: list[str], user: str = "nom
 
 
 def state(host: AgentHost, plugin: Plugin, **options: Any) -> str:
-    """What the kernel shows of the task: 2 is a filter."""
+    """The task's field Seccomp in /proc/<pid>/status: 2 means a filter."""
     task = host.task(plugin, host.program("act"), ["out=up", "pause="], **options).start()
     task.stdout.wait_for("up")
     lines = Path(f"/proc/{task.pid}/status").read_text().splitlines()
@@ -75,8 +75,8 @@ def state(host: AgentHost, plugin: Plugin, **options: Any) -> str:
 
 
 @pytest.mark.parametrize("user", ["nomad-80000", "root"])
-def test_what_is_closed(host: AgentHost, plugins: dict[str, Plugin], user: str) -> None:
-    """Seen without the filter: keyctl, add_key, request_key, clone3 and others went on to look at their arguments."""
+def test_denied_calls(host: AgentHost, plugins: dict[str, Plugin], user: str) -> None:
+    """Seen without the filter: keyctl, add_key, request_key, clone3 and others went on to check their arguments."""
     found = outcomes(host, plugins["filtering"], CALLS, user)
     assert found == {call: "ENOSYS" if call in ABSENT else "EPERM" for call in CALLS}
     assert state(host, plugins["filtering"], user=user) == "2"
@@ -96,7 +96,7 @@ def test_the_operator_turns_it_off(host: AgentHost, plugins: dict[str, Plugin], 
 
 
 def test_the_kernel_is_as_open_as_this_test_thinks(host: AgentHost, plugins: dict[str, Plugin]) -> None:
-    """Without the filter user namespaces can be made here: what is denied with it is denied by it."""
+    """Without the filter user namespaces can be made here, so that it is the filter that denies them."""
     assert Path("/proc/sys/user/max_user_namespaces").read_text().strip() != "0", "this host allows no user namespaces"
     task = host.task(plugins["open"], host.program("confined"), [f"newns={NAMESPACES['NEWUSER']}", f"unshare={NAMESPACES['NEWUSER']}"])
     task.run()
@@ -114,7 +114,7 @@ def test_namespaces(host: AgentHost, plugins: dict[str, Plugin], name: str, user
     assert name == "NEWTIME" or task.line("newns") == "EPERM"
 
 
-def test_what_unshare_does_otherwise(host: AgentHost, plugins: dict[str, Plugin]) -> None:
+def test_unshare_without_a_namespace(host: AgentHost, plugins: dict[str, Plugin]) -> None:
     """CLONE_FILES makes no namespace."""
     task = host.task(plugins["filtering"], host.program("confined"), ["unshare=0x400", "newns=0"])
     task.run()
@@ -136,7 +136,7 @@ OPEN_PROTOCOLS = {0: "ROUTE", 4: "SOCK_DIAG", 7: "SELINUX", 15: "KOBJECT_UEVENT"
 
 
 def sockets(host: AgentHost, plugin: Plugin, *wanted: tuple[int, int, int], user: str = "nomad-80000", **config: Any) -> list[str]:
-    """How a task fared that made sockets of (family, type, protocol)."""
+    """The outcomes of making sockets of (family, type, protocol) in a task."""
     words = [":".join(map(str, each)) for each in wanted]
     task = host.task(plugin, host.program("confined"), [f"socket={word}" for word in words], user=user, config=config)
     assert task.run() == ExitResult(0), task.stderr.text
@@ -145,11 +145,11 @@ def sockets(host: AgentHost, plugin: Plugin, *wanted: tuple[int, int, int], user
 
 @pytest.mark.parametrize("user", ["nomad-80000", "root"])
 def test_families_that_no_ordinary_program_needs(host: AgentHost, plugins: dict[str, Plugin], user: str) -> None:
-    """Whatever the kernel has. Seen without the rule: the kernel's own answers, EPERM for AF_XDP where it is built in; on
-    kernels with the modules an audit made sockets of AF_ALG (CVE-2026-31431) and others of these as a dynamic user."""
+    """Whether or not the kernel has them. Seen without the rule: the kernel's own errors, EPERM for AF_XDP if it is built
+    in; on kernels with the modules an audit made sockets of AF_ALG (CVE-2026-31431) and others of these as a dynamic user."""
     wanted = [(family, kind, 0) for family in FAMILIES for kind in (STREAM, DATAGRAM, RAW, SEQPACKET)]
     assert sockets(host, plugins["filtering"], *wanted, user=user) == ["EAFNOSUPPORT"] * len(wanted)
-    # As a protocol, SMC is stream sockets of inet and inet6.
+    # SMC also exists as a protocol of stream sockets of inet and inet6.
     smc = [(2, STREAM, 256), (10, STREAM, 256)]
     assert sockets(host, plugins["filtering"], *smc, user=user) == ["EPROTONOSUPPORT"] * 2
 
@@ -178,7 +178,7 @@ def test_ordinary_families(host: AgentHost, plugins: dict[str, Plugin]) -> None:
 
 
 def own_socket(family: int, kind: int) -> str:
-    """How this process fares, which has the capabilities of the agent."""
+    """The outcome in this process, which has the agent's capabilities."""
     try:
         socket.socket(family, kind).close()
     except OSError as error:
@@ -223,7 +223,7 @@ def test_allowed_is_not_opened(host: AgentHost, plugins: dict[str, Plugin]) -> N
 
 
 def test_a_capability_opens_its_calls(host: AgentHost, plugins: dict[str, Plugin]) -> None:
-    """These arguments are wrong: who is let through is told so, and nothing happens."""
+    """The arguments are wrong: a call that passes the filter fails with that error and has no effect."""
     calls = ["settimeofday", "clock_settime", "sethostname"]
     assert outcomes(host, plugins["generous"], calls, cap_add=["chown"]) == dict.fromkeys(calls, "EPERM")
     found = outcomes(host, plugins["generous"], calls, cap_add=["sys_time"])
@@ -261,8 +261,8 @@ def test_wrong_plugin_value(launch: Launch, option: str, value: Any, shown: str)
 
 @pytest.mark.x86_64
 def test_32_bit_programs_are_ended(host: AgentHost, plugins: dict[str, Plugin]) -> None:
-    """Their getpid is another number: nothing of theirs gets past. Seen without the check of the architecture: the
-    program ran to its end."""
+    """Their system call numbers differ: the filter kills them at their first call. Seen without the check of the
+    architecture: the program ran to its end."""
     verbs = ["foreign=", "out=after"]
     assert host.task(plugins["filtering"], host.program("confined"), verbs).run() == ExitResult(128 + 31, 31)
     free = host.task(plugins["open"], host.program("confined"), verbs)
@@ -284,7 +284,7 @@ def test_x32_is_not_there(host: AgentHost, plugins: dict[str, Plugin]) -> None:
 
 @pytest.mark.parametrize("user", ["nomad-80000", "root"])
 def test_threads_and_children(host: AgentHost, plugins: dict[str, Plugin], user: str) -> None:
-    """libc goes on with clone where clone3 is not there."""
+    """libc falls back to clone if clone3 is denied."""
     task = host.task(plugins["filtering"], host.program("confined"), ["threads=20", "forks=5", "exit=0"], user=user)
     assert task.run() == ExitResult(0)
     assert (task.line("threads"), task.line("forks")) == ("20 ok", "5 ok")
@@ -303,8 +303,8 @@ async def serve():
     assert await reader.read() == b"hello"
     server.close()
 asyncio.run(serve())
-with tempfile.TemporaryDirectory() as folder:
-    database = sqlite3.connect(folder + "/x"); database.execute("create table t (a)"); database.commit()
+with tempfile.TemporaryDirectory() as directory:
+    database = sqlite3.connect(directory + "/x"); database.execute("create table t (a)"); database.commit()
 ssl.create_default_context(); time.clock_gettime(time.CLOCK_REALTIME); os.sched_getaffinity(0); os.urandom(8)
 print("done")
 """
@@ -355,10 +355,10 @@ def test_bash(host: AgentHost, plugins: dict[str, Plugin]) -> None:
 
 @pytest.mark.parametrize("config", [
     pytest.param({}, id="plain"),
-    pytest.param({"tcp_bind": [0], "tcp_connect": None}, id="with port rules", marks=pytest.mark.landlock(least=4)),
+    pytest.param({"tcp_bind": [0], "tcp_connect": None}, id="with port rules", marks=pytest.mark.landlock(minimum=4)),
 ])
 def test_go(host: AgentHost, plugins: dict[str, Plugin], config: dict[str, Any]) -> None:
-    """Threads by clone, children by pidfd and clone3 where they are there, and MPTCP tried first from 1.24 on."""
+    """Go makes threads with clone, children with pidfds and clone3 if possible, and from 1.24 on tries MPTCP first."""
     program = BUILD / "programs" / "ordinary-go"
     source = BUILD / "programs" / "ordinary.go"
     program.parent.mkdir(parents=True, exist_ok=True)

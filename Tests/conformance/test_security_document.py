@@ -144,7 +144,7 @@ class Run(NamedTuple):
         if "controllers" in marks and not self.is_machine and not host_has_controllers:
             return False
         bounds = marks.get("landlock", {})
-        return bounds.get("least", 1) <= self.landlock <= bounds.get("most", self.landlock)
+        return bounds.get("minimum", 1) <= self.landlock <= bounds.get("maximum", self.landlock)
 
 
 def run_all() -> Any:
@@ -246,7 +246,7 @@ def test_nothing_is_excused_that_is_not_there() -> None:
 
 
 def test_every_link_leads_somewhere() -> None:
-    """Links to a part of this document, or to a file beside it."""
+    """Links to a section of this document, or to a file beside it."""
     parts = {re.sub(r"[^\w\- ]", "", line.lstrip("# ").lower()).replace(" ", "-") for line in TEXT.splitlines() if line.startswith("#")}
     for target in re.findall(r"\]\(([^)]+)\)", TEXT):
         file, _, part_ = target.partition("#")

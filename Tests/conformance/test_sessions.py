@@ -1,4 +1,4 @@
-"""One Driver at a time has a task's session, and an Executor that does not answer holds nobody up."""
+"""Only one Driver at a time has a task's session, and an Executor that does not answer blocks nobody."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Callable
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, messages, processes
 from agent.expect import Code, refused
 from agent.restart import LOST, Stopped, lost_result, recover, recover_soon, successor
-from agent.state import folder_of, put
+from agent.state import directory_of, put
 from agent.timing import scaled
 from sessions import BOUND, Duration, PROMPT, drained, ends_well
 
@@ -35,7 +35,7 @@ def test_two_drivers(launch: Launch, host: AgentHost) -> None:
         second.driver.DestroyTask(messages.driver.DestroyTaskRequest(task_id=task.id, force=True), timeout=scaled(10))
     with refused(task.id, "runs already", code=Code.ALREADY_EXISTS):
         second.driver.StartTask(task.request, timeout=scaled(10))
-    # The first has not noticed, and the second can have tasks of its own.
+    # The first is not affected, and the second can have tasks of its own.
     task.signal("SIGCONT")
     assert task.pid == pid
     other = host.paused(second)
@@ -47,19 +47,19 @@ def test_two_drivers(launch: Launch, host: AgentHost) -> None:
 
 
 def test_two_drivers_and_the_sweep(launch: Launch, host: AgentHost) -> None:
-    """What another driver has is not this one's to end."""
+    """The sweep does not end another driver's tasks."""
     first = launch({"orphan_grace": 0})
     task, ended = host.paused(first), host.task(first, host.program("act"), ["exit=4"]).start()
     launch({**first.config, "orphan_grace": 1})
     time.sleep(scaled(2.5))
     assert processes.is_alive(task.pid)
     assert ended.wait() == ExitResult(4)
-    assert folder_of(task).is_dir() and folder_of(ended).is_dir()
+    assert directory_of(task).is_dir() and directory_of(ended).is_dir()
     ends_well(task)
 
 
 def test_two_drivers_start_the_same_id(launch: Launch, host: AgentHost) -> None:
-    """Never both; whoever fails says why."""
+    """At most one succeeds; the other fails with the reason."""
     first = launch()
     second = launch(dict(first.config))
     for _ in range(8):
@@ -90,7 +90,7 @@ def test_stopped_executor(launch: Launch, host: AgentHost) -> None:
         waiting = task.wait_soon(60)
         signal = messages.driver.SignalTaskRequest(task_id=task.id, signal="SIGCONT")
         calls = [plugin.driver.SignalTask.future(signal, timeout=scaled(60)) for _ in range(5)]
-        # Meanwhile nobody else waits.
+        # Meanwhile no other call waits.
         with Duration() as others:
             other.signal("SIGCONT")
             assert host.task(plugin, host.program("act"), ["exit=3"]).run() == ExitResult(3)
@@ -128,7 +128,7 @@ def test_stopped_executor_is_recovered(launch: Launch, host: AgentHost) -> None:
 
 
 def test_stop_of_a_task_with_a_stopped_executor(launch: Launch, host: AgentHost) -> None:
-    """Who stops a task wants it gone."""
+    """A stop kills an Executor that does not answer."""
     plugin = launch()
     task, other = host.paused(plugin), host.paused(plugin)
     pid = task.pid
@@ -146,7 +146,7 @@ def test_full_control_pipe(launch: Launch, host: AgentHost) -> None:
     task, other = host.paused(plugin), host.paused(plugin)
     before, executor = task.inspect(), task.executor_pid
     with Stopped(executor):
-        assert put(folder_of(task) / "control", random.Random(21).randbytes(1 << 20)) >= 60_000
+        assert put(directory_of(task) / "control", random.Random(21).randbytes(1 << 20)) >= 60_000
         with Duration() as duration, refused(task.id, "does not read", str(executor), "SIGCONT", code=Code.UNAVAILABLE):
             task.signal("SIGHUP")
         assert duration.seconds < BOUND
@@ -162,7 +162,7 @@ def test_full_control_pipe_and_a_new_driver(launch: Launch, host: AgentHost) -> 
     task = host.paused(first)
     before = task.inspect()
     with Stopped(task.executor_pid):
-        put(folder_of(task) / "control", random.Random(22).randbytes(1 << 20))
+        put(directory_of(task) / "control", random.Random(22).randbytes(1 << 20))
         second = successor(launch, first)
         with Duration() as duration:
             recover(second, task)

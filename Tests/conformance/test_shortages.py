@@ -1,7 +1,8 @@
-"""What runs out is said, and nothing is half: no exit status is lost to it, and afterwards all is well.
+"""Shortages of resources: the error names the resource, no partial state remains, no exit status is lost, and afterwards
+tasks run as before.
 
-That every single call may fail is shown by fault_sweep_tasks.py; here the shortages are real ones. Before a
-descriptor was waited for, an exit status was given up with "Too many open files" (seen in that sweep).
+fault_sweep_tasks.py shows that each single call may fail; the shortages here are real ones. Seen in that sweep before the
+driver waited for a descriptor: an exit status was lost with "Too many open files".
 """
 
 from __future__ import annotations
@@ -19,21 +20,21 @@ import grpc
 import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, mounts, processes
-from agent.host import state_folders
+from agent.host import state_directories
 from agent.timing import wait_until
 
 STOPPED = ExitResult(130, 2)
 
 
 def refusal(task: Task) -> str:
-    """What StartTask says; it must not start."""
+    """The error of StartTask, which must fail."""
     with pytest.raises(grpc.RpcError) as failure:
         task.start()
     return failure.value.details() or ""
 
 
 def runs(host: AgentHost, plugin: Plugin) -> None:
-    """Another task runs well."""
+    """Checks that another task runs."""
     task = host.task(plugin, host.program("act"), ["exit=3"])
     assert task.run() == ExitResult(3)
     task.destroy()
@@ -41,27 +42,27 @@ def runs(host: AgentHost, plugin: Plugin) -> None:
 
 @pytest.fixture
 def small(host: AgentHost, launch: Callable[..., Plugin]) -> Iterator[Callable[[str], tuple[Plugin, Path]]]:
-    """A plugin whose state folder is a file system of its own, made with the options given."""
+    """A plugin whose state directory is a separate file system, mounted with the given options."""
     libc = ctypes.CDLL(None, use_errno=True)
     made: list[Path] = []
 
     def start(options: str) -> tuple[Plugin, Path]:
-        folder = host.make_state_dir()
-        folder.mkdir(mode=0o700, parents=True)
-        if libc.mount(b"tmpfs", os.fsencode(folder), b"tmpfs", 0, f"mode=0700,{options}".encode()) != 0:
-            raise OSError(ctypes.get_errno(), f"mount of a tmpfs on {folder}")
-        made.append(folder)
-        return launch({"state_dir": str(folder), "standby_executor": False}), folder
+        directory = host.make_state_dir()
+        directory.mkdir(mode=0o700, parents=True)
+        if libc.mount(b"tmpfs", os.fsencode(directory), b"tmpfs", 0, f"mode=0700,{options}".encode()) != 0:
+            raise OSError(ctypes.get_errno(), f"mount of a tmpfs on {directory}")
+        made.append(directory)
+        return launch({"state_dir": str(directory), "standby_executor": False}), directory
 
     yield start
     host.clean_tasks()
-    for folder in made:
-        mounts.unmount(folder)
+    for directory in made:
+        mounts.unmount(directory)
 
 
-def fill(folder: Path) -> Path:
-    """Leaves no room in a file system."""
-    rest = folder / "rest"
+def fill(directory: Path) -> Path:
+    """Fills a file system completely."""
+    rest = directory / "rest"
     with open(rest, "wb", buffering=0) as file:
         try:
             while True:
@@ -71,44 +72,44 @@ def fill(folder: Path) -> Path:
 
 
 def test_a_full_disk_refuses_a_start(host: AgentHost, small: Callable[..., tuple[Plugin, Path]]) -> None:
-    plugin, folder = small("size=256k")
-    rest = fill(folder)
+    plugin, directory = small("size=256k")
+    rest = fill(directory)
     task = host.task(plugin, host.program("act"), ["exit=0"])
     told = refusal(task)
-    assert "No space left on device" in told and "cannot" in told and str(folder) in told, told
-    assert os.listdir(folder) == ["rest"]
+    assert "No space left on device" in told and "cannot" in told and str(directory) in told, told
+    assert os.listdir(directory) == ["rest"]
     rest.unlink()
     runs(host, plugin)
 
 
 def test_a_full_disk_loses_no_exit_status(host: AgentHost, small: Callable[..., tuple[Plugin, Path]]) -> None:
-    plugin, folder = small("size=256k")
+    plugin, directory = small("size=256k")
     task = host.task(plugin, host.program("act"), ["out=up", "pause="]).start()
     task.stdout.wait_for("up")
-    rest = fill(folder)
+    rest = fill(directory)
     task.stop()
     assert task.wait() == STOPPED
     task.destroy()
-    assert os.listdir(folder) == ["rest"]
+    assert os.listdir(directory) == ["rest"]
     rest.unlink()
     runs(host, plugin)
 
 
 def test_inodes_run_out(host: AgentHost, small: Callable[..., tuple[Plugin, Path]]) -> None:
-    plugin, folder = small("nr_inodes=64")
+    plugin, directory = small("nr_inodes=64")
     others: list[Path] = []
     try:
         while True:
-            others.append(folder / f"other{len(others)}")
+            others.append(directory / f"other{len(others)}")
             others[-1].touch()
     except OSError:
         others.pop()
     task = host.task(plugin, host.program("act"), ["exit=0"])
-    # From none free to one too few: pipes, lock, identity, record.
+    # From no free inode to one too few for pipes, lock, identity and record.
     for _ in range(4):
         told = refusal(task)
         assert "No space left on device" in told and "cannot" in told, told
-        assert not [name for name in os.listdir(folder) if not name.startswith("other")]
+        assert not [name for name in os.listdir(directory) if not name.startswith("other")]
         others.pop().unlink()
     for other in others:
         other.unlink()
@@ -122,7 +123,7 @@ def test_descriptors_run_out(host: AgentHost, launch: Callable[..., Plugin]) -> 
     task = host.task(plugin, host.program("act"), ["exit=0"])
     before = resource.prlimit(plugin.pid, resource.RLIMIT_NOFILE)
     open_now = processes.descriptors(plugin.pid)
-    # The limit is of the greatest number, and lower ones are free: from none to a few.
+    # RLIMIT_NOFILE limits the descriptor's number, and a few lower numbers are free.
     for limit in range(max(open_now) + 1, max(open_now) + 12, 3):
         resource.prlimit(plugin.pid, resource.RLIMIT_NOFILE, (limit, before[1]))
         try:
@@ -132,22 +133,22 @@ def test_descriptors_run_out(host: AgentHost, launch: Callable[..., Plugin]) -> 
         else:
             task.wait()
             task.destroy()
-    # None at all: a task ends, and its record is read when there is a descriptor again.
+    # Without any free descriptor: a task ends, and its record is read once a descriptor is free.
     resource.prlimit(plugin.pid, resource.RLIMIT_NOFILE, (3, before[1]))
     waiting = running.wait_soon()
     running.signal("SIGKILL")
     time.sleep(0.5)
-    assert not waiting.done(), "an end without its record"
+    assert not waiting.done(), "an answer without the record"
     resource.prlimit(plugin.pid, resource.RLIMIT_NOFILE, before)
     answer = waiting.result()
     assert (answer.result.exit_code, answer.result.signal, answer.err) == (137, 9, "")
     running.destroy()
-    assert state_folders(plugin) == []
+    assert state_directories(plugin) == []
     runs(host, plugin)
 
 
 def descendants(root: Path) -> int:
-    return sum(len(folders) for _, folders, _ in os.walk(root))
+    return sum(len(directories) for _, directories, _ in os.walk(root))
 
 
 @pytest.mark.parametrize("limit, value", [
@@ -156,7 +157,7 @@ def descendants(root: Path) -> int:
 def test_no_room_for_the_executors_cgroup(
     host: AgentHost, launch: Callable[..., Plugin], limit: str, value: Callable[[Path], int]
 ) -> None:
-    """Executors then live where the Driver does: it is no reason not to start a task."""
+    """Executors then run in the Driver's cgroup: the start does not fail."""
     plugin = launch({"standby_executor": False})
     task = host.task(plugin, host.program("act"), ["pause="])
     file = host.slice.root / limit
@@ -175,7 +176,7 @@ def test_no_room_for_the_executors_cgroup(
 @pytest.mark.controllers
 @pytest.mark.parametrize("where", ["tasks", "executors"])
 def test_no_process_may_be_made(host: AgentHost, launch: Callable[..., Plugin], where: str) -> None:
-    """By `pids.max` above the task's cgroup; and above that of the Executors."""
+    """With `pids.max` set above the task's cgroup, or above that of the Executors."""
     plugin = launch({"standby_executor": False})
     task = host.task(plugin, host.program("act"), ["exit=0"])
     file = {"tasks": host.slice.share, "executors": host.slice.root}[where] / "pids.max"
@@ -186,7 +187,7 @@ def test_no_process_may_be_made(host: AgentHost, launch: Callable[..., Plugin], 
         file.write_text("max")
     assert "Resource temporarily unavailable" in told and "cannot" in told, told
     assert (str(task.scope) if where == "tasks" else "Executor") in told, told
-    assert state_folders(plugin) == [] and not plugin.executors()
+    assert state_directories(plugin) == [] and not plugin.executors()
     assert host.slice.members() == {}
     task.start()
     assert task.wait() == ExitResult(0)
@@ -196,7 +197,7 @@ def test_no_process_may_be_made(host: AgentHost, launch: Callable[..., Plugin], 
 
 @pytest.mark.controllers
 def test_a_driver_that_may_make_no_process(host: AgentHost, launch: Callable[..., Plugin]) -> None:
-    """Neither a thread, nor an Executor that would live beside it."""
+    """Neither a thread nor an Executor in its own cgroup."""
     plugin = launch({"standby_executor": False})
     runs(host, plugin)
     own = host.slice.root / "driver.scope"
@@ -205,12 +206,12 @@ def test_a_driver_that_may_make_no_process(host: AgentHost, launch: Callable[...
     (own / "cgroup.procs").write_text(str(plugin.pid))
     try:
         (own / "pids.max").write_text((own / "pids.current").read_text())
-        # Executors have a cgroup of their own, and what they need is there.
+        # Executors have a cgroup of their own, where processes can be made.
         for _ in range(3):
             runs(host, plugin)
         room = host.slice.root / "cgroup.max.descendants"
         task = host.task(plugin, host.program("act"), ["exit=0"])
-        wait_until(lambda: not plugin.executors(), 5, "the last Executor gone")
+        wait_until(lambda: not plugin.executors(), 5, "the last Executor has ended")
         executors = host.slice.root / "exec2-executors.scope"
         if executors.is_dir():
             executors.rmdir()
@@ -220,14 +221,14 @@ def test_a_driver_that_may_make_no_process(host: AgentHost, launch: Callable[...
         finally:
             room.write_text("max")
         assert "Resource temporarily unavailable" in told and "cannot" in told, told
-        assert state_folders(plugin) == [] and not plugin.executors()
+        assert state_directories(plugin) == [] and not plugin.executors()
     finally:
         (home / "cgroup.procs").write_text(str(plugin.pid))
     runs(host, plugin)
 
 
 def test_stops_and_continues_interrupt_nothing(host: AgentHost, launch: Callable[..., Plugin]) -> None:
-    """SIGSTOP and SIGCONT interrupt what waits, in the Driver and in the Executors."""
+    """SIGSTOP and SIGCONT interrupt blocking calls in the Driver and in the Executors, which must retry them."""
     plugin = launch({"standby_executor": False})
     over = threading.Event()
 
@@ -255,12 +256,12 @@ def test_stops_and_continues_interrupt_nothing(host: AgentHost, launch: Callable
         over.set()
         thread.join()
     os.kill(plugin.pid, signal.SIGCONT)
-    wait_until(lambda: state_folders(plugin) == [], 5, "no folder left")
+    wait_until(lambda: state_directories(plugin) == [], 5, "no directory left")
 
 
 def test_a_frozen_cgroup_is_stopped_in_time(host: AgentHost, launch: Callable[..., Plugin]) -> None:
     plugin = launch({"standby_executor": False})
-    # A signal that would end it ends a frozen process too (freezer of cgroup v2): this one ignores it.
+    # In cgroup v2 a fatal signal ends a frozen process; this task ignores SIGINT.
     task = host.task(plugin, host.program("act"), [f"ignore={int(signal.SIGINT)}", "tree=2", "out=up", "pause="]).start()
     task.stdout.wait_for("up")
     (task.scope / "cgroup.freeze").write_text("1")

@@ -34,7 +34,7 @@ def recorder(make: Make, host: AgentHost, children: int = 0, **options: object) 
 
 
 def all_arrive(task: Task, spelled: dict[str, int]) -> None:
-    """Each one is recorded, alone and in order, and nobody dies of it."""
+    """Each one is recorded once and in order, and ends no process."""
     pid, executor = task.pid, task.executor_pid
     expected = task.stdout.text
     for name, number in spelled.items():
@@ -131,7 +131,7 @@ def test_signal_after_the_end(act: Make) -> None:
 
 
 def test_signals_at_once(make: Make, host: AgentHost) -> None:
-    """Many at the same time from many callers: real-time signals are counted."""
+    """Many at the same time from many callers: real-time signals are queued, and so all arrive."""
     from concurrent.futures import ThreadPoolExecutor
 
     task = recorder(make, host)

@@ -1,4 +1,4 @@
-"""Many tasks come and go, and nothing of them is left in the driver: the short form of `make soak`."""
+"""Many tasks are started and ended, and nothing of them is left in the driver: the short form of `make soak`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def own_host(binary: Path) -> Iterator[AgentHost]:
 
 
 def test_soak(own_host: AgentHost) -> None:
-    """60 alive, 600 in a row. Seen to fail where one task of all was left undestroyed: four descriptors and a state
-    folder more than before."""
+    """60 alive, 600 in succession. It fails if a single task is not destroyed: four descriptors and a state
+    directory more than before."""
     seen = soak.run(own_host, alive=60, row=600)
     assert seen.faults == []
     assert seen.ended == 650 and seen.stats > 0 and seen.signals > 0

@@ -17,7 +17,7 @@ from agent.exec import exec_task
 from agent.expect import Code, refused
 from agent.plugin import default_binary
 from agent.restart import Stopped, recover, successor
-from agent.state import folder_of
+from agent.state import directory_of
 from agent.timing import scaled, wait_until
 
 Launch = Callable[..., Plugin]
@@ -30,7 +30,7 @@ def none_stands_by(plugin: Plugin) -> None:
 
 
 def ran(host: AgentHost, plugin: Plugin) -> None:
-    """A task that does what it should."""
+    """Checks that a task runs."""
     task = host.task(plugin, host.program("act"), ["out=ran", "exit=3"])
     assert task.run() == ExitResult(3)
     assert task.stdout.text == "ran\n"
@@ -47,17 +47,17 @@ def ready(launch: Launch, host: AgentHost) -> tuple[Plugin, int]:
 @pytest.fixture
 def copy(host: AgentHost) -> Iterator[Path]:
     """An Executor of this test's own, to be replaced."""
-    folder = host.root / "executor"
-    folder.mkdir()
-    executor = Path(shutil.copy(default_binary().parent / EXECUTOR, folder))
-    # That of the build depends on the umask of who built it.
+    directory = host.root / "executor"
+    directory.mkdir()
+    executor = Path(shutil.copy(default_binary().parent / EXECUTOR, directory))
+    # The mode of the build's file depends on the umask at the build.
     executor.chmod(0o755)
     yield executor
-    shutil.rmtree(folder)
+    shutil.rmtree(directory)
 
 
 def test_none_before_the_first_task(launch: Launch, host: AgentHost) -> None:
-    """A plugin that only answers questions has none: Nomad starts several of these."""
+    """A plugin that has not started a task has none: Nomad starts several plugins just to query them."""
     plugin = launch()
     plugin.set_config(plugin.config)
     plugin.fingerprint()
@@ -78,7 +78,7 @@ def test_it_becomes_the_next_tasks(launch: Launch, host: AgentHost) -> None:
 
 
 def test_ten_in_a_row_and_ten_at_once(launch: Launch, host: AgentHost) -> None:
-    """Never more than one stands by, whatever is started."""
+    """There is never more than one standby Executor."""
     plugin = launch()
     for _ in range(10):
         ran(host, plugin)
@@ -93,10 +93,10 @@ def test_ten_in_a_row_and_ten_at_once(launch: Launch, host: AgentHost) -> None:
 
 
 def test_what_it_is_while_it_waits(launch: Launch, host: AgentHost) -> None:
-    """Asleep in read(2), as every Executor is: in the Executors' cgroup, in a session of its own, with
-    nothing of the agent's. It has no timer, so that it is never woken."""
+    """It sleeps in read(2), like every Executor in the Executors' cgroup and in a session of its own, and it has inherited
+    nothing from the agent. It has no timer, so that nothing wakes it."""
     plugin, ahead = ready(launch, host)
-    wait_until(lambda: processes.look(ahead).state == "S", 5, "the Executor that stands by asleep")
+    wait_until(lambda: processes.look(ahead).state == "S", 5, "the standby Executor sleeps")
     assert cgroups.processes(host.slice.root / EXECUTORS_SCOPE) == [ahead]
     assert os.getsid(ahead) == ahead
     assert sorted(processes.descriptors(ahead)) == [0, 1, 2, 3, 4]
@@ -119,8 +119,8 @@ def test_signals_do_not_end_it(launch: Launch, host: AgentHost, number: signal.S
 
 
 @pytest.mark.parametrize("delay", [0, 0.0005, 0.001, 0.002, 0.005, 0.05])
-def test_one_that_dies_is_no_tasks(launch: Launch, host: AgentHost, delay: float) -> None:
-    """Whether the Driver has heard of the death or not: the task starts under another, and the dead one
+def test_one_that_dies_fails_no_start(launch: Launch, host: AgentHost, delay: float) -> None:
+    """Whether or not the Driver has noticed its death: the task starts under another Executor, and the dead one
     is reaped."""
     plugin = launch()
     ran(host, plugin)
@@ -135,8 +135,8 @@ def test_one_that_dies_is_no_tasks(launch: Launch, host: AgentHost, delay: float
 
 @pytest.mark.parametrize("delay", [step * 0.0002 for step in range(10)])
 def test_one_that_dies_with_the_request(launch: Launch, host: AgentHost, delay: float) -> None:
-    """At whatever moment: either the task runs under another, or its start fails with a reason, or it has
-    run and its end says what happened. It never runs twice."""
+    """At whatever moment it dies: the task runs under another Executor, or its start fails with the reason, or it has
+    run and its result says what happened. It never runs twice."""
     plugin, ahead = ready(launch, host)
     task = host.task(plugin, host.program("act"), user="root")
     log = task.local / "ran"
@@ -163,20 +163,20 @@ def test_one_that_dies_with_the_request(launch: Launch, host: AgentHost, delay: 
         task.destroy()
     else:
         assert "ended before it had started the task" in error.details(), error.details()
-    # It may have been ended between making its file and writing the line.
+    # It may have been killed between creating its file and writing the line.
     assert not log.exists() or len(log.read_text().splitlines()) <= 1
     assert os.listdir(plugin.state_dir) == []
     assert cgroups.processes(task.scope) == []
 
 
 def test_one_that_is_stopped_when_it_dies(launch: Launch, host: AgentHost) -> None:
-    """It lives when it is handed the task, and dies before it has read of it: another starts the task."""
+    """It is sent the request, and dies before it has read any of it: another Executor starts the task."""
     plugin, ahead = ready(launch, host)
     task = host.task(plugin, host.program("act"), ["out=up", "pause="])
     with Stopped(ahead):
         start = task.start_soon()
-        wait_until(lambda: plugin.standing_by() == [ahead] and folder_of(task).exists(), 5, "the request handed over")
-        # Not scaled: one that is stopped is not waited for long.
+        wait_until(lambda: plugin.standing_by() == [ahead] and directory_of(task).exists(), 5, "the request handed over")
+        # Not scaled: the Driver does not wait long for a stopped Executor.
         time.sleep(0.1)
         assert not start.done()
         os.kill(ahead, signal.SIGKILL)
@@ -189,8 +189,8 @@ def test_one_that_is_stopped_when_it_dies(launch: Launch, host: AgentHost) -> No
 
 
 def test_one_that_is_stopped(launch: Launch, host: AgentHost) -> None:
-    """It is not waited for: it is killed, and the task runs under another, once. Before that was so, the start took a
-    minute and failed."""
+    """The Driver kills it, and the task runs under another Executor, once. Before that, the start took a minute and
+    failed."""
     plugin, ahead = ready(launch, host)
     task = host.task(plugin, host.program("act"), user="root")
     log = task.local / "ran"
@@ -214,12 +214,12 @@ def test_one_that_is_stopped(launch: Launch, host: AgentHost) -> None:
 
 
 def test_one_that_goes_on_in_time(launch: Launch, host: AgentHost) -> None:
-    """Stopped for a second, it has its task all the same."""
+    """If it is stopped for a second only, it gets the task."""
     plugin, ahead = ready(launch, host)
     task = host.task(plugin, host.program("act"), ["out=up", "pause="])
     with Stopped(ahead):
         start = task.start_soon()
-        wait_until(lambda: folder_of(task).exists(), 5, "the request handed over")
+        wait_until(lambda: directory_of(task).exists(), 5, "the request handed over")
         time.sleep(1)
         assert not start.done()
     task.took(start.result())
@@ -227,9 +227,9 @@ def test_one_that_goes_on_in_time(launch: Launch, host: AgentHost) -> None:
     task.stop()
 
 
-def test_calls_about_a_task_that_is_just_being_started(launch: Launch, host: AgentHost) -> None:
-    """Each says what it was to do; the start goes on. Before that was so, a stop and a destroy were answered as if
-    they were recoveries, or as if they had been done."""
+def test_calls_about_a_task_that_is_being_started(launch: Launch, host: AgentHost) -> None:
+    """Each error names the call; the start goes on. Before that, a stop and a destroy were answered as if they were
+    recoveries, or as if they had succeeded."""
     plugin = launch()
     ran(host, plugin)
     task = host.task(plugin, host.program("act"), ["out=up", "pause="])
@@ -248,7 +248,7 @@ def test_calls_about_a_task_that_is_just_being_started(launch: Launch, host: Age
     }
     with Stopped(plugin.await_standby()):
         start = task.start_soon()
-        wait_until(lambda: folder_of(task).exists(), 5, "the request handed over")
+        wait_until(lambda: directory_of(task).exists(), 5, "the request handed over")
         for words, call in calls.items():
             with refused(words, task.id, "it is just being started", code=Code.FAILED_PRECONDITION):
                 call()
@@ -260,7 +260,7 @@ def test_calls_about_a_task_that_is_just_being_started(launch: Launch, host: Age
 
 
 def test_upgrade(launch: Launch, host: AgentHost, copy: Path) -> None:
-    """The file is replaced while one stands by: the next task runs under the new one."""
+    """The program is replaced while an Executor stands by: the next task runs under the new program."""
     plugin = launch({"executor_path": str(copy)})
     ran(host, plugin)
     ahead = plugin.await_standby()
@@ -294,7 +294,7 @@ def test_configuration_that_is_only_checked_does_not(launch: Launch, host: Agent
 
 
 def test_off(launch: Launch, host: AgentHost) -> None:
-    """standby_executor = false: nothing is spawned ahead, and what was is ended."""
+    """standby_executor = false: no Executor is spawned ahead, and the present one is ended."""
     plugin, _ = ready(launch, host)
     plugin.set_config({**plugin.config, "standby_executor": False})
     none_stands_by(plugin)
@@ -306,7 +306,7 @@ def test_off(launch: Launch, host: AgentHost) -> None:
 
 
 def test_another_cgroup(launch: Launch, host: AgentHost) -> None:
-    """One that lives where this task's Executor would not is not used."""
+    """A standby Executor in another cgroup than this task's Executor would be in is not used."""
     plugin, ahead = ready(launch, host)
     deeper = host.slice.share / "deeper.slice"
     deeper.mkdir()
@@ -330,12 +330,12 @@ def test_another_cgroup(launch: Launch, host: AgentHost) -> None:
 
 
 def test_driver_that_is_killed_while_one_stands_by(launch: Launch, host: AgentHost) -> None:
-    """It ends with the Driver, the task's Executor does not; the next Driver has one of its own."""
+    """The standby Executor ends with the Driver, the task's does not; the next Driver has one of its own."""
     plugin = launch()
     task = host.paused(plugin)
     ahead, executor = plugin.await_standby(), task.executor_pid
     second = successor(launch, plugin)
-    wait_until(lambda: not processes.is_alive(ahead), 5, "the end of what stood by for a dead Driver")
+    wait_until(lambda: not processes.is_alive(ahead), 5, "the dead Driver's standby Executor has ended")
     assert processes.is_alive(executor)
     recover(second, task)
     assert second.standing_by() == []
@@ -346,7 +346,7 @@ def test_driver_that_is_killed_while_one_stands_by(launch: Launch, host: AgentHo
 
 
 def test_start_that_fails_in_it(launch: Launch, host: AgentHost) -> None:
-    """The error is the launch's own, as without one, and the next start works."""
+    """The error is the same as without a standby Executor, and the next start works."""
     plugin, _ = ready(launch, host)
     task = host.task(plugin, host.program("act"), ["exit=0"])
     task.stdout_path.unlink()
@@ -363,7 +363,7 @@ def test_request_larger_than_a_pipe(launch: Launch, host: AgentHost) -> None:
                      env={"LARGE": value, **{f"MORE_{number}": value for number in range(10)}}).start()
     assert task.executor_pid == ahead
     environ = Path(f"/proc/{task.pid}/environ")
-    # Between the closing of descriptors and the new stack, execve shows an environment that is empty.
+    # During execve, before the new stack is set up, /proc shows an empty environment.
     wait_until(environ.read_bytes, 30, "the program's environment")
     environment = environ.read_bytes()
     assert f"LARGE={value}".encode() in environment and f"MORE_9={value}".encode() in environment

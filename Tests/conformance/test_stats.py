@@ -1,4 +1,4 @@
-"""TaskStats: what a task uses, compared with loads that are known."""
+"""TaskStats: what a task uses, compared with known loads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def stream(plugin: Plugin, task_id: str, seconds: float = 1) -> Any:
 
 
 def test_one_busy_core(act: Act, plugin: Plugin) -> None:
-    """Right from the first sample on. What the kernel gave the task in the same time is the measure, so that a
+    """Right from the first sample on. The reference is the processor time that the kernel gave the task, so that a
     loaded host does not matter."""
     task = act("out=up", "busy=30000").start()
     task.stdout.wait_for("up")
@@ -75,19 +75,19 @@ def test_each_process(act: Act, plugin: Plugin) -> None:
 
 
 def test_every_process_of_many(act: Act, plugin: Plugin) -> None:
-    """Two thousand processes are all told, and each for itself."""
+    """Two thousand processes are all reported, each by itself."""
     task = act("tree=10", "out=up", "pause=").start()
     task.stdout.wait_for("up", 60)
     wait_until(lambda: len(cgroups.processes(task.scope)) == 2047, 60, "2047 processes")
     by_pid = next(stream(plugin, task.id, 1)).stats.resource_usage_by_pid
     assert {int(pid) for pid in by_pid} == set(cgroups.processes(task.scope))
-    # The kernel counts small processes in batches of their own: 0 may be all it says of one.
+    # The kernel counts in batches for each processor: it may report 0 for a small process.
     assert all(Memory.RSS in usage.memory.measured_fields for usage in by_pid.values())
     task.stop(timeout=0)
 
 
 def test_a_process_that_comes_and_goes(make: Callable[..., Task], plugin: Plugin) -> None:
-    """A process counts from its beginning, and is gone from the list when it has ended."""
+    """A process counts from its start, and is not listed after its end."""
     script = "echo up; read line < /dev/null; sleep 0.7; (while :; do :; done) & sleep 1; kill $!; wait; sleep 30"
     task = make("sh", ["-c", script]).start()
     task.stdout.wait_for("up")
@@ -105,7 +105,7 @@ def test_a_process_that_comes_and_goes(make: Callable[..., Task], plugin: Plugin
 
 
 def test_intervals_are_exact(act: Act, plugin: Plugin) -> None:
-    """Five samples at 0.2 s take a second, also where one is late."""
+    """Five samples at 0.2 s take a second, even if one is late."""
     task = act("out=up", "pause=").start()
     task.stdout.wait_for("up")
     began = time.monotonic()
@@ -136,7 +136,7 @@ def test_stream_ends_with_the_task(act: Act, plugin: Plugin) -> None:
 
 
 def test_cancelled_streams_leave_nothing(act: Act, plugin: Plugin) -> None:
-    """A stream that the client gives up is let go at once, descriptors included."""
+    """A cancelled stream is closed at once, with its descriptors."""
     task = act("out=up", "pause=").start()
     task.stdout.wait_for("up")
     before = plugin.descriptors_with_a_task()
@@ -151,11 +151,11 @@ def test_cancelled_streams_leave_nothing(act: Act, plugin: Plugin) -> None:
 
 
 def test_descriptors_are_left_for_tasks(host: AgentHost, binary: Path, launch: Callable[..., Plugin]) -> None:
-    """Streams keep at most a quarter of what the Driver may have open; those beyond tell no less."""
+    """Streams keep at most a quarter of the Driver's descriptors; further streams report the same measures."""
     limited = host.root / "few-descriptors"
     limited.write_text(f"#!/bin/sh\nulimit -n 256\nexec {binary}\n")
     limited.chmod(0o755)
-    # The build may belong to another user than root.
+    # The build may not belong to root.
     executor = Path(shutil.copy(f"{binary}-executor", host.root))
     executor.chmod(0o755)
     plugin = launch({"executor_path": str(executor)}, binary=limited)
@@ -180,7 +180,7 @@ def test_unknown_task(plugin: Plugin) -> None:
 
 @pytest.mark.controllers
 def test_memory(act: Act, plugin: Plugin) -> None:
-    """64 MiB touched are 64 MiB of rss, and none of cache."""
+    """64 MiB of touched memory count as rss, not as cache."""
     task = act("out=up", "memory=64", "out=full", "pause=", memory=256).start()
     task.stdout.wait_for("full")
     usage = next(stream(plugin, task.id)).stats.agg_resource_usage.memory

@@ -1,4 +1,4 @@
-"""StopTask: politely, then by force, and nothing left behind."""
+"""StopTask: by a signal, then by SIGKILL, and nothing is left."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_ignored_sigint_ends_in_a_kill(act: Make) -> None:
     assert task.wait() == ExitResult(137, 9)
 
 
-def test_recorded_sigint_then_kill(make: Make, host: AgentHost) -> None:
+def test_handled_sigint_then_kill(make: Make, host: AgentHost) -> None:
     task = make(host.program("recorder")).start()
     task.stdout.wait_for("ready main")
     task.stop(timeout=1)
@@ -64,8 +64,8 @@ def test_recorded_sigint_then_kill(make: Make, host: AgentHost) -> None:
 
 
 @pytest.mark.parametrize("timeout", [0, -5])
-def test_no_time_to_spare(act: Make, timeout: float) -> None:
-    """A timeout of zero, or a senseless one, kills at once."""
+def test_no_timeout(act: Make, timeout: float) -> None:
+    """A timeout of zero, or an invalid one, kills at once."""
     task = up(act("ignore=2", "out=up", "pause="))
     task.stop(timeout=timeout)
     assert task.wait().signal == 9
@@ -78,7 +78,7 @@ def test_missing_timeout(act: Make, plugin: Plugin) -> None:
 
 
 def test_longest_timeout(act: Make, plugin: Plugin) -> None:
-    """The greatest Duration there is neither overflows nor kills early."""
+    """The maximum Duration neither overflows nor kills early."""
     task = up(act("ignore=2", "out=up", "sleep=700", "exit=8"))
     request = messages.driver.StopTaskRequest(task_id=task.id)
     request.timeout.seconds, request.timeout.nanos = 315_576_000_000, 999_999_999
@@ -96,14 +96,14 @@ def test_no_process_is_left(make: Make, host: AgentHost, kinds: list[str], user:
 
     def descendants() -> set[int]:
         found = {process.pid for process in processes.descendants(task.executor_pid)}
-        # A daemon changes its parent while it is looked for, and is found below neither; a storm moves on.
+        # A daemon may be missed while its parent changes; storm forks continually.
         return found if len(found) > len(kinds) or kinds == ["storm"] else set()
 
     below = wait_until(descendants, 10, f"more than {len(kinds)} processes below the Executor")
     task.stop(timeout=1, signal="SIGTERM")
     assert cgroups.processes(task.scope) == []
     assert not cgroups.populated(task.scope)
-    # Pids may be taken again by now, but not by our programs under this Executor.
+    # The pids may be reused by now, but not by programs of this test below this Executor.
     alive = [pid for pid in below if processes.is_alive(pid) and processes.look(pid).name == "offspring"]
     assert alive == []
     assert task.wait().exit_code in (0, 137)
@@ -125,7 +125,7 @@ def moment_of_end(pid: int) -> tuple[threading.Thread, list[float]]:
 
 
 def test_answer_follows_the_last_end(act: Make) -> None:
-    """Within 50 ms; the middle of nine, since the machine has other work too."""
+    """Within 50 ms; the median of nine, since the machine has other work too."""
     delays = []
     for _ in range(9):
         task = up(act("out=up", "pause="))
@@ -138,7 +138,7 @@ def test_answer_follows_the_last_end(act: Make) -> None:
 
 
 def test_answer_follows_the_kill(make: Make, host: AgentHost) -> None:
-    """The same where the timeout has to kill."""
+    """The same after a kill at the timeout."""
     delays = []
     for _ in range(5):
         task = make(host.program("recorder"), ["3"]).start()
@@ -153,7 +153,7 @@ def test_answer_follows_the_kill(make: Make, host: AgentHost) -> None:
 
 
 def test_stop_does_not_come_before_the_end(make: Make) -> None:
-    """A main process that takes its time is waited for."""
+    """StopTask waits for a main process that is slow to end."""
     task = make("/bin/sh", ["-c", "trap 'sleep 0.5; echo late; exit 0' TERM; echo up; while :; do sleep 0.02; done"])
     up(task).stop(timeout=60, signal="SIGTERM")
     assert task.wait() == ExitResult(0)
@@ -177,7 +177,7 @@ def test_stops_at_once(act: Make) -> None:
 
 
 def test_second_stop_may_be_shorter(act: Make) -> None:
-    """A stop with a shorter timeout is not held up by an earlier, longer one."""
+    """A stop with a shorter timeout does not wait for an earlier, longer one."""
     task = up(act("ignore=2", "ignore=15", "out=up", "pause="))
     first = task.stop_soon(timeout=100)
     begin = time.monotonic()
@@ -195,7 +195,7 @@ def test_cancelled_stop_still_stops(act: Make) -> None:
 
 
 def test_stop_of_a_stopped_task(act: Make) -> None:
-    """A task that SIGSTOP holds is ended all the same."""
+    """A task that is stopped by SIGSTOP is ended too."""
     task = up(act("out=up", "pause="))
     task.signal("SIGSTOP")
     task.stop(timeout=0.5, signal="SIGTERM")
@@ -214,7 +214,7 @@ def test_stop_while_the_logs_are_full(make: Make, host: AgentHost) -> None:
 
 
 def test_many_stops_in_parallel(act: Make) -> None:
-    """They do not queue up behind one another."""
+    """They do not wait for one another."""
     tasks = [act("ignore=2", "out=up", "pause=") for _ in range(20)]
     for task in tasks:
         up(task)

@@ -1,5 +1,5 @@
-"""Tasks that have processes which not even SIGKILL ends: their end is told in time, and waiting for the rest costs
-nothing."""
+"""Tasks with processes that even SIGKILL does not end: the task's end is reported in time, and waiting for these processes
+uses no processor time."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ import pytest
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, messages, processes
 from agent.file_systems import FrozenFileSystem
 from agent.restart import recover, successor
-from agent.state import folder_of, put, read_record
+from agent.state import directory_of, put, read_record
 from agent.timing import wait_until
 from sessions import drained
 
 Make = Callable[..., Task]
-# What an Executor may use in the two seconds that it is looked at, in ticks of 10 ms.
+# The processor time that an Executor may use in the measured two seconds, in ticks of 10 ms.
 IDLE_TICKS = 5
-# After the ten seconds that an Executor waits for processes that were sent SIGKILL, and as a guard against a hang.
+# Longer than the ten seconds that an Executor waits for processes after SIGKILL; a guard against a hang.
 LONG = 120
-# The main process, and one that it leaves behind.
+# A main process with a child that outlives it.
 PARENT = "sleep 1000 & echo up; wait"
 
 
 class Tracer:
-    """Traces a process from outside, as a debugger that hangs, until `let_go`."""
+    """Traces a process from outside, like a hanging debugger, until `let_go`."""
 
     def __init__(self, host: AgentHost, pid: int):
         self._process = subprocess.Popen(
@@ -59,25 +59,25 @@ def ticks_in_two_seconds(executor: int) -> int:
 
 
 def survivors_told(task: Task) -> ExitResult:
-    """The task's result, after a look at whether its error says that processes are left."""
+    """The task's result; checks that its error says that processes are left."""
     answer = task.wait_soon(LONG).result()
     assert "processes of the task had not ended long after SIGKILL" in answer.err
     return ExitResult(answer.result.exit_code, answer.result.signal, answer.result.oom_killed)
 
 
 def left_behind(task: Task) -> int:
-    """The one process of the task besides its main process, which is up."""
+    """Starts the task, and returns the child of its main process."""
     task.start().stdout.wait_for("up")
     return wait_until(lambda: [process.pid for process in processes.descendants(task.pid)], LONG, "a child")[0]
 
 
 def gone(task: Task, executor: int) -> None:
-    wait_until(lambda: not processes.is_alive(executor), LONG, f"Executor {executor} gone")
+    wait_until(lambda: not processes.is_alive(executor), LONG, f"Executor {executor} has ended")
     assert not cgroups.populated(task.scope)
 
 
 def held_zombie(task: Task, trace: Callable[[int], Tracer]) -> tuple[int, Tracer]:
-    """A task that has ended but for a zombie that a tracer holds: its Executor, and the tracer."""
+    """A task that has ended except for a zombie that a tracer keeps: its Executor, and the tracer."""
     child = left_behind(task)
     executor = task.executor_pid
     tracer = trace(child)
@@ -87,18 +87,18 @@ def held_zombie(task: Task, trace: Callable[[int], Tracer]) -> tuple[int, Tracer
     return executor, tracer
 
 
-def test_a_zombie_that_a_tracer_holds(make: Make, trace: Callable[[int], Tracer]) -> None:
-    """Seen before the cgroup's events were read whatever else is to be done: two seconds of processor time in two
+def test_a_zombie_that_a_tracer_keeps(make: Make, trace: Callable[[int], Tracer]) -> None:
+    """Seen while the Executor did not read the cgroup's events in every state: two seconds of processor time in two
     seconds, until the tracer ended."""
     task = make("/bin/sh", ["-c", PARENT])
     executor, tracer = held_zombie(task, trace)
-    # In state draining, until the record is written.
+    # In the state draining, until the record is written.
     assert ticks_in_two_seconds(executor) <= IDLE_TICKS
     assert survivors_told(task) == ExitResult(137, 9)
-    record = read_record(folder_of(task))
+    record = read_record(directory_of(task))
     assert record.survivors and (record.exit_code, record.signal) == (137, 9)
     assert task.inspect().task.state == messages.driver.EXITED
-    # In state overdue, behind it.
+    # In the state overdue, after that.
     assert processes.is_alive(executor)
     assert ticks_in_two_seconds(executor) <= IDLE_TICKS
     tracer.let_go()
@@ -106,24 +106,24 @@ def test_a_zombie_that_a_tracer_holds(make: Make, trace: Callable[[int], Tracer]
 
 
 def test_the_cgroup_is_removed_meanwhile(make: Make, trace: Callable[[int], Tracer]) -> None:
-    """A zombie keeps no cgroup from being removed. The events of a removed one are ready for ever, from the next time
-    on that the Executor looks. Seen while they were read and not closed: as above."""
+    """A zombie does not keep its cgroup from being removed. After the removal, poll reports cgroup.events as ready for ever.
+    Seen while the Executor read the file and did not close it: as above."""
     task = make("/bin/sh", ["-c", PARENT])
     executor, tracer = held_zombie(task, trace)
     task.scope.rmdir()
-    put(folder_of(task) / "control", b"to be looked at")
+    put(directory_of(task) / "control", b"to be looked at")
     drained(task)
     assert ticks_in_two_seconds(executor) <= IDLE_TICKS
     tracer.let_go()
     result = task.wait_soon(LONG).result().result
     assert (result.exit_code, result.signal) == (137, 9)
-    wait_until(lambda: not processes.is_alive(executor), LONG, f"Executor {executor} gone")
+    wait_until(lambda: not processes.is_alive(executor), LONG, f"Executor {executor} has ended")
 
 
 def test_the_next_driver_finds_the_record(
     host: AgentHost, launch: Callable[..., Plugin], trace: Callable[[int], Tracer],
 ) -> None:
-    """An Executor that still waits for survivors is no task that runs."""
+    """An Executor that still waits for such processes does not count as a running task."""
     first = launch()
     task = host.task(first, "/bin/sh", ["-c", PARENT])
     executor, tracer = held_zombie(task, trace)
@@ -139,13 +139,13 @@ def test_the_next_driver_finds_the_record(
 
 @pytest.mark.loop
 def test_a_process_in_uninterruptible_sleep(make: Make, host: AgentHost) -> None:
-    """It writes to a file system that is frozen. Seen as with the zombie."""
+    """It writes to a frozen file system. Seen as with the zombie."""
     with FrozenFileSystem(host.root / "frozen") as files:
-        (files.folder / "file").touch()
-        (files.folder / "file").chmod(0o666)
+        (files.directory / "file").touch()
+        (files.directory / "file").chmod(0o666)
         task = make(
-            "/bin/sh", ["-c", f"(read go <local/go; echo more >>{files.folder}/file) & echo up; wait"],
-            unveil=[f"rw:{files.folder}"])
+            "/bin/sh", ["-c", f"(read go <local/go; echo more >>{files.directory}/file) & echo up; wait"],
+            unveil=[f"rw:{files.directory}"])
         os.mkfifo(task.local / "go")
         (task.local / "go").chmod(0o666)
         child = left_behind(task)
@@ -155,7 +155,7 @@ def test_a_process_in_uninterruptible_sleep(make: Make, host: AgentHost) -> None
         wait_until(lambda: processes.look(child).state == "D", LONG, "the child waits for the file system")
         task.signal("SIGKILL")
         assert survivors_told(task) == ExitResult(137, 9)
-        assert read_record(folder_of(task)).survivors
+        assert read_record(directory_of(task)).survivors
         assert cgroups.populated(task.scope) and processes.is_alive(executor)
         assert ticks_in_two_seconds(executor) <= IDLE_TICKS
         files.thaw()

@@ -23,14 +23,14 @@ SECONDS = 60
 class Unit:
     """A transient service that runs agent_unit.py."""
 
-    def __init__(self, folder: Path, binary: Path, kill_mode: str):
+    def __init__(self, directory: Path, binary: Path, kill_mode: str):
         self.name = f"exec2-agent-{uuid.uuid4().hex[:8]}.service"
-        self.folder = folder
-        folder.mkdir()
-        file = folder / "notes.json"
+        self.directory = directory
+        directory.mkdir()
+        file = directory / "notes.json"
         self._call(
             "systemd-run", f"--unit={self.name}", f"--property=KillMode={kill_mode}", "--property=TimeoutStopSec=60",
-            f"--setenv=EXEC2_CONFORMANCE_DIR={folder}", f"--setenv=EXEC2_PLUGIN={binary}", f"--setenv=EXEC2_SLOW={SLOW}",
+            f"--setenv=EXEC2_CONFORMANCE_DIR={directory}", f"--setenv=EXEC2_PLUGIN={binary}", f"--setenv=EXEC2_SLOW={SLOW}",
             sys.executable, str(Path(__file__).with_name("agent_unit.py")), str(file))
         wait_until(lambda: file.exists() or not self.is_active, SECONDS, f"notes of {self.name}")
         assert file.exists(), self._call("systemctl", "status", "--no-pager", self.name, check=False)
@@ -43,7 +43,7 @@ class Unit:
         return self._call("systemctl", "is-active", self.name, check=False).strip() in ("active", "activating")
 
     def stop(self) -> None:
-        """As an administrator does."""
+        """Stops the service, as an administrator does."""
         self._call("systemctl", "stop", self.name)
 
     @staticmethod
@@ -55,7 +55,7 @@ class Unit:
 
 @pytest.fixture
 def start_unit(host: AgentHost, binary: Path) -> Iterator[Callable[[str], Unit]]:
-    """Starts units; what their agents have made is removed in the end."""
+    """Starts units; removes what their agents have made afterwards."""
     units: list[Unit] = []
 
     def start(kill_mode: str) -> Unit:
@@ -68,7 +68,7 @@ def start_unit(host: AgentHost, binary: Path) -> Iterator[Callable[[str], Unit]]
             scope = Path(task["scope"])
             if scope.exists():
                 cgroups.kill(scope)
-        for point in mounts.below(unit.folder):
+        for point in mounts.below(unit.directory):
             mounts.unmount(Path(point))
 
 
@@ -87,7 +87,7 @@ def pid(driver: Any, task: dict[str, Any]) -> int:
 
 
 def check_survival(unit: Unit) -> None:
-    """The endless task and the Executors live, and not in the service's cgroup."""
+    """The endless task and the Executors live, outside of the service's cgroup."""
     endless = unit.tasks["endless"]
     assert processes.is_alive(endless["pid"])
     assert processes.is_alive(endless["executor"])
@@ -96,7 +96,7 @@ def check_survival(unit: Unit) -> None:
 
 
 def check_recovery(unit: Unit, launch: Callable[..., Plugin]) -> None:
-    """A new agent has all tasks: those that run, and those that ended without it."""
+    """A new agent recovers all tasks: those that run, and those that ended meanwhile."""
     plugin = launch({"state_dir": unit.notes["state_dir"]})
     for task in unit.tasks.values():
         recover(plugin, task)
@@ -116,7 +116,7 @@ def check_recovery(unit: Unit, launch: Callable[..., Plugin]) -> None:
 
 
 def test_stopped_with_its_whole_cgroup(start_unit: Callable[[str], Unit], launch: Callable[..., Plugin]) -> None:
-    """KillMode=control-group, systemd's default: the Driver goes with its agent."""
+    """KillMode=control-group, systemd's default: the Driver ends with its agent."""
     unit = start_unit("control-group")
     assert unit.name in unit.cgroup
     unit.stop()

@@ -1,5 +1,5 @@
-"""Every wrong value of a task: an error that names option and value, nothing
-started, nothing left."""
+"""Every wrong value of a task option: an error that names option and value; nothing is
+started, nothing is left."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, hcl, messages, mounts
 from agent.expect import refused
-from agent.host import state_folders
+from agent.host import state_directories
 from agent.timing import scaled, wait_until
 
 Make = Callable[..., Task]
 
-# option, value, what the error must show of it
+# option, value, how the error must show it
 WRONG = [
     ("command", None, "missing"), ("command", "", '""'), ("command", 5, "5"), ("command", ["/bin/true"], "/bin/true"), ("command", True, "true"),
     ("command", "bin/true", "bin/true"), ("command", "./true", "./true"), ("command", "../bin/true", "../bin/true"),
@@ -35,9 +35,9 @@ WRONG = [
 
 @pytest.fixture
 def nothing_is_left(host: AgentHost, plugin: Plugin) -> Any:
-    """After the test: no process, state folder or mount more than before it,
-    and a plugin in which tasks run."""
-    states, mounted = len(state_folders(plugin)), len(mounts.below(host.root))
+    """Checks after the test that there is no further process, state directory or mount,
+    and that the plugin runs tasks."""
+    states, mounted = len(state_directories(plugin)), len(mounts.below(host.root))
     yield
     for task in host.tasks:
         assert cgroups.processes(task.scope) == []
@@ -46,7 +46,7 @@ def nothing_is_left(host: AgentHost, plugin: Plugin) -> Any:
             task.scope.rmdir()
     assert host.clean_tasks() == []
     assert host.leftovers(plugin) == []
-    wait_until(lambda: len(state_folders(plugin)) <= max(states, 1), 5, "no state folder left")
+    wait_until(lambda: len(state_directories(plugin)) <= max(states, 1), 5, "no state directory left")
     assert len(mounts.below(host.root)) <= mounted
     assert host.task(plugin, host.program("act"), ["exit=5"]).run() == ExitResult(5)
 
@@ -80,8 +80,8 @@ def test_impossible_limits(make: Make, host: AgentHost, nothing_is_left: None, l
 
 
 def test_environment_beyond_the_kernels_limit(make: Make, host: AgentHost, plugin: Plugin) -> None:
-    """64 MiB pass gRPC and are too much for execve: that is said, by the start
-    or by the task's own log."""
+    """gRPC accepts 64 MiB and execve does not: the error is in the answer of StartTask
+    or in the task's log."""
     import grpc
 
     task = make(host.program("act"), ["out=started"], env={f"BIG{index}": "x" * 100_000 for index in range(671)})
@@ -99,7 +99,7 @@ def test_environment_beyond_the_kernels_limit(make: Make, host: AgentHost, plugi
 
 
 def test_request_of_64_megabytes(make: Make, host: AgentHost) -> None:
-    """The size alone is no obstacle, in either direction."""
+    """A message of that size is accepted in both directions."""
     task = make(host.program("act"), ["exit=5"])
     task.request.task.network_isolation_spec.labels["big"] = "x" * (64 << 20)
     assert task.start(120).wait() == ExitResult(5)
@@ -146,7 +146,7 @@ def test_strings_as_bin(make: Make, host: AgentHost) -> None:
 
 
 def test_errors_are_not_retried_for_ever(make: Make, host: AgentHost, plugin: Plugin) -> None:
-    """A wrong config fails for good: no RecoverableError says otherwise."""
+    """A wrong config is a permanent failure: the error is not marked as recoverable."""
     import grpc
 
     task = make(host.program("act"))

@@ -1,4 +1,4 @@
-"""pids_limit, oom_group and memory_swap: files of the task's cgroup, and what they do."""
+"""pids_limit, oom_group and memory_swap: the files of the task's cgroup, and their effects."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def test_threads_count_too(confined: Make, host: AgentHost, make: Make) -> None:
 @pytest.mark.controllers
 @pytest.mark.parametrize("user", ["nomad-80000", "root"])
 def test_fork_bomb_is_contained(confined: Make, user: str) -> None:
-    """It never has more processes than it may, the host goes on, and a stop ends all of it at once. Not seen without
-    the limit: the bomb would take every pid of the machine that runs the tests."""
+    """It never exceeds its limit, the host stays usable, and one stop ends all of it. Not seen without the limit: the bomb
+    would take every pid of the machine that runs the tests."""
     task = confined("bomb=", config={"pids_limit": 30}, user=user).start()
     wait_until(lambda: "max 0" not in read(task, "pids.events"), 30, "the limit is reached")
     for _ in range(5):
@@ -105,7 +105,7 @@ def test_fork_bomb_is_contained(confined: Make, user: str) -> None:
 
 @pytest.mark.controllers
 def test_without_oom_group_the_task_goes_on(confined: Make) -> None:
-    """The kernel ends the child, which uses most."""
+    """The kernel kills the child, which uses the most memory."""
     task = confined("eat=200", "out=after", memory=64)
     result = task.run(60)
     assert (result.exit_code, result.signal) == (0, 0)
@@ -122,7 +122,7 @@ def test_with_oom_group_all_of_it_ends(confined: Make) -> None:
 
 @pytest.mark.controllers
 def test_swap(launch: Launch, host: AgentHost) -> None:
-    """None without memory_swap, and without an end with it."""
+    """No swap without memory_swap, and unlimited swap with it."""
 
     def swap(plugin: Plugin, **options: Any) -> str:
         task = host.task(plugin, host.program("act"), ["out=up", "pause="], **options).start()
@@ -139,7 +139,7 @@ def test_swap(launch: Launch, host: AgentHost) -> None:
 
 @pytest.mark.controllers
 def test_swap_after_a_restart_with_another_config(launch: Launch, host: AgentHost) -> None:
-    """The cgroup is the one of before: what was written then does not stay."""
+    """The task has the same cgroup again: the value that was written before does not stay."""
     plugin = launch()
     task = host.task(plugin, host.program("act"), ["pause="], memory=64).start()
     assert read(task, "memory.swap.max") == "0"

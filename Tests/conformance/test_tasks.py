@@ -1,4 +1,4 @@
-"""`nomad-driver-exec2 tasks`: what an operator sees of a host's tasks, also while a plugin has them."""
+"""`nomad-driver-exec2 tasks`: the list of a host's tasks, also while a plugin has them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_ends(act: Act, plugin: Plugin, binary: Path) -> None:
     lost.start()
     lost.stdout.wait_for("up")
     os.kill(lost.executor_pid, signal.SIGKILL)
-    wait_until(lambda: listed(binary, plugin)[lost.id]["state"] == "lost", 5, "the lost task is shown so")
+    wait_until(lambda: listed(binary, plugin)[lost.id]["state"] == "lost", 5, "the lost task is shown as lost")
     wait_until(lambda: listed(binary, plugin)[failed.id]["state"] == "ended", 5, "the Executor has left")
     wait_until(lambda: listed(binary, plugin)[killed.id]["state"] == "ended", 5, "the Executor has left")
     seen = listed(binary, plugin)
@@ -80,15 +80,15 @@ def test_a_task_without_a_driver(launch: Callable[..., Plugin], host: AgentHost,
     seen = listed(binary, plugin)[task.id]
     assert (seen["state"], seen["driver_pid"], seen["executor_pid"]) == ("running", None, executor)
     os.kill(executor, signal.SIGKILL)
-    wait_until(lambda: not processes.is_alive(executor), 10, "the Executor is gone")
+    wait_until(lambda: not processes.is_alive(executor), 10, "the Executor has ended")
 
 
 def test_nobody_is_disturbed(act: Act, plugin: Plugin, binary: Path) -> None:
-    """Twenty looks change no file, take no lock, and the plugin answers as ever."""
+    """Twenty runs change no file and take no lock, and the plugin still answers."""
     task = act("out=up", "block=10", "await=10", "exit=3").start()
     task.stdout.wait_for("up")
-    folder = plugin.state_dir / os.path.basename(listed(binary, plugin)[task.id]["state_folder"])
-    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    directory = plugin.state_dir / os.path.basename(listed(binary, plugin)[task.id]["state_folder"])
+    before = {path.name: path.stat().st_mtime_ns for path in directory.iterdir()}
     lines = len(plugin.log)
     trace = subprocess.Popen(
         ["sh", "-c", f"for i in 1 2 3 4 5 6 7 8 9 10; do '{binary}' tasks --state-dir '{plugin.state_dir}'; done"],
@@ -96,7 +96,7 @@ def test_nobody_is_disturbed(act: Act, plugin: Plugin, binary: Path) -> None:
     for _ in range(5):
         assert task.inspect().task.id == task.id
     assert trace.wait(scaled(30)) == 0
-    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    assert {path.name: path.stat().st_mtime_ns for path in directory.iterdir()} == before
     assert [line for line in plugin.log[lines:] if line["@level"] in ("warn", "error")] == []
     task.signal("SIGUSR1")
     assert task.wait().exit_code == 3
@@ -150,16 +150,16 @@ def test_quiet_prints_the_ids_of_those_that_run(act: Act, plugin: Plugin, binary
     ended.run()
     running.start()
     running.stdout.wait_for("up")
-    folder = str(plugin.state_dir)
-    wait_until(lambda: tool(binary, "tasks", "-q", "--state-dir", folder).stdout.splitlines() == [running.id], 5, "one id")
-    inside = tool(binary, "exec", "--state-dir", folder, running.id, "sh", "-c", "echo in")
+    directory = str(plugin.state_dir)
+    wait_until(lambda: tool(binary, "tasks", "-q", "--state-dir", directory).stdout.splitlines() == [running.id], 5, "one id")
+    inside = tool(binary, "exec", "--state-dir", directory, running.id, "sh", "-c", "echo in")
     assert inside.stdout == "in\n"
     running.stop()
 
 
 def test_errors_are_named(binary: Path, tmp_path: Path) -> None:
     missing = tool(binary, "tasks", "--state-dir", "/nonexistent")
-    assert missing.returncode == 1 and "cannot read the state folder /nonexistent: No such file" in missing.stderr
+    assert missing.returncode == 1 and "cannot read the state directory /nonexistent: No such file" in missing.stderr
     assert tool(binary, "tasks", "--state-dir", str(tmp_path)).stdout.count("\n") == 1
     assert tool(binary, "tasks", "--json", "--state-dir", str(tmp_path)).stdout == "[]\n"
     extra = tool(binary, "tasks", "extra")
@@ -169,7 +169,7 @@ def test_errors_are_named(binary: Path, tmp_path: Path) -> None:
 
 
 def test_the_directories_are_named_where_nothing_is_in_them(binary: Path, tmp_path: Path) -> None:
-    """Seen before: a table's heading alone."""
+    """Seen before: only the table's heading."""
     assert tool(binary, "tasks", "--state-dir", str(tmp_path)).stdout == f"no task in {tmp_path}\n"
     given = tool(binary, "exec", "--state-dir", str(tmp_path), "web", "true")
     assert given.returncode == 125
@@ -182,30 +182,30 @@ def test_the_directories_are_named_where_nothing_is_in_them(binary: Path, tmp_pa
 
 
 def test_a_runs_directory_can_be_named(binary: Path, tmp_path: Path) -> None:
-    """That of the run itself, or the one that `run` was told to use.
+    """The directory of the run itself, or the one that `run` was given.
 
-    Seen before: 'no task "X" runs: those that run are ' and nothing behind it."""
+    Seen before: 'no task "X" runs: those that run are ' and no names."""
     run = subprocess.Popen(
         [binary, "run", "--state-dir", str(tmp_path), "sh", "-c", "echo up; sleep 100"], stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, env=environment(), text=True)
     try:
         assert run.stdout is not None and run.stdout.readline() == "up\n"
         (own,) = tmp_path.iterdir()
-        for folder in (own, tmp_path):
-            given = tool(binary, "exec", "--state-dir", str(folder), "X", "true")
+        for directory in (own, tmp_path):
+            given = tool(binary, "exec", "--state-dir", str(directory), "X", "true")
             assert given.returncode == 125
             assert given.stderr == f'nomad-driver-exec2: no task "X" runs: those that run are {own.name}\n'
             for name in (own.name, str(run.pid)):
-                assert tool(binary, "exec", "--state-dir", str(folder), name, "echo", "in").stdout == "in\n"
-            (task,) = json.loads(tool(binary, "tasks", "--json", "--state-dir", str(folder)).stdout)
+                assert tool(binary, "exec", "--state-dir", str(directory), name, "echo", "in").stdout == "in\n"
+            (task,) = json.loads(tool(binary, "tasks", "--json", "--state-dir", str(directory)).stdout)
             assert (task["id"], task["task"], task["driver_pid"]) == (own.name, "(run)", run.pid)
-            assert tool(binary, "tasks", "-q", "--state-dir", str(folder)).stdout == own.name + "\n"
+            assert tool(binary, "tasks", "-q", "--state-dir", str(directory)).stdout == own.name + "\n"
     finally:
         run.terminate()
         assert run.wait(scaled(30)) == 128 + signal.SIGTERM
 
 
-def test_what_is_no_task_is_passed_over(binary: Path, tmp_path: Path) -> None:
+def test_other_directories_are_ignored(binary: Path, tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "file").write_text("x")
     starting = tmp_path / "alloc+web+1a2b3c4d"

@@ -1,4 +1,4 @@
-"""ulimit: what a task finds as its resource limits."""
+"""ulimit: the resource limits of a task."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def confined(host: AgentHost, make: Make) -> Make:
 
 @pytest.fixture(scope="module")
 def generous(host: AgentHost, binary: Path) -> Iterator[Plugin]:
-    """A plugin whose operator allows all that an option can allow."""
+    """A plugin whose operator allows everything that an option can allow."""
     plugin = host.launch({"allow_caps": ["sys_nice"], "allow_ulimits": ["NOFILE", "memlock"]})
     yield plugin
     faults = host.clean_tasks() + host.leftovers(plugin)
@@ -49,7 +49,7 @@ def agents() -> dict[str, tuple[int, ...]]:
 
 
 def unset(user: str) -> dict[str, tuple[int, ...]]:
-    """What a user's task has without the option."""
+    """The limits of a user's task without the option."""
     own = agents()
     shared = [kind for kind in ("sigpending", "msgqueue") if own[kind][1] != resource.RLIM_INFINITY]
     return {**own, **{kind: (own[kind][1] // 2,) * 2 for kind in shared}} if user == "root" else own
@@ -60,8 +60,8 @@ def test_without_the_option_limits_are_the_agents(confined: Make) -> None:
 
 
 def test_a_root_task_has_half_of_what_is_counted_for_root(confined: Make) -> None:
-    """Queued signals and message queues of every process of root's count together. Seen with the agent's own limits: a
-    task of root's that queued signals to itself left none for the host's root, whose sigqueue(3) had EAGAIN."""
+    """Queued signals and message queues of all of root's processes count together. Seen with the agent's own limits: a
+    root task that queued signals to itself left none for the host's root, whose sigqueue(3) failed with EAGAIN."""
     assert limits(confined("limits=", user="root")) == unset("root")
     assert limits(confined("limits=", user="root", config={"ulimit": {"sigpending": "11:12"}}))["sigpending"] == (11, 12)
 
@@ -84,8 +84,8 @@ def test_the_drivers_own_raised_limit_is_not_the_tasks(launch: Launch, host: Age
 @pytest.mark.parametrize("user", ["nomad-80000", "root"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_limit(host: AgentHost, generous: Plugin, kind: str, user: str) -> None:
-    """One value for both, and the others as ever."""
-    # Whole pages, enough to run; no more than what any host allows.
+    """One value for both limits; the other limits stay as they were."""
+    # Whole pages, enough to run, and no more than any host allows.
     value = {"nice": 0, "rtprio": 0, "sigpending": 10, "nofile": 30, "nproc": 40, "msgqueue": 4096, "memlock": 65536,
              "cpu": 50}.get(kind, 1 << 30)
     found = limits(host.task(generous, host.program("confined"), ["limits="], config={"ulimit": {kind: str(value)}}, user=user))
@@ -99,8 +99,8 @@ def test_soft_and_hard_in_any_spelling(confined: Make) -> None:
     assert found["cpu"] == (UNLIMITED, UNLIMITED) and found["fsize"] == (4096, UNLIMITED)
 
 
-def test_the_least_descriptors(confined: Make) -> None:
-    """Nothing of the launch needs one behind the limit."""
+def test_the_minimum_of_descriptors(confined: Make) -> None:
+    """The launch needs no descriptor above the limit."""
     task = confined("files=10", config={"ulimit": {"nofile": "3"}})
     assert task.run() == ExitResult(0)
     assert task.line("files") == "0 EMFILE"
@@ -108,7 +108,7 @@ def test_the_least_descriptors(confined: Make) -> None:
 
 @pytest.mark.parametrize("limit, outcome", [(None, "5 ok"), ("20", "5 ok"), ("3", "2 EAGAIN")])
 def test_processes_of_the_user(confined: Make, limit: str | None, outcome: str) -> None:
-    """Counted with the task's first; a user of its own, so that nobody else's count."""
+    """The task's first process counts. The user has no other processes, which would count too."""
     task = confined("forks=5", "exit=0", user="nomad-80321", config={"ulimit": {"nproc": limit}} if limit else {})
     assert task.run() == ExitResult(0)
     assert task.line("forks") == outcome
@@ -130,7 +130,7 @@ def test_more_than_the_kernel_gives(host: AgentHost, generous: Plugin) -> None:
 
 @contextmanager
 def raising(limit: str) -> Iterator[None]:
-    """What is inside raises a hard limit: the driver lets it, and the kernel where the agent has the capability."""
+    """A block that raises a hard limit: the driver allows it, and the kernel only if the agent has the capability."""
     if processes.has_capability(24):
         yield
     else:
@@ -140,7 +140,7 @@ def raising(limit: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("limit, value", [("rtprio", "99"), ("rtprio", "0:1"), ("nice", "40"), ("nice", "21"), ("rttime", "unlimited")])
 @pytest.mark.parametrize("user", ["nomad-80000", "root"])
-def test_priority_needs_leave(confined: Make, limit: str, value: str, user: str) -> None:
+def test_priority_needs_permission(confined: Make, limit: str, value: str, user: str) -> None:
     """Seen without the check: with rtprio = "99" a dynamic user ran under SCHED_FIFO with 1.97 cores, at a cpu.max of 0.1
     core; with nice = "40" it had the nice value −20."""
     task = confined("out=ran", config={"ulimit": {limit: value}}, user=user)
@@ -148,8 +148,8 @@ def test_priority_needs_leave(confined: Make, limit: str, value: str, user: str)
         task.start()
 
 
-def test_priority_with_leave(host: AgentHost, generous: Plugin) -> None:
-    """sys_nice in the operator's list is the whole leave."""
+def test_priority_with_permission(host: AgentHost, generous: Plugin) -> None:
+    """sys_nice in the operator's list is enough."""
     config = {"ulimit": {"rtprio": "99", "nice": "40", "rttime": "1000000"}}
     with raising("nice"):
         found = limits(host.task(generous, host.program("confined"), ["limits="], config=config))
@@ -157,7 +157,8 @@ def test_priority_with_leave(host: AgentHost, generous: Plugin) -> None:
 
 
 def test_above_the_agents_hard_limit(host: AgentHost, launch: Launch, generous: Plugin, few_descriptors: tuple[int, int]) -> None:
-    """Seen without the check: any job locked memory and opened files without a limit, whatever the agent's service has."""
+    """Seen without the check: any job locked memory and opened files without a limit, whatever the limits of the agent's
+    service."""
     soft, hard = few_descriptors
     plugin = launch()
     for value in (f"{soft}:{hard + 1}", str(hard + 1), "unlimited"):

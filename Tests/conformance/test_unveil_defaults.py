@@ -1,4 +1,4 @@
-"""Every default path: it works with the defaults and with its own rule, and is
+"""Every default path: it is accessible with the defaults and with its own rule, and
 denied without."""
 
 from __future__ import annotations
@@ -34,33 +34,33 @@ PATHS = {
 }
 CASES = [(path, letter) for modes, paths in PATHS.items() for path in paths for letter in modes]
 MODES = {path: modes for modes, paths in PATHS.items() for path in paths}
-FOLDERS = {*PATHS["rx"], "/etc/ld.so.conf.d", "/dev/fd", "/usr/share/locale", "/usr/share/zoneinfo", "/usr/share/common-licenses",
+DIRECTORIES = {*PATHS["rx"], "/etc/ld.so.conf.d", "/dev/fd", "/usr/share/locale", "/usr/share/zoneinfo", "/usr/share/common-licenses",
            "/etc/ssl/certs", "/etc/pki/tls/certs", "/tmp"}
 
 PROGRAM = "exec2-program"
 
 
 def attempt(path: str, letter: str, scratch: Path) -> tuple[str, str]:
-    """What to try, and on which path, to see whether `letter` holds for `path`."""
+    """The operation and its path that show whether the mode `letter` is allowed for `path`."""
     if letter == "x":
         return "exec", f"{path}/{PROGRAM}"
     if letter == "c":
         return "mkfile", f"{path}/exec2-{uuid.uuid4().hex}"
     if letter == "w":
         return "write", str(scratch) if path == "/tmp" else path
-    return ("readdir" if path in FOLDERS else "read"), path
+    return ("readdir" if path in DIRECTORIES else "read"), path
 
 
 def can_be_tried(path: str, letter: str, user: str) -> bool:
-    """Reading /dev/stdout and /dev/stderr would take from the task's own log, and
-    the FIFOs behind them are root's alone whatever the rules."""
+    """Reading /dev/stdout and /dev/stderr would consume the task's own log, and
+    only root may open the FIFOs behind them, whatever the rules."""
     return path not in ("/dev/stdout", "/dev/stderr") or (letter == "w" and user == "root")
 
 
 @pytest.fixture(scope="module")
 def layer(host: AgentHost) -> Iterator[Path]:
-    """Laid over the host's files, it makes a host that has every default path,
-    and in each folder of programs one that needs no other file."""
+    """An overlay for the host's files, so that the host has every default path,
+    and in each directory of programs one that needs no other file."""
     root = host.root / "layer"
     listener = socket.socket(socket.AF_UNIX)
 
@@ -70,13 +70,13 @@ def layer(host: AgentHost) -> Iterator[Path]:
         place.mkdir(parents=True, exist_ok=True)
         return place / os.path.basename(path)
 
-    for folder in FOLDERS - {"/tmp", "/dev/fd"}:
-        place = root / os.path.realpath(folder)[1:]
+    for directory in DIRECTORIES - {"/tmp", "/dev/fd"}:
+        place = root / os.path.realpath(directory)[1:]
         place.mkdir(parents=True, exist_ok=True)
-        if "x" in MODES[folder]:
+        if "x" in MODES[directory]:
             shutil.copy(host.program("act"), place / PROGRAM)
     for path in MODES:
-        if path not in FOLDERS and not path.startswith(("/dev/", "/proc/")) and not os.path.exists(path):
+        if path not in DIRECTORIES and not path.startswith(("/dev/", "/proc/")) and not os.path.exists(path):
             inside(path).write_text("text")
     devices = root / "dev"
     devices.mkdir()
@@ -85,7 +85,7 @@ def layer(host: AgentHost) -> Iterator[Path]:
         (devices / name).chmod(0o666)
     for name, target in {"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"}.items():
         (devices / name).symlink_to(f"/proc/self/fd{target}")
-    # A socket's path has to be short.
+    # A socket's path must be short.
     descriptor = os.open(devices, os.O_PATH)
     listener.bind(f"/proc/self/fd/{descriptor}/log")
     os.close(descriptor)
@@ -96,7 +96,7 @@ def layer(host: AgentHost) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def scratch() -> Iterator[Path]:
-    """A file in /tmp that everybody may write."""
+    """A file in /tmp that everybody may write to."""
     descriptor, name = tempfile.mkstemp(prefix="exec2-", dir="/tmp")
     os.close(descriptor)
     os.chmod(name, 0o666)
@@ -155,7 +155,7 @@ def seen(host: AgentHost, plugin: Plugin, closed: Plugin, scratch: Path) -> dict
 def test_default_path(
     host: AgentHost, closed: Plugin, seen: dict[str, tuple[dict, dict]], scratch: Path, path: str, letter: str, user: str,
 ) -> None:
-    # A socket cannot be opened, but that is found out after the permission.
+    # A socket cannot be opened, but the kernel checks the permission first.
     permitted = "ENXIO" if path == "/dev/log" else "ok"
     with_defaults, with_none = seen[user]
     assert with_defaults[path, letter] == permitted
@@ -165,13 +165,13 @@ def test_default_path(
 
 
 @pytest.mark.parametrize("user", USERS)
-@pytest.mark.parametrize("folder", ["local", "secrets", "tmp", "alloc"])
-def test_task_folders(host: AgentHost, plugin: Plugin, closed: Plugin, folder: str, user: str) -> None:
-    """rwxc on the task's own folders with the defaults, nothing without."""
+@pytest.mark.parametrize("directory", ["local", "secrets", "tmp", "alloc"])
+def test_task_directories(host: AgentHost, plugin: Plugin, closed: Plugin, directory: str, user: str) -> None:
+    """rwxc on the task's own directories with the defaults, nothing without."""
 
     def tried(plugin: Plugin) -> dict[str, str]:
         task = host.task(plugin, host.program("access"), user=user, bind_mounts=False)
-        place = task.folder / folder
+        place = task.directory / directory
         program = place / "program"
         program.write_bytes(host.program("act").read_bytes())
         program.chmod(0o755)
@@ -190,19 +190,19 @@ def test_task_folders(host: AgentHost, plugin: Plugin, closed: Plugin, folder: s
 
 
 def test_nothing_but_the_defaults(host: AgentHost, plugin: Plugin) -> None:
-    """Folders that a host surely has and that are in no default."""
+    """Directories that every host has and that are not below a default path."""
     for user in USERS:
         denied = outcomes(host, plugin, user, [
             (path, "readdir", path) for path in ("/", "/etc", "/root", "/home", "/var", "/run", "/proc", "/sys", "/dev", "/usr")])
         assert set(denied.values()) == {"EACCES"}, (user, denied)
 
 
-def test_agents_own_folders_are_closed(host: AgentHost, plugin: Plugin) -> None:
-    """Even for root: the agent's data, the state folder, the cgroup, and another
-    task's folder."""
+def test_agents_own_directories_are_closed(host: AgentHost, plugin: Plugin) -> None:
+    """Even for root: the agent's data, the state directory, the cgroup, and another
+    task's directory."""
     other = host.task(plugin, host.program("act"), ["pause="], user="root", bind_mounts=False).start()
     task = host.task(plugin, host.program("access"), user="root", bind_mounts=False)
-    places = [host.data, task.alloc_dir, plugin.state_dir, other.folder, other.local, task.scope]
+    places = [host.data, task.alloc_dir, plugin.state_dir, other.directory, other.local, task.scope]
     task.set_config({"command": str(host.program("access")), "args": [word for place in places for word in ("readdir", str(place))]})
     task.run()
     assert {line.split("\t")[1]: line.split("\t")[2] for line in task.lines()} == {str(place): "EACCES" for place in places}

@@ -20,7 +20,7 @@ NEEDS = {
     "read": "r", "readdir": "r", "write": "w", "truncate": "w", "exec": "rx", "mkfile": "c", "mkdir": "c", "symlink": "c",
     "fifo": "c", "sock": "c", "unlink": "c", "rmdir": "c", "rename": "c", "move": "c", "link": "c",
 }
-# What a kernel of a lower Landlock ABI does not govern is permitted always.
+# A kernel with a lower Landlock version always permits what that does not govern.
 GOVERNED_SINCE = {"truncate": 3}
 
 
@@ -36,14 +36,14 @@ def closed(host: AgentHost) -> Iterator[Plugin]:
 
 @pytest.fixture
 def tree(host: AgentHost) -> Iterator[Callable[[str], Path]]:
-    """A folder with something of each kind, owned by the user."""
+    """A directory with something of each kind, owned by the user."""
     made: list[Path] = []
 
     def make(user: str) -> Path:
         root = host.root / "tree"
         made.append(root)
-        for folder in (root, root / "sub", root / "empty"):
-            folder.mkdir()
+        for directory in (root, root / "sub", root / "empty"):
+            directory.mkdir()
         for name in ("file", "sub/old", "sub/renamed", "sub/moved", "sub/linked"):
             (root / name).write_text("text")
         shutil.copy(host.program("act"), root / "program")
@@ -61,7 +61,7 @@ def tree(host: AgentHost) -> Iterator[Callable[[str], Path]]:
 def tries(root: Path) -> dict[str, str]:
     return {
         "read": f"{root}/file", "readdir": f"{root}", "write": f"{root}/file", "truncate": f"{root}/file",
-        "exec": f"{root}/program", "mkfile": f"{root}/new-file", "mkdir": f"{root}/new-folder",
+        "exec": f"{root}/program", "mkfile": f"{root}/new-file", "mkdir": f"{root}/new-directory",
         "symlink": f"{root}/new-link", "fifo": f"{root}/new-pipe", "sock": f"{root}/new-socket",
         "unlink": f"{root}/sub/old", "rmdir": f"{root}/empty", "rename": f"{root}/sub/renamed",
         "move": f"{root}/sub/moved,{root}/moved", "link": f"{root}/sub/linked,{root}/linked",
@@ -76,7 +76,7 @@ def run(host: AgentHost, plugin: Plugin, user: str, words: dict[str, str], unvei
 
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("modes", COMBINATIONS)
-def test_modes_of_a_folder(host: AgentHost, closed: Plugin, tree: Callable[[str], Path], modes: str, user: str) -> None:
+def test_modes_of_a_directory(host: AgentHost, closed: Plugin, tree: Callable[[str], Path], modes: str, user: str) -> None:
     """Seen without Landlock: with every combination but rwxc a task could do more than the letters name."""
     root = tree(user)
     found = run(host, closed, user, tries(root), [f"{modes}:{root}"])
@@ -86,8 +86,7 @@ def test_modes_of_a_folder(host: AgentHost, closed: Plugin, tree: Callable[[str]
         if permitted:
             assert outcome == "ok", f"{operation} with {modes}"
         else:
-            # Without the right to move between folders the kernel may also
-            # speak of different file systems.
+            # Without the right to move between directories the kernel may also return EXDEV.
             assert outcome in (("EACCES", "EXDEV") if operation in ("move", "link") else ("EACCES",)), f"{operation} with {modes}"
 
 
@@ -100,7 +99,7 @@ def test_order_of_letters_is_free(host: AgentHost, closed: Plugin, tree: Callabl
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("modes", ["r", "w", "rw", "rx", "rwx"])
 def test_modes_of_a_file(host: AgentHost, closed: Plugin, tree: Callable[[str], Path], modes: str, user: str) -> None:
-    """A rule for one file says nothing of its neighbours."""
+    """A rule for a file does not apply to the other files of its directory."""
     root = tree(user)
     words = {"read": f"{root}/program", "write": f"{root}/program", "readdir": f"{root}", "truncate": f"{root}/file"}
     if "w" not in modes:
@@ -129,16 +128,16 @@ def test_device_control_needs_w(host: AgentHost, closed: Plugin, user: str) -> N
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_device_nodes_are_made_by_nobody(host: AgentHost, closed: Plugin, tree: Callable[[str], Path], user: str) -> None:
-    """Seen without Landlock and with all of root's capabilities: a task of root's made one."""
+def test_no_mode_allows_device_nodes(host: AgentHost, closed: Plugin, tree: Callable[[str], Path], user: str) -> None:
+    """Seen without Landlock and with all of root's capabilities: a root task made one."""
     root = tree(user)
     found = run(host, closed, user, {"char": f"{root}/char", "block": f"{root}/block"}, [f"rwxc:{root}"])
     assert set(found.values()) <= {"EACCES", "EPERM"}
 
 
 def test_rules_add_up(host: AgentHost, closed: Plugin, tree: Callable[[str], Path]) -> None:
-    """A narrower rule below a wider one narrows nothing; two rules for one path
-    give both."""
+    """A narrower rule below a wider one restricts nothing; two rules for one path
+    allow the modes of both."""
     root = tree("nobody")
     found = run(host, closed, "nobody", {"write": f"{root}/sub/old", "read": f"{root}/sub/old"}, [f"rw:{root}", f"r:{root}/sub"])
     assert found == {"write": "ok", "read": "ok"}

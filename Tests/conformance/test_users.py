@@ -1,4 +1,4 @@
-"""Which users tasks may run as, by whatever name a job has them."""
+"""The users that tasks may run as, by whatever name a job gives."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_zeros_before_a_uid(host: AgentHost, launch: Launch, user: str) -> None:
 
 @pytest.mark.parametrize("user", ["nomad-1000", "nomad-79999", "nomad-90000", "nomad-65534"])
 def test_dynamic_users_outside_the_clients_range(host: AgentHost, launch: Launch, user: str) -> None:
-    """Seen without the check: the task ran with the uid, which may be that of a person's account."""
+    """Seen without the check: the task ran with the uid, which may belong to a user account."""
     task = host.task(launch(), "/bin/true", user=user)
     with refused(f'"{user}"', "nomad-80000 to nomad-89999", "dynamic_user_min", "dynamic_user_max"):
         task.start()

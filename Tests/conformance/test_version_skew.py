@@ -1,5 +1,5 @@
-"""An Executor of the release before lives on under this Driver, also while both
-files are replaced: programs built from the sources of an earlier commit."""
+"""An Executor of the previous release runs on under this Driver, also while both
+files are replaced. Its programs are built from the sources of an earlier commit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, earlier, messages, processes
 from agent.expect import refused
 from agent.restart import LOST, kill_executor, lost_result, recover
-from agent.state import folder_of, forge_folder, read_frame
+from agent.state import directory_of, forge_directory, read_frame
 from agent.timing import scaled, wait_until
 
 Launch = Callable[..., Plugin]
@@ -25,12 +25,12 @@ Launch = Callable[..., Plugin]
 
 @pytest.fixture(scope="module")
 def before() -> earlier.Earlier:
-    """The release before; that there is none is a failure."""
+    """The previous release; the tests fail if there is none."""
     return earlier.built(earlier.current_protocol() - 1)
 
 
 def install(source: Path, target: Path) -> Path:
-    """Copies both programs, as an operator upgrades: beside, then in their place."""
+    """Copies both programs as an upgrade does: under another name, then renamed."""
     target.mkdir(exist_ok=True)
     target.chmod(0o755)
     for name in earlier.PROGRAMS:
@@ -41,45 +41,45 @@ def install(source: Path, target: Path) -> Path:
 
 @pytest.fixture
 def programs(host: AgentHost) -> Iterator[Path]:
-    """The folder that the programs are installed in."""
-    folder = host.root / "bin"
-    yield folder
-    shutil.rmtree(folder)
+    """The directory that the programs are installed in."""
+    directory = host.root / "bin"
+    yield directory
+    shutil.rmtree(directory)
 
 
 def upgrade(launch: Launch, plugin: Plugin, binary: Path, programs: Path, **config: object) -> Plugin:
-    """Both files replaced while tasks run; then the driver dies and the new one comes."""
+    """Replaces both files while tasks run; then the driver is killed and the new one starts."""
     installed = install(binary.parent, programs)
     plugin.kill()
     return launch({**plugin.config, **config}, binary=installed)
 
 
-def test_the_release_before_is_another(before: earlier.Earlier, binary: Path) -> None:
-    """Otherwise the rest of this file tries nothing."""
+def test_the_previous_release_differs(before: earlier.Earlier, binary: Path) -> None:
+    """Otherwise the other tests of this file try nothing."""
     assert before.protocol == earlier.current_protocol() - 1
     for name in earlier.PROGRAMS:
-        assert (before.folder / name).read_bytes() != (binary.parent / name).read_bytes()
+        assert (before.directory / name).read_bytes() != (binary.parent / name).read_bytes()
 
 
 def test_upgrade_under_running_tasks(
     launch: Launch, host: AgentHost, before: earlier.Earlier, binary: Path, programs: Path
 ) -> None:
-    old = launch(binary=install(before.folder, programs))
+    old = launch(binary=install(before.directory, programs))
     running, ended, lost = host.paused(old), host.task(old, host.program("act"), ["sleep=300", "exit=31"]).start(), host.paused(old)
     offspring = host.task(old, host.program("offspring"), ["session", "daemon"]).start()
     offspring.stdout.wait_for("child daemon")
     seen, pid, executor = running.inspect(), running.pid, running.executor_pid
-    old_program = (before.folder / earlier.PROGRAMS[1]).read_bytes()
+    old_program = (before.directory / earlier.PROGRAMS[1]).read_bytes()
     assert Path(f"/proc/{executor}/exe").read_bytes() == old_program
     lost_executor = lost.executor_pid
     old.kill()
     kill_executor(lost_executor)
-    wait_until(lambda: (folder_of(ended) / "exit").exists(), 10, "the exit record of the old Executor")
+    wait_until(lambda: (directory_of(ended) / "exit").exists(), 10, "the exit record of the old Executor")
 
     installed = install(binary.parent, programs)
     new = launch(dict(old.config), binary=installed)
     recover(new, running, ended, lost, offspring)
-    # The facts of the running task come from the old Executor's welcome.
+    # The facts about the running task come from the old Executor's answer to hello.
     assert running.inspect().task == seen.task
     assert running.pid == pid and running.executor_pid == executor
     assert Path(f"/proc/{executor}/exe").read_bytes() == old_program
@@ -106,7 +106,7 @@ def test_upgrade_under_running_tasks(
 def test_kill_timeout_and_force(
     launch: Launch, host: AgentHost, before: earlier.Earlier, binary: Path, programs: Path
 ) -> None:
-    old = launch(binary=install(before.folder, programs))
+    old = launch(binary=install(before.directory, programs))
     stubborn = host.task(old, host.program("act"), ["ignore=15", "out=up", "pause="]).start()
     stubborn.stdout.wait_for("up")
     forced = host.paused(old)
@@ -126,7 +126,7 @@ def test_kill_timeout_and_force(
 def test_executor_killed_under_the_new_driver(
     launch: Launch, host: AgentHost, before: earlier.Earlier, binary: Path, programs: Path
 ) -> None:
-    old = launch(binary=install(before.folder, programs))
+    old = launch(binary=install(before.directory, programs))
     task = host.paused(old)
     new = upgrade(launch, old, binary, programs)
     recover(new, task)
@@ -137,12 +137,12 @@ def test_executor_killed_under_the_new_driver(
 def test_sweep_leaves_an_old_executor_alone(
     launch: Launch, host: AgentHost, before: earlier.Earlier, binary: Path, programs: Path
 ) -> None:
-    """It may have left nothing to be found by; its host may come later than the grace."""
-    old = launch(binary=install(before.folder, programs))
+    """It may have no identity file; its host may ask for it after the grace."""
+    old = launch(binary=install(before.directory, programs))
     task = host.paused(old)
     task.wait_soon().cancel()
-    # As a host shows that it knows a task, to drivers that note it.
-    (folder_of(task) / "claimed").touch()
+    # WaitTask shows drivers that note it that the host knows the task.
+    (directory_of(task) / "claimed").touch()
     new = upgrade(launch, old, binary, programs, orphan_grace=1)
     time.sleep(scaled(2.2))
     recover(new, task)
@@ -154,12 +154,12 @@ def test_sweep_leaves_an_old_executor_alone(
 def test_upgrade_and_back(
     launch: Launch, host: AgentHost, before: earlier.Earlier, binary: Path, programs: Path
 ) -> None:
-    """A task of the new release waits for the new driver to come back."""
+    """A task of the new release runs on until the new driver returns."""
     new = launch(binary=install(binary.parent, programs))
     task = host.paused(new)
     pid = task.pid
     new.kill()
-    old = launch(dict(new.config), binary=install(before.folder, programs))
+    old = launch(dict(new.config), binary=install(before.directory, programs))
     other = host.task(old, host.program("act"), ["exit=2"])
     assert other.run() == ExitResult(2)
     other.destroy()
@@ -171,18 +171,18 @@ def test_upgrade_and_back(
 
 
 def test_executor_older_than_the_driver(binary: Path, tmp_path: Path) -> None:
-    """Half an upgrade: what such an Executor does not know, volumes perhaps, it must not leave out in silence.
-    A build without the check began the launch, and failed at the logs only since these have no path here."""
+    """An incomplete upgrade: such an Executor must not silently ignore what it does not know, for example volumes.
+    A build without the check began the launch, and failed at the logs only because these have no path here."""
     # LaunchVersion of Sources/Shared/Protocol/PipeProtocol.swift has two more, for `run` and for UDP ports.
     version = earlier.current_protocol() + 3
-    folder = forge_folder(tmp_path, "task")
+    directory = forge_directory(tmp_path, "task")
     request = messages.executor.LaunchRequest(
-        protocol=version, session=7, state_folder=str(folder), state_dir=str(tmp_path), task_id="task").SerializeToString()
+        protocol=version, session=7, task_state_dir=str(directory), state_dir=str(tmp_path), task_id="task").SerializeToString()
     memory = os.memfd_create("launch-request")
     os.write(memory, request)
     reading, writing = os.pipe()
     os.write(writing, len(request).to_bytes(8, "little"))
-    events = os.open(folder / "events", os.O_RDONLY | os.O_NONBLOCK)
+    events = os.open(directory / "events", os.O_RDONLY | os.O_NONBLOCK)
     high = [fcntl.fcntl(number, fcntl.F_DUPFD, 10) for number in (reading, memory)]
 
     def as_a_driver_hands_over() -> None:
@@ -197,6 +197,6 @@ def test_executor_older_than_the_driver(binary: Path, tmp_path: Path) -> None:
     assert event.session == 7
     assert event.launch_failed.error == errno.EPROTONOSUPPORT
     assert event.launch_failed.subject == f"of version {version} (the Executor knows up to {version - 1})"
-    assert not (folder / "executor").exists() and not (folder / "exit.reserved").exists()
+    assert not (directory / "executor").exists() and not (directory / "exit.reserved").exists()
     for number in (memory, reading, writing, events, *high):
         os.close(number)

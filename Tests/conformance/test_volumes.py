@@ -1,4 +1,4 @@
-"""Volumes: what a task sees of them, may do in them, and where they can be."""
+"""Volumes: what a task sees of them and may do in them, and where they can be mounted."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ USERS = ["nomad-80000", "nobody", "root"]
 
 @pytest.fixture
 def data(places: Path) -> Path:
-    """A destination outside the task's folder."""
-    folder = places / "data"
-    folder.mkdir()
-    return folder
+    """A destination outside the task's directory."""
+    directory = places / "data"
+    directory.mkdir()
+    return directory
 
 
 @pytest.fixture
@@ -49,12 +49,12 @@ def test_capabilities_say_so(plugin: Plugin) -> None:
 
 @pytest.mark.parametrize("user", USERS)
 def test_a_volume_is_there(access: Make, volume: Path, data: Path, user: str) -> None:
-    words = ["read", data / "file", "readdir", data, "write", data / "file", "mkfile", data / "new", "mkdir", data / "deep/folder",
+    words = ["read", data / "file", "readdir", data, "write", data / "file", "mkfile", data / "new", "mkdir", data / "deep/directory",
              "unlink", data / "new", "exec", data / "program"]
     assert set(outcomes(access(*words, user=user))) <= {"EACCES", "ENOENT"}
     task = add_volume(access(*words, user=user), volume, data)
     assert outcomes(task) == ["ok"] * 7
-    assert (volume / "deep/folder").is_dir() and not (volume / "new").exists()
+    assert (volume / "deep/directory").is_dir() and not (volume / "new").exists()
     assert list(data.iterdir()) == [], "the mount is in the task's own namespace only"
 
 
@@ -69,7 +69,7 @@ def test_a_read_only_volume(access: Make, volume: Path, data: Path, user: str) -
 
 @pytest.mark.parametrize("user", USERS)
 def test_read_only_holds_where_rules_open_all(access: Make, volume: Path, user: str) -> None:
-    """The task's own folder is rwxc, and so is all below it as far as Landlock goes: the mount must hold."""
+    """The task's own directory is rwxc, and for Landlock so is everything below it: the read-only mount must hold."""
     task = access(user=user)
     place = task.local / "data"
     words = ["read", place / "file", "write", place / "file", "mkfile", place / "new", "exec", place / "program", "write", place / "deep/../file"]
@@ -78,8 +78,8 @@ def test_read_only_holds_where_rules_open_all(access: Make, volume: Path, user: 
     assert outcomes(add_volume(task, volume, place, readonly=True)) == ["ok", "EROFS", "EROFS", "EACCES", "EROFS"]
 
 
-def test_read_only_goes_all_the_way_down(access: Make, volume: Path, data: Path) -> None:
-    """A file system that is mounted below the source is as read-only as the source."""
+def test_read_only_is_recursive(access: Make, volume: Path, data: Path) -> None:
+    """A file system that is mounted below the source is read-only too."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=777", "inner", volume / "deep"], check=True)
     try:
         words = ["mkfile", data / "deep/new"]
@@ -103,7 +103,7 @@ def test_the_operator_makes_a_source_executable(host: AgentHost, launch: Launch,
 
 
 def test_without_defaults_a_volume_is_reachable_all_the_same(host: AgentHost, launch: Launch, volume: Path, data: Path) -> None:
-    """The job names it: it is one of the configured paths."""
+    """The job names it, so that it is one of the configured paths."""
     plugin = launch({"unveil_defaults": False})
     task = host.task(plugin, host.program("access"), ["read", data / "file", "read", "/etc/hosts"])
     assert outcomes(add_volume(task, volume, data)) == ["ok", "EACCES"]
@@ -111,10 +111,10 @@ def test_without_defaults_a_volume_is_reachable_all_the_same(host: AgentHost, la
 
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("destination", ["local/data", "data", "local/a/b/c", "{task}/local/data", "{task}/./local//data/", "alloc/data/x", "tmp/x"])
-def test_destinations_in_the_task_folder_are_made(make: Make, host: AgentHost, volume: Path, destination: str, user: str) -> None:
+def test_destinations_in_the_task_directory_are_made(make: Make, host: AgentHost, volume: Path, destination: str, user: str) -> None:
     task = make(host.program("access"), user=user)
-    destination = destination.format(task=task.folder)
-    path = Path(os.path.normpath(task.folder / destination))
+    destination = destination.format(task=task.directory)
+    path = Path(os.path.normpath(task.directory / destination))
     task.config["args"] = ["read", str(path / "file"), "mkfile", str(path / "new")]
     task.set_config(task.config)
     assert outcomes(add_volume(task, volume, destination)) == ["ok", "ok"]
@@ -134,7 +134,7 @@ def test_a_file_as_a_volume(access: Make, volume: Path, places: Path) -> None:
 
 
 def test_volumes_in_volumes(access: Make, volume: Path, data: Path, places: Path) -> None:
-    """Parents come first, whatever order they are named in."""
+    """Parents are mounted first, whatever their order in the job."""
     inner = places / "inner"
     inner.mkdir()
     (inner / "own").write_text("x")
@@ -176,7 +176,7 @@ def test_devices_and_setuid_programs_in_a_volume_do_not_work(make: Make, volume:
 
 @pytest.fixture
 def shared(places: Path) -> Iterator[Path]:
-    """A mount of the host's whose propagation is shared, as systemd makes all."""
+    """A mount of the host with shared propagation, which systemd sets for all mounts."""
     point = places / "shared"
     point.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=777", "shared", point], check=True)
@@ -208,7 +208,7 @@ def test_nothing_is_left_on_the_host(make: Make, host: AgentHost, volume: Path, 
     assert mounts.below(data) == []
     task.stop()
     task.destroy()
-    wait_until(lambda: [point for point in mounts.below(host.root) if point not in before and str(task.folder) not in point] == [], 5, "no mount left")
+    wait_until(lambda: [point for point in mounts.below(host.root) if point not in before and str(task.directory) not in point] == [], 5, "no mount left")
 
 
 def test_a_volume_can_be_unmounted_once_the_task_has_ended(make: Make, host: AgentHost, shared: Path, data: Path) -> None:
@@ -233,14 +233,14 @@ WRONG = {
     "missing": ("/nonexistent/data", "make it on this host"),
     "missing with its parent": ("/srv/exec2-nonexistent", "${NOMAD_TASK_DIR}/data"),
     "symlink": ("/var/run/lock", "no symlink is followed"),
-    "file": ("/etc/hosts", "a folder can only be mounted on a folder"),
-    "folder of a file": ("/etc/hosts/x", "a folder can only be mounted on a folder"),
-    "own folder": (".", "hide the task's own folders"),
-    "local": ("local", "hide the task's own folders"),
-    "secrets": ("secrets/", "hide the task's own folders"),
-    "above": ("/var", "hide the task's own folders"),
-    "logs": ("alloc/logs", "log folder"),
-    "below logs": ("alloc/logs/x", "log folder"),
+    "file": ("/etc/hosts", "a directory can only be mounted on a directory"),
+    "directory of a file": ("/etc/hosts/x", "a directory can only be mounted on a directory"),
+    "own directory": (".", "hide the task's own directories"),
+    "local": ("local", "hide the task's own directories"),
+    "secrets": ("secrets/", "hide the task's own directories"),
+    "above": ("/var", "hide the task's own directories"),
+    "logs": ("alloc/logs", "log directory"),
+    "below logs": ("alloc/logs/x", "log directory"),
     "long": ("local/" + "x/" * 3000 + "x", "4095"),
     "long part": ("local/" + "x" * 300, "File name too long"),
 }

@@ -1,4 +1,4 @@
-"""Where a task starts."""
+"""The working directory of a task."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def started_in(act: Make, work_dir: str | None, **options: Any) -> Task:
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_the_default_is_the_task_folder(act: Make, user: str) -> None:
+def test_the_default_is_the_task_directory(act: Make, user: str) -> None:
     task = started_in(act, None, user=user)
     task.run()
-    assert task.line("cwd") == str(task.folder)
+    assert task.line("cwd") == str(task.directory)
 
 
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("work_dir, found", [("local", "local"), ("local/", "local"), (".", ""), ("alloc/data", "alloc/data"), ("./local/../tmp", "tmp")])
-def test_relative_to_the_task_folder(act: Make, user: str, work_dir: str, found: str) -> None:
+def test_relative_to_the_task_directory(act: Make, user: str, work_dir: str, found: str) -> None:
     task = started_in(act, work_dir, user=user)
     task.run()
-    assert task.line("cwd") == os.path.normpath(task.folder / found)
+    assert task.line("cwd") == os.path.normpath(task.directory / found)
 
 
 @pytest.mark.parametrize("user", USERS)
@@ -42,14 +42,14 @@ def test_absolute(act: Make, places: Path, user: str) -> None:
     assert task.line("cwd") == str(places)
 
 
-def test_absolute_in_the_task_folder(make: Make, host: AgentHost) -> None:
+def test_absolute_in_the_task_directory(make: Make, host: AgentHost) -> None:
     task = make(None)
     task.set_config({"command": str(host.program("act")), "args": ["cwd="], "work_dir": f"{task.local}"})
     task.run()
     assert task.line("cwd") == str(task.local)
 
 
-def test_it_is_not_unveiled_by_that(make: Make, host: AgentHost, places: Path) -> None:
+def test_work_dir_unveils_nothing(make: Make, host: AgentHost, places: Path) -> None:
     (places / "file").write_text("x")
     task = make(host.program("access"), ["read", "file", "readdir", "."], config={"work_dir": str(places)})
     task.run()
@@ -65,7 +65,7 @@ def test_in_a_volume(make: Make, host: AgentHost, places: Path) -> None:
 
 
 def test_symlinks_that_stay_inside_are_followed(make: Make, host: AgentHost) -> None:
-    """As a release that is unpacked beside others: current -> releases/1."""
+    """For example a release that is unpacked beside others: current -> releases/1."""
     task = make(host.program("act"), ["cwd="], config={"work_dir": "local/current"})
     (task.local / "releases/1").mkdir(parents=True)
     (task.local / "releases/1").chmod(0o755)
@@ -78,18 +78,18 @@ def test_symlinks_that_stay_inside_are_followed(make: Make, host: AgentHost) -> 
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("target", ["/etc", "../../..", "{places}", "/proc/self/root/etc"])
 def test_symlinks_that_lead_out_are_not(make: Make, host: AgentHost, places: Path, user: str, target: str) -> None:
-    """A build that changes to the folder by its path ends up in /etc."""
+    """Seen in a build that changes to the directory by its path: the task started in /etc."""
     task = make(host.program("act"), ["cwd=", "out=ran"], config={"work_dir": "local/way"}, user=user)
     (task.local / "way").symlink_to(target.format(places=places))
-    with refused("working folder", "local/way", "leads out of the task's folder"):
+    with refused("working directory", "local/way", "leads out of the task's directory"):
         task.start()
     assert task.stdout.text == ""
 
 
 @pytest.mark.parametrize("work_dir, reason", [
-    ("", '""'), (5, "5"), (["local"], "local"), (True, "true"), ("local/none", "must be a folder that exists"),
-    ("/srv/exec2-none", "/srv/exec2-none"), ("/etc/hosts", "must be a folder"), ("../other", "leads out of the task's folder"),
-    ("local/../../x", "leads out of the task's folder"), ("x" * 5000, "must be the path of a folder"), ("local/\0x", "NUL"),
+    ("", '""'), (5, "5"), (["local"], "local"), (True, "true"), ("local/none", "must be a directory that exists"),
+    ("/srv/exec2-none", "/srv/exec2-none"), ("/etc/hosts", "must be a directory"), ("../other", "leads out of the task's directory"),
+    ("local/../../x", "leads out of the task's directory"), ("x" * 5000, "must be the path of a directory"), ("local/\0x", "NUL"),
 ])
 def test_wrong_values(act: Make, work_dir: Any, reason: str) -> None:
     task = act("out=ran")
@@ -101,7 +101,7 @@ def test_wrong_values(act: Make, work_dir: Any, reason: str) -> None:
 
 def test_the_user_must_be_able_to_enter(act: Make, places: Path) -> None:
     places.chmod(0o700)
-    with refused("working folder", str(places), "nomad-80000"):
+    with refused("working directory", str(places), "nomad-80000"):
         started_in(act, str(places)).start()
     task = started_in(act, str(places), user="root")
     task.run()

@@ -17,7 +17,7 @@ var plugins = plugin.PluginSet{"base": &basePluginClient{}}
 // A connection is the gRPC connection that go-plugin has made.
 type connection struct{ grpc *grpc.ClientConn }
 
-// basePluginClient hands go-plugin's connection out, so that calls can be made without generated code.
+// basePluginClient exposes go-plugin's connection, so that calls can be made without generated code.
 type basePluginClient struct{ plugin.NetRPCUnsupportedPlugin }
 
 func (*basePluginClient) GRPCServer(*plugin.GRPCBroker, *grpc.Server) error {
@@ -30,7 +30,7 @@ func (*basePluginClient) GRPCClient(
 	return &connection{dialled}, nil
 }
 
-// call makes a unary call with a message as it is on the wire.
+// call makes a unary call with an encoded message.
 func (c *connection) call(method string, request []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

@@ -16,7 +16,7 @@ import (
 	"github.com/hashicorp/go-plugin"
 )
 
-// Names the driver's executable; there is no default, so that no stale one is tested.
+// The variable with the driver's executable; there is no default, so that no outdated one is tested.
 const pluginVariable = "EXEC2_PLUGIN"
 
 // Nomad's handshake.
@@ -29,7 +29,7 @@ var handshake = plugin.HandshakeConfig{
 // go-plugin waits this long for a plugin to end by itself before it kills it.
 const grace = 2 * time.Second
 
-// A host is one go-plugin client and what it has logged.
+// A host is one go-plugin client and its log.
 type host struct {
 	client  *plugin.Client
 	command *exec.Cmd // nil where the plugin was reattached to
@@ -87,7 +87,7 @@ func (h *host) connect(t *testing.T) *connection {
 	return raw.(*connection)
 }
 
-// end kills the plugin as an agent does and checks that asking was enough.
+// end stops the plugin as an agent does and checks that Shutdown was enough.
 func (h *host) end(t *testing.T) {
 	t.Helper()
 	began := time.Now()
@@ -96,7 +96,7 @@ func (h *host) end(t *testing.T) {
 		t.Errorf("the plugin took %v to end after Shutdown; it is killed after %v", took, grace)
 	}
 	if !h.client.Exited() {
-		t.Error("the client does not see the plugin's end")
+		t.Error("the client does not notice the plugin's end")
 	}
 	if h.log.has(hclog.Warn, "plugin failed to exit gracefully") {
 		t.Errorf("the client had to kill the plugin\n%s", h.log)

@@ -25,8 +25,8 @@ type entry struct {
 	message string
 }
 
-// A recorder stands for the agent's log: it keeps what the client logs itself and what it reads from
-// the plugin's stderr and logs again, and the raw bytes of that stderr.
+// A recorder is in the place of the agent's log: it keeps the client's own lines, the lines that the client reads from the
+// plugin's stderr and logs again, and the raw bytes of that stderr.
 type recorder struct {
 	logger hclog.InterceptLogger
 	stderr buffer
@@ -86,7 +86,7 @@ func (r *recorder) String() string {
 	return text.String()
 }
 
-// A line is one line of the plugin's stderr as the protocol has it.
+// A line is one line of the plugin's stderr in the protocol's format.
 type line struct {
 	Level     string `json:"@level"`
 	Message   string `json:"@message"`
@@ -94,8 +94,8 @@ type line struct {
 	Timestamp string `json:"@timestamp"`
 }
 
-// parseLine reads one line of the plugin's stderr strictly: the client itself would take anything and
-// log what it cannot read as debug, so that a plugin's errors could pass unseen.
+// parseLine parses one line of the plugin's stderr strictly: the client itself accepts anything and logs invalid lines as
+// debug, so that a plugin's errors could be missed.
 func parseLine(t *testing.T, raw string) line {
 	t.Helper()
 	var l line

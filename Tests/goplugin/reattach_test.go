@@ -13,7 +13,7 @@ import (
 	"github.com/hashicorp/go-plugin"
 )
 
-// Set for the copy of the test program that plays the first agent.
+// Set for the copy of the test program that is the first agent.
 const firstHostVariable = "EXEC2_FIRST_HOST"
 
 // What an agent stores about a running plugin.
@@ -22,7 +22,7 @@ type reattachment struct {
 	Address string
 }
 
-// beFirstHost launches the plugin, says where it is, and waits to be killed.
+// beFirstHost launches the plugin, prints its address, and waits to be killed.
 func beFirstHost(path string) {
 	h := launch(path)
 	if _, err := h.client.Client(); err != nil {
@@ -42,7 +42,7 @@ func TestReattach(t *testing.T) {
 	to := orphan(t)
 	status := reap(to.Pid)
 
-	// An agent that only looks leaves the plugin as it is.
+	// An agent that only connects does not change the plugin.
 	second := reattach(config(to))
 	checkPluginInfo(t, second.connect(t))
 	third := reattach(config(to))
@@ -59,7 +59,7 @@ func TestReattach(t *testing.T) {
 	}
 }
 
-// A second plugin starts beside one that a killed agent has left running.
+// A second plugin starts while one of a killed agent still runs.
 func TestLaunchBesideOrphan(t *testing.T) {
 	adoptOrphans(t)
 	to := orphan(t)
@@ -106,7 +106,7 @@ func orphan(t *testing.T) reattachment {
 		t.Fatalf("the first host has not launched the plugin: %v, %v", decodeErr, killErr)
 	}
 	t.Cleanup(func() {
-		// Where the test failed midway; a pid that has been reaped is not there any more.
+		// If the test failed midway; a reaped pid does not exist any more.
 		if connection, err := net.Dial("unix", to.Address); err == nil {
 			connection.Close()
 			_ = syscall.Kill(to.Pid, syscall.SIGKILL)

@@ -89,7 +89,7 @@ func (r reader) expression(expression hclsyntax.Expression) (any, error) {
 		}
 		return ctyjson.SimpleJSONValue{Value: value}, nil
 	}
-	return nil, fmt.Errorf("%q is not known here", r.source(expression))
+	return nil, fmt.Errorf("%q is not supported here", r.source(expression))
 }
 
 func (r reader) template(parts []hclsyntax.Expression) (string, error) {
@@ -98,13 +98,13 @@ func (r reader) template(parts []hclsyntax.Expression) (string, error) {
 		switch known := part.(type) {
 		case *hclsyntax.LiteralValueExpr:
 			if known.Val.Type() != cty.String {
-				return "", fmt.Errorf("%q is not known here", r.source(part))
+				return "", fmt.Errorf("%q is not supported here", r.source(part))
 			}
 			text.WriteString(known.Val.AsString())
 		case *hclsyntax.ScopeTraversalExpr:
 			text.WriteString("${" + r.source(part) + "}")
 		default:
-			return "", fmt.Errorf("%q is not known here", r.source(part))
+			return "", fmt.Errorf("%q is not supported here", r.source(part))
 		}
 	}
 	return text.String(), nil

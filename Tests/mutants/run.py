@@ -1,12 +1,12 @@
 #!/usr/bin/python3
-"""Takes each protection out of the sources, one at a time, and runs the tests that must notice.
+"""Removes each protection from the sources, one at a time, and runs the tests that must fail then.
 
 The patches are the `*.toml` files beside this: each replaces one piece of text by another. A copy of the sources is
-built with the patch in it and its tests are run. A patch whose tests still pass has survived: nothing holds that
-protection. Prints a table and exits with 1 where one has survived or could not be tried.
+built with the patch in it and its tests are run. A patch whose tests still pass has survived: nothing tests that
+protection. Prints a table and exits with 1 if one has survived or could not be tried.
 
   Tests/mutants/run.py [--check] [NAME…]     all patches, or those whose name contains one of the words
-      --check    only looks whether every patch applies, once and nowhere else
+      --check    only checks that every patch applies at exactly one place
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from dataclasses import dataclass
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 TREE = PROJECT / ".build" / "mutants"
-# A mutant may make a test hang: that is noticing, too.
+# A mutant may make a test hang, which counts as caught.
 TEST_SECONDS = 300
 BUILD_SECONDS = 900
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One protection taken out."""
+    """One protection removed."""
 
     area: str
     name: str
-    # The file's name, wherever below Sources it is.
+    # The name of a file anywhere below Sources, after directories where the name is not unique.
     file: str
     old: str
     new: str
@@ -52,7 +52,7 @@ class Mutant:
         path = self.path(root)
         text = path.read_text()
         if text.count(self.old) != 1:
-            raise ValueError(f"{path.relative_to(root)} has {text.count(self.old)} times the text that is replaced")
+            raise ValueError(f"{path.relative_to(root)} has the text to be replaced {text.count(self.old)} times")
         return path, text, text.replace(self.old, self.new)
 
 
@@ -100,8 +100,8 @@ def prepare() -> None:
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target)
-    for folder in ("Sources", "Tests"):
-        for path in (TREE / folder).rglob("*"):
+    for directory in ("Sources", "Tests"):
+        for path in (TREE / directory).rglob("*"):
             if path.is_file() and str(path.relative_to(TREE)) not in wanted:
                 path.unlink()
     venv = TREE / ".build" / "venv"

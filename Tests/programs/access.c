@@ -1,11 +1,11 @@
-// Tries what it is told on paths and prints how each went: "ok" or the name of
+// Tries operations on paths and prints the outcome of each: "ok" or the name of
 // the error. Linked statically, so that it needs no access of its own.
 //
 //   access OPERATION PATH [OPERATION PATH]...
 //
 // Prints one line each: OPERATION, tab, PATH, tab, outcome.
 #define _GNU_SOURCE
-#include "list_folder.h"
+#include "list_directory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,8 +40,8 @@ static int write_one(const char *path) {
     return error;
 }
 
-// Executes PATH up to its first instruction: traced, it stops there and is
-// killed, so that any program can be tried without harm.
+// Executes PATH up to its first instruction: it is traced, stops there and is
+// killed, so that any program can be tried safely.
 static int execute(const char *path) {
     int pipefd[2];
     if (pipe2(pipefd, O_CLOEXEC) < 0) return errno;
@@ -100,7 +100,7 @@ static int move(const char *path, int hard_link) {
 
 static int attempt(const char *operation, const char *path) {
     if (strcmp(operation, "read") == 0) return read_one(path);
-    if (strcmp(operation, "readdir") == 0) return list_folder(path);
+    if (strcmp(operation, "readdir") == 0) return list_directory(path);
     if (strcmp(operation, "write") == 0) return write_one(path);
     if (strcmp(operation, "truncate") == 0) return truncate(path, 0) < 0 ? errno : 0;
     if (strcmp(operation, "exec") == 0) return execute(path);

@@ -1,21 +1,21 @@
-// A task that does what its arguments say, one after another. Linked statically.
+// A task that performs its arguments, one after another. Linked statically.
 //
 //   act VERB[=VALUE]...
 //
 // out=TEXT err=TEXT      print a line
 // sleep=MILLISECONDS     pause=  waits for ever
 // exit=CODE raise=SIGNAL end
-// ignore=SIGNAL          ignore it from here on
-// env= args= cwd= ids=   print: environment, arguments, folder, uid gid and groups
+// ignore=SIGNAL          ignore the signal from here on
+// env= args= cwd= ids=   print: environment, arguments, directory, uid gid and groups
 // fds= nnp= pids=        open descriptors, no_new_privs, processes in /proc
 // links=                 network links
 // socket=NAME            connect to an abstract unix socket
 // memory=MEGABYTES       touch that much and keep it
-// busy=MILLISECONDS      burn a processor
+// busy=MILLISECONDS      use a processor in a loop
 // append=PATH            write a line to the end of a file
-// block=SIGNAL await=    hold a signal back; wait until it has come
-// lines=COUNT            go on writing numbered lines of 64 bytes, to stdout and to stderr
-// tree=DEPTH sessions=N  leave children that never end: a binary tree, sessions deaf to SIGTERM
+// block=SIGNAL await=    block a signal; wait until it is pending
+// lines=COUNT            write further numbered lines of 64 bytes, to stdout and to stderr
+// tree=DEPTH sessions=N  leave children that never end: a binary tree, sessions that ignore SIGTERM
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <dirent.h>
@@ -57,13 +57,13 @@ static void show_descriptors(void) {
 }
 
 static void show_processes(void) {
-    DIR *folder = opendir("/proc");
-    if (!folder) {
+    DIR *directory = opendir("/proc");
+    if (!directory) {
         printf("pids %s\n", strerrorname_np(errno));
         return;
     }
     struct dirent *entry;
-    while ((entry = readdir(folder))) {
+    while ((entry = readdir(directory))) {
         if (!isdigit((unsigned char)entry->d_name[0])) continue;
         char path[300], name[64] = "";
         snprintf(path, sizeof path, "/proc/%s/comm", entry->d_name);
@@ -73,7 +73,7 @@ static void show_processes(void) {
         if (fd >= 0) close(fd);
         printf("process %s %s\n", entry->d_name, name);
     }
-    closedir(folder);
+    closedir(directory);
 }
 
 static void show_links(void) {
@@ -150,11 +150,11 @@ static void put(int fd, const char *bytes, size_t length) {
 }
 
 static void write_lines(long count) {
-    enum { width = 64, most = 512 };
-    static char block[width * most + 1];
+    enum { width = 64, maximum = 512 };
+    static char block[width * maximum + 1];
     static unsigned long number;
     for (long left = count; left > 0;) {
-        long now = left < most ? left : most;
+        long now = left < maximum ? left : maximum;
         for (long line = 0; line < now; line++) snprintf(block + line * width, width + 1, "%063lu\n", number++);
         put(1, block, width * now);
         put(2, block, width * now);
@@ -182,7 +182,7 @@ static void leave_sessions(int count) {
 }
 
 int main(int argc, char **argv) {
-    // Tasks that kill themselves with a core-dumping signal leave no core.
+    // Tasks that end themselves with a core-dumping signal must leave no core file.
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (int index = 1; index < argc; index++) {

@@ -1,29 +1,29 @@
-// A task that attacks what is around it and prints how each attempt went: "ok", the name of the error, or
-// "ok:" and what it got. Linked statically, so that it needs no access of its own.
+// A task that attacks its surroundings and prints the outcome of each attempt: "ok", the name of the error, or
+// "ok:" and the data that it got. Linked statically, so that it needs no access of its own.
 //
 //   attack OPERATION SUBJECT [OPERATION SUBJECT]...
 //
-// Prints one line each: OPERATION, tab, SUBJECT, tab, outcome. What an operation changes (userns, unshare)
-// holds for those after it.
+// Prints one line each: OPERATION, tab, SUBJECT, tab, outcome. Changes of an operation (userns, unshare)
+// remain for the later ones.
 //
 // ptrace, seize, vm_read, vm_write PID     at another process's memory
 // kill PID,SIGNAL  prlimit PID  setns PID   at a process
-// getfd PID,FD  fds PID                     at its descriptors: one by pidfd_getfd, all through /proc
-// read, write, list, link PATH[,PATH]       at a path; write puts nothing into what it opens
+// getfd PID,FD  fds PID                     at its descriptors: one with pidfd_getfd, all through /proc
+// read, write, list, link PATH[,PATH]       at a path; write opens and writes nothing
 // put PATH,TEXT                             write TEXT to a path
 // move FROM,TO  readlink PATH
 // mount, bind, remount, umount, pivot       at the tree of mounts
-// tree PATH,FILE  fsmount TYPE              at files through a mount that hangs nowhere
+// tree PATH,FILE  fsmount TYPE              at files through a mount that is not attached
 // userns, unshare KINDS                     new namespaces
 // connect PATH  abstract NAME  rpc PATH     at sockets; rpc waits for HTTP/2's first frame
-// shm KEY                                   System V shared memory that is there
+// shm KEY                                   existing System V shared memory
 // tty PATH  sti FD                          at terminals
-// call NAME                                 a system call that only an administrator has
-// run PATH  ids -                           PATH shows by "ids" as whom it runs
+// call NAME                                 a system call for administrators only
+// run PATH  ids -                           PATH prints its user with "ids"
 // end CODE  pause -                         end with this status; wait for ever
 // signals PID                               every signal, one after another
 #define _GNU_SOURCE
-#include "list_folder.h"
+#include "list_directory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -56,7 +56,7 @@ extern int umount2(const char *, int);
 #define MNT_DETACH 2
 #endif
 
-// What an operation got, for the line about it.
+// The data that an operation got, for its line.
 static char detail[4096];
 
 static int result(long answer) { return answer < 0 ? errno : 0; }
@@ -76,7 +76,7 @@ static int trace(pid_t pid, int request) {
     return 0;
 }
 
-// An address that is never mapped: EFAULT where the way to the memory was open.
+// An address that is never mapped: EFAULT if the access to the memory was permitted.
 static int reach_memory(pid_t pid, int writes) {
     char byte = 0;
     struct iovec local = {&byte, 1}, remote = {(void *)16, 1};
@@ -163,7 +163,7 @@ static int put(const char *path, const char *text) {
     return error;
 }
 
-// A copy of a mount that hangs nowhere, and a file in it.
+// A copy of a mount that is not attached, and a file in it.
 static int through_tree(const char *path, const char *file) {
     int tree = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (tree < 0) return errno;
@@ -227,7 +227,7 @@ static int connect_to(int abstract, const char *name, int *connected) {
     return error;
 }
 
-// A gRPC server greets with a SETTINGS frame; one that does not want this client closes.
+// A gRPC server sends a SETTINGS frame first, or closes the connection of an unwanted client.
 static int greet(const char *path) {
     static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0";
     int fd, error = connect_to(0, path, &fd);
@@ -253,7 +253,7 @@ static int type_into(int fd) {
     return result(ioctl(fd, TIOCSTI, &key));
 }
 
-// Each is refused before its arguments count, and does no harm where it is not.
+// Each call is refused before its arguments are checked, and has no effect if it is not refused.
 static int administer(const char *name) {
     char host[256] = "";
     gethostname(host, sizeof host - 1);
@@ -313,7 +313,7 @@ static int attempt(const char *operation, char *subject) {
     if (strcmp(operation, "fds") == 0) return open_descriptors(pid);
     if (strcmp(operation, "read") == 0) return read_some(subject);
     if (strcmp(operation, "write") == 0) return open_for_writing(subject);
-    if (strcmp(operation, "list") == 0) return list_folder(subject);
+    if (strcmp(operation, "list") == 0) return list_directory(subject);
     if (strcmp(operation, "readlink") == 0) return result(readlink(subject, detail, sizeof detail - 1));
     if (strcmp(operation, "mount") == 0) return result(mount("tmpfs", subject, "tmpfs", 0, NULL));
     if (strcmp(operation, "umount") == 0) return result(umount2(subject, MNT_DETACH));

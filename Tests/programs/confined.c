@@ -1,4 +1,4 @@
-// A task that tells what it is held to: capabilities, limits, ports, system calls. Linked statically.
+// A task that prints its restrictions: capabilities, limits, ports, system calls. Linked statically.
 //
 //   confined VERB[=VALUE]...
 //
@@ -15,7 +15,7 @@
 // family=NUMBER          make a stream socket of a family
 // socket=FAMILY:TYPE:PROTOCOL  make a socket
 // pair=FAMILY            make a pair of datagram sockets
-// call=NAME              make a system call that can do no harm; see `calls`
+// call=NAME              make a system call without an effect; see `calls`
 // unshare=FLAGS          unshare(2)
 // newns=FLAGS            clone(2) with these flags
 // foreign=               a system call of 32-bit x86
@@ -23,7 +23,7 @@
 // threads=COUNT          make that many threads, one after another
 // forks=COUNT            make children that wait, as many as possible
 // bomb=                  fork for ever, in every process
-// eat=MEGABYTES          touch so much memory in a child, and tell how that ended
+// eat=MEGABYTES          touch that much memory in a child, and print how the child ended
 // files=COUNT            open files, as many as possible
 // exec=                  execute itself with the rest of the arguments
 // out=TEXT pause= exit=CODE
@@ -183,8 +183,8 @@ static long open_any_socket(const char *text) {
 
 static long open_pair(int family) { return socketpair(family, SOCK_DGRAM, 0, (int[2]){0}); }
 
-// Arguments for which a kernel that would carry the call out has another answer than EPERM where that
-// is possible, and that change nothing.
+// Arguments with which the call changes nothing, and for which a kernel that permits it returns another error than EPERM,
+// if possible.
 static const struct {
     const char *name;
     long number, arguments[5];

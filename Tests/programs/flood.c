@@ -1,4 +1,4 @@
-// Writes numbered lines of 64 bytes to stdout and stderr in turns. Linked
+// Writes numbered lines of 64 bytes to stdout and stderr alternately. Linked
 // statically.
 //
 //   flood MEGABYTES-EACH [MICROSECONDS-BETWEEN-BLOCKS]

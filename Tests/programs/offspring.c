@@ -1,10 +1,10 @@
-// Starts children that try to get away from the task: out of its process group,
-// out of its session, away from their parent. Linked statically.
+// Starts children that try to leave the task: its process group, its session,
+// or their parent. Linked statically.
 //
 //   offspring KIND... [-- SECONDS]
 //
 // KIND: "group" (own process group), "session" (setsid), "daemon" (fork, setsid,
-// fork), "ignore" (ignores every signal that can be), "slow" (ends 300 ms after
+// fork), "ignore" (ignores every signal that it can), "slow" (ends 300 ms after
 // SIGINT or SIGTERM), "storm" (forks again and again). Each child prints
 // "child KIND"; the main process then waits for SIGINT or SIGTERM, or ends by
 // itself after SECONDS, without waiting for a child.
@@ -52,7 +52,7 @@ static void live(const char *kind) {
         _exit(0);
     }
     if (strcmp(kind, "storm") == 0) {
-        // Ever new processes, each living a little: a kill that is not atomic
+        // Ever new processes that live briefly: a kill that is not atomic
         // misses one.
         for (;;) {
             if (fork() == 0) {

@@ -1,4 +1,4 @@
-// A library for LD_PRELOAD: the kernel's Landlock is of version $OLDER_LANDLOCK to whoever asks by syscall(2).
+// A library for LD_PRELOAD: syscall(2) reports version $OLDER_LANDLOCK of the kernel's Landlock.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-// Records every signal that reaches it, without dying of any.
+// Records every signal that it gets; none ends it.
 //
 //   recorder [CHILDREN]
 //
@@ -24,7 +24,7 @@ int main(int argc, char **argv) {
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &previous);
 
-    // What was blocked or ignored at the start was inherited, and is told too.
+    // Signals that were inherited as blocked or ignored are reported too.
     for (int number = 1; number < NSIG; number++) {
         struct sigaction action;
         char line[64];

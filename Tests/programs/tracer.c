@@ -1,5 +1,5 @@
-// Holds a process of a task as a debugger does that hangs: traces it from outside and waits for nothing. When the process
-// has ended it stays a zombie that its parent cannot reap, until this ends too (ptrace(2)).
+// Traces a process of a task from outside like a hanging debugger, without waiting for it. After its end the process stays
+// a zombie that its parent cannot reap, until this program ends too (ptrace(2)).
 //
 //   tracer PID             prints "traces", and ends at the end of its input
 #include <stdio.h>

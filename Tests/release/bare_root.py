@@ -1,4 +1,4 @@
-"""A Debian root with nothing but what every Debian has, and an agent that starts the plugin inside it."""
+"""A Debian root with only the packages that every Debian has, and an agent that starts the plugin inside it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ STATE = "/run/nomad-driver-exec2"
 
 
 class BareRoot:
-    """`path` is where the root is. The agent's folder has the same path inside and outside, with the mounts
-    that the agent makes in it, and so do /proc, /sys and /dev."""
+    """A root at `path`. The agent's directory, with the mounts that the agent makes in it, has the same path inside and
+    outside, and so have /proc, /sys and /dev."""
 
     def __init__(self, archive: Path, host: AgentHost):
         self.host = host
@@ -28,7 +28,7 @@ class BareRoot:
         self._mount("--bind", self.path, self.path)
         for name in ("proc", "sys", "dev"):
             self._mount("--rbind", "/" + name, self.path / name)
-        # What the agent mounts below its folder appears in the root as well.
+        # The agent's mounts below its directory appear in the root as well.
         self._mount("--bind", host.root, host.root)
         self._mount("--make-shared", host.root)
         inside = self.inside(host.root)
@@ -36,11 +36,11 @@ class BareRoot:
         self._mount("--bind", host.root, inside)
 
     def inside(self, path: str | Path) -> Path:
-        """Where a path of the root's is, seen from outside."""
+        """The path outside of a path in the root."""
         return self.path / str(path).lstrip("/")
 
     def run(self, *words: str | Path, status: int | None = 0) -> str:
-        """Runs a command in the root and answers what it writes; `status` is what it has to end with."""
+        """Runs a command in the root and returns its output; `status` is the required exit status."""
         done = subprocess.run(
             ["chroot", str(self.path), *map(str, words)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, timeout=scaled(120),
@@ -64,7 +64,7 @@ class BareRoot:
         return answer
 
     def launch(self, program: str = LINK, **config: Any) -> Plugin:
-        """Starts the plugin in the root, as an agent that lives there."""
+        """Starts the plugin in the root, as an agent in it would."""
         start = self.host.root / "start-plugin"
         start.write_text(f'#!/bin/sh\nexec chroot {self.path} {program} "$@"\n')
         start.chmod(0o755)
@@ -74,13 +74,13 @@ class BareRoot:
         return plugin
 
     def files(self) -> set[str]:
-        """What is in the root, but for dpkg's own notes and what is mounted there."""
+        """The files of the root, without dpkg's own and without mounts."""
         left_out = {"./proc", "./sys", "./dev", "./var/lib/dpkg", "./var/log", "./var/cache", "./var/tmp", "./tmp"}
         found = set()
-        for folder, folders, names in os.walk(self.path):
-            relative = "./" + os.path.relpath(folder, self.path) if folder != str(self.path) else "."
-            folders[:] = [name for name in folders if f"{relative}/{name}".replace("././", "./") not in left_out]
-            found |= {os.path.normpath(f"{relative}/{name}") for name in [*names, *folders]}
+        for directory, directories, names in os.walk(self.path):
+            relative = "./" + os.path.relpath(directory, self.path) if directory != str(self.path) else "."
+            directories[:] = [name for name in directories if f"{relative}/{name}".replace("././", "./") not in left_out]
+            found |= {os.path.normpath(f"{relative}/{name}") for name in [*names, *directories]}
         return found
 
     def close(self) -> None:

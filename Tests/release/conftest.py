@@ -1,6 +1,6 @@
-"""The release's files and packages, and Debian roots without anything else to try them in.
+"""The release's files and packages, and minimal Debian roots to try them in.
 
-The session has a mount namespace of its own: whatever it mounts goes with it.
+The session has a mount namespace of its own, so that its mounts end with it.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _CLONE_NEWNS = 0x20000
 
 
 def pytest_configure() -> None:
-    """Ended from outside, as at a time limit, the session takes away what it has made, as on Ctrl-C."""
+    """SIGTERM, as at a time limit, lets the session clean up as Ctrl-C does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNS) != 0:
         raise pytest.UsageError(f"these tests need root: unshare: {os.strerror(ctypes.get_errno())}")
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
 
 
-# What files are dated with, also where a commit comes in between two runs.
+# The date of files, so that a commit between two runs does not change it.
 EPOCH = {"SOURCE_DATE_EPOCH": "1780000000"}
 
 
 def command(*words: str | Path, **environment: str) -> str:
-    """Runs a command of the project's and answers its output."""
+    """Runs a command of the project and returns its output."""
     done = subprocess.run(
         list(map(str, words)), cwd=REPOSITORY, env={**os.environ, **environment}, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -47,16 +47,16 @@ def command(*words: str | Path, **environment: str) -> str:
 
 @pytest.fixture(scope="session")
 def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the session's release files are."""
+    """The directory of the session's release files."""
     return tmp_path_factory.mktemp("release-files")
 
 
 @pytest.fixture(scope="session")
 def release(output: Path) -> Path:
-    """The folder that the release's archive is made of."""
+    """The directory that the release's archive is made of."""
     command(".ci/release", "--output", output, **EPOCH)
-    [folder] = [path for path in output.iterdir() if path.is_dir()]
-    return folder
+    [directory] = [path for path in output.iterdir() if path.is_dir()]
+    return directory
 
 
 MAINTAINER = {"DEBFULLNAME": "The maintainers", "DEBEMAIL": "maintainers@example.org"}
@@ -72,10 +72,10 @@ def package(release: Path, output: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def package_before(tmp_path_factory: pytest.TempPathFactory, release: Path) -> Path:
-    """A package of a lower version with the programs of the release before."""
+    """A package of a lower version with the programs of the previous release."""
     output = tmp_path_factory.mktemp("release-before")
     before = earlier.built(earlier.current_protocol() - 1)
-    command(".ci/package", "--programs", before.folder, "--version", "0.0.1-1", "--output", output, **MAINTAINER)
+    command(".ci/package", "--programs", before.directory, "--version", "0.0.1-1", "--output", output, **MAINTAINER)
     [file] = output.glob("*.deb")
     return file
 
@@ -97,7 +97,7 @@ def host() -> Iterator[AgentHost]:
 
 @pytest.fixture
 def root(bare_archive: Path, host: AgentHost) -> Iterator[BareRoot]:
-    """A bare Debian in which the agent's folders are where the agent has them."""
+    """A bare Debian with the agent's directories at the same paths."""
     bare = BareRoot(bare_archive, host)
     yield bare
     faults = host.clean_tasks()

@@ -1,4 +1,4 @@
-"""What `make release` makes, and that it runs on a Debian that has nothing of what built it."""
+"""The files of `make release`, and that the programs run on a Debian without the build's packages."""
 
 from __future__ import annotations
 
@@ -45,11 +45,10 @@ def test_same_sources_make_the_same_archive(release: Path, output: Path, tmp_pat
 
 
 def test_programs(release: Path) -> None:
-    """Stripped, hardened, without a path of the building machine to load anything from, and of the size that
-    is told."""
-    for name, most in ((DRIVER, 14 * MIB), (EXECUTOR, MIB)):
+    """Stripped, hardened, without a library path of the building machine, and not larger than documented."""
+    for name, maximum in ((DRIVER, 14 * MIB), (EXECUTOR, MIB)):
         program = release / name
-        assert program.stat().st_size <= most
+        assert program.stat().st_size <= maximum
         assert ".symtab" not in command("readelf", "-SW", program)
         assert str(REPOSITORY).encode() not in program.read_bytes()
     dynamic = command("readelf", "-dW", release / DRIVER)
@@ -73,12 +72,12 @@ def test_symbols(release: Path, output: Path) -> None:
 @pytest.fixture
 def unpacked(root: BareRoot, release: Path, output: Path) -> BareRoot:
     """The archive, unpacked as the README says."""
-    folder = root.inside("/opt/nomad/plugins")
-    folder.mkdir(parents=True)
+    directory = root.inside("/opt/nomad/plugins")
+    directory.mkdir(parents=True)
     with tarfile.open(output / f"{release.name}.tar.xz") as archive:
         archive.extractall(root.inside("/opt"))
     for name in (DRIVER, EXECUTOR):
-        shutil.move(root.inside("/opt") / release.name / name, folder / name)
+        shutil.move(root.inside("/opt") / release.name / name, directory / name)
     return root
 
 
@@ -91,7 +90,7 @@ def test_bare_debian(unpacked: BareRoot, host: AgentHost) -> None:
     assert version and version.group(1) in unpacked.run(program, "--version")
     assert "Usage:" in unpacked.run(program, "--help")
 
-    # What this machine's kernel lacks is not the root's fault: how the rest of the checks end is not looked at.
+    # The other checks depend on this machine's kernel.
     checks = unpacked.run(program, "check", status=None)
     assert re.search(rf"^ok +Executor +{program}-executor$", checks, re.MULTILINE), checks
     assert re.search(r"^ok +root ", checks, re.MULTILINE), checks

@@ -1,4 +1,4 @@
-"""The Debian package: what is in it, and that a task lives through everything that dpkg does with it."""
+"""The Debian package: its content, and that tasks survive everything that dpkg does with it."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def program_of(pid: int) -> os.stat_result:
 
 
 def is_from(pid: int, path: Path) -> bool:
-    """Whether a process runs the very file that is at `path` now."""
+    """Whether a process runs the file that is at `path` now."""
     return os.path.samestat(program_of(pid), path.stat())
 
 
 def test_lintian_has_nothing_to_say(package: Path) -> None:
-    """But for what .ci/debian/lintian-overrides has a reason for."""
+    """Except for the tags in .ci/debian/lintian-overrides."""
     said = command("lintian", "--allow-root", "--fail-on", "error,warning,info", "--display-info", package)
     assert [line for line in said.splitlines() if line[:3] in ("E: ", "W: ", "I: ")] == []
 
@@ -66,7 +66,7 @@ def test_contents(package: Path) -> None:
     expected |= {f"{DOC}/examples/{path.relative_to(REPOSITORY / 'examples')}"
                  for path in (REPOSITORY / "examples").rglob("*") if path.is_file()}
     assert expected <= paths
-    # An example configures no agent by being installed.
+    # The installation of an example configures no agent.
     assert not [path for path in paths if path.startswith("/etc")]
 
 
@@ -98,18 +98,18 @@ def test_reinstallation_disturbs_no_task(root: BareRoot, host: AgentHost, packag
     task = paused(host, plugin)
     pid, executor = task.pid, task.executor_pid
     root.dpkg("--install", package)
-    assert not is_from(executor, root.inside(EXECUTOR)), "the file was replaced, not written over"
+    assert not is_from(executor, root.inside(EXECUTOR)), "the file was replaced, not overwritten"
     assert plugin.is_running and task.pid == pid
     other = paused(host, plugin)
     end(task, other)
-    # An Executor that stood by since before may have been that one's; the next is of the new file.
+    # The standby Executor may be one of the old file; the next is of the new one.
     another = paused(host, plugin)
     assert is_from(another.executor_pid, root.inside(EXECUTOR))
     end(another)
 
 
 def test_upgrade_disturbs_no_task(root: BareRoot, host: AgentHost, package_before: Path, package: Path) -> None:
-    """From the programs of the release before to these, as an agent's restart brings in the new driver."""
+    """From the programs of the previous release to these; an agent's restart then starts the new driver."""
     root.dpkg("--install", package_before)
     old_executor = root.inside(EXECUTOR).read_bytes()
     old = root.launch()
@@ -148,7 +148,7 @@ def test_what_runs_outlives_removal_and_purge(root: BareRoot, host: AgentHost, p
     assert processes.is_alive(pid)
     [kept] = root.inside(STATE).iterdir()
     assert kept.name.startswith(task.alloc_id) and f"{STATE}/{kept.name}" in answer
-    ended.was_started = False  # its state is gone, as it should be
+    ended.was_started = False  # its state is removed, as it must be
 
     root.dpkg("--install", package)
     again = root.launch()
@@ -162,8 +162,8 @@ def test_what_runs_outlives_removal_and_purge(root: BareRoot, host: AgentHost, p
 
 @pytest.fixture
 def original(tmp_path: Path) -> Path:
-    """A package that does what HashiCorp's does: a program in /usr/bin, and maintainer scripts that make and
-    remove the link in the plugin folder."""
+    """A package like HashiCorp's: a program in /usr/bin, and maintainer scripts that make and
+    remove the link in the plugin directory."""
     tree = tmp_path / "original"
     (tree / "DEBIAN").mkdir(parents=True)
     (tree / "usr/bin").mkdir(parents=True)
@@ -196,9 +196,9 @@ def test_it_takes_the_originals_place_and_gives_it_back(root: BareRoot, original
 
 
 def test_manual_page(package: Path, tmp_path: Path) -> None:
-    """Neither formatter has anything to complain of, and the page is the repository's."""
+    """Both formatters accept the page, and it is the repository's."""
     page = REPOSITORY / "docs" / "nomad-driver-exec2.8"
-    # That this machine has not the other pages is no fault of this one's.
+    # This machine does not have the referenced pages.
     said = subprocess.run(["mandoc", "-Tlint", str(page)], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert [line for line in said.stdout.splitlines() if "mandoc.db" not in line and "referenced manual" not in line] == []
     man = ["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", str(page)]

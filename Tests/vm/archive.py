@@ -1,4 +1,4 @@
-"""Debian's archive by apt-get: what this machine's sources have, or another suite by lists of the tests' own."""
+"""Packages of Debian's archive by apt-get: from this machine's sources, or from another suite with separate lists."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 
 KEYRING = pathlib.Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
-# Nothing of this machine's sources, pins and hooks applies, and what is not signed is refused whatever this machine
-# allows. A list that cannot be had is an error, where apt would go on with an old one.
+# This machine's sources, pins and hooks do not apply, and unsigned packages are refused whatever this machine allows. A list
+# that cannot be fetched is an error; by default apt would use an old one.
 SETTINGS = """\
-Dir::Etc::SourceList "{folder}/sources.list";
+Dir::Etc::SourceList "{directory}/sources.list";
 Dir::Etc::SourceParts "/dev/null";
 Dir::Etc::Preferences "/dev/null";
 Dir::Etc::PreferencesParts "/dev/null";
-Dir::State::Lists "{folder}/lists";
+Dir::State::Lists "{directory}/lists";
 Dir::State::Status "/dev/null";
-Dir::Cache "{folder}/cache";
+Dir::Cache "{directory}/cache";
 Dir::Cache::pkgcache "pkgcache.bin";
 Dir::Cache::srcpkgcache "srcpkgcache.bin";
 APT::Default-Release "";
@@ -36,25 +36,25 @@ Acquire::Retries "3";
 
 
 class ArchiveError(Exception):
-    """Packages cannot be had; the text says why and what would help."""
+    """Packages cannot be fetched; the text says why, with the remedy."""
 
 
 @dataclass(frozen=True)
 class Archive:
     """Sources of packages."""
 
-    # What a failed command is told with.
+    # The remedy in the error of a failed command.
     remedy: str
     options: list[str] = field(default_factory=list)
 
     def depends(self, package: str) -> str:
-        """What apt-cache says that a package depends on; empty when its lists have no such package."""
+        """The output of apt-cache depends; empty if there is no such package."""
         return subprocess.run(["apt-cache", *self.options, "depends", package],
                               capture_output=True, text=True, check=False).stdout
 
     def kernel_packages(self, package: str) -> list[str]:
-        """The package and those of a kernel that it depends on: Debian 12 has all of a kernel in one, later ones
-        have image, modules and lists of them apart. A metapackage comes before what it stands for."""
+        """The package and the kernel packages that it depends on: Debian 12 has a kernel in one package, later releases
+        have image, modules and lists of them in several. A metapackage comes before its dependencies."""
         found = [package]
         for name in found:
             depends = self.depends(name)
@@ -67,12 +67,12 @@ class Archive:
             found += [other for other in needed if other not in found]
         return found
 
-    def download(self, packages: list[str], folder: pathlib.Path) -> None:
-        # The sandbox user of apt cannot write to our folder.
-        self.call("apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *packages, cwd=folder)
+    def download(self, packages: list[str], directory: pathlib.Path) -> None:
+        # The sandbox user of apt cannot write to our directory.
+        self.call("apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *packages, cwd=directory)
 
     def call(self, program: str, *arguments: str, cwd: pathlib.Path | None = None) -> str:
-        """Run a program of apt's and return what it says."""
+        """Run a program of apt's and return its output."""
         return call(program, *self.options, *arguments, cwd=cwd, remedy=self.remedy)
 
 
@@ -89,21 +89,21 @@ def call(*command: str, cwd: pathlib.Path | None = None, remedy: str = "") -> st
 THIS_MACHINE = Archive("The guest's kernel comes from Debian 12: are bookworm and bookworm-security among apt's sources?")
 
 
-def of_suite(suite: str, folder: pathlib.Path) -> Archive:
-    """Another suite of Debian's, from the mirror that this machine uses. Its package lists are brought up to date
-    in the folder, and neither they nor its packages become this machine's. A suite whose signature is not by a key
-    of Debian's that this machine has is refused."""
+def of_suite(suite: str, directory: pathlib.Path) -> Archive:
+    """Another suite of Debian, from the mirror that this machine uses. Its package lists are updated in the directory,
+    and neither they nor its packages are installed on this machine. A suite that is not signed by one of this machine's
+    keys of Debian is refused."""
     if not KEYRING.exists():
         raise ArchiveError(f"{KEYRING} is missing, and Debian's {suite} is not used unverified: "
                            "apt-get install debian-archive-keyring")
     archive = Archive(
         f"The guest's kernel comes from Debian's {suite}, which must be on the mirror of this machine's apt and signed "
         f"by a key in {KEYRING}: where the key is newer, 'apt-get install debian-archive-keyring' brings it.",
-        ["-c", str(folder / "apt.conf")])
+        ["-c", str(directory / "apt.conf")])
     for name in ("lists/partial", "cache/archives/partial"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    (folder / "apt.conf").write_text(SETTINGS.format(folder=folder), encoding="utf-8")
-    (folder / "sources.list").write_text(
+        (directory / name).mkdir(parents=True, exist_ok=True)
+    (directory / "apt.conf").write_text(SETTINGS.format(directory=directory), encoding="utf-8")
+    (directory / "sources.list").write_text(
         f"deb [arch=amd64 signed-by={KEYRING} target=Packages lang=none pdiffs=no] {_mirror()} {suite} main\n",
         encoding="utf-8")
     archive.call("apt-get", "-qq", "update")
@@ -120,7 +120,7 @@ def _mirror() -> str:
 
     found = known()
     if not found:
-        # Whose archive a source is, is in its package lists.
+        # The package lists name a source's origin.
         THIS_MACHINE.call("apt-get", "-qq", "update")
         found = known()
     if not found:

@@ -1,4 +1,4 @@
-"""Folders of this machine that the guest sees, each served by one virtiofsd."""
+"""Directories of this machine that the guest sees, each served by one virtiofsd."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from dataclasses import dataclass
 # Debian 12 has virtiofsd in qemu-system-common.
 VIRTIOFSD = ["/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd"]
 
-# Serves $1 by way of a read-only bind mount of its own, so that not even a guest that goes wrong
-# can write to this machine.
+# Serves $1 through a read-only bind mount of its own, so that even a faulty guest cannot write to
+# this machine.
 SERVE_READ_ONLY = 'mount --bind "$1" "$2" && mount -o remount,bind,ro "$2" && shift 2 && exec "$@"'
 
 
 class FilesError(Exception):
-    """A folder cannot be served; the text says why and what would help."""
+    """A directory cannot be served; the text says why, with the remedy."""
 
 
 @dataclass(frozen=True)
 class File:
-    """A folder of this machine, at the same path in the guest."""
+    """A directory of this machine, at the same path in the guest."""
 
     tag: str
     path: str
@@ -30,12 +30,12 @@ class File:
 
     @property
     def line(self) -> str:
-        """How the guest is told of it."""
+        """Its line in the guest's list of mounts."""
         return f"{'share' if self.writable else 'view'} {self.tag} {self.path}"
 
 
 def mount_point(path: str) -> str:
-    """The mount point below which a path lies: a view of / does not show what is mounted on it."""
+    """The mount point of a path: a view of / does not show what is mounted below it."""
     path = os.path.realpath(path)
     found = "/"
     with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
@@ -49,21 +49,21 @@ def mount_point(path: str) -> str:
 class FileServer:
     """A running virtiofsd."""
 
-    def __init__(self, file: File, folder: pathlib.Path) -> None:
+    def __init__(self, file: File, directory: pathlib.Path) -> None:
         self._file = file
-        self._socket = folder / f"{file.tag}.sock"
-        self._log = folder / f"{file.tag}.server.log"
+        self._socket = directory / f"{file.tag}.sock"
+        self._log = directory / f"{file.tag}.server.log"
         program = next((path for path in VIRTIOFSD if os.access(path, os.X_OK)), None)
         if program is None:
             raise FilesError("virtiofsd is missing: apt-get install qemu-system-common")
         source = pathlib.Path(file.path)
         if not file.writable:
-            source = folder / file.tag
+            source = directory / file.tag
             source.mkdir()
         command = [
             program, "-f", f"--socket-path={self._socket}", "--rlimit-nofile=1000000",
             "-o", f"source={source}", "-o", "sandbox=chroot", "-o", "log_level=err",
-            # Nothing else writes to a view while the guest runs, or the guest need not see it.
+            # Nothing else writes to a view while the guest runs, or the guest does not need to see that.
             "-o", f"cache={'auto' if file.writable else 'always'}",
         ]
         if not file.writable:

@@ -1,4 +1,4 @@
-"""The virtual machine: its files from this machine, its command's output and exit status back."""
+"""The virtual machine: serves it this machine's files, and returns its command's output and exit status."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from kernel import Kernel
 
 GUEST = pathlib.Path(__file__).resolve().parent / "guest"
 
-# A guest that dies before its command starts has done nothing yet and is booted again: emulated
-# kernels panic early now and then.
+# A guest that dies before its command starts is booted again: emulated kernels sometimes panic
+# early.
 ATTEMPTS = 3
 
 KERNEL_PARAMETERS = (
@@ -31,12 +31,12 @@ KERNEL_PARAMETERS = (
 
 
 class MachineError(Exception):
-    """The guest cannot be run; the text says why and what would help."""
+    """The guest cannot be run; the text says why, with the remedy."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What to run, and in what machine."""
+    """The command to run, and the machine for it."""
 
     command: list[str]
     cwd: str
@@ -55,9 +55,9 @@ def run(kernel: Kernel, settings: Settings) -> int:
     _require_programs(settings)
     deadline = time.monotonic() + settings.timeout
     for attempt in range(1, ATTEMPTS + 1):
-        with tempfile.TemporaryDirectory(prefix="exec2-vm-") as folder:
+        with tempfile.TemporaryDirectory(prefix="exec2-vm-") as directory:
             try:
-                boot = Boot(kernel, settings, pathlib.Path(folder))
+                boot = Boot(kernel, settings, pathlib.Path(directory))
             except FilesError as error:
                 raise MachineError(str(error)) from error
             try:
@@ -71,14 +71,14 @@ def run(kernel: Kernel, settings: Settings) -> int:
                 return status
             if not in_time:
                 print(f"vm: the time limit of {settings.timeout:g} s was reached\n"
-                      f"{boot.last_words()}", file=sys.stderr)
+                      f"{boot.last_output()}", file=sys.stderr)
                 return 124
             if boot.command_started():
-                raise MachineError(f"the guest died while the command ran\n{boot.last_words()}")
+                raise MachineError(f"the guest died while the command ran\n{boot.last_output()}")
             if attempt == ATTEMPTS:
                 raise MachineError(f"{ATTEMPTS} guests died before the command started\n"
-                                   f"{boot.last_words()}")
-        print("vm: the guest died before the command started, trying again", file=sys.stderr)
+                                   f"{boot.last_output()}")
+        print("vm: the guest died before the command started; booting it again", file=sys.stderr)
     raise AssertionError("unreachable")
 
 
@@ -99,11 +99,11 @@ def _require_programs(settings: Settings) -> None:
 class Boot:
     """One start of the guest."""
 
-    def __init__(self, kernel: Kernel, settings: Settings, folder: pathlib.Path) -> None:
-        self.console = folder / "console"
+    def __init__(self, kernel: Kernel, settings: Settings, directory: pathlib.Path) -> None:
+        self.console = directory / "console"
         self.console.touch()
-        self._folder = folder
-        self._control = folder / "control"
+        self._directory = directory
+        self._control = directory / "control"
         self._copiers: list[threading.Thread] = []
         self._qemu: subprocess.Popen[bytes] | None = None
         self._servers: list[FileServer] = []
@@ -117,14 +117,14 @@ class Boot:
         views = sorted({"/", mount_point(str(kernel.modules)), mount_point(settings.cwd)})
         files = [File(f"view{i}", path, writable=False) for i, path in enumerate(views)]
         files += [File(f"share{i}", path, writable=True) for i, path in enumerate(settings.shares)]
-        self._servers = [FileServer(file, self._folder) for file in files]
+        self._servers = [FileServer(file, self._directory) for file in files]
         for server in self._servers:
             server.wait_until_ready()
 
         initramfs = self._write_initramfs(kernel, settings, files)
         outputs = [self._copied_to(sys.stdout.buffer), self._copied_to(sys.stderr.buffer)]
         try:
-            with open(self._folder / "qemu.log", "wb") as log:
+            with open(self._directory / "qemu.log", "wb") as log:
                 self._qemu = subprocess.Popen(
                     self._qemu_command(kernel, settings, initramfs, outputs),
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=outputs)
@@ -133,7 +133,7 @@ class Boot:
                 os.close(output)
 
     def _write_initramfs(self, kernel: Kernel, settings: Settings, files: list[File]) -> pathlib.Path:
-        root = self._folder / "initramfs"
+        root = self._directory / "initramfs"
         for name in ("bin", "modules", "proc", "sys", "dev", "vm"):
             (root / name).mkdir(parents=True)
         shutil.copy(shutil.which("busybox") or "busybox", root / "bin" / "busybox")
@@ -145,7 +145,7 @@ class Boot:
         (root / "vm" / "settings").write_text(
             f"SYSTEMD={'yes' if settings.systemd else ''}\nMODULES={shlex.quote(str(kernel.modules))}\n")
         (root / "vm" / "command").write_text(_command_script(settings))
-        archive = self._folder / "initramfs.cpio"
+        archive = self._directory / "initramfs.cpio"
         with open(archive, "wb") as out:
             subprocess.run("find . | cpio --quiet -o -H newc", shell=True, cwd=root, stdout=out, check=True)
         return archive
@@ -169,12 +169,12 @@ class Boot:
                       outputs: list[int]) -> list[str]:
         emulated = settings.accelerator == "tcg"
         command = [
-            # A runner that is killed takes its guest along.
+            # If this process is killed, the guest ends too.
             "setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64",
             "-M", "q35",
-            # One thread for all virtual CPUs: with more, an early panic is rare but not unheard of.
+            # One thread for all virtual CPUs: with more, the kernel sometimes panics early.
             "-accel", "tcg,thread=single" if emulated else settings.accelerator,
-            # Five-level page tables only make emulation slower.
+            # Five-level page tables only slow the emulation.
             "-cpu", "max,la57=off" if emulated else "host",
             "-smp", str(settings.cpus),
             "-m", str(settings.memory_mib),
@@ -205,7 +205,7 @@ class Boot:
         return True
 
     def end(self) -> None:
-        """End every process of the machine, and see all output through."""
+        """End every process of the machine, and wait for all output to be copied."""
         if self._qemu is not None:
             self._qemu.kill()
             self._qemu.wait()
@@ -229,10 +229,10 @@ class Boot:
             return []
         return [line.split() for line in self._control.read_text().splitlines() if line.strip()]
 
-    def last_words(self) -> str:
-        """What the parts of the machine said at the end, for an error's text."""
+    def last_output(self) -> str:
+        """The last output of each process of the machine, for an error's text."""
         text = ""
-        for log in [self._folder / "qemu.log", *sorted(self._folder.glob("*.server.log")), self.console]:
+        for log in [self._directory / "qemu.log", *sorted(self._directory.glob("*.server.log")), self.console]:
             lines = log.read_text(errors="replace").splitlines() if log.exists() else []
             text += "".join(f"  {log.name}: {line}\n" for line in lines[-40:])
         return text

@@ -1,8 +1,8 @@
-"""A host for the plugin that behaves as the Nomad agent does.
+"""A host for the plugin that behaves like the Nomad agent.
 
-`AgentHost` owns the folders, cgroups, mounts and log pipes; `Plugin` is one
-launched process and its gRPC services; `Task` is one task from its folders to
-its last answer.
+`AgentHost` owns the directories, cgroups, mounts and log pipes; `Plugin` is one
+launched process and its gRPC services; `Task` is one task with its directories
+and its calls.
 """
 
 from agent.host import AgentHost

@@ -1,4 +1,4 @@
-"""The kernel's audit log, read beside a daemon (NETLINK_AUDIT, multicast group AUDIT_NLGRP_READLOG)."""
+"""The kernel's audit log, which can be read beside a daemon (NETLINK_AUDIT, multicast group AUDIT_NLGRP_READLOG)."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _REQUEST, _ACKNOWLEDGE = 1, 4
 
 @dataclass(frozen=True)
 class Denial:
-    """What a sandbox was denied: AUDIT_LANDLOCK_ACCESS."""
+    """One access that a sandbox was denied: AUDIT_LANDLOCK_ACCESS."""
 
     blockers: list[str]
     path: str
 
 
 class AuditLog:
-    """Collects what is logged while it is entered; auditing is switched on for that long, and back."""
+    """Collects the records that are logged during the `with` block; auditing is switched on for that time."""
 
     def __enter__(self) -> "AuditLog":
         self._control = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_AUDIT)
@@ -50,7 +50,7 @@ class AuditLog:
         self._control.close()
 
     def denials(self) -> list[Denial]:
-        """Those up to now: records are delivered in order, and one of this reader's own comes behind them."""
+        """The denials up to now: records are delivered in order, and one that this sends itself comes after them."""
         mark = uuid.uuid4().hex
         self._send(_USER, f"exec2-test {mark}".encode() + b"\0")
         found: list[Denial] = []

@@ -1,5 +1,5 @@
-"""The client over its own restarts: what it keeps of each task, what it asks of the next plugin, and how it reads the
-answers (seen of Nomad 2.0.5)."""
+"""The client across its own restarts: what it keeps of each task, which calls it makes to the next plugin, and how it
+interprets the answers (as seen with Nomad 2.0.5)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from agent.task import ExitResult, Task
 if TYPE_CHECKING:
     from agent.host import AgentHost
 
-# What a restart made of a task.
+# The outcomes of a restart for a task.
 WAITED_FOR = "recovered, and waited for again"
 NOTHING_SAID = "not recovered, as is expected of what had ended"
 STARTED_AGAIN = "not recovered although it had run: destroyed and started again, uncounted"
@@ -30,14 +30,14 @@ _FOR_EVER = 3600
 
 
 class Client:
-    """Tasks of one client. It waits for each of them, takes the plugin's events, and over a restart recovers every task
-    whose handle it has, of ended allocations too: these are kept until they are collected."""
+    """The tasks of one client. It waits for each of them, receives the plugin's events, and after a restart recovers every
+    task whose handle it has, of ended allocations too: their handles are kept until they are collected."""
 
     def __init__(self, host: "AgentHost", launch: Callable[..., Plugin], config: dict[str, Any] | None = None):
         self._host, self._launch = host, launch
         self.plugin = launch(config)
         self.tasks: list[Task] = []
-        # Of tasks that nobody has a handler for; the agent logs each as a fault.
+        # Events of tasks without a handler; the agent logs each as a fault.
         self.stray_events: list[str] = []
         self._waiting: dict[Task, grpc.Future] = {}
         self._ended: set[Task] = set()
@@ -45,14 +45,14 @@ class Client:
         self._follow_events()
 
     def start(self, command: str | Path, *arguments: str, **options: Any) -> Task:
-        """A task, started and waited for."""
+        """Starts a task and waits for it in the background."""
         task = self._host.task(self.plugin, command, arguments, **options)
         self.tasks.append(task)
         self._begin(task)
         return task
 
     def end_of(self, task: Task) -> ExitResult:
-        """How the task ended, once it has: the client then destroys it, and keeps its handle."""
+        """Waits for the task's end and returns its result; the client then destroys the task and keeps its handle."""
         result = Task.result_of(self._waiting.pop(task).result())
         self._ended.add(task)
         task.destroy(force=True)
@@ -62,7 +62,7 @@ class Client:
     # Restarts
 
     def leave(self, *, kill: bool) -> None:
-        """The agent stops, and the plugin with it; or both are killed."""
+        """Stops the agent and its plugin, or kills both."""
         if kill:
             self.plugin.kill()
         else:
@@ -70,12 +70,12 @@ class Client:
             self.plugin.wait_exit()
 
     def come_back(self) -> dict[Task, str]:
-        """The next agent, with the next plugin: what it makes of each task."""
+        """Starts the next agent with the next plugin: the outcome for each task."""
         self.plugin = self._launch(self.plugin.config)
         return self._restore()
 
     def reattach(self, meanwhile: Callable[[], None] = lambda: None) -> dict[Task, str]:
-        """An agent that was killed left its plugin running; the next one finds it by pid and socket."""
+        """The next agent after a kill that left the plugin running: it reattaches to the plugin by pid and socket."""
         if not self.plugin.is_abandoned:
             self.plugin.abandon()
         self.plugin.channel.close()
@@ -86,8 +86,8 @@ class Client:
         return self._restore()
 
     def reboot(self) -> dict[Task, str]:
-        """What a reboot of the host leaves, as far as one boot can show it: no process, nothing below /run, no cgroup, and
-        none of the bind mounts of the tasks' directories, which the client does not repeat."""
+        """Simulates a reboot of the host, as far as that is possible: removes every process, everything below /run, the
+        cgroups, and the bind mounts of the tasks' directories, which the client does not repeat."""
         self.plugin.end()
         shutil.rmtree(self.plugin.state_dir)
         boot = str(uuid.uuid4())
@@ -120,7 +120,7 @@ class Client:
         return WAITED_FOR
 
     def _begin(self, task: Task) -> None:
-        # Of a command that is not found, the event may come before the answer.
+        # If the command is not found, the event may come before the answer.
         self._handled.add(task.id)
         task.start()
         self._wait(task)

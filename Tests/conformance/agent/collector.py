@@ -12,7 +12,7 @@ from agent.timing import scaled
 
 
 class LogStream:
-    """What came out of one FIFO so far."""
+    """The bytes that were read from one FIFO."""
 
     def __init__(self, collector: "Collector", path: Path, sink: Callable[[bytes], None] | None):
         self._collector = collector
@@ -42,13 +42,13 @@ class LogStream:
         needle = what.encode() if isinstance(what, str) else what
         with self._changed:
             found = self._changed.wait_for(lambda: needle in self.data, scaled(seconds))
-        assert found, f"{self.path.name} has not shown {what!r} within {scaled(seconds):g} s; it has: {self.text[-2000:]!r}"
+        assert found, f"{self.path.name} has not had {what!r} within {scaled(seconds):g} s; it has: {self.text[-2000:]!r}"
 
     def wait_received(self, count: int, seconds: float = 10) -> None:
         """Returns when `count` bytes were read."""
         with self._changed:
             found = self._changed.wait_for(lambda: self.received >= count, scaled(seconds))
-        assert found, f"{self.path.name} has given {self.received} bytes of {count} within {scaled(seconds):g} s"
+        assert found, f"{self.path.name} has had {self.received} bytes of {count} within {scaled(seconds):g} s"
 
     def wait_end(self, seconds: float = 10) -> None:
         """Returns when the last writer has closed the FIFO."""
@@ -100,8 +100,8 @@ class Collector:
         self._thread.start()
 
     def open(self, path: Path, sink: Callable[[bytes], None] | None = None, late: bool = False) -> LogStream:
-        """Starts to read the FIFO at `path`. With `sink` the bytes go there and
-        are not kept. With `late` it is not opened before `come_back`."""
+        """Starts to read the FIFO at `path`. With `sink` the bytes are passed to it and
+        not kept. With `late` the FIFO is not opened before `come_back`."""
         stream = LogStream(self, path, sink)
         if not late:
             self._run(stream._open)

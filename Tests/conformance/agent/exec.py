@@ -37,8 +37,8 @@ def output(task: "Task", *command: str | Path, code: int = 0) -> str:
 
 
 class Session:
-    """One ExecTaskStreaming. Answers are taken by a thread, or with `reads`
-    false only when asked for, as by a client that is slow."""
+    """One ExecTaskStreaming. A thread reads the answers; with `reads` false only
+    from `read` on, like a slow client."""
 
     def __init__(
         self, plugin: "Plugin", task_id: str, command: Sequence[str | Path], *, tty: bool = False,
@@ -47,7 +47,7 @@ class Session:
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._output = {"stdout": bytearray(), "stderr": bytearray()}
         self.closed: list[str] = []
-        # Of each piece of output: when it came.
+        # When each piece of output came.
         self.times: list[tuple[float, bytes]] = []
         self.result: Any = None
         self.error: grpc.RpcError | None = None
@@ -62,7 +62,7 @@ class Session:
             self.read()
 
     def read(self) -> None:
-        """Begins to take answers."""
+        """Begins to read answers."""
         self._reader.start()
 
     def _read(self) -> None:
@@ -75,7 +75,7 @@ class Session:
 
     def _take(self, answer: Any) -> None:
         if self.result is not None:
-            self.faults.append(f"an answer behind the last: {answer}")
+            self.faults.append(f"an answer after the last one: {answer}")
         for name in ("stdout", "stderr"):
             if not answer.HasField(name):
                 continue
@@ -93,23 +93,23 @@ class Session:
     # What the client does
 
     def send(self, data: bytes) -> None:
-        """Input for the command."""
+        """Sends input to the command."""
         self._requests.put(Request(stdin=Driver.ExecTaskStreamingIOOperation(data=data)))
 
     def close_stdin(self) -> None:
-        """The input's end."""
+        """Ends the input."""
         self._requests.put(Request(stdin=Driver.ExecTaskStreamingIOOperation(close=True)))
 
     def resize(self, rows: int, columns: int) -> None:
-        """Another size of the terminal."""
+        """Sets the terminal's size."""
         self._requests.put(Request(tty_size=Request.TerminalSize(height=rows, width=columns)))
 
     def hang_up(self) -> None:
-        """No more requests."""
+        """Ends the requests."""
         self._requests.put(None)
 
     def cancel(self) -> None:
-        """Gives the call up."""
+        """Cancels the call."""
         self.call.cancel()
 
     # What it sees
@@ -123,12 +123,12 @@ class Session:
         return bytes(self._output["stderr"])
 
     def wait_for(self, text: str, seconds: float = 10) -> None:
-        """Until stdout has `text`."""
+        """Returns when stdout has `text`."""
         wait_until(lambda: text.encode() in self.stdout or self.error, seconds, f"{text!r} in {self.stdout!r}")
         assert self.error is None, self.error
 
     def wait(self, seconds: float = 30) -> tuple[int, int]:
-        """The end: exit code and signal. All that is promised of the answers' order is checked."""
+        """Waits for the end: exit code and signal. Checks the guaranteed order of the answers."""
         self._reader.join(scaled(seconds))
         assert not self._reader.is_alive(), f"the session has not ended: {self.stdout!r} {self.stderr!r}"
         if self.error is not None:
@@ -139,7 +139,7 @@ class Session:
         return self.result.exit_code, self.result.signal
 
     def wait_error(self, seconds: float = 30) -> grpc.StatusCode:
-        """The end of a session that has no result: the code of its error."""
+        """Waits for the end of a session without a result: the code of its error."""
         self._reader.join(scaled(seconds))
         assert not self._reader.is_alive(), "the session has not ended"
         assert self.error is not None, f"the session has ended without an error: {self.result}"
@@ -157,6 +157,6 @@ def script(task: "Task", text: str, **options: Any) -> Session:
 
 
 def commands_in(task: Task) -> list[int]:
-    """The pids of what was run in the task: in its cgroup, and not its main process."""
+    """The pids of commands in the task: those in its cgroup except its main process."""
     main = task.pid
     return [int(pid) for pid in (task.scope / "cgroup.procs").read_text().split() if int(pid) != main]

@@ -1,4 +1,4 @@
-"""What a good refusal looks like."""
+"""Checks of error messages."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Iterator
 import grpc
 
 Code = grpc.StatusCode
-# What tells a caller nothing about its mistake.
+# Status codes that do not explain the error to a caller.
 _UNCLEAR = {Code.UNKNOWN, Code.INTERNAL, Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED, Code.UNIMPLEMENTED}
 
 
 @contextmanager
 def refused(*words: str, code: grpc.StatusCode | None = None) -> Iterator[None]:
-    """The calls inside end in a gRPC error whose text has each of `words`, in
-    any case; its code is `code` or, without it, one that blames the request."""
+    """A block whose calls must fail with a gRPC error whose text has each of `words`
+    (case is ignored) and whose code is `code`; without `code`, none of the unclear ones."""
     try:
         yield
     except grpc.RpcError as error:
@@ -25,7 +25,7 @@ def refused(*words: str, code: grpc.StatusCode | None = None) -> Iterator[None]:
         else:
             assert error.code() == code, f"{error.code()}: {text}"
         missing = [word for word in words if word.lower() not in text.lower()]
-        assert not missing, f"the error says nothing of {missing}: {text!r}"
+        assert not missing, f"the error does not mention {missing}: {text!r}"
         assert len(text) > 10, f"the error explains nothing: {text!r}"
         return
     raise AssertionError(f"nothing was refused; expected an error about {words}")

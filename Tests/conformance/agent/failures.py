@@ -1,4 +1,4 @@
-"""Which calls are made to fail in a fault sweep, and with what."""
+"""Which calls fail in a fault sweep, and with which errors."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import os
 from agent.faults import DRIVER, FUNCTIONS, Fault, Faults
 
 LONG = bool(os.environ.get("EXEC2_FAULTS_LONG"))
-# Most rounds of one loop that are failed in the short sweep.
+# The maximum number of rounds of one loop whose calls fail in the short sweep.
 ROUNDS = 16
 
-# What each function fails with: the likely reason first; the others in the long sweep.
+# The errors of each function: the most likely first; the others only in the long sweep.
 OPEN = (errno.EMFILE, errno.ENOMEM, errno.EIO)
 SPACE = (errno.ENOSPC, errno.EIO, errno.ENOMEM)
 MEMORY = (errno.ENOMEM,)
@@ -35,16 +35,16 @@ ERRORS: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(["prctl", "capset", "setsid", "prlimit64", "setns", "unshare"], (errno.EPERM, errno.ENOMEM)),
 }
 OTHERS = (errno.EIO, errno.ENOMEM)
-# What the kernel cannot refuse when it is called rightly, or answers about others than the caller: a
-# failure would be an invented one.
+# Calls that cannot fail if their arguments are valid, or that report on other processes: a
+# failure would be artificial.
 CANNOT_FAIL = {
     "gettid", "getpid", "umask", "sigaction", "rt_sigaction", "lseek", "timerfd_settime", "wait4", "waitid", "waitpid",
     "uname", "poll", "epoll_wait", "futex",
 }
-# Swift's runtime and gRPC end a process that has no memory, whoever asked: what that does to tasks, which is
-# nothing, is told by test_no_memory_in_the_driver.
+# Swift's runtime and gRPC end a process without memory, whoever has asked for it:
+# test_no_memory_in_the_driver shows that tasks are not affected.
 ENDS_A_DRIVER = {"malloc", "calloc", "posix_memalign"}
-# What a signal may interrupt (signal(7)).
+# Calls that a signal may interrupt (signal(7)).
 INTERRUPTIBLE = {
     "open", "openat", "openat2", "read", "write", "pread", "pwrite", "fallocate", "ftruncate", "flock", "wait4",
     "waitid", "waitpid", "poll", "epoll_wait",
@@ -52,13 +52,13 @@ INTERRUPTIBLE = {
 
 
 def faults_of(control: Faults, counts: dict[tuple[int, int], int], *, interrupted: bool = False) -> list[Fault]:
-    """The calls that are to fail, one after another."""
+    """The calls that must fail, one after another."""
     found = []
     for (role, slot), count in sorted(counts.items()):
         name = control.name(slot)
         function = name.split()[-1]
         if interrupted:
-            # Between clone and execve every signal is blocked, so that only what goes by name counts.
+            # Between clone and execve every signal is blocked, so that only calls by name count.
             if slot < FUNCTIONS or function not in INTERRUPTIBLE:
                 continue
             errors: tuple[int, ...] = (errno.EINTR,)

@@ -18,15 +18,15 @@ import grpc
 from agent import processes
 from agent.failures import faults_of
 from agent.faults import EXECUTOR, Fault, Faults, faulty_binary
-from agent.host import AgentHost, state_folders
+from agent.host import AgentHost, state_directories
 from agent.plugin import Plugin
 from agent.task import ExitResult, Task
 from agent.timing import wait_until
 
 STOPPED = ExitResult(130, 2)
-# What a Driver has open for an Executor that stands by: its pidfd, the memory and the pipe for its request.
+# How many descriptors a Driver has open for a standby Executor: pidfd, memory and pipe for its request.
 STANDBY_DESCRIPTORS = 3
-# The longest that a run may take: a stop that fails kills after a second.
+# The maximum duration of a run: a stop that fails kills after a second.
 MAXIMUM_SECONDS = 15
 
 
@@ -37,7 +37,7 @@ class Scenario:
     steps: dict[str, grpc.RpcError | None] = field(default_factory=dict)
     result: ExitResult | None = None
     error: str = ""
-    # Of a command in a task.
+    # The output of a command in a task.
     stdout: bytes = b""
     stderr: bytes = b""
 
@@ -63,7 +63,7 @@ class FaultSweep:
         self.host, self.standby = host, standby
         self.faults = Faults(host.root / f"faults-{time.monotonic_ns()}")
         self.state_dir = str(host.make_state_dir())
-        # Of all faults that were tried: how many have failed a call.
+        # How many of the tried faults have made a call fail.
         self.tried = self.fired = 0
         self.plugin = self.launch()
         self.task = host.task(self.plugin, host.program("act"), ["pause="])
@@ -74,13 +74,13 @@ class FaultSweep:
 
     def launch(self) -> Plugin:
         return self.host.launch(
-            # Without one that stands by each call of an Executor has its number.
+            # Without a standby Executor the calls of an Executor have the same numbers in each run.
             {"state_dir": self.state_dir, "standby_executor": self.standby, "unveil_by_task": True,
              "allow_caps": ["net_bind_service"]},
             binary=faulty_binary(), environment=self.faults.environment)
 
     def settle(self) -> None:
-        """Runs once without faults, so that what is made once exists. What is open then is the baseline."""
+        """Runs once without faults, so that whatever is made only once exists. What is open then is the baseline."""
         for task in (self.task, self.next):
             task.plugin = self.plugin
         self.run_next()
@@ -95,7 +95,7 @@ class FaultSweep:
         self.mounts = self.own_mounts()
 
     def own_mounts(self) -> list[str]:
-        """The mounts below this session's folder; others' come and go."""
+        """The mounts below this session's directory."""
         return sorted(line.split()[1] for line in open("/proc/mounts") if str(self.host.root) in line)
 
     def executors(self) -> int:
@@ -122,7 +122,7 @@ class FaultSweep:
 
         scenario.do("WaitTask", wait)
         if not scenario.do("DestroyTask", self.task.destroy):
-            # The client may ask again, and what failed once goes well then.
+            # The client may repeat the call, which succeeds the second time.
             self.task.destroy()
 
     def passed(self, scenario: Scenario) -> bool:
@@ -133,7 +133,7 @@ class FaultSweep:
         assert self.next.run() == ExitResult(0)
         self.next.destroy()
 
-    # What is left behind
+    # Leftovers
 
     def left(self) -> list[str]:
         """What exists beyond the baseline."""
@@ -144,8 +144,8 @@ class FaultSweep:
             found.append(f"{len(now)} descriptors instead of {self.descriptors}: {now}")
         if self.executors() > standing:
             found.append(f"processes {self.plugin.executors()}")
-        if state_folders(self.plugin):
-            found.append(f"state folders {state_folders(self.plugin)}")
+        if state_directories(self.plugin):
+            found.append(f"state directories {state_directories(self.plugin)}")
         return found + self.left_anywhere()
 
     def left_anywhere(self) -> list[str]:
@@ -157,17 +157,17 @@ class FaultSweep:
             found.append("mounts")
         populated = (self.task.scope / "cgroup.events").read_text()
         if self.is_in_cgroup(populated) or any(path.is_dir() for path in self.task.scope.iterdir()):
-            found.append("the task's cgroup has what is not the task's")
+            found.append("the task's cgroup has entries that are not the task's")
         return found
 
     def is_in_cgroup(self, events: str) -> bool:
         return "populated 0" not in events
 
     def clear(self) -> None:
-        """Removes what a failed run has left, so that the next one is evaluated by itself."""
+        """Removes what a failed run has left, so that the next one is evaluated independently."""
         for process in self.plugin.executors():
             os.kill(process.pid, 9)
-        for name in state_folders(self.plugin):
+        for name in state_directories(self.plugin):
             shutil.rmtree(self.plugin.state_dir / name, ignore_errors=True)
         self.descriptors = max(self.descriptors, len(processes.descriptors(self.plugin.pid)))
 
@@ -175,18 +175,18 @@ class FaultSweep:
 
     def count(self, run: Callable[[], Scenario] | None = None) -> dict[tuple[int, int], int]:
         """How often a run without faults calls each function: the maximum of three runs."""
-        most: dict[tuple[int, int], int] = {}
+        maximum: dict[tuple[int, int], int] = {}
         for _ in range(3):
             self.faults.count()
             scenario = (run or self.run)()
             self.faults.stop()
             assert self.passed(scenario), str(scenario)
             for key, count in self.faults.counts().items():
-                most[key] = max(most.get(key, 0), count)
-        return most
+                maximum[key] = max(maximum.get(key, 0), count)
+        return maximum
 
     def faults_of(self, counts: dict[tuple[int, int], int], *, interrupted: bool = False) -> list[Fault]:
-        """The calls that are to fail, one after another."""
+        """The calls that must fail, one after another."""
         return faults_of(self.faults, counts, interrupted=interrupted)
 
     def check(
@@ -211,7 +211,7 @@ class FaultSweep:
         if (problem := (evaluate or self.evaluate)(fault, scenario)) is not None:
             problems.append(problem)
         if not fired and not self.passed(scenario):
-            problems.append("no call failed, and it did not go well")
+            problems.append("no call failed, and the run did not succeed")
         if seconds > MAXIMUM_SECONDS:
             problems.append(f"took {seconds:.0f} s")
         try:
@@ -231,7 +231,7 @@ class FaultSweep:
 
     def evaluate_interrupted(self, _fault: Fault, scenario: Scenario) -> str | None:
         """EINTR must be retried."""
-        return None if self.passed(scenario) else "did not go on"
+        return None if self.passed(scenario) else "did not continue"
 
     def run_all(self, role: int | None = None, *, interrupted: bool = False, minimum: int = 50) -> None:
         """Runs the scenario once for each of its calls."""
@@ -247,8 +247,8 @@ def wrong_error(fault: Fault, scenario: Scenario, consequences: tuple[str, ...] 
             continue
         text = error.details() or ""
         if error.code() in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):
-            return f"{step} gave no answer of its own"
-        # Told by the call before, or by what the failure led to.
+            return f"{step} failed without an error of the driver"
+        # The call before has reported the failure, or this is its consequence.
         known = ("is not running", "ended before it had started", *consequences)
         if any(consequence in text for consequence in known):
             continue
@@ -270,13 +270,13 @@ def wrong_end(fault: Fault, scenario: Scenario) -> str | None:
         return None if scenario.result.exit_code == 126 else "not the exit code of a program that cannot be run"
     if scenario.error:
         if scenario.result != ExitResult(137, 9):
-            return "an unknown end has a made-up result"
+            return "an unknown end has an invented result"
         by_executor = fault.role == EXECUTOR and "(Executor, pid" in scenario.error
-        # The stop could not be asked for, and so the Executor was killed.
+        # The stop could not be requested, and so the Executor was killed.
         by_stop = function == "write" and "was killed" in scenario.error
         told = os.strerror(fault.error) in scenario.error or by_executor or by_stop
-        return None if told else "an end is lost, and not for the reason that is given"
-    # Killed in the end, since it could not be told to stop.
+        return None if told else "a result is lost, and not for the stated reason"
+    # Killed in the end, since the stop could not be requested.
     stops = function in ("kill", "pidfd_send_signal", "write")
     return None if stops and scenario.result == ExitResult(137, 9) else "a result that is not the task's"
 

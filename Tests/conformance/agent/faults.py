@@ -1,5 +1,5 @@
-"""Faults on demand: the build in which any call of the programs' own can be made to fail
-(Sources/CFaults), and the file by which a test says which."""
+"""Fault injection: the build in which any call of the two programs can be made to fail
+(Sources/CFaults), and the file with which a test selects the call."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIZE = HEADER.size + SLOTS * NAME_SIZE + 2 * SLOTS * 4
 
 
 def faulty_binary() -> Path:
-    """The plugin with faults in it, its Executor beside it."""
+    """The plugin with fault injection, with its Executor beside it."""
     path = REPOSITORY / ".build" / "faults" / "release" / "nomad-driver-exec2"
     if not os.access(path, os.X_OK):
         raise FileNotFoundError(f"no plugin at {path}: FAULTS=1 swift build -c release --scratch-path .build/faults")
@@ -41,7 +41,7 @@ def _system_calls() -> dict[int, str]:
 @dataclass(frozen=True)
 class Fault:
     """The nth call of one function in one of the two programs. `name` is libc's function, or
-    "system call X" for those that go by number: between clone and execve, and what libc has no name for."""
+    "system call X" for calls by number: those between clone and execve, and those without a libc function."""
 
     role: int
     slot: int
@@ -65,7 +65,7 @@ class Faults:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a plugin is launched with to listen to this."""
+        """The environment of a plugin that uses this file."""
         return {"EXEC2_FAULT_CONTROL": str(self.path)}
 
     def count(self) -> None:
@@ -73,11 +73,11 @@ class Faults:
         self._arm(0, 0, 0, 0, 0)
 
     def fail(self, fault: Fault, *, lasting: bool = False) -> None:
-        """Counts calls from here on, and has one fail; lasting: and all that follow."""
+        """Counts calls from here on, and makes one fail; with `lasting` all later ones too."""
         self._arm(fault.role, fault.slot, fault.nth, fault.error, int(lasting))
 
     def stop(self) -> int:
-        """Ends counting and failing; how many calls have failed."""
+        """Stops counting and failing; returns how many calls have failed."""
         self._memory[0:4] = b"\0\0\0\0"
         return HEADER.unpack_from(self._memory)[6]
 
@@ -88,7 +88,7 @@ class Faults:
         return {divmod(index, SLOTS): count for index, count in enumerate(numbers) if count}
 
     def name(self, slot: int) -> str:
-        """What a slot stands for."""
+        """The function of a slot."""
         if slot < FUNCTIONS:
             return f"system call {self._numbers.get(slot, slot)}"
         start = HEADER.size + slot * NAME_SIZE

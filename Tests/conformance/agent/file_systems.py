@@ -1,5 +1,5 @@
-"""File systems of a test's own that do not answer: one that can be frozen, where who writes waits in uninterruptible
-sleep, and one that nobody serves, where who asks for anything waits until it is killed."""
+"""File systems that do not answer: one that can be frozen, so that a writer waits in uninterruptible sleep, and one
+without a server, so that a caller waits until it is killed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PROGRAMS = ("mkfs.ext4", "mount", "umount", "fsfreeze")
 
 
 def missing_for_loop_devices() -> str | None:
-    """What this host lacks of what `FrozenFileSystem` needs."""
+    """What this host lacks for `FrozenFileSystem`."""
     for device in ("/dev/loop-control", "/dev/loop0"):
         if not os.path.exists(device):
             return device
@@ -28,55 +28,55 @@ def _run(*words: str | Path) -> None:
 
 
 class FrozenFileSystem:
-    """In a file. Mounted at `folder` and not yet frozen, until the end of the `with` block."""
+    """A file system in a file, mounted at `directory` until the end of the `with` block; it begins unfrozen."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self._image = folder.with_suffix(".image")
+    def __init__(self, directory: Path):
+        self.directory = directory
+        self._image = directory.with_suffix(".image")
         self._thawer: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "FrozenFileSystem":
         with self._image.open("wb") as image:
             image.truncate(16 << 20)
         _run("mkfs.ext4", "-q", self._image)
-        self.folder.mkdir()
-        _run("mount", "-o", "loop", self._image, self.folder)
+        self.directory.mkdir()
+        _run("mount", "-o", "loop", self._image, self.directory)
         return self
 
     def freeze(self) -> None:
-        """Until `thaw`, or until this process is gone: another waits for that."""
+        """Freezes it until `thaw`, or until this process ends: another process waits for that."""
         self._thawer = subprocess.Popen(
-            ["/bin/sh", "-c", 'fsfreeze -f "$0" && echo frozen && read end; fsfreeze -u "$0"', str(self.folder)],
+            ["/bin/sh", "-c", 'fsfreeze -f "$0" && echo frozen && read end; fsfreeze -u "$0"', str(self.directory)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"PATH": _PATH})
         assert self._thawer.stdout.readline() == b"frozen\n"
 
     def thaw(self) -> None:
-        """Whoever waits goes on."""
+        """Lets waiting writers continue."""
         if self._thawer:
             self._thawer.communicate()
             self._thawer = None
 
     def __exit__(self, *_: object) -> None:
         self.thaw()
-        mounts.unmount(self.folder)
-        self.folder.rmdir()
+        mounts.unmount(self.directory)
+        self.directory.rmdir()
         self._image.unlink()
 
 
 class DeadFileSystem:
-    """As a network file system is whose server is gone: one of FUSE's, and nobody reads what the kernel asks."""
+    """Like a network file system without its server: a FUSE file system whose requests nobody reads."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, directory: Path):
+        self.directory = directory
 
     def __enter__(self) -> "DeadFileSystem":
         self._device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
-        self.folder.mkdir()
-        mounts.mount("fuse", self.folder, f"fd={self._device},rootmode={stat.S_IFDIR:o},user_id=0,group_id=0")
+        self.directory.mkdir()
+        mounts.mount("fuse", self.directory, f"fd={self._device},rootmode={stat.S_IFDIR:o},user_id=0,group_id=0")
         return self
 
     def __exit__(self, *_: object) -> None:
-        mounts.unmount(self.folder)
-        # Whoever still waits has ENOTCONN now.
+        mounts.unmount(self.directory)
+        # Waiting callers get ENOTCONN now.
         os.close(self._device)
-        self.folder.rmdir()
+        self.directory.rmdir()

@@ -1,6 +1,6 @@
-"""HCL and configurations as the agent reads them: by HashiCorp's own library and the plugin's own schema.
+"""HCL and configurations, read as the agent does: with HashiCorp's own library and the plugin's schema.
 
-Tests/hcl does it, one process for all of a session, which ends with it.
+Tests/hcl does that, one process for the whole session.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ GO = {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOCACHE": str(REPOSI
 
 
 class FailedValidation(Exception):
-    """The agent refuses a configuration by the plugin's schema: the plugin never sees it. The text is what the
-    operator reads."""
+    """The agent refuses a configuration by the plugin's schema, and does not send it to the plugin. The text is the one
+    that the operator reads."""
 
 
 def built() -> str:
@@ -58,7 +58,7 @@ class _Reader:
             stdin.write(line)
             stdin.flush()
             answer = stdout.readline()
-        assert answer, "Tests/hcl has ended: what it wrote to stderr tells why"
+        assert answer, "Tests/hcl has ended: its stderr says why"
         return dict(json.loads(answer))
 
 
@@ -66,7 +66,7 @@ _reader = _Reader()
 
 
 def read(text: str) -> Any:
-    """The blocks of an HCL text; ValueError where it is not HCL or has what is not known here."""
+    """The blocks of an HCL text; ValueError if it is not HCL or uses a feature that is not supported here."""
     answer = _reader.ask({"Text": text})
     if answer["Errors"]:
         raise ValueError("; ".join(answer["Errors"]))
@@ -74,9 +74,9 @@ def read(text: str) -> Any:
 
 
 def packed(spec: Any, config: Any, variables: dict[str, str] | None = None) -> bytes:
-    """The MessagePack that the agent makes of the values of a config block; texts may refer to `variables`.
+    """The values of a config block as the agent's MessagePack; strings may refer to `variables`.
 
-    FailedValidation where the schema, an hclspec message, does not allow it."""
+    FailedValidation if the schema, an hclspec message, does not allow it."""
     request = {"Spec": json.loads(_as_json(spec.SerializeToString(deterministic=True))), "Config": config,
                "Variables": variables}
     answer = _reader.ask(request)
@@ -93,12 +93,12 @@ def _as_json(spec: bytes) -> str:
 
 
 def unchecked(config: dict[str, Any]) -> bytes:
-    """The configuration as MessagePack of any types, as no agent that knows the schema sends it."""
+    """The configuration as MessagePack without the schema, which the agent never sends."""
     return msgpack.packb(config)
 
 
 def literal(value: Any) -> Any:
-    """The same values with what would be a reference or a directive of HCL's in the texts made to stand for itself."""
+    """The same values with HCL's references and directives in strings escaped."""
     if isinstance(value, str):
         return re.sub(r"([$%])\{", r"\1\1{", value)
     if isinstance(value, list):

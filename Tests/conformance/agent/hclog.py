@@ -12,7 +12,7 @@ _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)
 
 
 def parse(line: str) -> dict[str, Any]:
-    """The entry of one line; ValueError says what keeps the agent from taking it
+    """The entry of one line; ValueError says why the agent would not accept it
     as one."""
     entry = json.loads(line)
     if not isinstance(entry, dict):
@@ -28,8 +28,8 @@ def parse(line: str) -> dict[str, Any]:
 
 
 def note_warning(entry: dict[str, Any]) -> None:
-    """Appends what an operator would be alarmed by to the file that EXEC2_WARNINGS names, with the test that runs: the
-    log of a whole run is to be read line by line."""
+    """Appends warnings and errors, with the running test, to the file that EXEC2_WARNINGS names, so that those of a whole
+    run can be read line by line."""
     path = os.environ.get("EXEC2_WARNINGS")
     if not path or entry["@level"] not in ("warn", "error"):
         return

@@ -1,4 +1,4 @@
-"""The agent: what it owns for as long as it lives, and that nothing is left."""
+"""The agent: what it owns during a session, and checks that nothing is left."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from agent.task import Task
 from agent.timing import wait_until
 
 
-def remove_tree(folder: Path) -> None:
-    """rmtree, twice where it must be: an overlay like that of the virtual machine may give a folder another
-    inode number between two looks, and rmtree then takes it for a symlink that somebody has put there."""
+def remove_tree(directory: Path) -> None:
+    """rmtree, repeated if it fails: an overlay file system like the virtual machine's may report another inode number for
+    a directory the second time, and rmtree then assumes that a symlink has replaced it."""
     try:
-        shutil.rmtree(folder)
+        shutil.rmtree(directory)
     except OSError:
-        shutil.rmtree(folder)
+        shutil.rmtree(directory)
 
 
 class AgentHost:
-    """Folders as a client has them: `data`, which only root enters, and
-    `alloc_mounts`, which tasks' users pass through. They are outside /tmp, which
+    """A client's directories: `data`, which only root may enter, and
+    `alloc_mounts`, which tasks' users may traverse. They are outside /tmp, which
     the plugin unveils by default."""
 
     def __init__(self, with_controllers: bool = True):
@@ -50,10 +50,10 @@ class AgentHost:
         self.collector = Collector()
         self.plugins: list[Plugin] = []
         self.tasks: list[Task] = []
-        self._state_folders = 0
+        self._state_directories = 0
 
     def program(self, name: str) -> Path:
-        """The path by which tasks run one of Tests/programs."""
+        """The path of one of Tests/programs for tasks."""
         return self.programs / name
 
     @property
@@ -62,9 +62,9 @@ class AgentHost:
         return f"rx:{self.programs}"
 
     def make_state_dir(self) -> Path:
-        """A new place for a plugin's state_dir; the plugin makes the folder."""
-        self._state_folders += 1
-        return self.root / "state" / str(self._state_folders)
+        """A new path for a plugin's state_dir; the plugin makes the directory."""
+        self._state_directories += 1
+        return self.root / "state" / str(self._state_directories)
 
     def launch(
         self,
@@ -79,11 +79,11 @@ class AgentHost:
         shake_hands: bool = True,
         **topology_facts: int,
     ) -> Plugin:
-        """Starts the plugin and takes it to where tasks can be started. `config`
-        adds to a config with a state_dir of its own and the rule for the test
+        """Starts the plugin and configures it, so that tasks can be started. `config`
+        is added to a config with a state_dir of its own and the rule for the test
         programs. `binds` and `layer` give the plugin its own view of the host's
-        files: (source, target) covered one by one, and a tree laid over all of
-        them. It does not see the bind mounts of tasks made later then."""
+        files: bind mounts of (source, target), and an overlay. It then does not see
+        the bind mounts of tasks that are made later."""
         program = binary or default_binary()
         root = None
         if layer:
@@ -105,11 +105,11 @@ class AgentHost:
         return plugin
 
     def task(self, plugin: Plugin, command: str | Path | None, arguments: Sequence[str | Path] = (), **options: Any) -> Task:
-        """A task with everything made that the agent makes; not yet started."""
+        """A task with everything that the agent makes for it; not yet started."""
         return Task(self, plugin, command, arguments, **options)
 
     def paused(self, plugin: Plugin) -> Task:
-        """A task that is seen to run, and waits for signals."""
+        """A running task that waits for signals."""
         task = self.task(plugin, self.program("act"), ["out=up", "pause="]).start()
         task.stdout.wait_for("up")
         return task
@@ -119,14 +119,14 @@ class AgentHost:
         faults = []
         for task in self.tasks:
             faults += task.clean()
-            remove_tree(task.folder)
+            remove_tree(task.directory)
             remove_tree(task.alloc_dir)
         self.tasks = []
         return faults
 
     def leftovers(self, plugin: Plugin) -> list[str]:
-        """What the running plugin still holds although no task is left. One
-        Executor may stand by for the next task."""
+        """What the running plugin still has although no task is left. One
+        standby Executor is allowed."""
 
         def found() -> list[str]:
             faults = []
@@ -135,7 +135,7 @@ class AgentHost:
                 faults.append(f"{len(below)} processes below the plugin: {below[:5]}")
             states = os.listdir(plugin.state_dir) if plugin.state_dir.exists() else []
             if len(states) > len(below):
-                faults.append(f"{len(states)} state folders in {plugin.state_dir}: {states[:5]}")
+                faults.append(f"{len(states)} state directories in {plugin.state_dir}: {states[:5]}")
             return faults
 
         try:
@@ -145,8 +145,8 @@ class AgentHost:
         return []
 
     def close(self) -> list[str]:
-        """Ends everything; what should not have been there comes back as
-        sentences."""
+        """Ends everything; returns a sentence for each thing that should not have
+        been left."""
         faults = self.clean_tasks()
         for plugin in self.plugins:
             plugin.end()
@@ -157,9 +157,9 @@ class AgentHost:
         return faults
 
 
-def state_folders(plugin: Plugin) -> list[str]:
+def state_directories(plugin: Plugin) -> list[str]:
     """The entries of the plugin's state_dir."""
     return sorted(os.listdir(plugin.state_dir)) if plugin.state_dir.exists() else []
 
 
-__all__ = ["AgentHost", "processes", "state_folders"]
+__all__ = ["AgentHost", "processes", "state_directories"]

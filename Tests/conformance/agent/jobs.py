@@ -1,8 +1,8 @@
-"""Job files: the tasks in them as an agent would give them to the plugin.
+"""Job files: their tasks as the agent gives them to the plugin.
 
 HashiCorp's library reads the HCL (agent.hcl), as far as the examples need it: literals, heredocs and references to
-the task's environment and ports. Whatever else a file has is an error here, never passed over: an example that this cannot run is one
-that the tests do not know.
+the task's environment and ports. Anything else in a file is an error here and never
+ignored, so that every example is tested.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Template:
     change_signal: str | None
 
     def rendered(self, env: dict[str, str]) -> str:
-        """The text of the file; `{{ env "NAME" }}` is all that is known of the template language."""
+        """The text of the file; `{{ env "NAME" }}` is all that is supported of the template language."""
         text = re.sub(r'\{\{ env "([A-Za-z0-9_]+)" \}\}', lambda found: env[found.group(1)], self.data)
-        assert "{{" not in text, f"a template of {self.destination} has what is not known here: {text}"
+        assert "{{" not in text, f"a template of {self.destination} uses what is not supported here: {text}"
         return text
 
 
@@ -46,7 +46,7 @@ class VolumeMount:
 
 @dataclass(frozen=True)
 class JobTask:
-    """A task of a job file. Texts are as in the file: `interpolated` puts in what they refer to."""
+    """A task of a job file. Strings are as in the file: `interpolated` replaces their references."""
 
     file: Path
     job_type: str
@@ -62,13 +62,13 @@ class JobTask:
     ports: list[str]
     templates: list[Template]
     volumes: list[VolumeMount]
-    # Lines, in which * stands for what differs from run to run.
+    # Lines, in which * stands for text that differs between runs.
     prints: list[str] = field(default_factory=list)
     exits_with: int = 0
 
 
 def read(path: Path) -> Any:
-    """The blocks of an HCL file; ValueError where it is not HCL."""
+    """The blocks of an HCL file; ValueError if it is not HCL."""
     try:
         return hcl.read(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -76,7 +76,7 @@ def read(path: Path) -> Any:
 
 
 def tasks(path: Path) -> list[JobTask]:
-    """The tasks of a job file. Its head says what its task prints and how it ends."""
+    """The tasks of a job file. Its head comment says what its task prints and how it ends."""
     document = read(path)
     assert set(document) == {"job"}, f"{path} is not a job file: {sorted(document)}"
     found = []
@@ -84,7 +84,7 @@ def tasks(path: Path) -> list[JobTask]:
         for _, group in labelled(job, "group"):
             found += [_task(path, job, group, name, task) for name, task in labelled(group, "task")]
     expected = _EXPECTATIONS.findall(path.read_text(encoding="utf-8"))
-    assert len(found) == len(expected) == 1, f"{path} has {len(found)} tasks and says of {len(expected)} how they go"
+    assert len(found) == len(expected) == 1, f"{path} has {len(found)} tasks, and its head describes {len(expected)}"
     lines, code = expected[0]
     found[0].prints.extend(line[4:] for line in lines.splitlines())
     object.__setattr__(found[0], "exits_with", int(code))
@@ -121,10 +121,10 @@ def _template(block: Any) -> Template:
 
 
 def interpolated(value: Any, variables: Variables) -> Any:
-    """`value` with `${NAME}` replaced, in texts of lists and maps too."""
+    """`value` with `${NAME}` replaced, in strings of lists and maps too."""
     if isinstance(value, str):
         text = re.sub(r"\$\{([A-Za-z0-9_]+)\}", lambda found: variables(found.group(1)), value)
-        assert "${" not in text, f"{value!r} refers to what is not known here"
+        assert "${" not in text, f"{value!r} refers to what is not supported here"
         return text
     if isinstance(value, list):
         return [interpolated(item, variables) for item in value]
@@ -148,5 +148,5 @@ def _block(body: Any, kind: str) -> Any:
 
 def _seconds(text: str) -> float:
     found = re.fullmatch(r"(\d+)(ms|s|m)", text)
-    assert found, f"{text!r} is no duration that is known here"
+    assert found, f"{text!r} is not a duration that is supported here"
     return int(found.group(1)) * {"ms": 0.001, "s": 1, "m": 60}[found.group(2)]

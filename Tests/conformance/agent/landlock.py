@@ -1,4 +1,4 @@
-"""What the kernel's Landlock can do."""
+"""The kernel's Landlock: version, errata, and description."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def abi() -> int:
 
 
 def errata() -> int:
-    """A bit for each fault of Landlock's that the running kernel has mended; 0 where it cannot be asked."""
+    """A bit for each erratum of Landlock that the running kernel has fixed; 0 if it cannot be asked."""
     return max(0, _libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _ERRATA))
 
 
 def description() -> str:
-    """The version, and which security modules the kernel asks, for people."""
+    """The version and the kernel's security modules, for people."""
     try:
         version = f"Landlock {abi()}"
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A name service that hangs, which one plugin alone asks: nothing of the host's is changed."""
+"""A name service that hangs, for one plugin only: the host's configuration is not changed."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ CONFIGURATION = Path("/etc/nsswitch.conf")
 
 
 class HangingNames:
-    """Users whose names begin with "slow-" or "slowgroups-" are looked up for as long as the test likes
+    """Lookups of users whose names begin with "slow-" or "slowgroups-" hang until `answer`
     (Tests/programs/hanging_names.c)."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, directory: Path):
+        self.directory = directory
         self._module()
-        self.configuration = folder / "nsswitch.conf"
+        self.configuration = directory / "nsswitch.conf"
         self.configuration.write_text("passwd: files exec2test\ngroup: files exec2test\n", encoding="ascii")
-        os.mkfifo(folder / "gate", 0o600)
+        os.mkfifo(directory / "gate", 0o600)
         self._gate: int | None = None
 
     def _module(self) -> None:
@@ -42,21 +42,21 @@ class HangingNames:
         self._library = built.parent
 
     def launch(self, host: "AgentHost", config: dict[str, Any] | None = None, **options: Any) -> "Plugin":
-        """A plugin that asks the module."""
+        """Launches a plugin that uses the module."""
         return host.launch(
             config, binds=[(self.configuration, CONFIGURATION)],
-            environment={"LD_LIBRARY_PATH": str(self._library), "EXEC2_NAMES": str(self.folder)}, **options)
+            environment={"LD_LIBRARY_PATH": str(self._library), "EXEC2_NAMES": str(self.directory)}, **options)
 
     def asked(self) -> list[str]:
-        """Whom the module was asked about: these lookups hang, or have."""
-        path = self.folder / "asked"
+        """The users that were looked up: these lookups hang or have hung."""
+        path = self.directory / "asked"
         return path.read_text(encoding="ascii").splitlines() if path.exists() else []
 
     def answer(self) -> None:
-        """From now on every question is answered, those that hang too."""
+        """From now on every lookup is answered, the hanging ones too."""
         if self._gate is None:
-            # For reading too: it waits for no reader then.
-            self._gate = os.open(self.folder / "gate", os.O_RDWR)
+            # Also for reading, so that the open does not wait for a reader.
+            self._gate = os.open(self.directory / "gate", os.O_RDWR)
 
     def close(self) -> None:
         self.answer()

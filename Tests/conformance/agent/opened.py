@@ -1,4 +1,4 @@
-"""Whether a file is opened: the kernel tells of every open(2) of it, but with O_PATH, which does nothing to what it names."""
+"""Whether a file is opened: inotify reports every open(2) of it except with O_PATH, which has no effect on the file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Opened:
 
     @property
     def happened(self) -> bool:
-        """Since the last time that this was asked."""
+        """Whether the file was opened since the last call."""
         try:
             return len(os.read(self._inotify, 65536)) > 0
         except BlockingIOError:

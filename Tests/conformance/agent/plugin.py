@@ -40,7 +40,7 @@ def default_binary() -> Path:
 
 
 def topology(cores: int = 2, megahertz: int = 2000) -> Any:
-    """What the agent tells of the machine: `cores` cores of `megahertz` each."""
+    """The agent's description of the machine: `cores` cores of `megahertz` each."""
     return messages.base.ClientTopology(
         node_ids=[0],
         distances=messages.base.ClientTopologySLIT(dimension=1, values=[10]),
@@ -49,8 +49,8 @@ def topology(cores: int = 2, megahertz: int = 2000) -> Any:
 
 
 class Plugin:
-    """A running plugin. `pid` is its own, `nest_pid` that of the process above
-    it, below which everything that it ever started stays."""
+    """A running plugin. `pid` is its own, `subreaper_pid` that of its parent process, whose
+    descendants include everything that the plugin ever started."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Plugin:
         self._started = threading.Event()
 
         report_read, report_write = os.pipe()
-        command = [str(built("nest")), str(report_write)]
+        command = [str(built("subreaper")), str(report_write)]
         if root:
             layer, mount_point, kept = root
             command += ["--root", str(layer), str(mount_point)]
@@ -87,18 +87,18 @@ class Plugin:
         for source, target in binds:
             command += ["--bind", str(source), str(target)]
         command += ["--", str(binary), *arguments]
-        self._nest = subprocess.Popen(
+        self._subreaper = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={**os.environ, **agent_environment(), **(environment or {})},
             pass_fds=[report_write],
         )
         os.close(report_write)
-        self.nest_pid = self._nest.pid
+        self.subreaper_pid = self._subreaper.pid
         self._threads = [threading.Thread(target=self._read_report, args=(report_read,), daemon=True)]
         self._threads[0].start()
         if not self._started.wait(scaled(10)):
-            raise HandshakeError(f"nest did not start {binary}: {self._nest.stderr.read()!r}")
+            raise HandshakeError(f"the subreaper did not start {binary}: {self._subreaper.stderr.read()!r}")
         self._stderr_thread = threading.Thread(target=self._drain_stderr, daemon=True)
         self._stderr_thread.start()
         if shake_hands:
@@ -123,7 +123,7 @@ class Plugin:
                     self._exited.set()
 
     def _drain_stderr(self) -> None:
-        while raw := self._nest.stderr.readline():
+        while raw := self._subreaper.stderr.readline():
             self._may_read_stderr.wait()
             line = raw.decode(errors="replace").rstrip("\n")
             try:
@@ -131,12 +131,12 @@ class Plugin:
                 self.log.append(entry)
                 hclog.note_warning(entry)
             except ValueError as error:
-                self.violations.append(f"stderr line is no hclog line ({error}): {line!r}")
+                self.violations.append(f"stderr line is not an hclog line ({error}): {line!r}")
 
     def _shake_hands(self) -> None:
         line = b""
         end = time.monotonic() + scaled(60)
-        stdout = self._nest.stdout
+        stdout = self._subreaper.stdout
         while not line.endswith(b"\n"):
             ready, _, _ = select.select([stdout], [], [], max(0, end - time.monotonic()))
             chunk = os.read(stdout.fileno(), 1) if ready else b""
@@ -149,13 +149,13 @@ class Plugin:
         threading.Thread(target=self._drain_stdout, daemon=True).start()
 
     def _drain_stdout(self) -> None:
-        rest = self._nest.stdout.read()
+        rest = self._subreaper.stdout.read()
         if rest:
             self.violations.append(f"stdout has more than the handshake line: {rest!r}")
 
     def wait_exit(self, seconds: float = 5) -> int | None:
         """The exit code (negative: signal) once the process has ended; None
-        where the agent was not its parent any more."""
+        if the agent is no longer its parent."""
         if self.is_abandoned:
             wait_until(lambda: not processes.is_alive(self.pid), seconds, f"plugin {self.pid} ended")
             return None
@@ -163,12 +163,12 @@ class Plugin:
         return self._exit
 
     def wait_stderr_end(self, seconds: float = 5) -> None:
-        """Returns when nothing holds the write end of stderr any more."""
+        """Returns when no process has the write end of stderr open any more."""
         self._stderr_thread.join(scaled(seconds))
-        assert not self._stderr_thread.is_alive(), "something still holds the plugin's stderr"
+        assert not self._stderr_thread.is_alive(), "a process still has the plugin's stderr open"
 
     def pause_stderr(self) -> threading.Event:
-        """Stops reading stderr until the answered event is set."""
+        """Stops reading stderr until the returned event is set."""
         self._may_read_stderr.clear()
         return self._may_read_stderr
 
@@ -177,36 +177,36 @@ class Plugin:
         return not self._exited.is_set() and processes.is_alive(self.pid)
 
     @property
-    def nest_has_ended(self) -> bool:
-        """Whether neither the plugin nor anything that it ever started is left."""
-        return self._nest.poll() is not None
+    def subreaper_has_ended(self) -> bool:
+        """Whether the plugin and everything that it ever started have ended."""
+        return self._subreaper.poll() is not None
 
     def executors(self) -> list[processes.Process]:
         """The living processes that the plugin started: Executors and tasks."""
-        top = self.pid if self.is_abandoned else self.nest_pid
+        top = self.pid if self.is_abandoned else self.subreaper_pid
         return [process for process in processes.descendants(top) if process.pid != self.pid]
 
     def abandon(self) -> None:
-        """Ends the agent, not the plugin: its parent dies and the pipes lose
-        their readers. The draining threads sit in read() and keep the old pipe
-        until it returns, so the plugin's next line may still be read; from the
-        second on there is no reader."""
+        """Ends the agent and not the plugin: the plugin's parent dies, and its pipes lose
+        their readers. The reading threads are in read() and keep the pipe until
+        that returns, so that the plugin's next line may still be read; from the
+        second line on there is no reader."""
         self.is_abandoned = True
-        self._nest.kill()
-        self._nest.wait()
-        for stream in (self._nest.stdout, self._nest.stderr):
+        self._subreaper.kill()
+        self._subreaper.wait()
+        for stream in (self._subreaper.stdout, self._subreaper.stderr):
             null = os.open("/dev/null", os.O_RDONLY)
             os.dup2(null, stream.fileno())
             os.close(null)
 
     def kill(self) -> None:
-        """SIGKILLs the plugin alone."""
+        """Kills only the plugin, with SIGKILL."""
         os.kill(self.pid, signal.SIGKILL)
         self.wait_exit()
 
     def end(self) -> None:
-        """Shuts down as the agent does, then makes sure that nothing is left of
-        the plugin and of what it started."""
+        """Shuts down as the agent does, then kills whatever is left of the plugin and
+        of the processes that it started."""
         if self.is_running and self.channel is not None:
             try:
                 self.controller.Shutdown(messages.goplugin.Empty(), timeout=scaled(10))
@@ -224,20 +224,20 @@ class Plugin:
             except ProcessLookupError:
                 pass
         try:
-            self._nest.wait(scaled(5))
+            self._subreaper.wait(scaled(5))
         except subprocess.TimeoutExpired:
-            self._nest.kill()
-            self._nest.wait()
+            self._subreaper.kill()
+            self._subreaper.wait()
         self._remove_socket()
 
     def _remove_socket(self) -> None:
-        """A killed plugin cannot do it."""
+        """Removes the socket, which a killed plugin cannot do."""
         if self.handshake:
             Path(self.address).unlink(missing_ok=True)
             try:
                 Path(self.address).with_name("lock").unlink(missing_ok=True)
                 Path(self.address).parent.rmdir()
-            except OSError:  # a folder that is the agent's
+            except OSError:  # a directory of the agent's
                 pass
 
     # Services
@@ -263,7 +263,7 @@ class Plugin:
 
     def raw(self, method: str, request: bytes, seconds: float = CALL_SECONDS) -> bytes:
         """Calls `method` (such as "/plugin.GRPCController/Shutdown") with bytes
-        that need not be a message."""
+        that need not be a valid message."""
         return self.channel.unary_unary(method, request_serializer=None, response_deserializer=None)(
             request, timeout=scaled(seconds))
 
@@ -325,22 +325,22 @@ class Plugin:
         return answer
 
     def await_log_watch(self) -> None:
-        """Returns when log readers are watched: that begins with the first task that runs long enough, behind its start's
-        answer, and is there for good."""
+        """Returns when log readers are watched: that begins after the answer to the first start of a task that runs long
+        enough, and does not end."""
         wait_until(
             lambda: "anon_inode:inotify" in processes.descriptors(self.pid).values(), 5, "log readers are watched")
 
     def standing_by(self) -> list[int]:
-        """The pids of the Executors that stand by for the next task: one, or none."""
+        """The pid of the standby Executor, as a list of one or none."""
         return [process.pid for process in self.executors() if process.name == "exec2-standby"]
 
     def await_standby(self) -> int:
-        """The pid of the Executor that stands by, once it does so, in read(2): it comes behind a start's answer."""
+        """The pid of the standby Executor, once it is in read(2): it is spawned after a start's answer."""
         wait_until(lambda: len(self.standing_by()) == 1, 5, "one Executor stands by")
         return self.standing_by()[0]
 
     def descriptors_with_a_task(self) -> int:
-        """How many descriptors the plugin has open while a task runs, with all that comes behind a start's answer."""
+        """How many descriptors the plugin has open while a task runs, with those that it opens after a start's answer."""
         self.await_standby()
         self.await_log_watch()
         return len(processes.descriptors(self.pid))

@@ -1,4 +1,4 @@
-"""What /proc tells of processes."""
+"""Processes as /proc shows them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Process:
 
 
 def look(pid: int) -> Process | None:
-    """The process `pid`, or None where there is none."""
+    """The process `pid`, or None if it does not exist."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
@@ -77,7 +77,7 @@ def descriptors(pid: int) -> dict[int, str]:
 
 
 def descriptor_facts(pid: int) -> str:
-    """What the kernel tells of the open descriptors of `pid` (proc_pid_fdinfo(5)), one after another."""
+    """The fdinfo files of all open descriptors of `pid` (proc_pid_fdinfo(5)), concatenated."""
     found = []
     for entry in Path(f"/proc/{pid}/fdinfo").iterdir():
         try:
@@ -96,12 +96,12 @@ def status(pid: int, field: str) -> str:
 
 
 def has_capability(number: int) -> bool:
-    """Whether this process has a capability, and so the agent that the tests are."""
+    """Whether this process, which is the agent, has a capability."""
     return bool(int(status(os.getpid(), "CapEff"), 16) >> number & 1)
 
 
 def thread_names(pid: int) -> list[str]:
-    """What the threads of `pid` are called; the kernel cuts a name off at 15 characters."""
+    """The names of the threads of `pid`, which the kernel truncates to 15 characters."""
     found = []
     for thread in Path(f"/proc/{pid}/task").iterdir():
         try:

@@ -9,11 +9,11 @@ from pathlib import Path
 from agent.messages import BUILD, REPOSITORY
 
 SOURCES = REPOSITORY / "Tests" / "programs"
-NAMES = ["access", "act", "attack", "bomb", "confined", "flood", "nest", "offspring", "recorder", "tracer", "unmaker"]
+NAMES = ["access", "act", "attack", "bomb", "confined", "flood", "subreaper", "offspring", "recorder", "tracer", "remover"]
 
 
 def built(name: str) -> Path:
-    """The program's path, compiled first where that is needed."""
+    """The program's path; compiles it if necessary."""
     source = SOURCES / f"{name}.c"
     program = BUILD / "programs" / name
     newest = max(file.stat().st_mtime for file in (source, *SOURCES.glob("*.h")))

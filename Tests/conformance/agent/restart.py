@@ -1,4 +1,4 @@
-"""A plugin that is killed, the one that comes after it, and the tasks between."""
+"""A killed plugin, its successor, and their tasks."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from agent.plugin import CALL_SECONDS, Plugin
 from agent.task import ExitResult, Task
 from agent.timing import scaled, wait_until
 
-# What a task has whose supervisor was lost.
+# The result of a task whose supervisor was lost.
 LOST = ExitResult(137, 9)
 
 
 def successor(launch: Callable[..., Plugin], plugin: Plugin, **config: Any) -> Plugin:
-    """Kills the plugin; the next one has its config, and so its state_dir."""
+    """Kills the plugin and launches the next one with the same config, and so the same state_dir."""
     if plugin.is_running:
         plugin.kill()
     return launch({**plugin.config, **config})
 
 
 def recover_soon(plugin: Plugin, task: Task, handle: Any = None) -> grpc.Future:
-    """RecoverTask without waiting for the answer; the task is `plugin`'s from here on."""
+    """RecoverTask without waiting for the answer; the task belongs to `plugin` from here on."""
     task.plugin = plugin
     request = messages.driver.RecoverTaskRequest(task_id=task.id, handle=handle or task.handle)
     return plugin.driver.RecoverTask.future(request, timeout=scaled(CALL_SECONDS))
@@ -40,11 +40,11 @@ def recover(plugin: Plugin, *tasks: Task, handle: Any = None) -> None:
 
 
 def lost_result(task: Task, *words: str) -> ExitResult:
-    """WaitTask of a task whose end is not known: the result, after a look at
-    whether its error has each of `words`."""
+    """WaitTask of a task whose end is not known: the result. Checks that its error
+    has each of `words`."""
     answer = task.wait_soon().result()
     missing = [word for word in words if word.lower() not in answer.err.lower()]
-    assert answer.err and not missing, f"WaitTask's err says nothing of {missing}: {answer.err!r}"
+    assert answer.err and not missing, f"WaitTask's err does not mention {missing}: {answer.err!r}"
     return ExitResult(answer.result.exit_code, answer.result.signal, answer.result.oom_killed)
 
 
@@ -57,13 +57,13 @@ def with_state(task: Task, state: Any) -> Any:
 
 
 def kill_executor(pid: int) -> None:
-    """SIGKILLs an Executor and waits until it is gone."""
+    """Kills an Executor with SIGKILL and waits until it has ended."""
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not processes.is_alive(pid), 5, f"Executor {pid} gone after SIGKILL")
+    wait_until(lambda: not processes.is_alive(pid), 5, f"Executor {pid} has ended after SIGKILL")
 
 
 def kill_after(pid: int, seconds: float) -> threading.Thread:
-    """SIGKILLs `pid` after a delay, exactly, from another thread."""
+    """Kills `pid` with SIGKILL after an exact delay, from another thread."""
     end = time.monotonic() + seconds
 
     def strike() -> None:
@@ -79,7 +79,7 @@ def kill_after(pid: int, seconds: float) -> threading.Thread:
 
 
 class Stopped:
-    """SIGSTOP on entry, SIGCONT at the end."""
+    """Sends SIGSTOP at the beginning of the `with` block and SIGCONT at its end."""
 
     def __init__(self, pid: int):
         self.pid = pid

@@ -1,6 +1,6 @@
-"""Scenes in which a pid has come to mean another process. Run as a program in a
-PID namespace of its own, whose next pid can be chosen; the argument names the
-scene. Ends with 0 when no stranger was harmed and every answer was right."""
+"""Scenarios in which a pid is reused by another process. Runs as a program in a PID namespace of its own, whose next pid
+can be chosen; the argument names the scenario. The exit status is 0 if no other process was signalled and every answer
+was right."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from typing import Callable
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-# Its threads, made anew at each fork, would take the pids that strangers are to have.
+# gRPC would start its threads again at each fork, and these would take the chosen pids.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 from agent import AgentHost, ExitResult, Plugin, Task, processes
 from agent.restart import LOST, kill_executor, lost_result, recover
-from agent.state import folder_of, handle_state
+from agent.state import directory_of, handle_state
 from agent.timing import wait_until
 
 _NEXT = Path("/proc/sys/kernel/ns_last_pid")
 
 
-# The scene could not be set.
+# The exit status if the scenario could not be set up.
 TAKEN = 75
 
 
 class PidTaken(Exception):
-    """A thread that came just then has the pid, and keeps it."""
+    """A thread that was just started has the pid, and keeps it."""
 
 
-class Stranger:
-    """A process that has `pid` and dies of any signal."""
+class OtherProcess:
+    """Another process with the pid `pid`, which any signal ends."""
 
     def __init__(self, pid: int):
-        # Later by more than the tick of the start times.
+        # Its start time must differ by more than one clock tick.
         time.sleep(0.05)
         wait_until(lambda: processes.look(pid) is None or self._is_thread(pid), 5, f"pid {pid} free")
         if self._is_thread(pid):
@@ -45,7 +45,7 @@ class Stranger:
             _NEXT.write_text(str(pid - 1))
             child = os.fork()
             if child != 0:
-                # The pids beside it are not for threads that come meanwhile.
+                # New threads must not take the adjacent pids.
                 _NEXT.write_text("20000")
             if child == 0:
                 for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
@@ -57,7 +57,7 @@ class Stranger:
                 while True:
                     signal.pause()
             if child == pid:
-                wait_until(lambda: os.getsid(pid) == pid, 5, "the stranger in a session of its own")
+                wait_until(lambda: os.getsid(pid) == pid, 5, "the other process in a session of its own")
                 self.pid = pid
                 return
             os.kill(child, signal.SIGKILL)
@@ -69,7 +69,7 @@ class Stranger:
         return processes.look(pid) is not None and int(processes.status(pid, "Tgid")) != pid
 
     def unharmed(self) -> None:
-        """It lives, is not stopped, and has no signal pending; then it ends."""
+        """Checks that it lives, is not stopped and has no pending signal; then ends it."""
         time.sleep(0.05)
         process = processes.look(self.pid)
         assert process is not None and process.state == "S", process
@@ -97,25 +97,25 @@ def killed_executor(host: AgentHost) -> None:
     executor, main = task.executor_pid, task.pid
     first.kill()
     kill_executor(executor)
-    strangers = [Stranger(main), Stranger(executor)]
+    others = [OtherProcess(main), OtherProcess(executor)]
     second = next_driver(host, first)
     recover(second, task)
     assert lost_result(task, "supervisor") == LOST
     task.stop(timeout=0.1)
     task.destroy(force=True)
     assert os.listdir(second.state_dir) == []
-    for stranger in strangers:
-        stranger.unharmed()
+    for other_process in others:
+        other_process.unharmed()
 
 
 def recorded_end(host: AgentHost) -> None:
-    """The same, where the task had ended and the record tells how."""
+    """The same, after the task has ended and its end is in the record."""
     first = host.launch()
     task = paused(host, first, "sleep=200", "exit=19")
     executor, main = task.executor_pid, task.pid
     first.kill()
-    wait_until(lambda: (folder_of(task) / "exit").exists(), 10, "the exit record")
-    strangers = [Stranger(main), Stranger(executor)]
+    wait_until(lambda: (directory_of(task) / "exit").exists(), 10, "the exit record")
+    others = [OtherProcess(main), OtherProcess(executor)]
     second = next_driver(host, first)
     recover(second, task)
     assert task.wait() == ExitResult(19)
@@ -126,19 +126,19 @@ def recorded_end(host: AgentHost) -> None:
         assert "has ended" in str(error), error
     task.stop(timeout=0.1)
     task.destroy(force=True)
-    for stranger in strangers:
-        stranger.unharmed()
+    for other_process in others:
+        other_process.unharmed()
 
 
 def without_a_handle(host: AgentHost) -> None:
-    """StopTask and DestroyTask by the identity in the state folder."""
+    """StopTask and DestroyTask by the identity in the state directory."""
     first = host.launch()
     tasks = [paused(host, first) for _ in range(2)]
     executors = [task.executor_pid for task in tasks]
     first.kill()
     for executor in executors:
         kill_executor(executor)
-    strangers = [Stranger(executor) for executor in reversed(executors)]
+    others = [OtherProcess(executor) for executor in reversed(executors)]
     second = next_driver(host, first)
     for task in tasks:
         task.plugin = second
@@ -147,34 +147,34 @@ def without_a_handle(host: AgentHost) -> None:
     tasks[0].destroy(force=True)
     tasks[1].destroy(force=True)
     assert os.listdir(second.state_dir) == []
-    for stranger in strangers:
-        stranger.unharmed()
+    for other_process in others:
+        other_process.unharmed()
 
 
 def broken_pipes(host: AgentHost) -> None:
-    """Where an Executor that cannot be reached would be killed."""
+    """Without the pipes to reach it, the driver would kill the Executor."""
     first = host.launch()
     task = paused(host, first)
     executor = task.executor_pid
     first.kill()
     kill_executor(executor)
-    (folder_of(task) / "control").unlink()
-    (folder_of(task) / "control").touch()
-    stranger = Stranger(executor)
+    (directory_of(task) / "control").unlink()
+    (directory_of(task) / "control").touch()
+    other_process = OtherProcess(executor)
     task.plugin = next_driver(host, first)
     task.stop(timeout=0.1)
     task.destroy(force=True)
-    stranger.unharmed()
+    other_process.unharmed()
 
 
 def same_id_again(host: AgentHost) -> None:
-    """A stranger is not taken for the task that still runs."""
+    """The other process is not taken for the running task."""
     first = host.launch()
     task = paused(host, first)
     executor = task.executor_pid
     first.kill()
     kill_executor(executor)
-    stranger = Stranger(executor)
+    other_process = OtherProcess(executor)
     task.plugin = next_driver(host, first)
     task.stdout.come_back()
     task.stderr.come_back()
@@ -183,39 +183,39 @@ def same_id_again(host: AgentHost) -> None:
     task.stop(signal="SIGTERM")
     assert task.wait() == ExitResult(143, 15)
     task.destroy()
-    stranger.unharmed()
+    other_process.unharmed()
 
 
 def sweep_and_start_afresh(host: AgentHost) -> None:
-    """What is ended since the host does not know it, or since another takes its cgroup."""
+    """A task that is ended because the host does not know it, or because another one takes its cgroup."""
     first = host.launch({"orphan_grace": 0})
     task = paused(host, first)
     executor = task.executor_pid
     first.kill()
     kill_executor(executor)
-    stranger = Stranger(executor)
+    other_process = OtherProcess(executor)
     second = next_driver(host, first, orphan_grace=1)
     other = host.task(second, host.program("act"), ["exit=4"])
     other.request.task.resources.linux_resources.cpuset_cgroup = str(task.scope)
     assert other.start().wait() == ExitResult(4)
     other.destroy()
-    wait_until(lambda: os.listdir(second.state_dir) == [], 10, "the folder removed")
+    wait_until(lambda: os.listdir(second.state_dir) == [], 10, "the directory removed")
     task.plugin = second
-    stranger.unharmed()
+    other_process.unharmed()
 
 
 def under_a_living_driver(host: AgentHost) -> None:
-    """The driver that had the Executor, too."""
+    """In the driver that has spawned the Executor."""
     plugin = host.launch()
     task = paused(host, plugin)
     executor, main = task.executor_pid, task.pid
     kill_executor(executor)
     assert lost_result(task, "supervisor") == LOST
-    strangers = [Stranger(main), Stranger(executor)]
+    others = [OtherProcess(main), OtherProcess(executor)]
     task.stop(timeout=0.1)
     task.destroy(force=True)
-    for stranger in strangers:
-        stranger.unharmed()
+    for other_process in others:
+        other_process.unharmed()
 
 
 def recovered_and_then_reused(host: AgentHost) -> None:
@@ -229,16 +229,16 @@ def recovered_and_then_reused(host: AgentHost) -> None:
     assert handle_state(task).executor_pid == executor
     kill_executor(executor)
     assert lost_result(task, "supervisor") == LOST
-    strangers = [Stranger(main), Stranger(executor)]
+    others = [OtherProcess(main), OtherProcess(executor)]
     task.stop(timeout=0.1)
     task.destroy(force=True)
-    for stranger in strangers:
-        stranger.unharmed()
+    for other_process in others:
+        other_process.unharmed()
 
 
-SCENES: dict[str, Callable[[AgentHost], None]] = {
-    scene.__name__: scene
-    for scene in (
+SCENARIOS: dict[str, Callable[[AgentHost], None]] = {
+    scenario.__name__: scenario
+    for scenario in (
         killed_executor, recorded_end, without_a_handle, broken_pipes, same_id_again, sweep_and_start_afresh,
         under_a_living_driver, recovered_and_then_reused)
 }
@@ -248,10 +248,10 @@ def main() -> int:
     assert os.getpid() < 100, "not in a PID namespace of its own"
     host = AgentHost()
     try:
-        SCENES[sys.argv[1]](host)
+        SCENARIOS[sys.argv[1]](host)
     except PidTaken as taken:
         print(f"pid {taken} could not be had again", flush=True)
-        # The namespace's end takes everything along but for cgroups, mounts and folders.
+        # Everything else ends with the namespace; cgroups, mounts and directories do not.
         host.close()
         return TAKEN
     except BaseException:

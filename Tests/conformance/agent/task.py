@@ -1,4 +1,4 @@
-"""One task: its folders, cgroup and log pipes, and the calls about it."""
+"""One task: its directories, cgroup and log pipes, and its calls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from agent.timing import scaled
 if TYPE_CHECKING:
     from agent.host import AgentHost
 
-FOLDERS = ("local", "secrets", "tmp")
+DIRECTORIES = ("local", "secrets", "tmp")
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class ExitResult:
 
 
 def identity(user: str) -> tuple[int, int]:
-    """uid and gid of `user`, by the rule for dynamic users or /etc/passwd; root
-    for one that does not exist."""
+    """uid and gid of `user`, by the rule for dynamic users or /etc/passwd; those of root
+    if it does not exist."""
     prefix, _, number = user.partition("nomad-")
     if not prefix and number.isdigit() and int(number) < 2**31:
         return int(number), int(number)
@@ -44,7 +44,7 @@ def identity(user: str) -> tuple[int, int]:
 
 
 class Task:
-    """`request` is what StartTask will send; tests may change it before."""
+    """`request` is the request of StartTask, which tests may change before the start."""
 
     def __init__(
         self,
@@ -73,8 +73,8 @@ class Task:
         self.id = f"{self.alloc_id}/{name}/{uuid.uuid4().hex[:8]}"
         self.alloc_dir = host.data / "alloc" / self.alloc_id
         self.logs = self.alloc_dir / "alloc" / "logs"
-        self.folder = host.alloc_mounts / f"{self.alloc_id}-{name}"
-        self.local = self.folder / "local"
+        self.directory = host.alloc_mounts / f"{self.alloc_id}-{name}"
+        self.local = self.directory / "local"
         self._mounted: list[Path] = []
         self._destroyed = False
         self._refusal: hcl.FailedValidation | None = None
@@ -82,7 +82,7 @@ class Task:
         self.was_started = False
 
         uid, gid = owner or identity(user)
-        self._make_folders(uid, gid, bind_mounts)
+        self._make_directories(uid, gid, bind_mounts)
         self.scope = host.slice.make_scope(f"{self.alloc_id}.{name}")
         self.stdout_path = self._make_fifo("stdout")
         self.stderr_path = self._make_fifo("stderr")
@@ -103,21 +103,24 @@ class Task:
 
     # What the agent makes
 
-    def _make_folders(self, uid: int, gid: int, bind_mounts: bool) -> None:
+    def _make_directories(self, uid: int, gid: int, bind_mounts: bool) -> None:
         shared = self.alloc_dir / "alloc"
-        for folder in (shared, shared / "logs", shared / "tmp", shared / "data"):
-            folder.mkdir(parents=True)
-            folder.chmod(0o777)
-        self.folder.mkdir(mode=0o710)
-        os.chown(self.folder, uid, gid)
-        self.folder.chmod(0o710)
-        sources = {name: self.alloc_dir / self.name / name for name in FOLDERS}
+        for directory in (shared, shared / "logs", shared / "tmp", shared / "data"):
+            directory.mkdir(parents=True)
+            directory.chmod(0o777)
+        self.directory.mkdir(mode=0o710)
+        os.chown(self.directory, uid, gid)
+        self.directory.chmod(0o710)
+        sources = {name: self.alloc_dir / self.name / name for name in DIRECTORIES}
         for source in sources.values():
             source.mkdir(parents=True)
             os.chown(source, uid, gid)
             source.chmod(0o700)
+        own = self.alloc_dir / self.name
+        os.chown(own, uid, gid)
+        own.chmod(0o710)
         for name, source in {**sources, "alloc": shared}.items():
-            target = self.folder / name
+            target = self.directory / name
             target.mkdir()
             if bind_mounts:
                 mounts.bind(source, target)
@@ -143,9 +146,9 @@ class Task:
         task.env.update({
             "PATH": os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
             "HOME": "/root", "USER": "root",
-            "NOMAD_ALLOC_DIR": str(self.folder / "alloc"),
+            "NOMAD_ALLOC_DIR": str(self.directory / "alloc"),
             "NOMAD_TASK_DIR": str(self.local),
-            "NOMAD_SECRETS_DIR": str(self.folder / "secrets"),
+            "NOMAD_SECRETS_DIR": str(self.directory / "secrets"),
             "NOMAD_ALLOC_ID": self.alloc_id, "NOMAD_TASK_NAME": self.name, "NOMAD_GROUP_NAME": "group",
             **env,
         })
@@ -163,19 +166,19 @@ class Task:
             task.network_isolation_spec.path = network
 
     def set_config(self, config: dict[str, Any] | bytes) -> None:
-        """Replaces the whole task config. Values go the agent's way, by the plugin's schema; bytes are sent as they
-        are."""
+        """Replaces the whole task config. Values are decoded with the plugin's schema, as the agent does; bytes are sent
+        unchanged."""
         if isinstance(config, bytes):
             self._refusal, self.request.task.msgpack_driver_config = None, config
         else:
             self._decode(hcl.literal(config), None)
 
     def set_block(self, config: Any) -> None:
-        """Replaces the whole task config by a job's block, whose texts may refer to the task's environment."""
+        """Replaces the whole task config by a job's block, whose strings may refer to the task's environment."""
         self._decode(config, dict(self.request.task.env))
 
     def _decode(self, config: Any, variables: dict[str, str] | None) -> None:
-        """What does not fit the schema is told by the start, as an agent does."""
+        """A config that does not fit the schema makes the start fail, as in an agent."""
         try:
             self.set_config(hcl.packed(self.plugin.task_spec, config, variables))
         except hcl.FailedValidation as refusal:
@@ -184,7 +187,7 @@ class Task:
     # Calls
 
     def start(self, seconds: float = CALL_SECONDS) -> "Task":
-        """StartTask; the task itself, for chaining. hcl.FailedValidation where the agent does not come so far."""
+        """StartTask; returns the task, for chaining. hcl.FailedValidation if the agent would refuse the config."""
         self._check_config()
         self.took(self.plugin.driver.StartTask(self.request, timeout=scaled(seconds)))
         return self
@@ -220,7 +223,7 @@ class Task:
     @staticmethod
     def result_of(answer: Any) -> ExitResult:
         """The result in an answer of WaitTask."""
-        # A failure by memory is the only one with a message whose result is known.
+        # Only an OOM kill has both a known result and a message.
         by_memory = answer.result.oom_killed and answer.result.exit_code != 0
         assert ("for want of memory" in answer.err) if by_memory else answer.err == "", answer
         return ExitResult(answer.result.exit_code, answer.result.signal, answer.result.oom_killed)
@@ -255,12 +258,12 @@ class Task:
 
     @property
     def pid(self) -> int:
-        """The main process, as InspectTask names it."""
+        """The pid of the main process, from InspectTask."""
         return int(self.inspect().driver.attributes["pid"])
 
     @property
     def executor_pid(self) -> int:
-        """The process above the main process."""
+        """The pid of the main process's parent."""
         process = processes.look(self.pid)
         assert process is not None, "the task's main process has ended"
         return process.parent
@@ -276,7 +279,7 @@ class Task:
         return self.stdout.text.splitlines()
 
     def line(self, word: str) -> str:
-        """The rest of the first line of stdout that begins with `word`."""
+        """The rest of stdout's first line that begins with `word`."""
         for line in self.lines():
             if line.partition(" ")[0] == word:
                 return line.partition(" ")[2]
@@ -285,14 +288,19 @@ class Task:
     # Restarts of the client
 
     def forget_mounts(self) -> None:
-        """Takes the bind mounts away, as a reboot does: what they were on is there, and empty."""
+        """Removes the bind mounts, as a reboot does. The task's own directory below alloc_mounts is left empty."""
+        self._unmount()
+        for target in list(self.directory.iterdir()):
+            target.rmdir()
+
+    def _unmount(self) -> None:
         for target in reversed(self._mounted):
             mounts.unmount(target)
         self._mounted = []
 
     def begin_again(self) -> None:
-        """Makes the task ready for its next start: a new id, in the same directories. The client has forgotten which
-        dynamic user it had given."""
+        """Makes the task ready for its next start: a new id, in the same directories. The client has forgotten the
+        dynamic user that it had assigned."""
         self.id = f"{self.alloc_id}/{self.name}/{uuid.uuid4().hex[:8]}"
         self.request.task.id = self.id
         if self.request.task.user.startswith("nomad-"):
@@ -307,8 +315,8 @@ class Task:
     # Clean-up
 
     def clean(self) -> list[str]:
-        """Removes everything that the agent made; what the plugin should have
-        removed and did not comes back as sentences."""
+        """Removes everything that the agent made; returns a sentence for each thing that
+        the plugin should have removed and did not."""
         faults = []
         if self.was_started and not self._destroyed and self.plugin.is_running:
             try:
@@ -322,8 +330,8 @@ class Task:
             cgroups.remove(self.scope)
         self.stdout.leave()
         self.stderr.leave()
-        self.forget_mounts()
-        left = mounts.below(self.folder)
+        self._unmount()
+        left = mounts.below(self.directory)
         if left:
             faults.append(f"mounts left: {left}")
         return faults

@@ -1,4 +1,4 @@
-"""Time limits, scaled by how slow the machine is said to be."""
+"""Time limits, scaled by the slowness of the machine (EXEC2_SLOW)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ SLOW = float(os.environ.get("EXEC2_SLOW", "1"))
 
 
 def scaled(seconds: float) -> float:
-    """`seconds` of an ordinary machine, in seconds of this one."""
+    """`seconds` on an ordinary machine, in seconds on this one."""
     return seconds * SLOW
 
 
 def sleep(milliseconds: float) -> str:
-    """The word by which Tests/programs/act.c sleeps that long, scaled."""
+    """The argument that makes Tests/programs/act.c sleep that long, scaled."""
     return f"sleep={round(scaled(milliseconds))}"
 
 
 def wait_until(condition: Callable[[], Found], seconds: float, what: str) -> Found:
-    """The first true answer of `condition`; AssertionError naming `what` when
-    none came within `seconds` (scaled)."""
+    """The first true result of `condition`; an AssertionError that names `what` if
+    there is none within `seconds` (scaled)."""
     end = time.monotonic() + scaled(seconds)
     pause = 0.002
     while True:

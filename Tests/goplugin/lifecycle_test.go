@@ -41,7 +41,7 @@ func launched(t *testing.T) *host {
 }
 
 // An agent launches the plugin, asks what it is, and ends it.
-func TestLife(t *testing.T) {
+func TestLifecycle(t *testing.T) {
 	h := launched(t)
 	c := h.connect(t)
 
@@ -60,7 +60,7 @@ func TestLife(t *testing.T) {
 		t.Fatal(err)
 	}
 	if info.Mode()&os.ModeSocket == 0 {
-		t.Errorf("%s is no socket but %v", address, info.Mode())
+		t.Errorf("%s is not a socket but %v", address, info.Mode())
 	}
 	if info.Mode().Perm()&0o022 != 0 {
 		t.Errorf("every user can command the driver, which is root: %s has mode %v", address, info.Mode())
@@ -94,7 +94,7 @@ func checkPluginInfo(t *testing.T, c *connection) {
 	}
 	semantic := regexp.MustCompile(`^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
 	if got := info.strings[3]; len(got) != 1 || !semantic.MatchString(got[0]) {
-		t.Errorf("the plugin's version is %q, which is no semantic version", got)
+		t.Errorf("the plugin's version is %q, which is not a semantic version", got)
 	}
 }
 
@@ -111,7 +111,7 @@ func TestTwoLaunches(t *testing.T) {
 	}
 }
 
-// Two agents on one host: neither plugin is in the other's way.
+// Two agents on one host: their plugins do not affect each other.
 func TestTwoPluginsAtOnce(t *testing.T) {
 	first, second := launched(t), launched(t)
 	first.connect(t)
@@ -121,7 +121,7 @@ func TestTwoPluginsAtOnce(t *testing.T) {
 	second.end(t)
 }
 
-// A newer agent calls what this plugin lacks: it must learn so from the status.
+// A newer agent calls a method that this plugin lacks: the status must say so.
 func TestUnknownMethod(t *testing.T) {
 	h := launched(t)
 	c := h.connect(t)
@@ -150,7 +150,7 @@ func TestLog(t *testing.T) {
 		want[entry{module, hclog.LevelFromString(l.Level), l.Message}]++
 	}
 	if len(want) == 0 {
-		t.Error("the plugin has logged nothing in its whole life, not even its start or its end")
+		t.Error("the plugin has logged nothing, not even its start or its end")
 	}
 	if got := h.log.from(module); !reflect.DeepEqual(got, want) {
 		t.Errorf("the plugin logged\n%v\nand the client read\n%v", want, got)

@@ -1,4 +1,4 @@
-"""`run` and its command: signals are passed on, stdin is, and neither outlives the other."""
+"""`run` passes signals and stdin on to its command, and neither outlives the other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from agent import processes
 from command_line import PROGRAM, SLOW, environment, leftovers, mount_point, nothing_is_left, run, start, wait_for  # noqa: F401
 
-# Only a hang ever takes as long.
+# A guard against a hang.
 GUARD = 60 * SLOW
 
 
@@ -23,7 +23,7 @@ GUARD = 60 * SLOW
 
 
 def remove_remains(tool: subprocess.Popen[str]) -> None:
-    """What a tool that was killed could not remove: its directories and its cgroup."""
+    """Removes the directories and the cgroup of a tool that was killed."""
     for parent in ("/run", "/var/tmp"):
         for path in Path(parent).glob(f"nomad-driver-exec2-run-{tool.pid}-*"):
             subprocess.run(["rm", "-rf", "--one-file-system", str(path)], check=True)
@@ -34,13 +34,13 @@ def remove_remains(tool: subprocess.Popen[str]) -> None:
                 try:
                     os.rmdir(cgroup)
                 except OSError:
-                    # A process that has ended a moment ago may still count.
+                    # A process that has just ended may still count.
                     assert time.monotonic() < until, cgroup
                     time.sleep(0.05)
 
 
 def pidfds(tool: subprocess.Popen[str]) -> list[int]:
-    """Of the tool's Executor and of all that runs below it."""
+    """Pidfds of the tool's Executor and of all processes below it."""
     opened = []
     for process in processes.descendants(tool.pid):
         try:
@@ -66,27 +66,27 @@ def wait_for_ends(descriptors: list[int]) -> None:
 
 
 def test_killed_tool_ends_its_command() -> None:
-    """With SIGTERM first, as a stop. Seen before: the command and its Executor ran on for ever."""
-    folder = Path(f"/tmp/exec2-ties-{os.getpid()}")
-    folder.mkdir(mode=0o777)
-    folder.chmod(0o777)
+    """The command gets SIGTERM first, as in a stop. Seen before: the command and its Executor ran on for ever."""
+    directory = Path(f"/tmp/exec2-ties-{os.getpid()}")
+    directory.mkdir(mode=0o777)
+    directory.chmod(0o777)
     try:
-        tool = start("--kill-timeout", "600", "--unveil", f"rwc:{folder}", "sh", "-c",
-                     f"trap 'echo term > {folder}/told; exit' TERM; echo ready; while :; do sleep 0.05; done")
+        tool = start("--kill-timeout", "600", "--unveil", f"rwc:{directory}", "sh", "-c",
+                     f"trap 'echo term > {directory}/told; exit' TERM; echo ready; while :; do sleep 0.05; done")
         wait_for("ready", tool)
         below = pidfds(tool)
         assert len(below) >= 2
         tool.kill()
         tool.wait(GUARD)
         wait_for_ends(below)
-        assert (folder / "told").read_text() == "term\n"
+        assert (directory / "told").read_text() == "term\n"
         remove_remains(tool)
     finally:
-        subprocess.run(["rm", "-rf", str(folder)], check=True)
+        subprocess.run(["rm", "-rf", str(directory)], check=True)
 
 
 def test_killed_tool_ends_a_command_that_ignores_sigterm() -> None:
-    """After the kill timeout, and whatever has left the command's process group with it."""
+    """After the kill timeout; processes that have left the command's process group end too."""
     tool = start("--kill-timeout", "1", "sh", "-c",
                  "trap '' TERM; setsid sh -c 'trap \"\" TERM; echo ready; sleep 600; :' & sleep 600; sleep 600")
     wait_for("ready", tool)
@@ -103,7 +103,7 @@ def test_killed_while_the_command_is_started() -> None:
     for step in range(10):
         tool = start("--kill-timeout", "1", "sleep", "600")
         time.sleep(step * 0.003 * SLOW)
-        # Stopped, it makes nothing more while its processes are looked for.
+        # The tool is stopped, so that it starts nothing more while its processes are listed.
         tool.send_signal(signal.SIGSTOP)
         os.waitpid(tool.pid, os.WUNTRACED)
         below = pidfds(tool)
@@ -113,9 +113,9 @@ def test_killed_while_the_command_is_started() -> None:
         remove_remains(tool)
 
 
-def test_nomads_tasks_are_not_tied(act: Any, plugin: Any) -> None:
-    """The Executor of a task of the plugin's holds no leash: none of its descriptors is a pipe, which would end with
-    the driver."""
+def test_nomads_tasks_do_not_end_with_the_driver(act: Any, plugin: Any) -> None:
+    """The Executor of a plugin's task does not end with the driver: none of its descriptors is a pipe that the driver would
+    close."""
     task = act("out=up", "pause=").start()
     task.stdout.wait_for("up")
     links = processes.descriptors(task.executor_pid)
@@ -146,7 +146,7 @@ def test_signal_is_passed_on(name: str) -> None:
 
 
 def test_a_signal_that_is_passed_on_ends_nothing_else() -> None:
-    """The command takes it and goes on, with time without end."""
+    """The command handles it and runs on, without a time limit."""
     tool = start("--kill-timeout", "0", "sh", "-c",
                  "trap 'echo got' USR1; trap 'echo term; exit 6' TERM; echo ready; while :; do sleep 0.05; done")
     wait_for("ready", tool)
@@ -159,7 +159,7 @@ def test_a_signal_that_is_passed_on_ends_nothing_else() -> None:
 
 
 def test_order_is_kept() -> None:
-    """A stop does not overtake what came before it."""
+    """A stop does not overtake an earlier signal."""
     tool = start("sh", "-c", "trap 'echo one' USR1; trap 'echo two; exit 7' TERM; echo ready; while :; do sleep 0.05; done")
     wait_for("ready", tool)
     tool.send_signal(signal.SIGUSR1)
@@ -169,7 +169,7 @@ def test_order_is_kept() -> None:
 
 
 def test_ignored_signal_is_not_passed_on() -> None:
-    """As nohup(1) wants it."""
+    """nohup(1) needs that."""
     script = "trap 'echo usr1' USR1; trap 'echo usr2; exit 8' USR2; echo ready; while :; do sleep 0.05; done"
     tool = subprocess.Popen(
         ["sh", "-c", 'trap "" USR1; exec "$0" "$@"', PROGRAM, "run", "bash", "-c", script], stdin=subprocess.DEVNULL,
@@ -182,8 +182,8 @@ def test_ignored_signal_is_not_passed_on() -> None:
 
 
 def test_stop_and_continue() -> None:
-    """SIGTSTP, of Ctrl-Z, stops the command as well as the tool."""
-    # No child of its own: a shell that waits for the execve of one that is stopped cannot be stopped itself.
+    """SIGTSTP, which Ctrl-Z sends, stops the command as well as the tool."""
+    # Without a child: a shell that waits for the execve of a stopped child cannot be stopped itself.
     tool = start("sh", "-c", "trap 'echo continued; exit 9' CONT; echo ready; while :; do read line; done",
                  stdin=subprocess.PIPE)
     wait_for("ready", tool)
@@ -191,7 +191,7 @@ def test_stop_and_continue() -> None:
     _, status = os.waitpid(tool.pid, os.WUNTRACED)
     assert os.WIFSTOPPED(status)
     until = time.monotonic() + GUARD
-    # A signal is taken when the process runs next.
+    # The signal is delivered when the process next runs.
     while {process.state for process in processes.descendants(tool.pid) if process.name == "sh"} != {"T"}:
         assert time.monotonic() < until
         time.sleep(0.05)
@@ -203,14 +203,14 @@ def test_stop_and_continue() -> None:
 
 
 def test_stdin_from_a_pipe() -> None:
-    """Seen before: nothing, since the command had /dev/null."""
+    """Seen before: the command read nothing, since it had /dev/null."""
     data = os.urandom(3_000_000)
     result = run("cat", stdin=None, input=data, text=False)
     assert (result.returncode, result.stdout, result.stderr) == (0, data, b"")
 
 
 def test_stdin_from_a_file(tmp_path: Path) -> None:
-    """What the command does not read is there for those who read on."""
+    """Input that the command does not read is left for the next reader of the file."""
     file = tmp_path / "input"
     file.write_bytes(os.urandom(1_000_000))
     with file.open("rb", buffering=0) as stdin:
@@ -224,8 +224,8 @@ def test_stdin_from_a_file(tmp_path: Path) -> None:
         assert run("tail", "-c", "10", stdin=stdin, text=False).stdout == file.read_bytes()[-10:]
 
 
-def test_the_commands_file_is_out_of_its_reach(tmp_path: Path) -> None:
-    """It has what is in the file, not the file: its writing end with it, as root and by /dev/stdin."""
+def test_the_command_cannot_write_to_the_file(tmp_path: Path) -> None:
+    """It gets the file's content and not the file: writing fails, also as root and through /dev/stdin."""
     file = tmp_path / "input"
     file.write_text("as it was\n")
     with file.open("r+b", buffering=0) as stdin:
@@ -234,8 +234,8 @@ def test_the_commands_file_is_out_of_its_reach(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("closed", ["</dev/null", "<&-"])
-def test_stdin_that_is_none(closed: str) -> None:
-    """Seen before with <&-, once stdin was passed on: an eventfd of gRPC's had its number, and never ended."""
+def test_closed_or_empty_stdin(closed: str) -> None:
+    """Seen with <&- when stdin was first passed on: an eventfd of gRPC's had the number 0 and never reported an end."""
     result = subprocess.run(["sh", "-c", f'"$0" run cat {closed}', PROGRAM], capture_output=True, timeout=GUARD,
                             env=environment(), check=False)
     assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
@@ -253,8 +253,8 @@ def test_end_of_stdin_comes_when_it_ends() -> None:
     assert tool.wait(GUARD) == 0
 
 
-def test_a_command_that_does_not_read_holds_nobody_up() -> None:
-    """The end comes although stdin has no end, and whoever writes there sees nobody read."""
+def test_a_command_that_does_not_read_blocks_nobody() -> None:
+    """The tool ends although stdin does not, and the writer of stdin finds its pipe without a reader."""
     reading, writing = os.pipe()
     try:
         tool = start("sh", "-c", "exec <&-; echo ready; read line; exit 3", stdin=reading)

@@ -1,4 +1,4 @@
-"""What the plugin does not do yet is said so and not advertised."""
+"""Calls that the plugin does not implement return UNIMPLEMENTED."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agent import Plugin, messages
 from agent.timing import scaled
 
 Driver = messages.driver
-# Method → request. A method that is built leaves this table.
+# Method → request. Remove a method from this table when it is implemented.
 UNIMPLEMENTED = {
     "CreateNetwork": Driver.CreateNetworkRequest(alloc_id="x"),
     "DestroyNetwork": Driver.DestroyNetworkRequest(alloc_id="x"),

@@ -1,7 +1,7 @@
-// Removes a folder whenever it can, as another Driver does with a cgroup that is empty, until the end of its input; then
-// prints how often it could.
+// Removes a directory whenever that is possible, as another Driver does with an empty cgroup, until the end of its input;
+// then prints how often it has removed it.
 //
-//   unmaker FOLDER
+//   remover DIRECTORY
 #define _GNU_SOURCE
 #include <poll.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 int main(int count, char **words) {
     long removed = 0;
     struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
-    // With pauses, so that whoever makes it has a chance.
+    // With pauses, so that the driver can use the directory.
     struct timespec pause = {.tv_nsec = 50000};
     while (count == 2 && ppoll(&input, 1, &pause, NULL) == 0) removed += rmdir(words[1]) == 0;
     printf("%ld\n", removed);

@@ -1,14 +1,14 @@
-// Stands between the test session and the plugin: starts it, reports its pid and
-// its end, and adopts and reaps every orphan below, so that all that a plugin
-// ever started can be found and counted under one process.
+// A process between the test session and the plugin: starts the plugin, reports its
+// pid and its end, and adopts and reaps every orphan below it, so that every process
+// that a plugin ever started is a descendant of this one.
 //
-//   nest REPORT-FD [--root LAYER MOUNT-POINT] [--keep PATH]... [--bind SOURCE TARGET]...
+//   subreaper REPORT-FD [--root LAYER MOUNT-POINT] [--keep PATH]... [--bind SOURCE TARGET]...
 //        -- COMMAND [ARGUMENT]...
 //
 // REPORT-FD receives the lines "pid N" and, when the command ends, "exit STATUS"
 // (as wait(2) has it). The options give the command a mount namespace of its own.
-// --root: its root is the host's with a copy of LAYER over it; of the host's other mounts it
-// sees those below each --keep, which may follow --root only. --bind: SOURCE covers
+// --root: its root is the host's with a copy of LAYER as an overlay; of the host's other mounts it
+// sees those below each --keep, which may only follow --root. --bind: SOURCE is mounted on
 // TARGET.
 #define _GNU_SOURCE
 #include <errno.h>
@@ -27,11 +27,11 @@
 #include <unistd.h>
 
 static void fail(const char *what) {
-    fprintf(stderr, "nest: %s: %s\n", what, strerror(errno));
+    fprintf(stderr, "subreaper: %s: %s\n", what, strerror(errno));
     exit(125);
 }
 
-// mount(2), or the end of the program.
+// mount(2); ends the program on failure.
 static void prepare(const char *what, const char *source, const char *target, const char *kind, unsigned long flags, const char *data) {
     if (mount(source, target, kind, flags, data) < 0) fail(what);
 }
@@ -41,7 +41,7 @@ static void unshare_mounts(unsigned long propagation) {
     prepare("propagation", NULL, "/", NULL, MS_REC | propagation, NULL);
 }
 
-// The overlay's own layer has to be of another file system than "/".
+// The overlay's own layer must be on another file system than "/".
 static void copy(const char *from, const char *to) {
     char source[PATH_MAX];
     snprintf(source, sizeof source, "%s/.", from);
@@ -60,12 +60,12 @@ static void copy(const char *from, const char *to) {
 static void make_root(const char *layer, const char *point) {
     char data[3 * PATH_MAX];
     unshare_mounts(MS_PRIVATE);
-    prepare("tmpfs", "nest", point, "tmpfs", 0, "mode=755");
+    prepare("tmpfs", "subreaper", point, "tmpfs", 0, "mode=755");
     if (chdir(point) < 0) fail(point);
-    if (mkdir("upper", 0755) < 0 || mkdir("work", 0755) < 0 || mkdir("root", 0755) < 0) fail("folders of the root");
+    if (mkdir("upper", 0755) < 0 || mkdir("work", 0755) < 0 || mkdir("root", 0755) < 0) fail("directories of the root");
     copy(layer, "upper");
     snprintf(data, sizeof data, "lowerdir=/,upperdir=%s/upper,workdir=%s/work", point, point);
-    prepare("overlay", "nest", "root", "overlay", 0, data);
+    prepare("overlay", "subreaper", "root", "overlay", 0, data);
     if (chdir("root") < 0) fail("root");
 }
 
@@ -126,12 +126,12 @@ int main(int argc, char **argv) {
         fail(argv[next]);
     }
 
-    // The pipes of stdout and stderr must end with the command, not with us.
+    // The pipes of stdout and stderr must close with the command, not with this process.
     int null = open("/dev/null", O_RDWR);
     dup2(null, 1);
     dup2(null, 2);
     if (null > 2 && null != report) close(null);
-    // A session that has gone must not keep us from reaping.
+    // If the session has ended, this must still reap.
     signal(SIGPIPE, SIG_IGN);
     signal(SIGINT, SIG_IGN);
 

@@ -15,7 +15,7 @@ Act = Callable[..., Task]
 NOT_FOUND = "task not found for given id"
 
 
-def test_whole_life(act: Act, plugin: Plugin) -> None:
+def test_whole_lifecycle(act: Act, plugin: Plugin) -> None:
     task = act("out=hello", "err=there", "exit=0")
     assert task.run() == ExitResult(0)
     assert task.stdout.text == "hello\n"
@@ -97,7 +97,7 @@ def test_waits_need_no_thread_each(act: Act, plugin: Plugin) -> None:
 
 
 def test_waits_are_forgotten(act: Act, plugin: Plugin) -> None:
-    """A client that cancels and waits again does not use up the plugin."""
+    """A client that cancels WaitTask and calls it again does not exhaust the plugin."""
     task = act("pause=").start()
     before = plugin.descriptors_with_a_task()
     for _ in range(200):
@@ -107,7 +107,7 @@ def test_waits_are_forgotten(act: Act, plugin: Plugin) -> None:
 
 
 def test_wait_and_result_are_prompt(act: Act) -> None:
-    """WaitTask answers with the end, not at the next look."""
+    """WaitTask answers at the end, not at the next poll."""
     task = act(sleep(200), "exit=0").start()
     task.wait()
     ended = task.inspect().task.completed_at.ToNanoseconds() / 1e9
@@ -173,7 +173,7 @@ def test_destroy_with_force_kills(act: Act) -> None:
     waiting = task.wait_soon()
     task.destroy(force=True)
     assert not processes.is_alive(pid)
-    wait_until(lambda: not processes.is_alive(executor), 2, "Executor gone after DestroyTask")
+    wait_until(lambda: not processes.is_alive(executor), 2, "Executor has ended after DestroyTask")
     error = waiting.exception(scaled(5))
     if error is None:
         assert Task.result_of(waiting.result()) == ExitResult(137, 9)
@@ -199,7 +199,7 @@ def test_id_is_free_after_destroy(act: Act) -> None:
     assert task.start().wait() == ExitResult(1)
 
 
-def test_destroy_waits_for_nothing_of_others(act: Act) -> None:
+def test_destroy_does_not_wait_for_others(act: Act) -> None:
     first, second = act("out=up", "pause=").start(), act("out=up", "pause=").start()
     first.destroy()
     assert processes.is_alive(second.pid)
@@ -207,7 +207,7 @@ def test_destroy_waits_for_nothing_of_others(act: Act) -> None:
 
 
 def test_main_process_ends_before_its_children(make: Callable[..., Task], host: AgentHost) -> None:
-    """The task ends with its main process; what it left behind is killed."""
+    """The task ends with its main process; its other processes are killed."""
     task = make(host.program("offspring"), ["group", "session", "daemon", "ignore", "--", str(round(1 + SLOW / 10))])
     assert task.run() == ExitResult(0)
     assert "populated 0" in (task.scope / "cgroup.events").read_text()
@@ -218,12 +218,11 @@ def test_executor_ends_with_its_task(act: Act) -> None:
     task = act("out=up", sleep(300), "exit=0").start()
     executor = task.executor_pid
     task.wait()
-    wait_until(lambda: not processes.is_alive(executor), 2, "Executor gone after the task")
+    wait_until(lambda: not processes.is_alive(executor), 2, "Executor has ended after the task")
 
 
-def test_calls_that_the_client_gave_up(act: Act, plugin: Plugin) -> None:
-    """A StartTask whose deadline passes leaves either a task that can be used or
-    none, and a plugin that lives."""
+def test_calls_that_the_client_cancels(act: Act, plugin: Plugin) -> None:
+    """A StartTask whose deadline passes leaves either a usable task or none, and the plugin survives."""
     task = act("pause=")
     start = plugin.driver.StartTask.future(task.request, timeout=0.0005)
     start.exception(scaled(10))

@@ -1,4 +1,4 @@
-"""Commands in a task whose Driver, Executor, attendant or client goes away."""
+"""Commands in a task whose Driver, Executor, attendant or client dies or leaves."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def sleeper(host: AgentHost, plugin: Plugin, **options: object) -> Task:
 
 
 def others_in(task: Task) -> list[int]:
-    """The pids in the task's cgroup but its main process."""
+    """The pids in the task's cgroup except its main process."""
     main = task.pid
     return [int(pid) for pid in (task.scope / "cgroup.procs").read_text().split() if int(pid) != main]
 
@@ -42,7 +42,7 @@ def alone(task: Task) -> bool:
 
 @pytest.fixture
 def running(make: Make) -> tuple[Task, Session]:
-    """A task, and a command in it that has begun and never ends."""
+    """A task, and a running command in it that never ends."""
     task = make("/bin/sleep", ["300"]).start()
     given = script(task, "echo up; sleep 300 & sleep 300")
     given.wait_for("up")
@@ -54,10 +54,10 @@ def running(make: Make) -> tuple[Task, Session]:
 
 def test_cancellation_kills(running: tuple[Task, Session], plugin: Plugin) -> None:
     task, given = running
-    wait_until(lambda: len(others_in(task)) >= 2 and len(attendants(plugin)) == 1, 5, "the command, one of its own, an attendant")
+    wait_until(lambda: len(others_in(task)) >= 2 and len(attendants(plugin)) == 1, 5, "the command, its child, and an attendant")
     given.cancel()
-    wait_until(lambda: alone(task), 5, "the command gone")
-    wait_until(lambda: attendants(plugin) == [], 5, "its attendant gone")
+    wait_until(lambda: alone(task), 5, "the command has ended")
+    wait_until(lambda: attendants(plugin) == [], 5, "its attendant has ended")
     assert given.wait_error() == grpc.StatusCode.CANCELLED
     assert output(task, "echo", "still") == "still\n"
 
@@ -66,7 +66,7 @@ def test_deadline_of_the_call_kills(make: Make) -> None:
     task = make("/bin/sleep", ["300"]).start()
     given = session(task, "/bin/sleep", "300", seconds=1)
     assert given.wait_error() == grpc.StatusCode.DEADLINE_EXCEEDED
-    wait_until(lambda: alone(task), 5, "the command gone")
+    wait_until(lambda: alone(task), 5, "the command has ended")
 
 
 def test_client_that_closes_its_connection(launch: Launch, host: AgentHost) -> None:
@@ -76,7 +76,7 @@ def test_client_that_closes_its_connection(launch: Launch, host: AgentHost) -> N
     given.wait_for("up")
     plugin.channel.close()
     plugin.connect()
-    wait_until(lambda: alone(task), 5, "the command gone")
+    wait_until(lambda: alone(task), 5, "the command has ended")
     assert output(task, "echo", "still") == "still\n"
 
 
@@ -106,8 +106,8 @@ def test_task_that_ends_by_itself(act: Make, host: AgentHost) -> None:
 
 
 def test_cgroup_can_be_used_again(make: Make, host: AgentHost, plugin: Plugin) -> None:
-    """Nomad restarts a task in the cgroup that it had. One that was ever killed as a whole (cgroup.kill) kills
-    what is cloned into it, from Linux 6.14 on: the end of a task with commands in it must not come to that."""
+    """Nomad restarts a task in the same cgroup. From Linux 6.14 on, a cgroup that was ever killed as a whole (cgroup.kill)
+    kills every process that is cloned into it: the end of a task with commands in it must not use that."""
     task = make("/bin/sleep", ["300"]).start()
     sessions = [script(task, "echo up; sleep 300") for _ in range(8)]
     for given in sessions:
@@ -144,21 +144,21 @@ def test_attendant_is_killed(running: tuple[Task, Session], plugin: Plugin) -> N
     os.kill(attendants(plugin)[0].pid, signal.SIGKILL)
     with refused("no result", "attendant", task.id, code=Code.UNAVAILABLE):
         given.wait()
-    wait_until(lambda: not processes.is_alive(command), 5, "the command gone")
+    wait_until(lambda: not processes.is_alive(command), 5, "the command has ended")
     assert output(task, "echo", "still") == "still\n"
 
 
 def test_command_in_a_frozen_task(make: Make, plugin: Plugin) -> None:
-    """It does not come to its start, and must be given up all the same."""
+    """It does not reach its first instruction, and its cancellation must still end it."""
     task = make("/bin/sleep", ["300"]).start()
     (task.scope / "cgroup.freeze").write_text("1")
     given = session(task, "/bin/touch", task.local / "file")
     wait_until(lambda: len((task.scope / "cgroup.procs").read_text().split()) == 2, 10, "the command in the cgroup")
     (attendant,) = {process.pid for process in attendants(plugin)} - set(others_in(task))
     given.cancel()
-    wait_until(lambda: not processes.is_alive(attendant), 10, "its attendant gone")
+    wait_until(lambda: not processes.is_alive(attendant), 10, "its attendant has ended")
     (task.scope / "cgroup.freeze").write_text("0")
-    wait_until(lambda: alone(task), 5, "the command gone")
+    wait_until(lambda: alone(task), 5, "the command has ended")
     assert not (task.local / "file").exists()
     assert output(task, "echo", "works") == "works\n"
 
@@ -189,14 +189,14 @@ def test_driver_is_killed(launch: Launch, host: AgentHost) -> None:
     wait_until(lambda: len(others_in(task)) >= 5, 5, "both commands and what they start")
     found = [process.pid for process in attendants(plugin)] + others_in(task)
     plugin.kill()
-    wait_until(lambda: not any(processes.is_alive(pid) for pid in found), 5, f"{found} gone with the Driver")
+    wait_until(lambda: not any(processes.is_alive(pid) for pid in found), 5, f"{found} ended with the Driver")
     assert processes.is_alive(main) and processes.is_alive(executor)
     assert given.wait_error() == grpc.StatusCode.UNAVAILABLE
     recover(successor(launch, plugin), task)
 
 
 def test_recovered_task(launch: Launch, host: AgentHost) -> None:
-    """By a Driver that has never seen its request: all is as it was under the first."""
+    """By a Driver that has never seen its start request: a command runs as it did under the first."""
     plugin = launch({"unveil_by_task": True})
     task = sleeper(host, plugin, user="nomad-83210", unveil=["r:/proc"], env={"COLOUR": "blue"})
     before = output(task, "/bin/sh", "-c", "id; env | grep -v SHLVL | sort; pwd; cat /proc/self/cgroup")
@@ -222,28 +222,28 @@ def test_secrets_are_nowhere_on_disk(launch: Launch, host: AgentHost) -> None:
     exec_task(task, "true")
     given = session(task, "/bin/sleep", "300")
     wait_until(lambda: others_in(task), 10, "the command")
-    for folder, _, files in os.walk(plugin.state_dir):
+    for directory, _, files in os.walk(plugin.state_dir):
         for name in files:
-            path = Path(folder) / name
+            path = Path(directory) / name
             if path.is_file():
                 assert b"xyzzy-sesame" not in path.read_bytes(), path
     given.cancel()
 
 
-def test_executor_of_the_release_before(launch: Launch, host: AgentHost, binary: Path) -> None:
-    """It has no request left: the error says so, and what to do."""
+def test_executor_of_the_previous_release(launch: Launch, host: AgentHost, binary: Path) -> None:
+    """It has not kept its launch request: the error says so, and what to do."""
     before = earlier.built(2)
-    folder = host.root / "bin"
-    folder.mkdir(exist_ok=True)
-    folder.chmod(0o755)
+    directory = host.root / "bin"
+    directory.mkdir(exist_ok=True)
+    directory.chmod(0o755)
 
     def install(source: Path) -> Path:
         for name in earlier.PROGRAMS:
-            shutil.copy(source / name, folder / f"{name}.new")
-            (folder / f"{name}.new").rename(folder / name)
-        return folder / earlier.PROGRAMS[0]
+            shutil.copy(source / name, directory / f"{name}.new")
+            (directory / f"{name}.new").rename(directory / name)
+        return directory / earlier.PROGRAMS[0]
 
-    old = launch(binary=install(before.folder))
+    old = launch(binary=install(before.directory))
     task = sleeper(host, old)
     old.kill()
     new = launch(dict(old.config), binary=install(binary.parent))
@@ -254,38 +254,38 @@ def test_executor_of_the_release_before(launch: Launch, host: AgentHost, binary:
         session(task, "true").wait()
     fresh = sleeper(host, new)
     assert output(fresh, "echo", "works") == "works\n"
-    shutil.rmtree(folder)
+    shutil.rmtree(directory)
 
 
 def test_executor_is_missing(launch: Launch, host: AgentHost, binary: Path) -> None:
-    """The program that attendants are made of."""
-    folder = host.root / "elsewhere"
-    folder.mkdir()
-    folder.chmod(0o755)
-    shutil.copy(binary.parent / earlier.PROGRAMS[1], folder / "executor")
-    (folder / "executor").chmod(0o755)
-    plugin = launch({"executor_path": str(folder / "executor")})
+    """The Executor's program, which attendants run."""
+    directory = host.root / "elsewhere"
+    directory.mkdir()
+    directory.chmod(0o755)
+    shutil.copy(binary.parent / earlier.PROGRAMS[1], directory / "executor")
+    (directory / "executor").chmod(0o755)
+    plugin = launch({"executor_path": str(directory / "executor")})
     task = sleeper(host, plugin)
     assert output(task, "echo", "works") == "works\n"
-    (folder / "executor").unlink()
-    with refused("the Executor cannot be run from", str(folder), "executor_path", code=Code.FAILED_PRECONDITION):
+    (directory / "executor").unlink()
+    with refused("the Executor cannot be run from", str(directory), "executor_path", code=Code.FAILED_PRECONDITION):
         exec_task(task, "true")
-    folder.rmdir()
+    directory.rmdir()
 
 
 def test_command_that_cannot_be_launched(make: Make) -> None:
-    """The working folder is closed to the task's user by now: the words are those of a launch."""
+    """The task's user has lost access to the working directory: the error is that of a launch."""
     task = make("/bin/sleep", ["300"]).start()
-    task.folder.chmod(0o700)
-    os.chown(task.folder, 0, 0)
-    with refused("cannot change to the working folder", "Permission denied", task.id, code=Code.FAILED_PRECONDITION):
+    task.directory.chmod(0o700)
+    os.chown(task.directory, 0, 0)
+    with refused("cannot change to the working directory", "Permission denied", task.id, code=Code.FAILED_PRECONDITION):
         exec_task(task, "true")
 
 
-def test_unveiled_folder_that_is_gone(make: Make) -> None:
-    """It hinders nobody who wants to look what is the matter."""
-    folder = Path(f"/var/tmp/exec2-passing-{os.getpid()}")
-    folder.mkdir()
-    task = make("/bin/sleep", ["300"], unveil=[f"r:{folder}"]).start()
-    folder.rmdir()
+def test_unveiled_directory_that_is_gone(make: Make) -> None:
+    """It does not keep an operator from running a command in the task."""
+    directory = Path(f"/var/tmp/exec2-passing-{os.getpid()}")
+    directory.mkdir()
+    task = make("/bin/sleep", ["300"], unveil=[f"r:{directory}"]).start()
+    directory.rmdir()
     assert output(task, "echo", "works") == "works\n"
