@@ -274,11 +274,13 @@ def test_executor_is_missing(launch: Launch, host: AgentHost, binary: Path) -> N
 
 
 def test_command_that_cannot_be_launched(make: Make) -> None:
-    """The working folder is closed to the task's user by now: the words are those of a launch."""
+    """The working directory is closed to the task's user by now: the words are those of a launch, with its hint."""
     task = make("/bin/sleep", ["300"]).start()
     task.folder.chmod(0o700)
     os.chown(task.folder, 0, 0)
-    with refused("cannot change to the working folder", "Permission denied", task.id, code=Code.FAILED_PRECONDITION):
+    hint = 'user "nomad-80000" must be able to enter it'
+    with refused(
+            "cannot change to the working directory", "Permission denied", hint, task.id, code=Code.FAILED_PRECONDITION):
         exec_task(task, "true")
 
 
