@@ -4,7 +4,7 @@ import PackageDescription
 /// Sanitizer builds leave the Executor out: an Embedded, static program does not link under them.
 let sanitizing = Context.environment["SANITIZE"] != nil
 
-/// A build under ThreadSanitizer is told of what Swift's Mutex does (Sources/CThreadSanitizer).
+/// A build under ThreadSanitizer has locks that the sanitizer sees (Sources/Shared/System/Mutex.swift).
 let watchingThreads = Context.environment["SANITIZE"] == "thread"
 
 /// A build for tests in which any call can be made to fail (Sources/CFaults): the linker diverts the calls
@@ -23,12 +23,6 @@ let divertedCalls: [String] = [
     "waitid", "waitpid", "write",
 ]
 let diversions: [LinkerSetting] = faulty ? [.unsafeFlags(divertedCalls.flatMap { ["-Xlinker", "--wrap=\($0)"] })] : []
-
-/// Swift's names for what a Mutex does when it is held by another.
-let slowWaysOfMutex = [
-    "$s15Synchronization12_MutexHandleV9_lockSlowyys6UInt32VF",
-    "$s15Synchronization12_MutexHandleV11_unlockSlowyyF",
-]
 
 /// libFuzzer's library, in a build for `make fuzz`: the compiler then notes which ways the code takes.
 let fuzzer = Context.environment["FUZZ"]
@@ -111,16 +105,14 @@ var targets: [Target] = [
         name: "CAbseil", cxxSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror", "-fno-exceptions"] + placeless)]),
     .target(name: "CStartup", cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"] + placeless)]),
     .target(
-        name: "Shared", dependencies: ["CLinux", "CMessages"] + (watchingThreads ? ["CThreadSanitizer"] : []),
-        swiftSettings: strict + [small],
-        linkerSettings: watchingThreads
-            ? [.unsafeFlags(slowWaysOfMutex.flatMap { ["-Xlinker", "--wrap=\($0)"] })] : []),
+        name: "Shared", dependencies: ["CLinux", "CMessages"],
+        swiftSettings: strict + [small] + (watchingThreads ? [.define("THREAD_SANITIZER")] : [])),
     // The Driver, layer by layer: a target may import what stands above it here, where it names it, and nothing else.
     // docs/design.md has the picture, and TargetGraphTests compares the two.
     // The loop, threads, waiting, and files of the kernel's: knows nothing of tasks.
     layer("EventLoop", ["Shared", "CLinux"], linkerSettings: diversions),
     // The log: hclog's lines on stderr.
-    layer("HCLog", []),
+    layer("HCLog", ["Shared"]),
     // A bounded decoder of MessagePack.
     layer("MessagePack", ["Shared"]),
     // The messages of the wire as Swift values, validated before protobuf-c unpacks them.
@@ -182,10 +174,6 @@ var targets: [Target] = [
 var products: [Product] = [.executable(name: "nomad-driver-exec2", targets: ["Driver"])]
 
 if faulty { targets.append(.target(name: "CFaults", cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])])) }
-
-if watchingThreads {
-    targets.append(.target(name: "CThreadSanitizer", cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]))
-}
 
 if !sanitizing {
     targets += [

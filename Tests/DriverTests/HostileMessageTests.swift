@@ -103,9 +103,9 @@ import Testing
             }
             guard let task = try? DecodedMessage<Wire.StartTaskRequest>(bytes).root.task else { continue }
             read += 1
-            _ = task.stringMap(\.n_env, \.env)
-            _ = task.messages(\.n_mounts, \.mounts).map(\.task_path)
-            _ = task.dns?.strings(\.n_servers, \.servers)
+            _ = task.stringMap(.env)
+            _ = task.messages(.mounts).map(\.task_path)
+            _ = task.dns?.strings(.servers)
             _ = task.network_isolation_spec?.mode.rawValue
             _ = [task.id, task.user, task.stdout_path, task.resources?.linux_resources?.cpuset_cgroup ?? ""]
         }

@@ -14,7 +14,7 @@ import Testing
                 task.id = arena.string("alloc/task/1234abcd")
                 task.user = arena.string(user)
                 task.msgpack_driver_config = arena.bytes([0x81, 0x00, 0xFF])
-                (task.n_env, task.env) = arena.stringMap(
+                task[.env] = arena.stringMap(
                     Wire.TaskConfigEnvEntry.self, ["PATH": "/bin", "EMPTY": "", "ÜMLAUT": "größe"])
                 task.resources = arena.message(Wire.Resources.self) { resources in
                     resources.linux_resources = arena.message(Wire.LinuxResources.self) { linux in
@@ -23,12 +23,12 @@ import Testing
                         linux.percentticks = 0.25
                     }
                 }
-                (task.n_mounts, task.mounts) = arena.messages(Wire.Mount.self, ["/a", "/b"]) { mount, path in
+                task[.mounts] = arena.messages(Wire.Mount.self, ["/a", "/b"]) { mount, path in
                     mount.task_path = arena.string(path)
                     mount.readonly = true.wire
                 }
                 task.dns = arena.message(Wire.DNSConfig.self) { dns in
-                    (dns.n_servers, dns.servers) = arena.strings(["10.0.0.1", "10.0.0.2"])
+                    dns[.servers] = arena.strings(["10.0.0.1", "10.0.0.2"])
                 }
                 task.network_isolation_spec = arena.message(Wire.NetworkIsolationSpec.self) { network in
                     network.mode =
@@ -45,27 +45,29 @@ import Testing
         #expect(task.id == "alloc/task/1234abcd")
         #expect(task.name == "")
         #expect(task.msgpack_driver_config == [0x81, 0x00, 0xFF])
-        #expect(task.stringMap(\.n_env, \.env) == ["PATH": "/bin", "EMPTY": "", "ÜMLAUT": "größe"])
-        #expect(task.stringMap(\.n_device_env, \.device_env) == [:])
+        #expect(task.stringMap(.env) == ["PATH": "/bin", "EMPTY": "", "ÜMLAUT": "größe"])
+        #expect(task.stringMap(.deviceEnv) == [:])
         #expect(task.resources?.linux_resources?.cpu_shares == 500)
         #expect(task.resources?.linux_resources?.memory_limit_bytes == 64 << 20)
         #expect(task.resources?.linux_resources?.percentticks == 0.25)
         #expect(task.resources?.allocated_resources == nil)
-        let mounts = task.messages(\.n_mounts, \.mounts)
+        let mounts = task.messages(.mounts)
         #expect(mounts.map(\.task_path) == ["/a", "/b"])
         #expect(mounts.allSatisfy { $0.isSet(\.readonly) })
-        #expect(task.dns.map { $0.strings(\.n_servers, \.servers) } == ["10.0.0.1", "10.0.0.2"])
+        #expect(task.dns.map { $0.strings(.servers) } == ["10.0.0.1", "10.0.0.2"])
         #expect(
             task.network_isolation_spec?.mode
                 == HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__NETWORK_ISOLATION_SPEC__NETWORK_ISOLATION_MODE__GROUP)
     }
 
+    private static var nodeIDs: RepeatedField<Wire.ClientTopology, UInt32> { .init(\.n_node_ids, \.node_ids) }
+
     @Test func numberListsComeBack() throws {
         let bytes = Wire.ClientTopology.encoded { topology, arena in
-            (topology.n_node_ids, topology.node_ids) = arena.values([0, 1, .max])
+            topology[Self.nodeIDs] = arena.values([0, 1, .max])
         }
         let topology = try DecodedMessage<Wire.ClientTopology>(bytes).root
-        #expect(topology.values(\.n_node_ids, \.node_ids) == [0, 1, .max])
+        #expect(topology.values(Self.nodeIDs) == [0, 1, .max])
     }
 
     @Test func noBytesAreAnEmptyMessage() throws {
@@ -78,7 +80,7 @@ import Testing
         var mounts: [MessageView<Wire.Mount>] = []
         do {
             let request = try DecodedMessage<Wire.StartTaskRequest>(Self.startTask())
-            mounts = request.root.task?.messages(\.n_mounts, \.mounts) ?? []
+            mounts = request.root.task?.messages(.mounts) ?? []
         }
         #expect(mounts.map(\.task_path) == ["/a", "/b"])
     }
@@ -87,7 +89,7 @@ import Testing
         // StartTaskRequest.task.env: an empty entry, one with a key only, one with a value only.
         let env: [UInt8] = [0x22, 0x00, 0x22, 0x03, 0x0A, 0x01, 0x6B, 0x22, 0x03, 0x12, 0x01, 0x76]
         let request = try DecodedMessage<Wire.StartTaskRequest>([0x0A, UInt8(env.count)] + env).root
-        #expect(request.task?.stringMap(\.n_env, \.env) == ["": "v", "k": ""])
+        #expect(request.task?.stringMap(.env) == ["": "v", "k": ""])
     }
 
     @Test func aReceivedMessageCanBeSentOn() throws {
@@ -100,7 +102,7 @@ import Testing
         }
         let response = try DecodedMessage<Wire.StartTaskResponse>(answer).root
         #expect(response.handle?.config?.user == "nomad-80000")
-        #expect(response.handle?.config?.stringMap(\.n_env, \.env)["PATH"] == "/bin")
+        #expect(response.handle?.config?.stringMap(.env)["PATH"] == "/bin")
     }
 
     @Test func nulInBuiltTextIsReplaced() throws {
@@ -114,7 +116,7 @@ import Testing
         let details = try DecodedMessage<Wire.Google.Status>(try #require(status.details)).root
         #expect(details.code == 9)
         #expect(details.message == "cannot mount")
-        let any = try #require(details.messages(\.n_details, \.details).first)
+        let any = try #require(details.messages(.details).first)
         #expect(any.type_url == "type.googleapis.com/hashicorp.nomad.plugins.shared.structs.RecoverableError")
         #expect(any.value == (recoverable ? [0x08, 0x01] : []))
     }

@@ -1,5 +1,5 @@
 import Glibc
-import Synchronization
+import Shared
 import Testing
 
 @testable import EventLoop

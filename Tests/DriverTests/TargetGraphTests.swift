@@ -15,7 +15,7 @@ import Testing
     /// Modules of the toolchain's, which need no declaration.
     private static let system: Set = ["Glibc", "Synchronization"]
 
-    private static func text(of name: String) throws -> String {
+    static func text(of name: String) throws -> String {
         String(decoding: try HostFile.read(root + "/" + name), as: UTF8.self)
     }
 
@@ -53,7 +53,7 @@ import Testing
         }
     }
 
-    private static func sources(below directory: String) throws -> [String] {
+    static func sources(below directory: String) throws -> [String] {
         try DirectoryListing.read(root + "/" + directory).flatMap { name -> [String] in
             let path = directory + "/" + name
             return name.hasSuffix(".swift") ? [path] : try sources(below: path)

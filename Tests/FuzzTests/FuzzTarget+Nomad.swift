@@ -89,10 +89,10 @@ extension FuzzTarget {
                 plan.encoded(session: 1, directory: directory))
         else { preconditionFailure("the plan is no request") }
         let request = packed.root
-        precondition(request.strings(\.n_environment, \.environment) == plan.environment)
-        precondition(request.strings(\.n_arguments, \.arguments) == plan.arguments)
-        precondition(request.messages(\.n_unveil, \.unveil).map(\.path) == plan.unveil.map(\.rule.path))
-        precondition(request.messages(\.n_mounts, \.mounts).map(\.source) == plan.mounts.map(\.source))
+        precondition(request.strings(.environment) == plan.environment)
+        precondition(request.strings(.arguments) == plan.arguments)
+        precondition(request.messages(.unveil).map(\.path) == plan.unveil.map(\.rule.path))
+        precondition(request.messages(.mounts).map(\.source) == plan.mounts.map(\.source))
     }
 
     /// No line but those that the file is to have.

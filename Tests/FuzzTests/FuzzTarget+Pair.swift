@@ -75,7 +75,7 @@ extension FuzzTarget {
             }
             let request = packed.root
             precondition(request.task_state_dir.isEmpty && request.exec?.isSet(\.terminal) == hasTerminal)
-            precondition(request.strings(\.n_arguments, \.arguments) == command.command)
+            precondition(request.strings(.arguments) == command.command)
             precondition(request.user_id == launch.root.user_id && request.cgroup == launch.root.cgroup)
         }
     }

@@ -274,11 +274,13 @@ def test_executor_is_missing(launch: Launch, host: AgentHost, binary: Path) -> N
 
 
 def test_command_that_cannot_be_launched(make: Make) -> None:
-    """The task's user has lost access to the working directory: the error is that of a launch."""
+    """The task's user has lost access to the working directory: the error is that of a launch, with its hint."""
     task = make("/bin/sleep", ["300"]).start()
     task.directory.chmod(0o700)
     os.chown(task.directory, 0, 0)
-    with refused("cannot change to the working directory", "Permission denied", task.id, code=Code.FAILED_PRECONDITION):
+    hint = 'user "nomad-80000" must be able to enter it'
+    with refused(
+            "cannot change to the working directory", "Permission denied", hint, task.id, code=Code.FAILED_PRECONDITION):
         exec_task(task, "true")
 
 

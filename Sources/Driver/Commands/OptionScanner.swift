@@ -1,6 +1,5 @@
 import CLinux
 import Shared
-import Synchronization
 
 /// One option of the command line, with its line in the help.
 struct CommandOption: Sendable {

@@ -1,6 +1,5 @@
 import CLinux
 import Shared
-import Synchronization
 
 /// Threads for what can block: name services, files, the creation of processes.
 ///

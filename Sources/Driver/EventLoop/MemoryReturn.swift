@@ -1,5 +1,5 @@
 import CLinux
-import Synchronization
+import Shared
 
 /// Gives back to the host what many tasks have used, once they are gone.
 ///

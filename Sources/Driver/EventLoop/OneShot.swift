@@ -1,4 +1,4 @@
-import Synchronization
+import Shared
 
 /// A value that is set once and that any number of Swift tasks wait for.
 package final class OneShot<Value: Sendable>: Sendable {

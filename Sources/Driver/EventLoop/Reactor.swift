@@ -1,7 +1,6 @@
 import CLinux
 import Glibc
 import Shared
-import Synchronization
 
 /// One thread that waits for descriptors and deadlines on behalf of all tasks: no call and no task
 /// has a thread of its own.

@@ -3,7 +3,6 @@ import EventLoop
 import Glibc
 import Shared
 import Supervision
-import Synchronization
 
 /// A command that runs in a task under an attendant of its own.
 ///

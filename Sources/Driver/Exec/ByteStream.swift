@@ -2,7 +2,6 @@ import CLinux
 import EventLoop
 import Glibc
 import Shared
-import Synchronization
 
 /// The Driver's end of a pipe or terminal of a command's: reads and writes that wait without a thread.
 ///

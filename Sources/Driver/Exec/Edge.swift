@@ -1,4 +1,4 @@
-import Synchronization
+import Shared
 
 /// Something that happens again and again and that one Swift task at a time waits for. What happens while
 /// nobody waits lets the next one pass.

@@ -20,7 +20,7 @@ package struct ExecRequest: Equatable, Sendable {
     /// The state directory is left out: an Executor that knows no commands finds nothing to start then, and
     /// ends without a word to the task's own pipes.
     func encoded(_ launch: MessageView<Exec2__Executor__LaunchRequest>) -> [UInt8] {
-        let environment = launch.byteTexts(\.n_environment, \.environment)
+        let environment = launch.byteTexts(.environment)
         let (owner, pointer) = launch.parts
         return withExtendedLifetime(owner) {
             Exec2__Executor__LaunchRequest.encoded(byteText: true) { message, arena in
@@ -29,10 +29,10 @@ package struct ExecRequest: Equatable, Sendable {
                 message.task_state_dir = arena.string("")
                 // The attendant of a command in a run's task has no such descriptors.
                 message.attachment = nil
-                (message.n_programs, message.programs) = arena.strings(programs(environment))
-                (message.n_arguments, message.arguments) = arena.strings(command)
+                message[.programs] = arena.strings(programs(environment))
+                message[.arguments] = arena.strings(command)
                 if hasTerminal, let more = TerminalAccess.variable(environment) {
-                    (message.n_environment, message.environment) = arena.strings(environment + [more])
+                    message[.environment] = arena.strings(environment + [more])
                 }
                 if hasTerminal {
                     let added = TerminalAccess.paths.map { path in
@@ -44,8 +44,7 @@ package struct ExecRequest: Equatable, Sendable {
                             $0.after_mounts = true.wire
                         }
                     }
-                    let given = UnsafeBufferPointer(start: message.unveil, count: message.n_unveil)
-                    (message.n_unveil, message.unveil) = arena.values(Array(given) + added)
+                    message[.unveil] = arena.values(Array(message[.unveil]) + added)
                 }
                 message.exec = arena.message(Exec2__Executor__ExecSession.self) { $0.terminal = hasTerminal.wire }
             }

@@ -1,4 +1,4 @@
-import Synchronization
+import Shared
 
 /// The end of a command's output: what is older than its capacity is dropped.
 struct OutputTail: Sendable {

@@ -1,4 +1,4 @@
-import Synchronization
+import Shared
 
 /// Waiting for the end of the current task, for calls that stay open and say nothing.
 package enum Cancellation {

@@ -1,7 +1,7 @@
 import CGRPC
 import EventLoop
 import HCLog
-import Synchronization
+import Shared
 
 /// One call, from its arrival until its last operation has completed.
 ///

@@ -4,7 +4,6 @@ import EventLoop
 import Glibc
 import HCLog
 import Shared
-import Synchronization
 
 /// The server's unix socket: takes in connections and gives those that are admitted to gRPC, whose own
 /// listener would serve whoever connects.

@@ -3,7 +3,6 @@ import CGRPC
 import EventLoop
 import HCLog
 import Shared
-import Synchronization
 
 /// Why the server cannot listen.
 package struct RPCServerError: Error, Sendable, CustomStringConvertible {

@@ -1,5 +1,5 @@
 import Glibc
-import Synchronization
+import Shared
 
 /// Writes whole lines to a descriptor that may have no reader or a slow one: a line that does not fit
 /// right now is dropped and counted. Never blocks, never fails; SIGPIPE must be ignored.

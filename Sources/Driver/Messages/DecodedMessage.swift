@@ -33,7 +33,7 @@ package final class DecodedMessage<Message: WireMessage>: @unchecked Sendable {
 
 /// A received message or submessage, by the names of its fields: text as `String`, bytes as
 /// `[UInt8]`, numbers and enums as they are, and a submessage as an optional view, because an absent
-/// one has no address. Lists and maps need both their fields: see `strings`, `messages`, `values`
+/// one has no address. Lists and maps are named by their `RepeatedField`: see `strings`, `messages`, `values`
 /// and `stringMap`; booleans: `isSet`. A raw pointer never comes out.
 ///
 /// `@unchecked Sendable`: points into the structs of `owner`, which never change and live as long.
@@ -72,57 +72,40 @@ package struct MessageView<Message: WireMessage>: @unchecked Sendable {
         pointer.pointee[keyPath: field] != 0
     }
 
-    /// A list of text: `strings(\.n_servers, \.servers)`.
-    package func strings(
-        _ count: KeyPath<Message, Int>,
-        _ list: KeyPath<Message, UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?>
-    ) -> [String] {
-        elements(count, list).map { $0.map { String(cString: $0) } ?? "" }
+    /// A list of text: `strings(.servers)`.
+    package func strings(_ field: RepeatedField<Message, UnsafeMutablePointer<CChar>?>) -> [String] {
+        pointer.pointee[field].map { $0.map { String(cString: $0) } ?? "" }
     }
 
     /// The same, with the bytes as they are (`ByteText`).
-    package func byteTexts(
-        _ count: KeyPath<Message, Int>,
-        _ list: KeyPath<Message, UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?>
-    ) -> [String] {
-        elements(count, list).map { $0.map { ByteText.text(cString: $0) } ?? "" }
+    package func byteTexts(_ field: RepeatedField<Message, UnsafeMutablePointer<CChar>?>) -> [String] {
+        pointer.pointee[field].map { $0.map { ByteText.text(cString: $0) } ?? "" }
     }
 
-    /// A list of messages: `messages(\.n_mounts, \.mounts)`.
+    /// A list of messages: `messages(.mounts)`.
     package func messages<Element: WireMessage>(
-        _ count: KeyPath<Message, Int>,
-        _ list: KeyPath<Message, UnsafeMutablePointer<UnsafeMutablePointer<Element>?>?>
+        _ field: RepeatedField<Message, UnsafeMutablePointer<Element>?>
     ) -> [MessageView<Element>] {
-        elements(count, list).compactMap { element in
+        pointer.pointee[field].compactMap { element in
             element.map { MessageView<Element>(owner: owner, pointer: UnsafePointer($0)) }
         }
     }
 
-    /// A list of numbers or enums: `values(\.n_node_ids, \.node_ids)`.
-    func values<Element>(
-        _ count: KeyPath<Message, Int>, _ list: KeyPath<Message, UnsafeMutablePointer<Element>?>
-    ) -> [Element] {
-        Array(elements(count, list))
+    /// A list of numbers or enums: `values(.groups)`.
+    func values<Element>(_ field: RepeatedField<Message, Element>) -> [Element] {
+        Array(pointer.pointee[field])
     }
 
-    /// A map of text to text: `stringMap(\.n_env, \.env)`; of a key given twice the last counts.
+    /// A map of text to text: `stringMap(.env)`; of a key given twice the last counts.
     package func stringMap<Entry: WireStringEntry>(
-        _ count: KeyPath<Message, Int>,
-        _ list: KeyPath<Message, UnsafeMutablePointer<UnsafeMutablePointer<Entry>?>?>
+        _ field: RepeatedField<Message, UnsafeMutablePointer<Entry>?>
     ) -> [String: String] {
         var map: [String: String] = [:]
-        for case .some(let entry) in elements(count, list) {
+        for case .some(let entry) in pointer.pointee[field] {
             let key = entry.pointee.key.map { String(cString: $0) } ?? ""
             map[key] = entry.pointee.value.map { String(cString: $0) } ?? ""
         }
         return map
-    }
-
-    private func elements<Element>(
-        _ count: KeyPath<Message, Int>, _ list: KeyPath<Message, UnsafeMutablePointer<Element>?>
-    ) -> UnsafeBufferPointer<Element> {
-        let start = pointer.pointee[keyPath: list]
-        return UnsafeBufferPointer(start: start, count: start == nil ? 0 : pointer.pointee[keyPath: count])
     }
 
     /// For `MessageArena.borrow`.

@@ -5,7 +5,7 @@ import Glibc
 ///
 ///     let answer = Wire.PluginInfoResponse.encoded { message, arena in
 ///         message.name = arena.string("exec2")
-///         (message.n_plugin_api_versions, message.plugin_api_versions) = arena.strings(["0.1.0"])
+///         message[.pluginApiVersions] = arena.strings(["0.1.0"])
 ///     }
 package final class MessageArena {
     /// Most messages fit in one block.
@@ -98,20 +98,20 @@ package final class MessageArena {
         return UnsafeMutablePointer(mutating: pointer)
     }
 
-    /// The two fields of a list of text.
-    package func strings(_ texts: [String]) -> (Int, UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?) {
+    /// A list of text.
+    package func strings(_ texts: [String]) -> UnsafeMutableBufferPointer<UnsafeMutablePointer<CChar>?> {
         values(texts.map(string))
     }
 
-    /// The two fields of a list of numbers, enums or pointers.
-    package func values<Value>(_ values: [Value]) -> (Int, UnsafeMutablePointer<Value>?) {
+    /// A list of numbers, enums or pointers.
+    package func values<Value>(_ values: [Value]) -> UnsafeMutableBufferPointer<Value> {
         self.values(Value.self, atMost: values.count) { add in values.forEach(add) }
     }
 
     /// The same for values that `fill` adds one by one, at most so many.
     package func values<Value>(
         _ type: Value.Type, atMost capacity: Int, _ fill: (_ add: (Value) -> Void) -> Void
-    ) -> (Int, UnsafeMutablePointer<Value>?) {
+    ) -> UnsafeMutableBufferPointer<Value> {
         let list = allocate(type, capacity)
         var count = 0
         fill { value in
@@ -119,21 +119,20 @@ package final class MessageArena {
             list?.advanced(by: count).initialize(to: value)
             count += 1
         }
-        return (count, list)
+        return UnsafeMutableBufferPointer(start: list, count: count)
     }
 
-    /// The two fields of a list of messages, one for each of `elements`; also of a map, with the
-    /// entry as the message.
+    /// A list of messages, one for each of `elements`; also a map, with the entry as the message.
     package func messages<Message: WireMessage, Elements: Sequence>(
         _ type: Message.Type, _ elements: Elements, _ fill: (inout Message, Elements.Element) -> Void
-    ) -> (Int, UnsafeMutablePointer<UnsafeMutablePointer<Message>?>?) {
+    ) -> UnsafeMutableBufferPointer<UnsafeMutablePointer<Message>?> {
         values(elements.map { element in message(type) { fill(&$0, element) } })
     }
 
-    /// The two fields of a map of text to text, in the order of the keys.
+    /// A map of text to text, in the order of the keys.
     package func stringMap<Entry: WireStringEntry>(
         _ type: Entry.Type, _ map: [String: String]
-    ) -> (Int, UnsafeMutablePointer<UnsafeMutablePointer<Entry>?>?) {
+    ) -> UnsafeMutableBufferPointer<UnsafeMutablePointer<Entry>?> {
         messages(type, map.sorted { $0.key < $1.key }) { entry, pair in
             entry.key = string(pair.key)
             entry.value = string(pair.value)

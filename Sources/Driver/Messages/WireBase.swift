@@ -13,7 +13,7 @@ extension Wire {
     typealias NomadDriverConfig = Hashicorp__Nomad__Plugins__Base__Proto__NomadDriverConfig
     package typealias ClientTopology = Hashicorp__Nomad__Plugins__Base__Proto__ClientTopology
     typealias ClientTopologySLIT = Hashicorp__Nomad__Plugins__Base__Proto__ClientTopologySLIT
-    typealias ClientTopologyCore = Hashicorp__Nomad__Plugins__Base__Proto__ClientTopologyCore
+    package typealias ClientTopologyCore = Hashicorp__Nomad__Plugins__Base__Proto__ClientTopologyCore
     package typealias Attribute = Hashicorp__Nomad__Plugins__Shared__Structs__Attribute
     package typealias RecoverableError = Hashicorp__Nomad__Plugins__Shared__Structs__RecoverableError
     typealias PluginType = Hashicorp__Nomad__Plugins__Base__Proto__PluginType

@@ -12,8 +12,8 @@ extension Wire {
     package typealias TaskDriverStatusAttributesEntry =
         Hashicorp__Nomad__Plugins__Drivers__Proto__TaskDriverStatus__AttributesEntry
     package typealias TaskDriverStatus = Hashicorp__Nomad__Plugins__Drivers__Proto__TaskDriverStatus
-    typealias TaskConfigEnvEntry = Hashicorp__Nomad__Plugins__Drivers__Proto__TaskConfig__EnvEntry
-    typealias TaskConfigDeviceEnvEntry = Hashicorp__Nomad__Plugins__Drivers__Proto__TaskConfig__DeviceEnvEntry
+    package typealias TaskConfigEnvEntry = Hashicorp__Nomad__Plugins__Drivers__Proto__TaskConfig__EnvEntry
+    package typealias TaskConfigDeviceEnvEntry = Hashicorp__Nomad__Plugins__Drivers__Proto__TaskConfig__DeviceEnvEntry
     package typealias TaskConfig = Hashicorp__Nomad__Plugins__Drivers__Proto__TaskConfig
     typealias Resources = Hashicorp__Nomad__Plugins__Drivers__Proto__Resources
     typealias AllocatedTaskResources = Hashicorp__Nomad__Plugins__Drivers__Proto__AllocatedTaskResources
@@ -42,7 +42,7 @@ extension Wire {
     typealias DriverCapabilitiesFSIsolation = Hashicorp__Nomad__Plugins__Drivers__Proto__DriverCapabilities__FSIsolation
     typealias DriverCapabilitiesMountConfigs =
         Hashicorp__Nomad__Plugins__Drivers__Proto__DriverCapabilities__MountConfigs
-    typealias NetworkIsolationSpecNetworkIsolationMode =
+    package typealias NetworkIsolationSpecNetworkIsolationMode =
         Hashicorp__Nomad__Plugins__Drivers__Proto__NetworkIsolationSpec__NetworkIsolationMode
     package typealias CPUUsageFields = Hashicorp__Nomad__Plugins__Drivers__Proto__CPUUsage__Fields
     package typealias MemoryUsageFields = Hashicorp__Nomad__Plugins__Drivers__Proto__MemoryUsage__Fields

@@ -40,7 +40,8 @@ extension Wire {
     package typealias ExecTaskResponse = Hashicorp__Nomad__Plugins__Drivers__Proto__ExecTaskResponse
     package typealias ExecTaskStreamingIOOperation =
         Hashicorp__Nomad__Plugins__Drivers__Proto__ExecTaskStreamingIOOperation
-    typealias ExecTaskStreamingRequestSetup = Hashicorp__Nomad__Plugins__Drivers__Proto__ExecTaskStreamingRequest__Setup
+    package typealias ExecTaskStreamingRequestSetup =
+        Hashicorp__Nomad__Plugins__Drivers__Proto__ExecTaskStreamingRequest__Setup
     package typealias ExecTaskStreamingRequestTerminalSize =
         Hashicorp__Nomad__Plugins__Drivers__Proto__ExecTaskStreamingRequest__TerminalSize
     package typealias ExecTaskStreamingRequest = Hashicorp__Nomad__Plugins__Drivers__Proto__ExecTaskStreamingRequest

@@ -1,5 +1,5 @@
 import Planning
-import Synchronization
+import Shared
 
 /// What SetConfig has set, for all calls that come after it.
 package final class DriverSettings: Sendable {

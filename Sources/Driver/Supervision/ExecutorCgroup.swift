@@ -2,7 +2,6 @@ import CLinux
 import Glibc
 import Planning
 import Shared
-import Synchronization
 
 /// The cgroup that Executors live in together: beside the tasks' slices, so that neither a task's end
 /// nor the agent's takes an Executor along.

@@ -4,7 +4,6 @@ import Glibc
 import HCLog
 import Planning
 import Shared
-import Synchronization
 
 /// Why an Executor did not answer.
 package enum LinkError: Error, Sendable, Equatable {

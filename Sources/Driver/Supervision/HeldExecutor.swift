@@ -2,7 +2,6 @@ import CLinux
 import EventLoop
 import Glibc
 import Shared
-import Synchronization
 
 /// The Executor of a task as this Driver holds it: the way to talk to it, and a pidfd, by which it cannot be
 /// taken for another process.

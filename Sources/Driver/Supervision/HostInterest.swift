@@ -1,4 +1,4 @@
-import Synchronization
+import Shared
 
 /// Whether the host still knows a task: it waits for its end, or has asked for it since it last set
 /// the plugin's configuration. A host that lost a task's handle does neither.

@@ -3,7 +3,6 @@ import EventLoop
 import Glibc
 import HCLog
 import Shared
-import Synchronization
 
 /// Tells when nobody reads the log pipes of a task any more.
 ///

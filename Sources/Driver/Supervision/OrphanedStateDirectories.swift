@@ -2,7 +2,6 @@ import EventLoop
 import HCLog
 import Planning
 import Shared
-import Synchronization
 
 /// The state directories that earlier Drivers left, until it is known what becomes of each.
 final class OrphanedStateDirectories: Sendable {

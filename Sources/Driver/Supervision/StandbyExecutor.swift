@@ -3,7 +3,6 @@ import EventLoop
 import Glibc
 import HCLog
 import Shared
-import Synchronization
 
 /// What an Executor that stands by was spawned from: it is good only for a task whose own Executor would
 /// be spawned from the same.

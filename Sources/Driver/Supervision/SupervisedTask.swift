@@ -5,7 +5,6 @@ import HCLog
 import Host
 import Planning
 import Shared
-import Synchronization
 
 /// How a launch went.
 enum LaunchOutcome: Sendable {

@@ -5,7 +5,6 @@ import HCLog
 import Host
 import Planning
 import Shared
-import Synchronization
 
 /// The tasks that this Driver knows, and the ways into and out of that.
 package final class TaskTable: Sendable {

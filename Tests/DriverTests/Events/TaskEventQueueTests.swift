@@ -1,6 +1,7 @@
 import Shared
-import Synchronization
 import Testing
+
+import struct Synchronization.Atomic
 
 @testable import EventLoop
 @testable import HCLog

@@ -35,23 +35,23 @@ import Testing
     }
 
     private static func programs(_ launch: MessageView<Launch>) -> [String] {
-        launch.strings(\.n_programs, \.programs)
+        launch.strings(.programs)
     }
 
     @Test func theCommandTakesTheTasksPlace() throws {
         let request = try Self.encoded(["ls", "-l"])
         #expect(Self.programs(request) == ["/opt/bin/ls", "/bin/ls"])
-        #expect(request.strings(\.n_arguments, \.arguments) == ["ls", "-l"])
+        #expect(request.strings(.arguments) == ["ls", "-l"])
         #expect(request.exec != nil)
     }
 
     @Test func allElseStaysTheTasks() throws {
         let request = try Self.encoded(["ls"])
         #expect(request.user_id == 80_000 && request.group_id == 80_000 && request.capabilities == 1 << 10)
-        #expect(request.values(\.n_groups, \.groups) == [4, 5])
+        #expect(request.values(.groups) == [4, 5])
         #expect(request.work_dir == "/work" && request.cgroup == "/sys/fs/cgroup/x")
-        #expect(request.strings(\.n_environment, \.environment) == ["PATH=/opt/bin:/bin", "A=b"])
-        #expect(request.messages(\.n_unveil, \.unveil).map(\.path) == ["/srv"])
+        #expect(request.strings(.environment) == ["PATH=/opt/bin:/bin", "A=b"])
+        #expect(request.messages(.unveil).map(\.path) == ["/srv"])
     }
 
     /// An Executor that takes the request for a task's must find nowhere to begin.
@@ -72,13 +72,13 @@ import Testing
     @Test func aTerminalBringsItsNameAndItsPaths() throws {
         let request = try Self.encoded(["vi"], terminal: true)
         #expect(request.exec?.isSet(\.terminal) == true)
-        #expect(request.strings(\.n_environment, \.environment).last == "TERM=xterm")
-        let unveil = request.messages(\.n_unveil, \.unveil)
+        #expect(request.strings(.environment).last == "TERM=xterm")
+        let unveil = request.messages(.unveil)
         #expect(unveil.map(\.path) == ["/srv", "/dev/tty", "/proc/self/fd/0"])
         #expect(unveil.map(\.modes) == [1, 3, 3])
         #expect(unveil.map { $0.isSet(\.after_mounts) } == [false, true, true])
         let named = try Self.encoded(["vi"], terminal: true, environment: ["TERM=vt100"])
-        #expect(named.strings(\.n_environment, \.environment) == ["TERM=vt100"])
+        #expect(named.strings(.environment) == ["TERM=vt100"])
     }
 
     /// A field that only a newer release knows, such as one more restriction, is still there for its own

@@ -58,7 +58,7 @@ import Testing
     @Test func aRequestOfAnEarlierReleaseHasTheUsersNumber() throws {
         let bytes = Exec2__Executor__LaunchRequest.encoded { message, arena in
             message.user_id = 65534
-            (message.n_unveil, message.unveil) = arena.messages(Exec2__Executor__UnveilPath.self, ["/srv"]) {
+            message[.unveil] = arena.messages(Exec2__Executor__UnveilPath.self, ["/srv"]) {
                 $0.path = arena.string($1)
                 $0.modes = UInt32(AccessModes.read.rawValue)
             }

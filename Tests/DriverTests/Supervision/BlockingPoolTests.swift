@@ -1,7 +1,8 @@
 import Glibc
 import Shared
-import Synchronization
 import Testing
+
+import struct Synchronization.Atomic
 
 @testable import EventLoop
 @testable import HCLog

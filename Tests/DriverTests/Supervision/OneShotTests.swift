@@ -1,4 +1,4 @@
-import Synchronization
+import Shared
 import Testing
 
 @testable import EventLoop

@@ -1,6 +1,8 @@
 import Glibc
-import Synchronization
+import Shared
 import Testing
+
+import struct Synchronization.Atomic
 
 @testable import EventLoop
 @testable import HCLog

@@ -3,7 +3,6 @@ import EventLoop
 import Exec
 import Glibc
 import Shared
-import Synchronization
 
 /// The terminal that the tool was started on, while a command in a task has one of its own: every key goes
 /// there, Ctrl-C included.

@@ -2,7 +2,6 @@ import CLinux
 import EventLoop
 import Glibc
 import Shared
-import Synchronization
 
 /// Copies the tool's stdin to the command's as it comes: to a pipe, or to a terminal. On a thread of its own, since
 /// reading may wait for as long as whoever writes likes.

@@ -2,7 +2,6 @@ import EventLoop
 import Glibc
 import Shared
 import Supervision
-import Synchronization
 
 /// The end of a run on request: the first asks the command to end, the second kills it, and one that
 /// comes when the command is gone gives up what its output's reader has not taken yet.

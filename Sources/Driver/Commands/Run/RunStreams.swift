@@ -4,7 +4,6 @@ import Glibc
 import Planning
 import Shared
 import Supervision
-import Synchronization
 
 /// How a run's command is connected: a pipe to its stdin and the log pipes from its stdout and stderr, or one
 /// terminal for all three.

@@ -1,7 +1,6 @@
 import CLinux
 import EventLoop
 import Shared
-import Synchronization
 
 /// Samples the use of many tasks, each at its own interval: all those whose deadlines coincide in one go, on a thread
 /// of their own. A thousand streams wake it twenty times a second (Deadline), and what the kernel takes its time to

@@ -33,7 +33,7 @@ struct BasePluginService: Sendable {
     private static func info() -> [UInt8] {
         Wire.PluginInfoResponse.encoded { message, arena in
             message.type = HASHICORP__NOMAD__PLUGINS__BASE__PROTO__PLUGIN_TYPE__DRIVER
-            (message.n_plugin_api_versions, message.plugin_api_versions) = arena.strings(["0.1.0"])
+            message[.pluginApiVersions] = arena.strings(["0.1.0"])
             message.plugin_version = arena.string(driverVersion)
             message.name = arena.string("exec2")
         }
@@ -68,7 +68,7 @@ extension MessageArena {
         message(Wire.HCL.Spec.self) { spec in
             spec.block_case = HASHICORP__NOMAD__PLUGINS__SHARED__HCLSPEC__SPEC__BLOCK_OBJECT
             spec.object = message(Wire.HCL.Object.self) { object in
-                (object.n_attributes, object.attributes) = messages(Wire.HCL.ObjectAttributesEntry.self, options) {
+                object[.attributes] = messages(Wire.HCL.ObjectAttributesEntry.self, options) {
                     entry, option in
                     entry.key = string(option.name)
                     entry.value = self.option(option)

@@ -120,7 +120,7 @@ struct DriverService: Sendable {
                 capabilities.exec = true.wire
                 capabilities.fs_isolation =
                     HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__DRIVER_CAPABILITIES__FSISOLATION__UNVEIL
-                (capabilities.n_network_isolation_modes, capabilities.network_isolation_modes) = arena.values([
+                capabilities[.networkIsolationModes] = arena.values([
                     HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__NETWORK_ISOLATION_SPEC__NETWORK_ISOLATION_MODE__HOST,
                     HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__NETWORK_ISOLATION_SPEC__NETWORK_ISOLATION_MODE__GROUP,
                 ])
@@ -142,7 +142,7 @@ struct DriverService: Sendable {
                     message.timestamp = arena.timestamp(event.time)
                     message.message = arena.string(event.message)
                     if dropped > 0 {
-                        (message.n_annotations, message.annotations) = arena.stringMap(
+                        message[.annotations] = arena.stringMap(
                             Wire.DriverTaskEventAnnotationsEntry.self, ["events_dropped_before": String(dropped)])
                     }
                 })

@@ -17,7 +17,7 @@ extension RPCStatus {
                 any.value = arena.bytes(
                     Wire.RecoverableError.encoded { error, _ in error.recoverable = recoverable.wire })
             }
-            (status.n_details, status.details) = arena.values([detail])
+            status[.details] = arena.values([detail])
         }
         return RPCStatus(code: .failedPrecondition, message: message, details: details)
     }

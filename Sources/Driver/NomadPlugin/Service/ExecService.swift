@@ -21,7 +21,7 @@ extension DriverService {
             .unary(Wire.ExecTaskRequest.self) {
                 (request) throws(RPCStatus) in
                 try await exec(
-                    request.task_id, request.strings(\.n_command, \.command), timeout: request.timeout?.nanoseconds ?? 0
+                    request.task_id, request.strings(.command), timeout: request.timeout?.nanoseconds ?? 0
                 )
             })
         server.register(
@@ -112,7 +112,7 @@ extension DriverService {
         let isTerminal = setup.isSet(\.tty)
         let early = isTerminal ? try await EarlyMessages(of: requests, on: table.reactor) : EarlyMessages()
         let (session, task) = try await startSession(
-            setup.task_id, setup.strings(\.n_command, \.command), isTerminal ? .terminal(early.size) : .pipes)
+            setup.task_id, setup.strings(.command), isTerminal ? .terminal(early.size) : .pipes)
         let status: ExecSession.ExitStatus
         do throws(SessionError<RPCStatus>) {
             status = try await session.run(
@@ -129,7 +129,7 @@ extension DriverService {
                 })
         } catch {
             // No time was given to it.
-            throw error.status(ofCommand: setup.strings(\.n_command, \.command).first ?? "", in: task.id, timeout: 0)
+            throw error.status(ofCommand: setup.strings(.command).first ?? "", in: task.id, timeout: 0)
         }
         tell(status, task.id)
         try await responses.send(

@@ -52,7 +52,7 @@ struct FingerprintService: Sendable {
         Wire.FingerprintResponse.encoded { response, arena in
             response.health = Wire.FingerprintResponseHealthState(UInt32(report.health.rawValue))
             response.health_description = arena.string(report.description)
-            (response.n_attributes, response.attributes) = arena.messages(
+            response[.attributes] = arena.messages(
                 Wire.FingerprintResponseAttributesEntry.self, report.attributes.sorted { $0.key < $1.key }
             ) { entry, pair in
                 entry.key = arena.string(pair.key)

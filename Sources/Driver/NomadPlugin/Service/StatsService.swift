@@ -51,7 +51,7 @@ struct StatsService: Sendable {
                     total.cpu = arena.processor(sample, megahertzPerCore)
                     total.memory = arena.memory(sample.usage)
                 }
-                (stats.n_resource_usage_by_pid, stats.resource_usage_by_pid) = arena.messages(
+                stats[.resourceUsageByPid] = arena.messages(
                     Wire.TaskStatsResourceUsageByPidEntry.self, sample.processes
                 ) { entry, process in
                     entry.key = arena.string(String(process.pid))
@@ -59,7 +59,7 @@ struct StatsService: Sendable {
                         usage.cpu = arena.processor(process.share, megahertzPerCore)
                         usage.memory = arena.message(Wire.MemoryUsage.self) { memory in
                             memory.rss = process.residentSet
-                            (memory.n_measured_fields, memory.measured_fields) = arena.values([
+                            memory[.measuredFields] = arena.values([
                                 HASHICORP__NOMAD__PLUGINS__DRIVERS__PROTO__MEMORY_USAGE__FIELDS__RSS
                             ])
                         }
@@ -75,7 +75,7 @@ extension MessageArena {
         _ share: ProcessorShare, _ megahertzPerCore: UInt64, of usage: CgroupUsage? = nil
     ) -> UnsafeMutablePointer<Wire.CPUUsage>? {
         message(Wire.CPUUsage.self) { cpu in
-            (cpu.n_measured_fields, cpu.measured_fields) = values(Wire.CPUUsageFields.self, atMost: 6) { measured in
+            cpu[.measuredFields] = values(Wire.CPUUsageFields.self, atMost: 6) { measured in
                 cpu.percent = share.total
                 cpu.user_mode = share.user
                 cpu.system_mode = share.system
@@ -106,7 +106,7 @@ extension MessageArena {
     /// Only what was measured is listed: the client shows nothing else.
     fileprivate func memory(_ usage: CgroupUsage) -> UnsafeMutablePointer<Wire.MemoryUsage>? {
         message(Wire.MemoryUsage.self) { memory in
-            (memory.n_measured_fields, memory.measured_fields) = values(Wire.MemoryUsageFields.self, atMost: 6) {
+            memory[.measuredFields] = values(Wire.MemoryUsageFields.self, atMost: 6) {
                 measured in
                 func set(_ value: UInt64?, _ field: Wire.MemoryUsageFields, _ target: inout UInt64) {
                     guard let value else { return }

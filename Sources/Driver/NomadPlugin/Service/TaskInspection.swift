@@ -25,7 +25,7 @@ extension DriverService {
                 }
             }
             response.driver = arena.message(Wire.TaskDriverStatus.self) { status in
-                (status.n_attributes, status.attributes) = arena.stringMap(
+                status[.attributes] = arena.stringMap(
                     Wire.TaskDriverStatusAttributesEntry.self,
                     ["pid": String(started?.pid ?? 0), "executor_pid": String(task.executorPid)])
             }

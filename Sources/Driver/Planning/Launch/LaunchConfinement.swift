@@ -28,7 +28,7 @@ extension Exec2__Executor__LaunchRequest {
     mutating func set(_ confinement: LaunchConfinement, _ arena: MessageArena) {
         capabilities = confinement.capabilities
         ambient_capabilities = confinement.ambientCapabilities
-        (n_resource_limits, resource_limits) = arena.messages(
+        self[.resourceLimits] = arena.messages(
             Exec2__Executor__ResourceLimit.self, confinement.resourceLimits
         ) {
             $0.resource = $1.kind.rawValue
@@ -37,16 +37,16 @@ extension Exec2__Executor__LaunchRequest {
         }
         scope_abstract_sockets = confinement.scopesAbstractSockets.wire
         restrict_tcp_bind = (confinement.tcpBind != nil).wire
-        (n_tcp_bind, tcp_bind) = arena.values((confinement.tcpBind ?? []).map { UInt32($0) })
+        self[.tcpBind] = arena.values((confinement.tcpBind ?? []).map { UInt32($0) })
         restrict_tcp_connect = (confinement.tcpConnect != nil).wire
-        (n_tcp_connect, tcp_connect) = arena.values((confinement.tcpConnect ?? []).map { UInt32($0) })
+        self[.tcpConnect] = arena.values((confinement.tcpConnect ?? []).map { UInt32($0) })
         restrict_udp_bind = (confinement.udpBind != nil).wire
-        (n_udp_bind, udp_bind) = arena.values((confinement.udpBind ?? []).map { UInt32($0) })
+        self[.udpBind] = arena.values((confinement.udpBind ?? []).map { UInt32($0) })
         restrict_udp_connect = (confinement.udpConnect != nil).wire
-        (n_udp_connect, udp_connect) = arena.values((confinement.udpConnect ?? []).map { UInt32($0) })
+        self[.udpConnect] = arena.values((confinement.udpConnect ?? []).map { UInt32($0) })
         open_pathname_sockets = confinement.opensPathnameSockets.wire
         log_denials = confinement.logsDenials.wire
-        (n_quiet_paths, quiet_paths) = arena.strings(confinement.quietPaths)
+        self[.quietPaths] = arena.strings(confinement.quietPaths)
         seccomp_filter = arena.bytes(confinement.seccompFilter?.bytes ?? [])
     }
 }

@@ -57,7 +57,7 @@ extension LaunchFailureContext {
         let name = launch.user_name
         user = name.isEmpty ? String(launch.user_id) : name
         cgroup = launch.cgroup
-        rules = launch.messages(\.n_unveil, \.unveil).map {
+        rules = launch.messages(.unveil).map {
             let origin = $0.origin
             return Rule(
                 rule: UnveilRule(
@@ -65,13 +65,13 @@ extension LaunchFailureContext {
                 noSymlink: $0.isSet(\.no_symlink), staysInTask: !$0.beneath.isEmpty,
                 origin: origin.isEmpty ? nil : origin)
         }
-        mounts = launch.messages(\.n_mounts, \.mounts).map {
+        mounts = launch.messages(.mounts).map {
             let inside = $0.inside
             return Mount(
                 source: $0.source, destination: inside.isEmpty ? nil : joinedPath($0.root, inside),
                 isMade: $0.isSet(\.make), isDevice: $0.isSet(\.device))
         }
-        taskDirectories = launch.messages(\.n_task_directories, \.task_directories).map {
+        taskDirectories = launch.messages(.taskDirectories).map {
             joinedPath($0.root, $0.inside)
         }
     }

@@ -122,9 +122,9 @@ package struct LaunchSpecification: Equatable, Sendable {
             message.task_id = arena.string(taskID)
             message.task_name = arena.string(taskName)
             message.boot_id = arena.string(bootID)
-            (message.n_programs, message.programs) = arena.strings(programs)
-            (message.n_arguments, message.arguments) = arena.strings(arguments)
-            (message.n_environment, message.environment) = arena.strings(environment)
+            message[.programs] = arena.strings(programs)
+            message[.arguments] = arena.strings(arguments)
+            message[.environment] = arena.strings(environment)
             message.work_dir = arena.string(workDir.path)
             message.work_dir_root = arena.string(workDir.root)
             message.stdout_path = arena.string(stdoutPath)
@@ -133,10 +133,10 @@ package struct LaunchSpecification: Equatable, Sendable {
             message.user_id = user.uid
             message.group_id = user.gid
             message.user_name = arena.string(user.name)
-            (message.n_groups, message.groups) = arena.values(user.groups)
+            message[.groups] = arena.values(user.groups)
             message.oom_score_adj = oomScoreAdj
             message.set(confinement, arena)
-            (message.n_unveil, message.unveil) = arena.messages(Exec2__Executor__UnveilPath.self, unveil) {
+            message[.unveil] = arena.messages(Exec2__Executor__UnveilPath.self, unveil) {
                 $0.path = arena.string($1.rule.path)
                 $0.modes = UInt32($1.rule.modes.rawValue)
                 $0.optional = $1.optional.wire
@@ -145,19 +145,19 @@ package struct LaunchSpecification: Equatable, Sendable {
                 $0.beneath = arena.string($1.beneath ?? "")
                 $0.origin = arena.string($1.origin ?? "")
             }
-            (message.n_read_only, message.read_only) = arena.messages(
+            message[.readOnly] = arena.messages(
                 Exec2__Executor__ReadOnlyDirectory.self, readOnly
             ) {
                 $0.root = arena.string($1.root)
                 $0.inside = arena.string($1.inside)
             }
-            (message.n_generated_files, message.generated_files) = arena.messages(
+            message[.generatedFiles] = arena.messages(
                 Exec2__Executor__GeneratedFile.self, generatedFiles
             ) {
                 $0.path = arena.string($1.path)
                 $0.content = arena.bytes(Array($1.text.utf8))
             }
-            (message.n_mounts, message.mounts) = arena.messages(Exec2__Executor__Mount.self, mounts) {
+            message[.mounts] = arena.messages(Exec2__Executor__Mount.self, mounts) {
                 $0.source = arena.string($1.source)
                 $0.root = arena.string($1.destination?.root ?? "")
                 $0.inside = arena.string($1.destination?.inside ?? "")
@@ -168,7 +168,7 @@ package struct LaunchSpecification: Equatable, Sendable {
                 $0.modes = UInt32($1.modes.rawValue)
                 $0.device = ($1.kind == .device).wire
             }
-            (message.n_task_directories, message.task_directories) = arena.messages(
+            message[.taskDirectories] = arena.messages(
                 Exec2__Executor__TaskDirectory.self, taskDirectories
             ) {
                 $0.source_root = arena.string($1.allocDir)
@@ -179,7 +179,7 @@ package struct LaunchSpecification: Equatable, Sendable {
             }
             message.network_namespace = arena.string(networkNamespace)
             message.cgroup = arena.string(cgroup)
-            (message.n_cgroup_writes, message.cgroup_writes) = arena.messages(
+            message[.cgroupWrites] = arena.messages(
                 Exec2__Executor__CgroupWrite.self, cgroupWrites
             ) {
                 $0.file = arena.string($1.file)

@@ -39,13 +39,13 @@ extension TaskRequest {
         allocID = config.alloc_id
         user = config.user
         driverConfig = config.msgpack_driver_config
-        environment = config.stringMap(\.n_device_env, \.device_env)
-            .merging(config.stringMap(\.n_env, \.env)) { _, job in job }
+        environment = config.stringMap(.deviceEnv)
+            .merging(config.stringMap(.env)) { _, job in job }
         allocDir = config.alloc_dir
         stdoutPath = config.stdout_path
         stderrPath = config.stderr_path
-        volumes = config.messages(\.n_mounts, \.mounts).map(VolumeRequest.init)
-        devices = config.messages(\.n_devices, \.devices).map(DeviceRequest.init)
+        volumes = config.messages(.mounts).map(VolumeRequest.init)
+        devices = config.messages(.devices).map(DeviceRequest.init)
         dns = config.dns.map(DNSRequest.init)
         hosts = config.network_isolation_spec?.hostsconfig.map(HostsRequest.init)
         if let given = config.resources {

@@ -55,7 +55,7 @@ extension ClientTopology {
             return
         }
         self.init(
-            cores: topology.messages(\.n_cores, \.cores).map {
+            cores: topology.messages(.cores).map {
                 Core(baseSpeed: $0.base_speed, maxSpeed: $0.max_speed, guessSpeed: $0.guess_speed)
             },
             overrideTotalCompute: topology.override_total_compute)

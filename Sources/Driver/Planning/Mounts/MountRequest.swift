@@ -66,8 +66,8 @@ extension DeviceRequest {
 extension DNSRequest {
     init(_ dns: MessageView<Wire.DNSConfig>) {
         self.init(
-            servers: dns.strings(\.n_servers, \.servers), searches: dns.strings(\.n_searches, \.searches),
-            options: dns.strings(\.n_options, \.options))
+            servers: dns.strings(.servers), searches: dns.strings(.searches),
+            options: dns.strings(.options))
     }
 }
 

@@ -1,6 +1,6 @@
 import CLinux
 import EventLoop
-import Synchronization
+import Shared
 
 /// Events on their way to the host: none is lost between two streams, and a host that does not listen
 /// costs no more than a bounded backlog.

@@ -1,0 +1,31 @@
+import CMessages
+import Messages
+
+// The launch request's repeated fields, each declared once.
+
+extension RepeatedField where Message == Exec2__Executor__LaunchRequest {
+    package static var programs: Text { Text(\.n_programs, \.programs) }
+    package static var arguments: Text { Text(\.n_arguments, \.arguments) }
+    package static var environment: Text { Text(\.n_environment, \.environment) }
+    package static var groups: Values<UInt32> { Values(\.n_groups, \.groups) }
+    package static var unveil: Messages<Exec2__Executor__UnveilPath> { Messages(\.n_unveil, \.unveil) }
+    package static var readOnly: Messages<Exec2__Executor__ReadOnlyDirectory> { Messages(\.n_read_only, \.read_only) }
+    package static var cgroupWrites: Messages<Exec2__Executor__CgroupWrite> {
+        Messages(\.n_cgroup_writes, \.cgroup_writes)
+    }
+    package static var generatedFiles: Messages<Exec2__Executor__GeneratedFile> {
+        Messages(\.n_generated_files, \.generated_files)
+    }
+    package static var mounts: Messages<Exec2__Executor__Mount> { Messages(\.n_mounts, \.mounts) }
+    package static var taskDirectories: Messages<Exec2__Executor__TaskDirectory> {
+        Messages(\.n_task_directories, \.task_directories)
+    }
+    package static var resourceLimits: Messages<Exec2__Executor__ResourceLimit> {
+        Messages(\.n_resource_limits, \.resource_limits)
+    }
+    package static var tcpBind: Values<UInt32> { Values(\.n_tcp_bind, \.tcp_bind) }
+    package static var tcpConnect: Values<UInt32> { Values(\.n_tcp_connect, \.tcp_connect) }
+    package static var udpBind: Values<UInt32> { Values(\.n_udp_bind, \.udp_bind) }
+    package static var udpConnect: Values<UInt32> { Values(\.n_udp_connect, \.udp_connect) }
+    package static var quietPaths: Text { Text(\.n_quiet_paths, \.quiet_paths) }
+}
