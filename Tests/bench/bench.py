@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 """The benchmark: what a start, a stop, a supervisor and the Driver cost, beside other ways to do it.
 
-  bench.py [--short] [--folder FOLDER]
+  bench.py [--short] [--directory DIRECTORY]
 
 Runs as root on a machine that does nothing else, prints one table and writes results.json, results.txt and
-the plots to FOLDER (bench/ without it). What is compared takes turns, so that whatever else the machine does meets
-all alike. --short measures a tenth of it and writes nothing without --folder: to see that it runs.
+the plots to DIRECTORY (bench/ without it). What is compared takes turns, so that whatever else the machine does meets
+all alike. --short measures a tenth of it and writes nothing without --directory: to see that it runs.
 
 docs/performance.md says what each contender does and does not do.
 """
@@ -48,8 +48,8 @@ class Bench:
         self.scale = 10 if short else 1
         self.results = Results()
         self.host = AgentHost()
-        self.folder = self.host.root / "bench"
-        self.folder.mkdir()
+        self.directory = self.host.root / "bench"
+        self.directory.mkdir()
         self.program = self.host.programs / "moment"
         shutil.copy(built("moment"), self.program)
         self.program.chmod(0o755)
@@ -67,8 +67,8 @@ class Bench:
         for plugin in self.host.plugins:
             plugin.end()
         subprocess.run(["umount", str(self.state)], check=True)
-        for folder, _, _ in sorted(os.walk(self.cgroup2 / CGROUP), key=lambda entry: -len(entry[0])):
-            os.rmdir(folder)
+        for directory, _, _ in sorted(os.walk(self.cgroup2 / CGROUP), key=lambda entry: -len(entry[0])):
+            os.rmdir(directory)
         if not self.had_containerd:
             shutil.rmtree("/run/containerd", ignore_errors=True)
         return self.host.close()
@@ -90,12 +90,12 @@ class Bench:
         """Starts, contenders in turn."""
         bundles = {}
         for name in ("crun", "runc"):
-            bundles[name] = peers.Bundle(self._folder(name), [str(self.program)], self.host.programs, f"/{CGROUP}/{name}")
+            bundles[name] = peers.Bundle(self._directory(name), [str(self.program)], self.host.programs, f"/{CGROUP}/{name}")
         spawned: dict[str, tuple[str, list[Any]]] = {
             "posix_spawn, no confinement": ("true", [self.program]),
             "unshare + setpriv": ("unshare", peers.chain([str(self.program)])),
             "bubblewrap": ("bwrap", peers.bubblewrap([str(self.program)], self.host.programs)),
-            **{name: (name, bundles[name].run(name, self.folder, f"run-{name}")) for name in bundles},
+            **{name: (name, bundles[name].run(name, self.directory, f"run-{name}")) for name in bundles},
         }
         contenders: dict[str, Callable[[], tuple[float, float]]] = {}
         subjects = {
@@ -142,10 +142,10 @@ class Bench:
         lines = (said.stderr or said.stdout).strip().splitlines()
         return f"{command[0]} fails on this host: {lines[-1] if lines else 'it does not say why'}"
 
-    def _folder(self, name: str) -> pathlib.Path:
-        folder = self.folder / name
-        folder.mkdir()
-        return folder
+    def _directory(self, name: str) -> pathlib.Path:
+        directory = self.directory / name
+        directory.mkdir()
+        return directory
 
     # The Driver
 
@@ -160,7 +160,7 @@ class Bench:
             values.append((ran.output - ran.spawned) / 1e6)
         self.results.add("driver", "exec → handshake line", THIS, "ms", values, goal=10)
         for program in (driver, driver.parent / "nomad-driver-exec2-executor"):
-            stripped = self.folder / "stripped"
+            stripped = self.directory / "stripped"
             subprocess.run(["strip", "-o", str(stripped), str(program)], check=True)
             self.results.add("driver", "size on disk, stripped", program.name, "KiB", [stripped.stat().st_size / 1024])
 
@@ -189,7 +189,7 @@ class Bench:
     def memory_of_peers(self) -> None:
         """Memory of other supervisors."""
         Supervisors(
-            self.results, self.counts(), program=self.program, programs=self.host.programs, folder=self.folder,
+            self.results, self.counts(), program=self.program, programs=self.host.programs, directory=self.directory,
             cgroup2=self.cgroup2, cgroup=CGROUP).measure()
 
     def counts(self) -> list[int]:
@@ -248,7 +248,7 @@ def facts() -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true")
-    parser.add_argument("--folder", type=pathlib.Path)
+    parser.add_argument("--directory", type=pathlib.Path)
     options = parser.parse_args()
     machine = facts()
     machine["versions"] = {pathlib.Path(name).name: said for name, said in machine["versions"].items()}
@@ -260,13 +260,13 @@ def main() -> int:
     results = {"machine": machine, "seconds": bench.seconds, "rows": bench.results.rows}
     said = table.text(results)
     print(said)
-    folder = options.folder or (None if options.short else PROJECT / "bench")
-    if folder:
-        folder.mkdir(exist_ok=True)
-        (folder / "results.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-        (folder / "results.txt").write_text(said + "\n")
-        plots.write(results, folder)
-        print(f"written to {folder}")
+    directory = options.directory or (None if options.short else PROJECT / "bench")
+    if directory:
+        directory.mkdir(exist_ok=True)
+        (directory / "results.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        (directory / "results.txt").write_text(said + "\n")
+        plots.write(results, directory)
+        print(f"written to {directory}")
     for fault in faults:
         print(f"left over: {fault}", file=sys.stderr)
     return 1 if faults else 0

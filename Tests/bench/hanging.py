@@ -47,15 +47,15 @@ def show(what: str, times: list[float]) -> None:
     figures = "  ".join(
         f"{name} {value:.2f} ms" if value < float("inf") else f"{name} > {PATIENCE_SECONDS} s"
         for name, value in (
-            ("median", ordered[len(ordered) // 2]), ("p99", ordered[int(len(ordered) * 0.99)]), ("most", ordered[-1])))
+            ("median", ordered[len(ordered) // 2]), ("p99", ordered[int(len(ordered) * 0.99)]), ("maximum", ordered[-1])))
     print(f"InspectTask, {what:34} {figures}  ({len(times)} calls)")
 
 
 def main() -> int:
     calls = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     host = AgentHost(with_controllers=False)
-    with tempfile.TemporaryDirectory() as folder:
-        names = HangingNames(pathlib.Path(folder))
+    with tempfile.TemporaryDirectory() as directory:
+        names = HangingNames(pathlib.Path(directory))
         try:
             measure(host, names, calls)
         finally:

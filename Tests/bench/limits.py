@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limit:
-    most: float
+    maximum: float
     unit: str
     reason: str
 

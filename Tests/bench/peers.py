@@ -14,8 +14,8 @@ from typing import Any, Sequence
 from tools import Spawner
 
 USER = "80000"
-# The host's folders that a peer's task sees, and the task's own.
-FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc")
+# The host's directories that a peer's task sees, and the task's own.
+DIRECTORIES = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc")
 RUNTIMES = {"crun": ["--cgroup-manager=cgroupfs"], "runc": []}
 
 
@@ -33,29 +33,29 @@ def chain(command: Sequence[str]) -> list[str]:
 def bubblewrap(command: Sequence[str], programs: pathlib.Path) -> list[str]:
     """The host's file system read-only; another user needs a user namespace there."""
     return ["bwrap", "--unshare-user", "--uid", USER, "--gid", USER, "--unshare-pid", "--unshare-ipc",
-            *(part for folder in (*FOLDERS, str(programs)) if os.path.exists(folder) for part in ("--ro-bind", folder, folder)),
+            *(part for directory in (*DIRECTORIES, str(programs)) if os.path.exists(directory) for part in ("--ro-bind", directory, directory)),
             "--proc", "/proc", "--dev", "/dev", "--bind", "/tmp", "/tmp", "--die-with-parent", "--new-session",
             "--cap-drop", "ALL", *command]
 
 
 class Bundle:
-    """A folder for OCI runtimes: the host's folders bind-mounted read-only, an own /proc and /dev."""
+    """A directory for OCI runtimes: the host's directories bind-mounted read-only, an own /proc and /dev."""
 
-    def __init__(self, folder: pathlib.Path, command: Sequence[str], programs: pathlib.Path, cgroup: str):
-        self.folder = folder
+    def __init__(self, directory: pathlib.Path, command: Sequence[str], programs: pathlib.Path, cgroup: str):
+        self.directory = directory
         mounts: list[dict[str, Any]] = [
             {"destination": "/proc", "type": "proc", "source": "proc"},
             {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
         ]
-        for path in (*FOLDERS, str(programs), "/tmp"):
+        for path in (*DIRECTORIES, str(programs), "/tmp"):
             if os.path.exists(path):
-                (folder / "rootfs" / path[1:]).mkdir(parents=True)
+                (directory / "rootfs" / path[1:]).mkdir(parents=True)
                 mounts.append({"destination": path, "type": "bind", "source": os.path.realpath(path),
                                "options": ["rbind"] + ([] if path == "/tmp" else ["ro"])})
         for name in ("proc", "dev"):
-            (folder / "rootfs" / name).mkdir()
+            (directory / "rootfs" / name).mkdir()
         sets = ("bounding", "effective", "inheritable", "permitted", "ambient")
-        (folder / "config.json").write_text(json.dumps({
+        (directory / "config.json").write_text(json.dumps({
             "ociVersion": "1.0.0",
             "process": {"terminal": False, "user": {"uid": int(USER), "gid": int(USER)}, "args": list(command),
                         "env": ["PATH=/usr/bin:/bin"], "cwd": "/", "noNewPrivileges": True,
@@ -66,15 +66,15 @@ class Bundle:
 
     def run(self, runtime: str, state: pathlib.Path, name: str) -> list[str]:
         """The command that runs it to its end."""
-        return [runtime, "--root", str(state), *RUNTIMES[runtime], "run", "--bundle", str(self.folder), name]
+        return [runtime, "--root", str(state), *RUNTIMES[runtime], "run", "--bundle", str(self.directory), name]
 
     def conmon(self, runtime: str, state: pathlib.Path, name: str) -> list[str]:
         """The command that has conmon create it; `start` starts it."""
         arguments = [f"--runtime-arg={argument}" for argument in ["--root", str(state), *RUNTIMES[runtime]]]
         return ["conmon", "--cid", name, "--cuuid", name, "--name", name, "--runtime", str(shutil.which(runtime)), *arguments,
-                "--bundle", str(self.folder), "--container-pidfile", str(self.folder / "pid"),
-                "--log-path", f"k8s-file:{self.folder}/log", "--exit-dir", str(self.folder),
-                "--conmon-pidfile", str(self.folder / "conmon.pid"), "--socket-dir-path", str(self.folder)]
+                "--bundle", str(self.directory), "--container-pidfile", str(self.directory / "pid"),
+                "--log-path", f"k8s-file:{self.directory}/log", "--exit-dir", str(self.directory),
+                "--conmon-pidfile", str(self.directory / "conmon.pid"), "--socket-dir-path", str(self.directory)]
 
 
 def runtime(command: str, program: str, state: pathlib.Path, name: str) -> list[str]:
@@ -85,8 +85,8 @@ def runtime(command: str, program: str, state: pathlib.Path, name: str) -> list[
 class Events:
     """Where containerd would hear of its shims' events: they do not start without it."""
 
-    def __init__(self, folder: pathlib.Path):
-        self.path = folder / "events"
+    def __init__(self, directory: pathlib.Path):
+        self.path = directory / "events"
         self._sockets = []
         for suffix in ("", ".ttrpc"):
             listening = socket.socket(socket.AF_UNIX)
@@ -105,14 +105,14 @@ class Shim:
 
     def __init__(self, spawner: Spawner, program: pathlib.Path, bundle: Bundle, name: str, events: Events):
         self.name = name
-        log = bundle.folder / "log"
+        log = bundle.directory / "log"
         os.mkfifo(log)
         self._log = os.open(log, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         # The shim starts itself anew in the background and tells its address.
-        out = bundle.folder / "address"
+        out = bundle.directory / "address"
         script = ('cd "$1" && TTRPC_ADDRESS="$5" exec timeout 20 "$2" -namespace exec2-bench -id "$3" -address "$5" '
                   '-publish-binary /bin/true start >"$4" </dev/null')
-        status = spawner.run(["/bin/sh", "-c", script, "sh", bundle.folder, program, name, out, events.path]).number
+        status = spawner.run(["/bin/sh", "-c", script, "sh", bundle.directory, program, name, out, events.path]).number
         address = out.read_text().strip() if out.exists() else ""
         if status != 0 or not address.startswith("unix://"):
             raise RuntimeError(f"containerd's shim did not start (status {status}, {address!r})")
@@ -120,7 +120,7 @@ class Shim:
         self._socket.settimeout(20)
         self._socket.connect(address.removeprefix("unix://"))
         self._stream = 1
-        self.task = _varint(self._call("Create", _field(1, name) + _field(2, str(bundle.folder))), 1)
+        self.task = _varint(self._call("Create", _field(1, name) + _field(2, str(bundle.directory))), 1)
         self._call("Start", _field(1, name))
 
     @property

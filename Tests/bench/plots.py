@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The benchmark's results as plots (SVG).
 
-  plots.py FOLDER     of FOLDER/results.json
+  plots.py DIRECTORY     of DIRECTORY/results.json
 """
 
 from __future__ import annotations
@@ -50,18 +50,18 @@ class Drawing:
 
 
 class Logarithmic:
-    """A scale from a decade below the least to one above the greatest value."""
+    """A scale from a decade below the minimum to one above the maximum."""
 
     def __init__(self, values: list[float]):
-        self.least = 10 ** math.floor(math.log10(min(values)))
-        self.greatest = 10 ** math.ceil(math.log10(max(values) * 1.001))
+        self.minimum = 10 ** math.floor(math.log10(min(values)))
+        self.maximum = 10 ** math.ceil(math.log10(max(values) * 1.001))
 
     def __call__(self, value: float) -> float:
-        share = math.log(max(value, self.least) / self.least) / math.log(self.greatest / self.least)
+        share = math.log(max(value, self.minimum) / self.minimum) / math.log(self.maximum / self.minimum)
         return LEFT + share * (WIDTH - LEFT - RIGHT)
 
     def decades(self) -> list[float]:
-        first, last = round(math.log10(self.least)), round(math.log10(self.greatest))
+        first, last = round(math.log10(self.minimum)), round(math.log10(self.maximum))
         return [10.0 ** power for power in range(first, last + 1)]
 
 
@@ -93,11 +93,11 @@ def curve(title: str, subtitle: str, points: list[tuple[int, dict[str, Any]]], u
     """Medians over a number that doubles."""
     height, top, bottom, right = 300, 66, 250, WIDTH - 40
     drawing = Drawing(height, title, subtitle)
-    greatest = max(row["p99"] for _, row in points)
-    step = 10 ** math.floor(math.log10(greatest))
-    while greatest / step < 4:
+    maximum = max(row["p99"] for _, row in points)
+    step = 10 ** math.floor(math.log10(maximum))
+    while maximum / step < 4:
         step /= 2
-    ceiling = math.ceil(greatest / step) * step
+    ceiling = math.ceil(maximum / step) * step
 
     def y(value: float) -> float:
         return bottom - value / ceiling * (bottom - top)
@@ -119,7 +119,7 @@ def curve(title: str, subtitle: str, points: list[tuple[int, dict[str, Any]]], u
     return str(drawing)
 
 
-def write(results: dict[str, Any], folder: pathlib.Path) -> None:
+def write(results: dict[str, Any], directory: pathlib.Path) -> None:
     """The plots of what was measured."""
     machine = results["machine"]
     on = f"{machine['processors']} processors, Linux {machine['kernel']}"
@@ -129,17 +129,17 @@ def write(results: dict[str, Any], folder: pathlib.Path) -> None:
         return sorted((row for row in rows if row["group"] == group and row["what"] == what), key=lambda row: row["median"])
 
     starts = of("start", "request → first instruction")
-    (folder / "start.svg").write_text(bars(
+    (directory / "start.svg").write_text(bars(
         "From the request to the program's first instruction", f"median, line from minimum to p99; logarithmic; {on}",
         starts, "ms"))
     counts = [int(row["what"].split(" ")[-2]) for row in rows if row["what"].startswith("supervisor, private")]
     count = 100 if 100 in counts else max(counts)
     for kind, explained in (("PSS", "PSS: private memory, and a share of what processes have in common"),):
         memory = of("memory", f"supervisor, {kind}, {count} tasks")
-        (folder / "memory.svg").write_text(bars(
+        (directory / "memory.svg").write_text(bars(
             f"Memory of a sleeping task's supervisor, {count} tasks", f"{explained}; mean of all; logarithmic", memory, "KiB"))
     points = [(int(row["what"].split(", ")[1].split(" ")[0]), row) for row in rows if row["group"] == "throughput"]
-    (folder / "throughput.svg").write_text(curve(
+    (directory / "throughput.svg").write_text(curve(
         "Tasks started and ended per second", f"median, line from minimum to maximum; {on}", sorted(points, key=lambda at: at[0]),
         "tasks at a time"))
 

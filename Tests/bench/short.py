@@ -45,7 +45,7 @@ def measure(bench: Bench) -> dict[str, float]:
     measured["exec until the handshake line"] = (
         quantile([(ran.output - ran.spawned) / 1e6 for ran in handshakes], 0.1) / spawn)
     for name, program in (("Driver", driver), ("Executor", driver.parent / "nomad-driver-exec2-executor")):
-        stripped = bench.folder / name
+        stripped = bench.directory / name
         subprocess.run(["strip", "-o", str(stripped), str(program)], check=True)
         measured[f"{name}, file, stripped"] = stripped.stat().st_size / 1024
 
@@ -71,9 +71,9 @@ def main() -> int:
         faults = bench.close()
     beyond = 0
     for name, limit in LIMITS.items():
-        is_beyond = measured[name] > limit.most
+        is_beyond = measured[name] > limit.maximum
         beyond += is_beyond
-        print(f"{name:52} {figure(measured[name]):>7}  {limit.unit:20} at most {limit.most:g}"
+        print(f"{name:52} {figure(measured[name]):>7}  {limit.unit:20} at most {limit.maximum:g}"
               f"{'  BEYOND: ' + limit.reason if is_beyond else ''}")
     for fault in faults:
         print(f"left over: {fault}", file=sys.stderr)

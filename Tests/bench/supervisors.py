@@ -23,14 +23,14 @@ class Supervisors:
 
     def __init__(
         self, results: Results, counts: Sequence[int], *, program: pathlib.Path, programs: pathlib.Path,
-        folder: pathlib.Path, cgroup2: pathlib.Path, cgroup: str
+        directory: pathlib.Path, cgroup2: pathlib.Path, cgroup: str
     ):
-        """`program` waits where its first word is "wait"; `folder` and `cgroup`, below `cgroup2`, are for what is made here."""
+        """`program` waits where its first word is "wait"; `directory` and `cgroup`, below `cgroup2`, are for what is made here."""
         self._results = results
         self._counts = counts
         self._program = program
         self._programs = programs
-        self._folder = folder
+        self._directory = directory
         self._cgroup2 = cgroup2
         self._cgroup = cgroup
 
@@ -50,8 +50,8 @@ class Supervisors:
     def _grow(self, name: str, start: Callable[[Spawner, pathlib.Path, int], Callable[[], None] | None]) -> None:
         """Starts as many supervised tasks as are asked for, in steps; all that is not `moment` supervises."""
         spawner = Spawner(self._cgroup2)
-        folder = self._folder / name.split(" ")[0].replace("'", "")
-        folder.mkdir()
+        directory = self._directory / name.split(" ")[0].replace("'", "")
+        directory.mkdir()
         ends: list[Callable[[], None]] = []
         running = 0
         began = time.monotonic()
@@ -66,7 +66,7 @@ class Supervisors:
                             f"it would take {private:.0f} MiB, and {seconds:.0f} s to start them")
                         break
                 while running < count:
-                    end = start(spawner, folder, running)
+                    end = start(spawner, directory, running)
                     ends += [end] if end else []
                     running += 1
                 time.sleep(0.3)
@@ -96,33 +96,33 @@ class Supervisors:
     def _waiting(self) -> list[str]:
         return [str(self._program), "wait"]
 
-    def _tini(self, spawner: Spawner, _folder: pathlib.Path, _number: int) -> None:
+    def _tini(self, spawner: Spawner, _directory: pathlib.Path, _number: int) -> None:
         spawner.leave(["tini", "--", *self._waiting()])
 
-    def _bubblewrap(self, spawner: Spawner, _folder: pathlib.Path, _number: int) -> None:
+    def _bubblewrap(self, spawner: Spawner, _directory: pathlib.Path, _number: int) -> None:
         spawner.leave(peers.bubblewrap(self._waiting(), self._programs))
 
-    def _conmon(self, spawner: Spawner, folder: pathlib.Path, number: int) -> Callable[[], None]:
+    def _conmon(self, spawner: Spawner, directory: pathlib.Path, number: int) -> Callable[[], None]:
         name = f"conmon-{number}"
-        (folder / name).mkdir()
-        bundle = peers.Bundle(folder / name, self._waiting(), self._programs, f"/{self._cgroup}/{name}")
-        spawner.run(bundle.conmon("crun", folder / "state", name))
+        (directory / name).mkdir()
+        bundle = peers.Bundle(directory / name, self._waiting(), self._programs, f"/{self._cgroup}/{name}")
+        spawner.run(bundle.conmon("crun", directory / "state", name))
         deadline = time.monotonic() + 20
-        while not (bundle.folder / "pid").exists():
+        while not (bundle.directory / "pid").exists():
             if time.monotonic() > deadline:
                 raise RuntimeError("conmon has started no container within 20 s")
             time.sleep(0.002)
-        if spawner.run(peers.runtime("start", "crun", folder / "state", name)).number != 0:
+        if spawner.run(peers.runtime("start", "crun", directory / "state", name)).number != 0:
             raise RuntimeError("crun did not start what conmon had created")
-        delete = ["crun", "--root", str(folder / "state"), "delete", "--force", name]
+        delete = ["crun", "--root", str(directory / "state"), "delete", "--force", name]
         return lambda: None if spawner.run(delete) else None
 
-    def _shim(self, spawner: Spawner, folder: pathlib.Path, number: int) -> Callable[[], None]:
+    def _shim(self, spawner: Spawner, directory: pathlib.Path, number: int) -> Callable[[], None]:
         if not SHIM.exists():
             raise RuntimeError(f"no {SHIM.name} in .build/peers ('.ci/install-dependencies bench')")
         if number == 0:
-            self._events = peers.Events(folder)
+            self._events = peers.Events(directory)
         name = f"shim-{number}"
-        (folder / name).mkdir()
-        bundle = peers.Bundle(folder / name, self._waiting(), self._programs, f"/{self._cgroup}/{name}")
+        (directory / name).mkdir()
+        bundle = peers.Bundle(directory / name, self._waiting(), self._programs, f"/{self._cgroup}/{name}")
         return peers.Shim(spawner, SHIM, bundle, name, self._events).end

@@ -151,7 +151,7 @@ def memory(pid: int) -> dict[str, int]:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The least value that `share` of all do not exceed."""
+    """The smallest value that the fraction `share` of all values does not exceed."""
     return sorted(values)[max(0, math.ceil(len(values) * share) - 1)]
 
 
@@ -163,9 +163,9 @@ class Results:
 
     def add(
         self, group: str, what: str, who: str, unit: str, values: Sequence[float], *, goal: float | None = None,
-        least: bool = False, note: str = "",
+        note: str = "",
     ) -> dict[str, Any]:
-        """Samples of one thing. `goal` is the most, or with `least` the least, that the median may be."""
+        """Samples of one thing. `goal` is the maximum that the median may have."""
         median = statistics.median(values)
         row: dict[str, Any] = {
             "group": group, "what": what, "who": who, "unit": unit, "samples": len(values), "min": min(values),
@@ -173,7 +173,7 @@ class Results:
         }
         if goal is not None:
             row["goal"] = goal
-            row["missed"] = median < goal if least else median > goal
+            row["missed"] = median > goal
         self.rows.append(row)
         return row
 

@@ -59,7 +59,7 @@ class Chaos:
             for number in range(tasks)]
         self.faults: list[str] = []
         self.statistics: collections.Counter[str] = collections.Counter()
-        # State folders that only the sweep need remove.
+        # State directories that only the sweep need remove.
         self.unanswered: set[str] = set()
         self.lost: list[tuple[Task, list[str]]] = []
         self.driver: Driver | None = None
@@ -175,14 +175,14 @@ class Chaos:
 
         def left() -> tuple[list[int], list[str]]:
             running = [pid for task, _ in self.lost for pid in cgroups.processes(task.scope)]
-            # A Driver that dies while it makes a folder leaves it under the name that it has until it is whole.
+            # A Driver that dies while it makes a directory leaves it under the name that it has until it is whole.
             return running, [
                 name for name in os.listdir(self.state_dir) if name in self.unanswered or name.startswith(".new+")]
 
         while any(left()) and time.monotonic() < deadline:
             time.sleep(0.02)
         if any(left()):
-            self.faults.append(f"starts that were never answered have left processes and state folders: {left()}")
+            self.faults.append(f"starts that were never answered have left processes and state directories: {left()}")
         for task, ids in self.lost:
             self.faults += self.faults_of_lost(task, ids)
             self.faults += task.clean()
@@ -199,21 +199,21 @@ class Chaos:
             plugin.settle(len(processes.descriptors(fresh.pid)) + 1)
         except AssertionError as error:
             self.faults.append(str(error))
-        self.faults += [f"state folder left: {name}" for name in os.listdir(self.state_dir)]
-        self.faults += [f"process left: {pid} in {folder}" for pid, folder in self.host.slice.members().items()]
-        folders = {folder for folder, _, _ in os.walk(self.host.slice.root)}
+        self.faults += [f"state directory left: {name}" for name in os.listdir(self.state_dir)]
+        self.faults += [f"process left: {pid} in {directory}" for pid, directory in self.host.slice.members().items()]
+        directories = {directory for directory, _, _ in os.walk(self.host.slice.root)}
         expected = {str(self.host.slice.root), str(self.host.slice.share)}
-        self.faults += [f"cgroup left: {folder}" for folder in folders - expected]
+        self.faults += [f"cgroup left: {directory}" for directory in directories - expected]
         for driver in self._drivers:
             if driver is self.driver:
                 continue
             try:
                 wait_until(lambda: driver.is_deserted, 5, f"the end of what a dead Driver had started: "
-                           f"{processes.descendants(driver.plugin.nest_pid)}")
+                           f"{processes.descendants(driver.plugin.subreaper_pid)}")
             except AssertionError as error:
                 self.faults.append(str(error))
         self._retire()
-        below = processes.descendants(plugin.nest_pid)
+        below = processes.descendants(plugin.subreaper_pid)
         self.faults += [f"process left: {process}" for process in below if process.pid != plugin.pid]
         if not plugin.is_running:
             self.faults.append("the last Driver has ended by itself")

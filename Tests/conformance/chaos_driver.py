@@ -79,4 +79,4 @@ class Driver:
         """No call is in flight any more, and every Executor that it started has ended."""
         with self._changed:
             calls = sum(self._in_flight.values())
-        return calls == 0 and self.plugin.nest_has_ended
+        return calls == 0 and self.plugin.subreaper_has_ended

@@ -263,7 +263,7 @@ class Runner(threading.Thread):
         wrong += self.chaos.faults_of_lost(task, self._before)
         wrong += task.clean()
         self.chaos.host.tasks.remove(task)
-        shutil.rmtree(task.folder)
+        shutil.rmtree(task.directory)
         shutil.rmtree(task.alloc_dir)
         if wrong:
             raise Fault("; ".join(wrong))

@@ -57,7 +57,7 @@ def wait_for(text: str, process: subprocess.Popen[str]) -> None:
 
 
 def leftovers() -> set[str]:
-    """What runs of the tool have and must not leave: folders, cgroups and processes."""
+    """What runs of the tool have and must not leave: directories, cgroups and processes."""
     found = {str(path) for parent in ("/run", "/var/tmp", str(mount_point()))
              for path in Path(parent).glob("nomad-driver-exec2-run-*")}
     for path in Path("/proc").glob("[0-9]*/cmdline"):

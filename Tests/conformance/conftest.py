@@ -45,24 +45,29 @@ def _needs_of_kernel(item: pytest.Item) -> str | None:
     marker = item.get_closest_marker("landlock")
     if marker is None:
         return None
-    least, most = marker.kwargs.get("least", 1), marker.kwargs.get("most", float("inf"))
-    if least <= landlock.abi() <= most:
+    minimum, maximum = marker.kwargs.get("minimum", 1), marker.kwargs.get("maximum", float("inf"))
+    if minimum <= landlock.abi() <= maximum:
         return None
-    return f"Landlock of version {f'{least} or newer' if least > 1 else f'{most} or older'}, and this kernel has {landlock.abi()}"
+    return f"Landlock of version {f'{minimum} or newer' if minimum > 1 else f'{maximum} or older'}, and this kernel has {landlock.abi()}"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--landlock-least", type=int, default=1, metavar="VERSION",
+    parser.addoption("--landlock-minimum", type=int, default=1, metavar="VERSION",
                      help="fail where the kernel's Landlock is older, and tests would be left out for it")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Ended from outside, as at a time limit, the session takes away what it has made, as on Ctrl-C."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    least = config.getoption("--landlock-least", 1)
-    if least > 1 and landlock.abi() < least:
+    # A background job of a shell ignores SIGINT and SIGQUIT, and nohup SIGHUP. Programs under test would inherit that, and
+    # tests that signal them would hang. A handler becomes the default action at execve; this process ignores them still.
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda _number, _frame: None)
+    minimum = config.getoption("--landlock-minimum", 1)
+    if minimum > 1 and landlock.abi() < minimum:
         raise pytest.UsageError(
-            f"these tests were asked for with Landlock {least} or newer, and Linux {platform.release()} here has "
+            f"these tests were asked for with Landlock {minimum} or newer, and Linux {platform.release()} here has "
             f"{landlock.abi()}: run them under a newer kernel (Tests/vm/run --kernel)")
 
 
@@ -196,17 +201,17 @@ def plugin_lives_on(host: AgentHost, plugin: Plugin) -> Iterator[None]:
 
 @pytest.fixture
 def places(host: AgentHost) -> Iterator[Path]:
-    """A folder of the host's that no default rule opens, for sources and destinations."""
-    folder = host.root / "places"
-    folder.mkdir()
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
+    """A directory of the host's that no default rule opens, for sources and destinations."""
+    directory = host.root / "places"
+    directory.mkdir()
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory)
 
 
 @pytest.fixture
 def volume(places: Path) -> Path:
-    """A volume that every user may write to, with a file, a program and a folder in it."""
+    """A volume that every user may write to, with a file, a program and a directory in it."""
     source = places / "source"
     source.mkdir()
     source.chmod(0o777)

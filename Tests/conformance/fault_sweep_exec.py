@@ -21,7 +21,7 @@ import pytest
 from agent import AgentHost, ExitResult, processes
 from agent.exec import Session, exec_task
 from agent.faults import DRIVER, EXECUTOR, Fault
-from agent.host import state_folders
+from agent.host import state_directories
 from agent.timing import wait_until
 from agent.fault_sweep import STOPPED, Scenario, FaultSweep, wrong_error
 
@@ -114,8 +114,8 @@ class Sessions(FaultSweep):
         below = sorted(process.pid for process in self.plugin.executors())
         if below != sorted([self.executor, self.main]):
             found.append(f"processes {self.plugin.executors()}, and not {self.executor} and {self.main} alone")
-        if len(state_folders(self.plugin)) != 1:
-            found.append(f"state folders {state_folders(self.plugin)}")
+        if len(state_directories(self.plugin)) != 1:
+            found.append(f"state directories {state_directories(self.plugin)}")
         if processes.descriptors(self.executor) != self.of_executor:
             found.append(f"the Executor has {processes.descriptors(self.executor)}")
         return found + self.left_anywhere()

@@ -1,10 +1,10 @@
 """Fault sweep of a task with mounts of every kind: volumes that are read-only, made in the task's
-folder, or a file; devices in their own place and in another's; resolv.conf and hosts; limits, capabilities and ports.
+directory, or a file; devices in their own place and in another's; resolv.conf and hosts; limits, capabilities and ports.
 
 A task that has started has every one of its mounts, and its pid. See fault_sweep_tasks.py.
 
 What it found before it was mended: a task without a pid in its handle, so that no command could be run in it as long
-as it lived. Read on the way: a folder for a volume would have been made as root, and not as the task's user, where the
+as it lived. Read on the way: a directory for a volume would have been made as root, and not as the task's user, where the
 kernel had no memory for the change, of which setfsuid(2) says nothing; a file of the task not written for EINTR.
 """
 
@@ -60,9 +60,9 @@ class Equipped(FaultSweep):
 
     def go_on(self, scenario: Scenario) -> None:
         pid = handle_state(self.task).task_pid
-        own = (self.places, self.task.folder, self.task.alloc_dir, Path("/etc"), Path("/proc"))
+        own = (self.places, self.task.directory, self.task.alloc_dir, Path("/etc"), Path("/proc"))
         try:
-            self.seen = sorted(point for folder in own for point in mounts.below(folder, pid))
+            self.seen = sorted(point for directory in own for point in mounts.below(directory, pid))
         except OSError:  # it has ended
             self.seen = []
         made = self.task.local / "made"
@@ -73,7 +73,7 @@ class Equipped(FaultSweep):
         if self.passed(scenario) and self.seen != self.expected:
             return f"the task has not what is its own: {self.seen} instead of {self.expected}"
         if self.passed(scenario) and self.owners != {USER}:
-            return f"folders for volumes were made by {self.owners}"
+            return f"directories for volumes were made by {self.owners}"
         return super().evaluate(fault, scenario)
 
 

@@ -7,7 +7,7 @@ an Executor waits for.
 Run by its name (`make faults`, a stage of `make test`): it needs the build with faults in it. EXEC2_FAULTS_LONG
 fails each call with several errors, and every round of every loop; without it long loops are sampled.
 
-What it found before it was mended: a folder that a destroy left and denied, an exit status lost to one failed
+What it found before it was mended: a directory that a destroy left and denied, an exit status lost to one failed
 fsync, a missing descriptor or a passing shortage of memory, a task said to have died by SIGSEGV when memory failed
 in its Executor, an Executor said to have been killed that had left.
 """

@@ -15,7 +15,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from agent import AgentHost, ExitResult, Plugin, Task, messages
 from agent.restart import recover, successor
-from agent.state import folder_of
+from agent.state import directory_of
 from agent.timing import scaled
 
 Act = Callable[..., Task]
@@ -91,8 +91,8 @@ def test_a_task_ends_after_it_began(act: Act, clock: Callable[[int], None], seco
     assert task.wait() == ExitResult(137, 9)
     began, ended = times(task)
     assert before - 1 <= began <= before + scaled(10)
-    least = max(1, seconds)
-    assert least <= ended - began < least + scaled(10)
+    minimum = max(1, seconds)
+    assert minimum <= ended - began < minimum + scaled(10)
     task.destroy()
 
 
@@ -105,7 +105,7 @@ def test_a_record_is_no_older_for_it(host: AgentHost, launch: Launch, clock: Cal
     clock(48 * HOUR)
     second = successor(launch, first, orphan_grace=1)
     time.sleep(scaled(0.5) + 2)
-    assert folder_of(task).exists()
+    assert directory_of(task).exists()
     recover(second, task)
     assert task.wait() == ExitResult(4)
     task.destroy()

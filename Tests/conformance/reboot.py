@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""Tasks over a reboot of the host: two boots of a virtual machine that share the folder of the state.
+"""Tasks over a reboot of the host: two boots of a virtual machine that share the directory of the state.
 
   reboot.py                 boots twice, with the halves below as commands; exit status 0: all is well
-  reboot.py before FOLDER   starts tasks, notes their handles, and leaves them running
-  reboot.py after FOLDER    recovers them
+  reboot.py before DIRECTORY   starts tasks, notes their handles, and leaves them running
+  reboot.py after DIRECTORY    recovers them
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def before(folder: Path) -> None:
+def before(directory: Path) -> None:
     from agent import AgentHost, ExitResult
 
     host = AgentHost()
-    plugin = host.launch({"state_dir": str(folder / "state")})
+    plugin = host.launch({"state_dir": str(directory / "state")})
     act = host.program("act")
     tasks = {
         "running": host.task(plugin, act, ["out=up", "pause="]).start(),
@@ -38,7 +38,7 @@ def before(folder: Path) -> None:
         "ended": host.task(plugin, act, ["exit=9"]).start(),
     }
     assert tasks["ended"].wait() == ExitResult(9)
-    stranger = folder / "state" / "not-a-task"
+    stranger = directory / "state" / "not-a-task"
     stranger.mkdir()
     (stranger / "file").write_text("another's")
     notes = {
@@ -47,27 +47,27 @@ def before(folder: Path) -> None:
             name: {"id": task.id, "handle": task.handle.SerializeToString().hex(), "started": task.inspect().task.started_at.seconds}
             for name, task in tasks.items()},
     }
-    (folder / "notes.json").write_text(json.dumps(notes))
+    (directory / "notes.json").write_text(json.dumps(notes))
     os.sync()
     print(f"reboot: 3 tasks in boot {notes['boot']}, of which 2 run", flush=True)
     # The power goes while they run.
     os._exit(0)
 
 
-def after(folder: Path) -> None:
+def after(directory: Path) -> None:
     from agent import AgentHost, messages
     from agent.expect import Code, refused
     from agent.timing import scaled, wait_until
 
-    notes = json.loads((folder / "notes.json").read_text())
+    notes = json.loads((directory / "notes.json").read_text())
     assert boot_id() != notes["boot"], "this is the same boot"
-    state = folder / "state"
+    state = directory / "state"
     assert len(os.listdir(state)) == 4, os.listdir(state)
     host = AgentHost()
     plugin = host.launch({"state_dir": str(state)})
     # At the start: those of an earlier boot that no host can learn anything from any more.
     name = {which: facts["id"].replace("/", "+") for which, facts in notes["tasks"].items()}
-    wait_until(lambda: name["forgotten"] not in os.listdir(state), 20, "the forgotten task's state folder removed")
+    wait_until(lambda: name["forgotten"] not in os.listdir(state), 20, "the forgotten task's state directory removed")
 
     def recover(which: str) -> None:
         facts = notes["tasks"][which]
@@ -95,21 +95,21 @@ def after(folder: Path) -> None:
     assert os.listdir(state) == ["not-a-task"], os.listdir(state)
     assert (state / "not-a-task" / "file").read_text() == "another's"
     said = [entry for entry in plugin.log if "not-a-task" in str(entry)]
-    assert said, f"nothing is logged of a folder that is no task's: {plugin.log}"
+    assert said, f"nothing is logged of a directory that is no task's: {plugin.log}"
     faults = host.close()
     assert not faults, faults
     print(f"reboot: the ended task recovered, the other gone, in boot {boot_id()}", flush=True)
 
 
 def boot_twice() -> int:
-    with tempfile.TemporaryDirectory(prefix="exec2-reboot-", dir="/var/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="exec2-reboot-", dir="/var/tmp") as directory:
         for half in ("before", "after"):
             command = [
-                str(REPOSITORY / "Tests" / "vm" / "run"), "--timeout", "420", "--share", folder,
+                str(REPOSITORY / "Tests" / "vm" / "run"), "--timeout", "420", "--share", directory,
                 "--env", f"EXEC2_SLOW={SLOWNESS}", "--env", "PYTHONDONTWRITEBYTECODE=1"]
             if "EXEC2_PLUGIN" in os.environ:
                 command += ["--env", f"EXEC2_PLUGIN={os.environ['EXEC2_PLUGIN']}"]
-            status = subprocess.run([*command, "--", sys.executable, __file__, half, folder]).returncode
+            status = subprocess.run([*command, "--", sys.executable, __file__, half, directory]).returncode
             if status != 0:
                 print(f"reboot: the half '{half}' failed with status {status}", file=sys.stderr)
                 return 1

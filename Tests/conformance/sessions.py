@@ -8,7 +8,7 @@ import termios
 import time
 
 from agent import ExitResult, Task
-from agent.state import folder_of
+from agent.state import directory_of
 from agent.timing import scaled, wait_until
 
 # How long the driver waits for an Executor's answer. The limit is the product's and does not grow on a slow machine.
@@ -29,7 +29,7 @@ def ends_well(task: Task) -> None:
 def drained(task: Task, *pipes: str) -> None:
     """Returns when all that was put into the pipes, the control pipe without any, is read."""
     for pipe in pipes or ("control",):
-        number = os.open(folder_of(task) / pipe, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        number = os.open(directory_of(task) / pipe, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             wait_until(lambda: fcntl.ioctl(number, termios.FIONREAD, bytes(4)) == bytes(4), 10, f"the {pipe} pipe read")
         finally:

@@ -3,7 +3,7 @@
 
 EXEC2_SOAK_ALIVE (1000) tasks run at the same time, each with a stream of statistics, and signals are sent to them, while
 EXEC2_SOAK_ROW (10000) more are started and ended, 50 at a time, in every way in which a task can end. When all are gone,
-memory, descriptors, threads, processes, folders and mounts are what they were after a first hundred, 50 that lived and
+memory, descriptors, threads, processes, directories and mounts are what they were after a first hundred, 50 that lived and
 50 in a row, ± 2 %, and memory at most 1 MiB more where that is more.
 
 Threads are counted apart from those of the pools of gRPC and of Swift, which have one more when much comes at once,
@@ -30,7 +30,7 @@ import grpc
 import grpc.aio
 
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, messages, mounts, processes
-from agent.host import state_folders
+from agent.host import state_directories
 from agent.messages import BUILD
 from agent.timing import wait_until
 from soak_plot import draw
@@ -54,7 +54,7 @@ SIGNALS_PER_SECOND = 50
 STATS_METHOD = "/hashicorp.nomad.plugins.drivers.proto.Driver/TaskStats"
 # What is looked at, and its unit.
 MEASURES = {
-    "rss": "KiB", "descriptors": "", "threads": "", "threads of pools": "", "processes": "", "state folders": "", "mounts": "",
+    "rss": "KiB", "descriptors": "", "threads": "", "threads of pools": "", "processes": "", "state directories": "", "mounts": "",
 }
 
 
@@ -104,7 +104,7 @@ def measure(host: AgentHost, plugin: Plugin) -> dict[str, int]:
         "rss": int(processes.status(plugin.pid, "VmRSS").split()[0]),
         "descriptors": len(processes.descriptors(plugin.pid)),
         "threads": len(names) - of_pools, "threads of pools": of_pools,
-        "processes": len(plugin.executors()), "state folders": len(state_folders(plugin)),
+        "processes": len(plugin.executors()), "state directories": len(state_directories(plugin)),
         "mounts": len(mounts.below(host.root, plugin.pid)),
     }
 
@@ -154,7 +154,7 @@ def come_and_go(host: AgentHost, plugin: Plugin, soak: Soak, number: int) -> Non
         soak.faults.append(f"task {number} ({' '.join(verbs)}): {error!r}"[:300])
     soak.faults += task.clean()
     host.tasks.remove(task)
-    shutil.rmtree(task.folder)
+    shutil.rmtree(task.directory)
     shutil.rmtree(task.alloc_dir)
     soak.ended += 1
 
@@ -261,7 +261,7 @@ def live_and_go(host: AgentHost, plugin: Plugin, soak: Soak, alive: int, row: in
 
 
 def settled(host: AgentHost, plugin: Plugin, rest: float) -> dict[str, int]:
-    """The Driver when it has come to rest, `rest` seconds later: of each measure the least of some looks."""
+    """The Driver when it has come to rest, `rest` seconds later: of each measure the minimum of several samples."""
     time.sleep(rest)
     looks = []
     for _ in range(LOOKS):
@@ -294,10 +294,10 @@ def run(host: AgentHost, alive: int, row: int, rest: float = MEMORY_RETURN_SECON
 
 def show(soak: Soak) -> None:
     print(f"{soak.ended} tasks came and went; {soak.stats} statistics and {soak.signals} signals meanwhile")
-    print(f"\n{'of the Driver':16}{'after 100':>12}{'most':>12}{'at the end':>12}{'change':>10}")
+    print(f"\n{'of the Driver':16}{'after 100':>12}{'maximum':>12}{'at the end':>12}{'change':>10}")
     for name, unit in MEASURES.items():
-        most = max([sample.values[name] for sample in soak.samples] or [0])
-        print(f"{name + (f' ({unit})' if unit else ''):16}{soak.first[name]:12}{most:12}{soak.last[name]:12}{soak.change(name):+10.1%}"
+        maximum = max([sample.values[name] for sample in soak.samples] or [0])
+        print(f"{name + (f' ({unit})' if unit else ''):16}{soak.first[name]:12}{maximum:12}{soak.last[name]:12}{soak.change(name):+10.1%}"
               f"{'' if soak.holds(name) else '  not what it was'}")
     for fault in soak.faults[:20]:
         print(f"fault: {fault}", file=sys.stderr)
@@ -305,8 +305,8 @@ def show(soak: Soak) -> None:
 
 def main() -> int:
     alive, row = (int(os.environ.get(name, default)) for name, default in (("EXEC2_SOAK_ALIVE", "1000"), ("EXEC2_SOAK_ROW", "10000")))
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    maximum = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (maximum, maximum))
     host = AgentHost(with_controllers=False)
     began = time.monotonic()
     try:

@@ -35,16 +35,16 @@ def draw(
     for index, (name, unit) in enumerate(measures.items()):
         top = TOP + index * (HEIGHT + GAP)
         values = [(at, sample[name]) for at, sample in samples]
-        most = max([value for _, value in values] or [0]) or 1
+        maximum = max([value for _, value in values] or [0]) or 1
 
         def down(value: float) -> float:
-            return top + HEIGHT - HEIGHT * value / most
+            return top + HEIGHT - HEIGHT * value / maximum
 
         points = " ".join(f"{across(at):.1f},{down(value):.1f}" for at, value in values)
         parts += [
             f'<text class="title" x="{LEFT}" y="{top - 4}">{name}{f" ({unit})" if unit else ""}</text>',
             f'<line class="axis" x1="{LEFT}" y1="{top + HEIGHT}" x2="{WIDTH - RIGHT}" y2="{top + HEIGHT}"/>',
-            f'<text class="small" x="{LEFT - 6}" y="{top + 9}" text-anchor="end">{most}</text>',
+            f'<text class="small" x="{LEFT - 6}" y="{top + 9}" text-anchor="end">{maximum}</text>',
             f'<text class="small" x="{LEFT - 6}" y="{top + HEIGHT}" text-anchor="end">0</text>',
             f'<polyline class="line" points="{points}"/>',
         ]

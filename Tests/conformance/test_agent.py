@@ -26,8 +26,8 @@ def collector():
     collector.close()
 
 
-def fifo(folder: Path) -> Path:
-    path = folder / "log.fifo"
+def fifo(directory: Path) -> Path:
+    path = directory / "log.fifo"
     os.mkfifo(path, 0o600)
     return path
 
@@ -100,9 +100,9 @@ def test_programs_are_static() -> None:
         assert b"/ld-" not in built(name).read_bytes()[:4096], f"{name} has an interpreter"
 
 
-def test_nest_adopts_reports_and_counts(tmp_path: Path) -> None:
+def test_subreaper_adopts_reports_and_counts(tmp_path: Path) -> None:
     read, write = os.pipe()
-    nest = subprocess.Popen([built("nest"), str(write), "--", built("offspring"), "daemon", "--", "0"],
+    subreaper = subprocess.Popen([built("subreaper"), str(write), "--", built("offspring"), "daemon", "--", "0"],
                             pass_fds=[write], stdout=subprocess.PIPE)
     os.close(write)
     with os.fdopen(read) as report:
@@ -112,25 +112,25 @@ def test_nest_adopts_reports_and_counts(tmp_path: Path) -> None:
 
         def daemon_alone() -> bool:
             # The main process ends meanwhile: what was looked at is what counts, not a second look.
-            seen.append(processes.descendants(nest.pid))
+            seen.append(processes.descendants(subreaper.pid))
             return len(seen[-1]) == 1 and seen[-1][0].pid != pid
 
-        wait_until(daemon_alone, 5, "the daemon alone left below nest")
+        wait_until(daemon_alone, 5, "the daemon alone left below subreaper")
         daemon = seen[-1][0]
         assert daemon.pid != pid
         os.kill(daemon.pid, signal.SIGKILL)
-        assert nest.wait(10) == 0
+        assert subreaper.wait(10) == 0
 
 
-def test_nest_covers_a_path(tmp_path: Path) -> None:
+def test_subreaper_covers_a_path(tmp_path: Path) -> None:
     own = tmp_path / "hosts"
     own.write_text("covered")
     read, write = os.pipe()
-    nest = subprocess.run([built("nest"), str(write), "--bind", own, "/etc/hosts", "--", "/bin/cat", "/etc/hosts"],
+    subreaper = subprocess.run([built("subreaper"), str(write), "--bind", own, "/etc/hosts", "--", "/bin/cat", "/etc/hosts"],
                           pass_fds=[write], stdout=subprocess.PIPE, check=True)
     os.close(write)
     os.close(read)
-    assert nest.stdout == b"covered"
+    assert subreaper.stdout == b"covered"
     assert Path("/etc/hosts").read_text() != "covered"
 
 

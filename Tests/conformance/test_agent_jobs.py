@@ -30,8 +30,8 @@ job "j" {
 """
 
 
-def job_file(folder: Path, block: str = "", head: str = HEAD) -> Path:
-    path = folder / "j.nomad.hcl"
+def job_file(directory: Path, block: str = "", head: str = HEAD) -> Path:
+    path = directory / "j.nomad.hcl"
     path.write_text(head + JOB % block)
     return path
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, messages, processes
-from agent.state import folder_of, record_bytes
+from agent.state import directory_of, record_bytes
 from agent.timing import wait_until
 from attacking import REFUSED, USERS, attack, begin, either_plugin, outcomes, succeeded  # noqa: F401
 
@@ -116,16 +116,16 @@ def test_forged_exit(host: AgentHost, plugin: Plugin, user: str) -> None:
     """A record that says 0, put wherever a task may think that it counts: the end is told as it was. Seen without
     Landlock: a task of root's opened its record's file and its pipes for writing."""
     task = host.task(plugin, host.program("attack"), user=user)
-    folder = folder_of(task)
-    forged = record_bytes(messages.executor.ExitRecord(task_folder=folder.name, exit_code=0))
+    directory = directory_of(task)
+    forged = record_bytes(messages.executor.ExitRecord(task_folder=directory.name, exit_code=0))
     for name in ("exit", "exit_status", ".exit", "exit.reserved", "events"):
         (task.local / name).write_bytes(forged)
         (task.local / name).chmod(0o666)
     words: list[object] = []
     for name in ("exit.reserved", "control", "events", "executor", "lock"):
-        words += ["write", folder / name]
-    words += ["move", f"{task.local}/exit,{folder}/exit", "link", f"{task.local}/exit,{folder}/exit",
-              "list", folder, "list", folder.parent, "end", "7"]
+        words += ["write", directory / name]
+    words += ["move", f"{task.local}/exit,{directory}/exit", "link", f"{task.local}/exit,{directory}/exit",
+              "list", directory, "list", directory.parent, "end", "7"]
     task.set_config({"command": str(host.program("attack")), "args": [str(word) for word in words]})
     assert task.start().wait() == ExitResult(7)
     task.stdout.wait_end()

@@ -1,7 +1,7 @@
 """Paths that change under the Driver's and the Executor's hands.
 
 Each test was seen to fail on a build without what it tests; its text says how. Log paths that are wrong from the
-start: test_logs.py; folders that are none of the client's: test_task_folders.py.
+start: test_logs.py; directories that are none of the client's: test_task_directories.py.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, messages
 from agent.expect import refused
-from agent.state import folder_of
+from agent.state import directory_of
 from agent.timing import wait_until
 from attacking import USERS, outcomes
 
@@ -84,20 +84,20 @@ def start_in_turn(make: Callable[[], Task], swap: Callable[[Task], tuple[Path, P
 
 @pytest.fixture
 def trap(host: AgentHost) -> Iterator[tuple[Path, int]]:
-    """A pipe of root's, named like a log, in a folder that tasks cannot enter; and what is read from it."""
-    folder = host.root / "trap"
-    folder.mkdir(mode=0o700)
-    path = folder / ".web.stdout.fifo"
+    """A pipe of root's, named like a log, in a directory that tasks cannot enter; and what is read from it."""
+    directory = host.root / "trap"
+    directory.mkdir(mode=0o700)
+    path = directory / ".web.stdout.fifo"
     os.mkfifo(path, 0o600)
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     yield path, reader
     os.close(reader)
     path.unlink()
-    folder.rmdir()
+    directory.rmdir()
 
 
 @pytest.mark.parametrize("user", USERS)
-@pytest.mark.parametrize("what", ["the pipe", "its folder"])
+@pytest.mark.parametrize("what", ["the pipe", "its directory"])
 def test_log_swapped_for_a_symlink_while_tasks_start(
     host: AgentHost, plugin: Plugin, trap: tuple[Path, int], user: str, what: str
 ) -> None:
@@ -127,8 +127,8 @@ def test_log_swapped_for_a_symlink_while_tasks_start(
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_folder_swapped_for_a_symlink_while_tasks_start(host: AgentHost, plugin: Plugin, user: str) -> None:
-    """The task's own folders are opened to it by name. Seen with that name followed through symlinks: within a
+def test_directory_swapped_for_a_symlink_while_tasks_start(host: AgentHost, plugin: Plugin, user: str) -> None:
+    """The task's own directories are opened to it by name. Seen with that name followed through symlinks: within a
     few starts a task read the secret."""
     secret = host.root / "secrets-of-another"
     secret.mkdir()
@@ -136,7 +136,7 @@ def test_folder_swapped_for_a_symlink_while_tasks_start(host: AgentHost, plugin:
     (secret / "file").write_text(SECRET)
 
     def swap(task: Task) -> tuple[Path, Path]:
-        decoy = task.folder / "decoy"
+        decoy = task.directory / "decoy"
         decoy.symlink_to(secret)
         return task.local, decoy
 
@@ -172,33 +172,33 @@ def test_pipe_replaced_while_the_task_runs(host: AgentHost, plugin: Plugin, user
 
 @pytest.mark.parametrize("user", USERS)
 def test_task_cannot_replace_its_logs(host: AgentHost, plugin: Plugin, user: str) -> None:
-    """Nor add to them, by any path to their folder. Seen without the read-only mount: pipes were renamed, linked and
+    """Nor add to them, by any path to their directory. Seen without the read-only mount: pipes were renamed, linked and
     removed, by the path below alloc_dir, which is root's to enter, and by the client's mount."""
     task = host.task(plugin, host.program("attack"), user=user)
     words: list[object] = []
-    for logs in (task.logs, task.folder / "alloc" / "logs"):
+    for logs in (task.logs, task.directory / "alloc" / "logs"):
         pipe = logs / task.stdout_path.name
         words += ["move", f"{pipe},{logs}/x", "move", f"{pipe},{task.local}/x", "link", f"{pipe},{logs}/x",
-                  "move", f"{logs},{logs}.moved", "move", f"{task.folder}/alloc/data,{logs}/data"]
+                  "move", f"{logs},{logs}.moved", "move", f"{task.directory}/alloc/data,{logs}/data"]
     task.set_config({"command": str(host.program("attack")), "args": [str(word) for word in words]})
     assert task.run() == ExitResult(0)
     assert set(outcomes(task)) <= {"EROFS", "EBUSY", "EACCES", "EXDEV"}, task.lines()
     assert "EROFS" in outcomes(task)
 
 
-def new_folder(host: AgentHost) -> Path:
-    """An empty folder of root's below the agent's."""
-    folder = Path(tempfile.mkdtemp(dir=host.root))
-    folder.chmod(0o755)
-    return folder
+def new_directory(host: AgentHost) -> Path:
+    """An empty directory of root's below the agent's."""
+    directory = Path(tempfile.mkdtemp(dir=host.root))
+    directory.chmod(0o755)
+    return directory
 
 
-@pytest.mark.parametrize("kind", ["symlink", "symlink to a folder of root's", "folder of another user", "file"])
-def test_state_folder_taken_beforehand(launch: Launch, host: AgentHost, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["symlink", "symlink to a directory of root's", "directory of another user", "file"])
+def test_state_directory_taken_beforehand(launch: Launch, host: AgentHost, kind: str) -> None:
     """Whoever owns it could command Executors and forge exit records. Seen without the check of its kind and owner: the
-    task was started, with its pipes in the other's folder."""
+    task was started, with its pipes in the other's directory."""
     # Another user makes something only where others may, as in /tmp.
-    shared = new_folder(host)
+    shared = new_directory(host)
     shared.chmod(0o1777)
     state_dir = shared / "state"
     other = state_dir.with_name("other")
@@ -217,7 +217,7 @@ def test_state_folder_taken_beforehand(launch: Launch, host: AgentHost, kind: st
     with refused("state_dir", str(state_dir)):
         task.start()
     assert list(other.iterdir()) == []
-    if kind == "folder of another user":
+    if kind == "directory of another user":
         assert list(state_dir.iterdir()) == []
         state_dir.rmdir()
     else:
@@ -225,7 +225,7 @@ def test_state_folder_taken_beforehand(launch: Launch, host: AgentHost, kind: st
     other.rmdir()
     # Nothing is lost: with the intruder gone, the same request succeeds.
     assert task.start().wait() == ExitResult(0)
-    assert folder_of(task).stat().st_uid == 0
+    assert directory_of(task).stat().st_uid == 0
 
 
 def unhealthy(plugin: Plugin) -> str:
@@ -236,10 +236,10 @@ def unhealthy(plugin: Plugin) -> str:
 
 
 @pytest.mark.parametrize("mode, owner", [(0o777, 0), (0o775, 0), (0o755, 65534), (0o1777, 65534)], ids=oct)
-def test_state_folder_below_one_of_others(launch: Launch, host: AgentHost, mode: int, owner: int) -> None:
-    """Seen without the check: another user moved the state folder away and put its own in that place. The sticky bit does
-    not bind the owner of a folder."""
-    place = new_folder(host)
+def test_state_directory_below_one_of_others(launch: Launch, host: AgentHost, mode: int, owner: int) -> None:
+    """Seen without the check: another user moved the state directory away and put its own in that place. The sticky bit does
+    not bind the owner of a directory."""
+    place = new_directory(host)
     (place / "below").mkdir()
     place.chmod(mode)
     os.chown(place, owner, 0)
@@ -257,9 +257,9 @@ def test_state_folder_below_one_of_others(launch: Launch, host: AgentHost, mode:
     assert "state_dir" not in plugin.fingerprint().health_description
 
 
-def test_state_folder_given_away(launch: Launch, host: AgentHost) -> None:
+def test_state_directory_given_away(launch: Launch, host: AgentHost) -> None:
     """A task of root's has the capability `chown`, and Landlock no right for that. Seen without the repair: one
-    chown of the state folder, and no task of the node started any more."""
+    chown of the state directory, and no task of the node started any more."""
     plugin = launch()
     running = host.task(plugin, host.program("act"), ["out=up", "pause="]).start()
     running.stdout.wait_for("up")
@@ -268,7 +268,7 @@ def test_state_folder_given_away(launch: Launch, host: AgentHost) -> None:
     # What the user makes there meanwhile is believed nowhere.
     forged = plugin.state_dir / "forged+task+12345678"
     forged.mkdir()
-    shutil.copy(folder_of(running) / "executor", forged / "executor")
+    shutil.copy(directory_of(running) / "executor", forged / "executor")
     for path in (forged, forged / "executor"):
         os.chown(path, 4711, 4711)
     assert "state_dir" not in plugin.fingerprint().health_description
@@ -281,13 +281,13 @@ def test_state_folder_given_away(launch: Launch, host: AgentHost) -> None:
     shutil.rmtree(forged)
 
 
-@pytest.mark.parametrize("fault", ["owner", "mode", "folder's owner", "folder's mode"])
+@pytest.mark.parametrize("fault", ["owner", "mode", "directory's owner", "directory's mode"])
 def test_executor_of_others(launch: Launch, host: AgentHost, binary: Path, fault: str) -> None:
     """Seen without the check: the program of another user was run as root, with all of the agent's capabilities."""
-    place = new_folder(host)
+    place = new_directory(host)
     executor = Path(shutil.copy(f"{binary}-executor", place / "executor"))
     executor.chmod(0o755)
-    path = place if fault.startswith("folder") else executor
+    path = place if fault.startswith("directory") else executor
     if fault.endswith("owner"):
         os.chown(path, 65534, 65534)
     else:

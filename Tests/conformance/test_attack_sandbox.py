@@ -34,16 +34,16 @@ def as_users(test: Any) -> Any:
 
 @pytest.fixture
 def outside(host: AgentHost) -> Iterator[Path]:
-    """A folder that no rule opens, with a file that every user may read and replace."""
-    folder = host.root / "outside"
-    folder.mkdir()
-    folder.chmod(0o777)
-    secret = folder / "secret"
+    """A directory that no rule opens, with a file that every user may read and replace."""
+    directory = host.root / "outside"
+    directory.mkdir()
+    directory.chmod(0o777)
+    secret = directory / "secret"
     secret.write_text(SECRET)
     secret.chmod(0o666)
-    yield folder
+    yield directory
     # Moved away where an attack has succeeded.
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def mount_attempts(outside: Path, inside: Path) -> list[tuple[str, object]]:
@@ -86,22 +86,22 @@ def test_administrators_calls(host: AgentHost, plugin: Plugin, user: str) -> Non
 @pytest.fixture
 def privileged(host: AgentHost) -> Iterator[Path]:
     """Programs that change who runs them: set-user-id of root's (for root: of nobody's), and one with CAP_SYS_ADMIN."""
-    folder = host.root / "privileged"
-    folder.mkdir()
-    folder.chmod(0o755)
+    directory = host.root / "privileged"
+    directory.mkdir()
+    directory.chmod(0o755)
     for name in ("setuid", "setuid-nobody", "capable"):
-        shutil.copy(host.program("attack"), folder / name)
-        (folder / name).chmod(0o755)
-    (folder / "setuid").chmod(0o4755)
-    os.chown(folder / "setuid-nobody", 65534, 65534)
-    (folder / "setuid-nobody").chmod(0o4755)
-    os.setxattr(folder / "capable", "security.capability", ADMINISTRATORS_FILE)
+        shutil.copy(host.program("attack"), directory / name)
+        (directory / name).chmod(0o755)
+    (directory / "setuid").chmod(0o4755)
+    os.chown(directory / "setuid-nobody", 65534, 65534)
+    (directory / "setuid-nobody").chmod(0o4755)
+    os.setxattr(directory / "capable", "security.capability", ADMINISTRATORS_FILE)
     # They work where nothing keeps them from it.
-    shown = [subprocess.run([folder / name, "ids", "-"], user="nobody", check=True, capture_output=True, text=True).stdout.split("\t")[2]
+    shown = [subprocess.run([directory / name, "ids", "-"], user="nobody", check=True, capture_output=True, text=True).stdout.split("\t")[2]
              for name in ("setuid", "capable")]
     assert shown[0].startswith("ok:65534 0 0 ") and int(shown[1].split()[-1], 16) == 1 << 21, shown
-    yield folder
-    shutil.rmtree(folder)
+    yield directory
+    shutil.rmtree(directory)
 
 
 @as_users
@@ -122,12 +122,12 @@ def test_links_and_moves_out_of_the_rules(host: AgentHost, plugin: Plugin, outsi
     """A file beyond the rules, linked or moved into them, would be opened by them. Seen without Landlock: linked,
     moved and read."""
     task = begin(host, plugin, ("list", "/tmp"), user=user)
-    # On the same file system as `outside`, which the task's own folders may not be.
+    # On the same file system as `outside`, which the task's own directories may not be.
     own = host.root / "own"
     own.mkdir()
     own.chmod(0o777)
-    words = [("link", f"{outside}/secret,{own}/linked"), ("move", f"{outside}/secret,{own}/moved"), ("move", f"{outside},{own}/folder"),
-             ("read", own / "linked"), ("read", own / "moved"), ("read", own / "folder/secret"), ("read", outside / "secret")]
+    words = [("link", f"{outside}/secret,{own}/linked"), ("move", f"{outside}/secret,{own}/moved"), ("move", f"{outside},{own}/directory"),
+             ("read", own / "linked"), ("read", own / "moved"), ("read", own / "directory/secret"), ("read", outside / "secret")]
     task.set_config({"command": str(host.program("attack")), "args": [str(word) for pair in words for word in pair], "unveil": [f"rwxc:{own}"]})
     try:
         assert task.run() == ExitResult(0)
@@ -142,11 +142,11 @@ def test_links_and_moves_out_of_the_rules(host: AgentHost, plugin: Plugin, outsi
 @as_users
 def test_moves_to_wider_rules(host: AgentHost, plugin: Plugin, user: str) -> None:
     """What one rule lets a task only read and remove, another would let it write or run, were it moved there: the
-    right to move between folders (REFER) must not widen rights. Seen without Landlock: moved and written to."""
+    right to move between directories (REFER) must not widen rights. Seen without Landlock: moved and written to."""
     narrow, wide = host.root / "narrow", host.root / "wide"
-    for folder in (narrow, wide):
-        folder.mkdir()
-        folder.chmod(0o777)
+    for directory in (narrow, wide):
+        directory.mkdir()
+        directory.chmod(0o777)
     (narrow / "file").write_text("kept")
     (narrow / "file").chmod(0o777)
     try:
@@ -209,7 +209,7 @@ def test_cgroups(host: AgentHost, plugin: Plugin, user: str) -> None:
     """Seen without Landlock: a task of root's moved itself to the root cgroup, out of its limits."""
     top = cgroups.mount_point()
     task = begin(host, plugin, ("list", "/tmp"), user=user)
-    words = [("put", f"{folder}/{file},{text}") for folder in (top, host.slice.share, task.scope)
+    words = [("put", f"{directory}/{file},{text}") for directory in (top, host.slice.share, task.scope)
              for file, text in (("cgroup.procs", "0"), ("cgroup.subtree_control", ""), ("cgroup.freeze", "0"), ("cgroup.kill", ""))]
     words += [("list", str(top)), ("list", str(task.scope))]
     task.set_config({"command": str(host.program("attack")), "args": [str(word) for pair in words for word in pair]})

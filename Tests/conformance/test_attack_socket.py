@@ -81,10 +81,10 @@ def client(path: str, user: str) -> str:
 
 
 def test_another_user_cannot_connect(launch: Launch) -> None:
-    """Seen with a folder of mode 0755 and a socket of 0666: connected."""
+    """Seen with a directory of mode 0755 and a socket of 0666: connected."""
     plugin = launch()
-    folder, path = Path(plugin.address).parent, Path(plugin.address)
-    for place, mode in ((folder, 0o700), (path, 0o600)):
+    directory, path = Path(plugin.address).parent, Path(plugin.address)
+    for place, mode in ((directory, 0o700), (path, 0o600)):
         facts = place.stat()
         assert (facts.st_uid, stat.S_IMODE(facts.st_mode)) == (0, mode), place
     assert client(plugin.address, "nobody") == "refused"
@@ -92,7 +92,7 @@ def test_another_user_cannot_connect(launch: Launch) -> None:
 
 
 def test_another_user_is_not_served_through_open_doors(launch: Launch) -> None:
-    """Where somebody has opened folder and socket, the driver still looks at who has connected. Seen without that:
+    """Where somebody has opened directory and socket, the driver still looks at who has connected. Seen without that:
     served."""
     plugin = launch()
     Path(plugin.address).parent.chmod(0o755)
@@ -102,12 +102,12 @@ def test_another_user_is_not_served_through_open_doors(launch: Launch) -> None:
     assert any("user is 65534" in str(entry.get("reason")) for entry in plugin.log)
 
 
-def squat(folder: Path, over: threading.Event, seen: set[str], done: list[str]) -> None:
-    """As another user, in a process of its own: tries to take each folder that appears."""
+def squat(directory: Path, over: threading.Event, seen: set[str], done: list[str]) -> None:
+    """As another user, in a process of its own: tries to take each directory that appears."""
     script = """
 import os, sys, time
-folder = sys.argv[1]
-os.chdir(folder)
+directory = sys.argv[1]
+os.chdir(directory)
 while True:
     for name in os.listdir("."):
         if not name.startswith("nomad-exec2-"):
@@ -123,7 +123,7 @@ while True:
                 pass
     time.sleep(0.0005)
 """
-    process = subprocess.Popen([sys.executable, "-c", script, str(folder)], user="nobody", group="nogroup", extra_groups=[], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", script, str(directory)], user="nobody", group="nogroup", extra_groups=[], stdout=subprocess.PIPE, text=True)
 
     def read() -> None:
         for line in process.stdout:
@@ -139,8 +139,8 @@ while True:
 
 
 def test_socket_cannot_be_taken_beforehand(launch: Launch, host: AgentHost) -> None:
-    """In a folder that everybody may write to, such as /tmp, each start makes a folder with a name that nobody can
-    guess, which nobody else can rename or remove. Seen in a folder without the sticky bit, in a build that takes one
+    """In a directory that everybody may write to, such as /tmp, each start makes a directory with a name that nobody can
+    guess, which nobody else can rename or remove. Seen in a directory without the sticky bit, in a build that takes one
     (next test): the other user renamed ours before the agent had connected."""
     shared = host.root / "shared"
     shared.mkdir()
@@ -154,12 +154,12 @@ def test_socket_cannot_be_taken_beforehand(launch: Launch, host: AgentHost) -> N
         names = set()
         for _ in range(3):
             plugin = launch(environment={"PLUGIN_UNIX_SOCKET_DIR": str(shared)})
-            folder = Path(plugin.address).parent
-            assert folder.parent == shared and len(folder.name) >= len("nomad-exec2-") + 6
-            names.add(folder.name)
-            wait_until(lambda: folder.name in seen, 10, "the squatter has seen the folder")
+            directory = Path(plugin.address).parent
+            assert directory.parent == shared and len(directory.name) >= len("nomad-exec2-") + 6
+            names.add(directory.name)
+            wait_until(lambda: directory.name in seen, 10, "the squatter has seen the directory")
             time.sleep(0.02)
-            facts = folder.lstat()
+            facts = directory.lstat()
             assert stat.S_ISDIR(facts.st_mode) and (facts.st_uid, stat.S_IMODE(facts.st_mode)) == (0, 0o700)
             plugin.ping()
             plugin.end()
@@ -173,29 +173,29 @@ def test_socket_cannot_be_taken_beforehand(launch: Launch, host: AgentHost) -> N
 
 @pytest.mark.parametrize("where", ["itself", "above"])
 @pytest.mark.parametrize("how", ["writable", "another's"])
-def test_folder_in_which_it_could_be_replaced(launch: Launch, host: AgentHost, where: str, how: str) -> None:
+def test_directory_in_which_it_could_be_replaced(launch: Launch, host: AgentHost, where: str, how: str) -> None:
     """Seen without the check: the plugin served there."""
     above = host.root / "above"
-    folder = above / "folder"
-    folder.mkdir(parents=True)
-    spoilt = folder if where == "itself" else above
+    directory = above / "directory"
+    directory.mkdir(parents=True)
+    spoilt = directory if where == "itself" else above
     if how == "writable":
         spoilt.chmod(0o777)
     else:
         os.chown(spoilt, 65534, 65534)
     try:
         with pytest.raises(HandshakeError) as refusal:
-            host.launch(environment={"PLUGIN_UNIX_SOCKET_DIR": str(folder)})
+            host.launch(environment={"PLUGIN_UNIX_SOCKET_DIR": str(directory)})
         assert str(spoilt) in str(refusal.value) and "replace the socket" in str(refusal.value)
-        assert list(folder.iterdir()) == []
+        assert list(directory.iterdir()) == []
     finally:
         host.plugins = [plugin for plugin in host.plugins if plugin.channel is not None]
-        folder.rmdir()
+        directory.rmdir()
         above.rmdir()
 
 
-def test_symlink_as_the_folder(launch: Launch, host: AgentHost) -> None:
-    """A link that leads to a folder of root's is the operator's choice; the address is the folder's real one, so that a
+def test_symlink_as_the_directory(launch: Launch, host: AgentHost) -> None:
+    """A link that leads to a directory of root's is the operator's choice; the address is the directory's real one, so that a
     link that changes later leads nobody elsewhere. Seen without that: the address went through the link."""
     real = host.root / "real"
     real.mkdir()

@@ -12,7 +12,7 @@ import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, messages
 from agent.expect import refused
-from agent.host import state_folders
+from agent.host import state_directories
 
 Make = Callable[..., Task]
 pytestmark = pytest.mark.usefixtures("plugin_lives_on")
@@ -98,14 +98,14 @@ def test_odd_ids(make: Make, host: AgentHost, plugin: Plugin, task_id: str) -> N
     else:
         task.stdout.wait_for("up")
         assert task.inspect().task.id == task_id
-        assert state_folders(plugin)
+        assert state_directories(plugin)
         task.stop(signal="SIGTERM")
         assert task.wait() == ExitResult(143, 15)
         task.destroy()
     for path, entries in above.items():
         assert sorted(os.listdir(path)) == entries
-    for folder in [plugin.state_dir, *plugin.state_dir.parents, Path("/run")]:
-        assert not (folder / "escaped").exists()
+    for directory in [plugin.state_dir, *plugin.state_dir.parents, Path("/run")]:
+        assert not (directory / "escaped").exists()
 
 
 def test_ids_that_look_alike_are_apart(make: Make, host: AgentHost) -> None:

@@ -29,7 +29,7 @@ def tool(*words: bytes | str, **options: bytes | None) -> subprocess.CompletedPr
 
 
 @pytest.fixture
-def folder() -> Iterator[bytes]:
+def directory() -> Iterator[bytes]:
     """One that every user may enter, and whose name is not UTF-8."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as parent:
         os.chmod(parent, 0o755)
@@ -58,18 +58,18 @@ def test_a_combining_mark_behind_the_equals_sign() -> None:
     assert tool("run", "--env", "GIVEN", "sh", "-c", 'printf %s "$GIVEN"', GIVEN=value).stdout == value
 
 
-def test_unveiled_paths_of_run(folder: bytes) -> None:
-    assert tool("run", "cat", folder + b"/file").returncode == 1
-    result = tool("run", "--unveil", b"r:" + folder, "cat", folder + b"/file")
+def test_unveiled_paths_of_run(directory: bytes) -> None:
+    assert tool("run", "cat", directory + b"/file").returncode == 1
+    result = tool("run", "--unveil", b"r:" + directory, "cat", directory + b"/file")
     assert (result.returncode, result.stdout) == (0, b"content\n")
 
 
-def test_other_paths_of_run(folder: bytes) -> None:
-    result = tool("run", "--unveil", b"r:" + folder, "--work-dir", folder, "cat", "file")
+def test_other_paths_of_run(directory: bytes) -> None:
+    result = tool("run", "--unveil", b"r:" + directory, "--work-dir", directory, "cat", "file")
     assert (result.returncode, result.stdout) == (0, b"content\n")
-    result = tool("run", "--volume", folder + b":in\xff:ro", "cat", b"in\xff/file")
+    result = tool("run", "--volume", directory + b":in\xff:ro", "cat", b"in\xff/file")
     assert (result.returncode, result.stdout) == (0, b"content\n")
-    program = folder + b"/pro\xffgram"
+    program = directory + b"/pro\xffgram"
     Path(os.fsdecode(program)).write_text("#!/bin/sh\nprintf run\n")
     os.chmod(program, 0o755)
     assert tool("run", "--unveil", b"rx:" + program, program).stdout == b"run"

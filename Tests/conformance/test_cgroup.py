@@ -224,7 +224,7 @@ def test_kill_by_a_fork_bomb_within_pids(make: Make, host: AgentHost) -> None:
 
 
 def test_cgroup_files_are_not_the_tasks(act: Make, host: AgentHost) -> None:
-    """Ownership of the folder is untouched."""
+    """Ownership of the directory is untouched."""
     task = act("out=up", "pause=", user="nobody")
     before = task.scope.stat()
     running(task)

@@ -10,6 +10,7 @@ import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, processes
 from agent.client import NOTHING_SAID, STARTED_AGAIN, WAITED_FOR, Client
+from agent.exec import output
 from agent.timing import wait_until
 
 Launch = Callable[..., Plugin]
@@ -77,7 +78,8 @@ def test_an_agent_that_is_killed(launch: Launch, host: AgentHost) -> None:
 
 
 def test_a_reboot(launch: Launch, host: AgentHost) -> None:
-    """What ran is started again, without a failure being counted. Seen before: it was recovered as one that had failed."""
+    """What ran is started again, without a failure being counted, and sees what it had in its directories. Seen before: it
+    was recovered as one that had failed, and then ran without its directories."""
     client = Client(host, launch)
     act = host.program("act")
     running = client.start(act, "out=up", "pause=", user="nobody")
@@ -85,8 +87,14 @@ def test_a_reboot(launch: Launch, host: AgentHost) -> None:
     running.stdout.wait_for("up")
     assert client.end_of(done) == ExitResult(3)
     former = running.id
+    places = "local/file secrets/file $NOMAD_ALLOC_DIR/data/file"
+    assert output(running, "/bin/sh", "-c", f"for place in {places}; do echo kept > $place; done") == ""
     assert client.reboot() == {running: STARTED_AGAIN, done: NOTHING_SAID}
     assert running.id != former and running.pid > 0
+    # The client has not repeated its mounts: the Executor has mounted the directories for the task alone.
+    assert list(running.directory.iterdir()) == []
+    assert output(running, "/bin/sh", "-c", f"cat {places}; touch local/new") == "kept\nkept\nkept\n"
+    assert (running.alloc_dir / running.name / "local" / "new").exists()
     running.stop(signal="SIGTERM")
     assert client.end_of(running) == ExitResult(143, 15)
     assert complaints(client.plugin, running, done) == []

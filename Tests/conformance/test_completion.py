@@ -70,14 +70,14 @@ def running(act: Callable[..., Task]) -> Task:
 
 
 @pytest.mark.parametrize("words,expected", [
-    ("--state-dir {folder} ", "{id}"), ("--state-dir={folder} ", "{id}"), ("-t --state-dir {folder} -- ", "{id}"),
-    ("--state-dir {folder} {begun}", "{id}"), ("--state-dir {folder} no-such", ""), ("--state-dir /nonexistent ", ""),
+    ("--state-dir {directory} ", "{id}"), ("--state-dir={directory} ", "{id}"), ("-t --state-dir {directory} -- ", "{id}"),
+    ("--state-dir {directory} {begun}", "{id}"), ("--state-dir {directory} no-such", ""), ("--state-dir /nonexistent ", ""),
     ("{id} setpri", "setpriv"), ("{id} -- setpri", "setpriv"), ("-- {id} setpri", "setpriv"),
     ("{id} cat /etc/passw", "/etc/passwd"), ("{id} -- cat /etc/passw", "/etc/passwd"), ("{id} cat --tt", ""),
     ("--tt", "--tty"),
 ])
 def test_bash_of_exec(binary: Path, plugin: Plugin, running: Task, words: str, expected: str) -> None:
-    facts = {"folder": plugin.state_dir, "id": running.id, "begun": running.id[:4]}
+    facts = {"directory": plugin.state_dir, "id": running.id, "begun": running.id[:4]}
     offered = bash(binary, f"{binary} exec {words.format(**facts)}")
     assert [word for word in offered if not word.endswith("-")] == [word for word in [expected.format(**facts)] if word]
 
@@ -125,7 +125,7 @@ def test_fish(binary: Path, line: str, expected: list[str], tmp_path: Path) -> N
 
 @pytest.mark.parametrize("form", ["--state-dir {}", "--state-dir={}"])
 def test_fish_of_exec(binary: Path, plugin: Plugin, running: Task, form: str, tmp_path: Path) -> None:
-    """In a folder without files, which would be offered for a command's arguments."""
+    """In a directory without files, which would be offered for a command's arguments."""
     (tmp_path / "completion").write_text(script(binary, "fish"))
     (tmp_path / "empty").mkdir()
     line = f"{binary} exec {form.format(plugin.state_dir)} {running.id[:4]}"
@@ -155,13 +155,13 @@ print -r -- $seen
 """
 
 
-def zsh(binary: Path, line: str, expected: str, folder: Path) -> None:
+def zsh(binary: Path, line: str, expected: str, directory: Path) -> None:
     """In a terminal, with the completion system as a user has it."""
-    (folder / "_nomad-driver-exec2").write_text(script(binary, "zsh"))
-    program = folder / "zsh-test"
+    (directory / "_nomad-driver-exec2").write_text(script(binary, "zsh"))
+    program = directory / "zsh-test"
     program.write_text(ZSH.replace("\\\\", "\\"))
     seen = subprocess.run(
-        ["zsh", "-f", str(program), str(folder), line, expected], check=False, capture_output=True, text=True,
+        ["zsh", "-f", str(program), str(directory), line, expected], check=False, capture_output=True, text=True,
         timeout=scaled(60)).stdout
     # What zsh adds stands right behind what was typed.
     begun = line.split()[-1]

@@ -65,7 +65,7 @@ def test_a_device_in_the_place_of_another(host: AgentHost, make: Make, places: P
     assert task.lines() == ["3"]
 
 
-def test_a_device_in_the_task_folder(host: AgentHost, make: Make, device: Path) -> None:
+def test_a_device_in_the_task_directory(host: AgentHost, make: Make, device: Path) -> None:
     assert outcomes(add_device(probing(host, make, "local/zero"), device, "local/zero")) == ["ok", "ok"]
 
 

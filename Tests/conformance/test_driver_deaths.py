@@ -13,7 +13,7 @@ import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, messages, processes
 from agent.restart import kill_after, recover, successor
-from agent.state import folder_of
+from agent.state import directory_of
 from agent.timing import scaled, wait_until
 
 Launch = Callable[..., Plugin]
@@ -88,8 +88,8 @@ def test_kill_at_every_step_of_a_start(launch: Launch, host: AgentHost) -> None:
     running = {pid: task for task in arrived if numbers[task] % 2 == 0 for pid in (task.pid, task.executor_pid)}
 
     # What never reached the host ends, and nothing of it is left.
-    kept = {folder_of(task).name for task in arrived}
-    wait_until(lambda: set(os.listdir(state_dir)) == kept, 15, "the folders of lost tasks removed")
+    kept = {directory_of(task).name for task in arrived}
+    wait_until(lambda: set(os.listdir(state_dir)) == kept, 15, "the directories of lost tasks removed")
     assert time.monotonic() - begun >= 1, "the host had no time to recover its tasks"
     wait_until(
         lambda: {process.pid for process in executors_below(plugins)} == set(running), 5, "lost tasks' processes gone")
@@ -120,7 +120,7 @@ def lose(launch: Launch, host: AgentHost, state_dir: str) -> tuple[Plugin, Task]
 
 def afresh(host: AgentHost, plugin: Plugin, lost: Task, *verbs: str) -> Task:
     """What the agent does that lost a handle: the same task of the same
-    allocation, in the same cgroup and folders, by a new id."""
+    allocation, in the same cgroup and directories, by a new id."""
     task = host.task(plugin, host.program("act"), verbs)
     lost.scope, spare = task.scope, lost.scope
     task.request.task.resources.linux_resources.cpuset_cgroup = str(spare)
@@ -141,7 +141,7 @@ def test_start_afresh(launch: Launch, host: AgentHost, attempt: int) -> None:
     assert cgroups.processes(task.scope) == [task.pid]
     time.sleep(scaled(3))
     assert processes.is_alive(task.pid), "the new task ended with the lost one"
-    assert os.listdir(state_dir) == [folder_of(task).name]
+    assert os.listdir(state_dir) == [directory_of(task).name]
     task.stop(signal="SIGTERM")
     assert task.wait() == ExitResult(143, 15)
     assert runs(lost) == 1
@@ -174,7 +174,7 @@ def test_lost_task_gets_its_signal(launch: Launch, host: AgentHost) -> None:
     first.kill()
     second = launch({"state_dir": state_dir, "orphan_grace": 1})
     task.stdout.wait_for("asked", 10)
-    wait_until(lambda: os.listdir(state_dir) == [], 10, "the lost task's folder removed")
+    wait_until(lambda: os.listdir(state_dir) == [], 10, "the lost task's directory removed")
     assert any(entry["@level"] == "warn" and entry.get("task_id") == task.id for entry in second.log)
 
 
@@ -199,7 +199,7 @@ def test_grace_begins_with_the_configuration(launch: Launch, host: AgentHost) ->
         time.sleep(scaled(1))
         second.set_config(second.config)
     assert len(first.executors()) == 2
-    wait_until(lambda: os.listdir(state_dir) == [], 10, "the lost task's folder removed")
+    wait_until(lambda: os.listdir(state_dir) == [], 10, "the lost task's directory removed")
     assert first.executors() == []
 
 
@@ -211,7 +211,7 @@ def test_claimed_tasks_survive_the_grace(launch: Launch, host: AgentHost) -> Non
     assert ended.wait() == ExitResult(9)
     # A call that is let go of is cancelled, perhaps before it was sent.
     waiting = task.wait_soon()
-    wait_until(lambda: all((folder_of(each) / "claimed").exists() for each in (task, ended)), 5, "claims noted")
+    wait_until(lambda: all((directory_of(each) / "claimed").exists() for each in (task, ended)), 5, "claims noted")
     assert not waiting.done()
     second = successor(launch, first)
     time.sleep(scaled(2))

@@ -32,7 +32,7 @@ def test_environment_is_the_tasks_alone(act: Make, user: str) -> None:
         "LD_PRELOAD": "", "TMPDIR": "/of/the/agent", "a.b-c": "odd name",
     }
     task = act("env=", user=user, env=given)
-    expected = {**dict(task.request.task.env), "USER": user, "HOME": home(user), "TMPDIR": str(task.folder / "tmp")}
+    expected = {**dict(task.request.task.env), "USER": user, "HOME": home(user), "TMPDIR": str(task.directory / "tmp")}
     assert task.run() == ExitResult(0)
     assert dict(line.split("=", 1) for line in task.lines()) == expected
     assert len(task.lines()) == len(expected), "a variable came twice"
@@ -117,10 +117,10 @@ def test_plain_user_has_no_capabilities(act: Make) -> None:
     task.stop()
 
 
-def test_work_dir_is_the_task_folder(act: Make) -> None:
+def test_work_dir_is_the_task_directory(act: Make) -> None:
     task = act("cwd=")
     task.run()
-    assert task.line("cwd") in (str(task.folder), str(task.local))
+    assert task.line("cwd") in (str(task.directory), str(task.local))
 
 
 def test_signal_state_is_clean(make: Make, host: AgentHost) -> None:

@@ -183,7 +183,7 @@ def test_a_dead_file_system_does_not_hold_the_search_up(fresh: Plugin, host: Age
     apart by their names first: the search for readers stood in stat(2), and no event of the kind ever came again."""
     events = stream(fresh)
     with DeadFileSystem(host.root / "dead") as dead:
-        held = os.open(dead.folder, os.O_PATH)
+        held = os.open(dead.directory, os.O_PATH)
         try:
             task = host.task(fresh, host.program("act"), ["out=up", "pause="]).start()
             task.stdout.wait_for("up")

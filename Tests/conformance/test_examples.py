@@ -29,7 +29,7 @@ def label(path: Path) -> str:
     return str(path.relative_to(EXAMPLES))
 
 
-def test_nothing_in_the_folder_is_untested() -> None:
+def test_nothing_in_the_directory_is_untested() -> None:
     known = set(JOB_FILES) | set(AGENT_FILES) | {EXAMPLES / script for script in SCRIPTS}
     assert {path for path in EXAMPLES.rglob("*") if path.is_file()} == known
     assert len(JOB_FILES) >= 5 and len(AGENT_FILES) >= 2
@@ -71,8 +71,8 @@ class Run:
 
     def render(self, template: jobs.Template) -> None:
         """As the client does: written beside, then put in its place."""
-        path = self.task.folder / template.destination
-        assert path.resolve().is_relative_to(self.task.folder), template.destination
+        path = self.task.directory / template.destination
+        assert path.resolve().is_relative_to(self.task.directory), template.destination
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(path.name + ".new")
         fresh.write_text(template.rendered(self.env), encoding="utf-8")
@@ -147,7 +147,7 @@ def test_plugin_block(launch: Callable[..., Plugin], host: AgentHost, path: Path
     assert len(blocks) == 1 and set(blocks[0]) == {"config"}
     [config] = blocks[0]["config"]
     plugin = launch(configure=False)
-    # A state folder of the test's own, so that no driver of this machine's is disturbed.
+    # A state directory of the test's own, so that no driver of this machine's is disturbed.
     plugin.begin({**config, "state_dir": str(plugin.state_dir)})
     assert host.task(plugin, "true").run().exit_code == 0
 

@@ -68,11 +68,11 @@ def test_command_not_executable(make: Make, host: AgentHost) -> None:
     assert session(task, str(task.local)).wait()[0] == 126
 
 
-def test_relative_path_is_seen_from_the_working_folder(make: Make) -> None:
+def test_relative_path_is_seen_from_the_working_directory(make: Make) -> None:
     task = make("/bin/sleep", ["300"]).start()
-    folder = output(task, "pwd").strip()
-    (Path(folder) / "local" / "hello").write_text("#!/bin/sh\necho hello\n")
-    (Path(folder) / "local" / "hello").chmod(0o755)
+    directory = output(task, "pwd").strip()
+    (Path(directory) / "local" / "hello").write_text("#!/bin/sh\necho hello\n")
+    (Path(directory) / "local" / "hello").chmod(0o755)
     assert output(task, "local/hello") == "hello\n"
 
 

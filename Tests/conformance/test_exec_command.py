@@ -40,14 +40,29 @@ def alone(task: Task) -> bool:
     return (task.scope / "cgroup.procs").read_text().split() == [str(task.pid)]
 
 
+def attendants(task: Task) -> list[processes.Process]:
+    """The living attendants of commands in `task`: their children are in its PID namespace. Other tests of the machine
+    may have attendants of their own."""
+    namespace = os.readlink(f"/proc/{task.pid}/ns/pid")
+    found = []
+    for process in processes.everything():
+        if process.name == "exec2-attendant" and not process.is_zombie:
+            try:
+                if os.readlink(f"/proc/{process.pid}/ns/pid_for_children") == namespace:
+                    found.append(process)
+            except FileNotFoundError:  # it has ended since
+                pass
+    return found
+
+
 def test_streams_and_status(binary: Path, plugin: Plugin, task: Task) -> None:
     given = run(binary, plugin, task.id, "/bin/sh", "-c", "cat; echo $COLOUR; id -u; echo err >&2; exit 43", input=b"in\n")
     assert (given.returncode, given.stdout, given.stderr) == (43, b"in\nblue\n80000\n", b"err\n")
 
 
-@pytest.mark.parametrize("name", ["id", "alloc", "begin", "name", "folder"])
+@pytest.mark.parametrize("name", ["id", "alloc", "begin", "name", "directory"])
 def test_names(binary: Path, plugin: Plugin, task: Task, name: str) -> None:
-    wanted = {"id": task.id, "alloc": task.alloc_id, "begin": task.id[:8], "name": task.name, "folder": task.id.replace("/", "+")}[name]
+    wanted = {"id": task.id, "alloc": task.alloc_id, "begin": task.id[:8], "name": task.name, "directory": task.id.replace("/", "+")}[name]
     assert run(binary, plugin, wanted, "echo", "here").stdout == b"here\n"
 
 
@@ -176,7 +191,12 @@ def test_another_user(binary: Path, plugin: Plugin, task: Task) -> None:
 
 
 def test_nothing_is_left(binary: Path, plugin: Plugin, task: Task) -> None:
-    run(binary, plugin, task.id, "true")
+    with subprocess.Popen(words(binary, plugin, task.id, "/bin/sh", "-c", "echo up; read line"),
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as tool:
+        assert tool.stdout.readline() == b"up\n"
+        assert len(attendants(task)) == 1
+        tool.stdin.write(b"end\n")
+        tool.stdin.close()
+        assert tool.wait(scaled(10)) == 0
     assert alone(task)
-    attendants = [process for process in processes.everything() if process.name == "exec2-attendant"]
-    assert not [process for process in attendants if not process.is_zombie]
+    assert attendants(task) == []

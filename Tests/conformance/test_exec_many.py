@@ -175,8 +175,8 @@ def test_command_that_reads_slowly_slows_the_client(launch: Callable[..., Plugin
     task = host.task(plugin, "/bin/sleep", ["300"]).start()
     exec_task(task, "true")
     before = resident_kib(plugin.pid)
-    os.mkfifo(task.folder / "tmp" / "go", 0o666)
-    os.chmod(task.folder / "tmp" / "go", 0o666)
+    os.mkfifo(task.directory / "tmp" / "go", 0o666)
+    os.chmod(task.directory / "tmp" / "go", 0o666)
     given = script(task, "read go < $TMPDIR/go; wc -c", seconds=120)
     piece = b"x" * 65536
     for _ in range(1024):
@@ -184,7 +184,7 @@ def test_command_that_reads_slowly_slows_the_client(launch: Callable[..., Plugin
     given.close_stdin()
     time.sleep(scaled(3))
     assert resident_kib(plugin.pid) - before < 8192
-    threading.Thread(target=lambda: (task.folder / "tmp" / "go").write_text("go\n"), daemon=True).start()
+    threading.Thread(target=lambda: (task.directory / "tmp" / "go").write_text("go\n"), daemon=True).start()
     assert given.wait(120) == (0, 0)
     assert given.stdout.strip() == str(1024 * 65536).encode()
     task.stop(signal="SIGTERM")

@@ -78,8 +78,8 @@ def test_environment_is_the_tasks(make: Make, host: AgentHost) -> None:
     assert output(task, host.program("act"), "env=", "exit=0").splitlines() == expected
 
 
-def test_working_folder_is_the_tasks(sleeper: Task) -> None:
-    assert output(sleeper, "pwd").strip() == str(sleeper.folder)
+def test_working_directory_is_the_tasks(sleeper: Task) -> None:
+    assert output(sleeper, "pwd").strip() == str(sleeper.directory)
 
 
 def test_file_in_tmpdir_is_seen_by_the_task(make: Make) -> None:
@@ -97,17 +97,17 @@ def test_shadow_stays_denied(sleeper: Task, make: Make) -> None:
 
 def test_only_the_tasks_own_rules_open_paths(make: Make, host: AgentHost) -> None:
     """What one task may read by its own rule, the other may not, nor what is run in it."""
-    folder = host.root / "named"
-    folder.mkdir(exist_ok=True)
-    (folder / "file").write_text("hello")
-    folder.chmod(0o755)
-    with_rule = make("/bin/sleep", ["300"], unveil=[f"r:{folder}"]).start()
+    directory = host.root / "named"
+    directory.mkdir(exist_ok=True)
+    (directory / "file").write_text("hello")
+    directory.chmod(0o755)
+    with_rule = make("/bin/sleep", ["300"], unveil=[f"r:{directory}"]).start()
     without = make("/bin/sleep", ["300"]).start()
-    assert output(with_rule, "cat", folder / "file") == "hello"
-    assert b"Permission denied" in exec_task(without, "cat", folder / "file").stderr
-    assert b"Permission denied" in exec_task(with_rule, "/bin/sh", "-c", f"echo x >> {folder}/file").stderr
-    (folder / "file").unlink()
-    folder.rmdir()
+    assert output(with_rule, "cat", directory / "file") == "hello"
+    assert b"Permission denied" in exec_task(without, "cat", directory / "file").stderr
+    assert b"Permission denied" in exec_task(with_rule, "/bin/sh", "-c", f"echo x >> {directory}/file").stderr
+    (directory / "file").unlink()
+    directory.rmdir()
 
 
 def test_logs_are_read_only(make: Make) -> None:

@@ -16,7 +16,7 @@ import pytest
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, messages, processes
 from agent.expect import refused
 from agent.restart import LOST, kill_after, kill_executor, lost_result, recover, successor
-from agent.state import folder_of
+from agent.state import directory_of
 from agent.timing import scaled, wait_until
 
 Launch = Callable[..., Plugin]
@@ -234,9 +234,9 @@ def test_kill_of_a_recovered_tasks_executor(launch: Launch, host: AgentHost) -> 
     assert time.monotonic() - begun < scaled(3)
     assert lost_result(task, "supervisor", str(executor)) == LOST
     nothing_left(task)
-    folder = folder_of(task)
+    directory = directory_of(task)
     task.destroy(force=False)
-    assert not folder.exists()
+    assert not directory.exists()
 
 
 def test_kill_during_destroy(launch: Launch, host: AgentHost) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, processes
 from agent.restart import recover, successor
-from agent.state import folder_of
+from agent.state import directory_of
 from agent.timing import scaled, wait_until
 
 Launch = Callable[..., Plugin]
@@ -69,10 +69,10 @@ def settled(task: Task) -> int:
 
 
 def kind_of(target: str, task: Task) -> str:
-    folder, logs = folder_of(task), (task.stdout_path, task.stderr_path)
+    directory, logs = directory_of(task), (task.stdout_path, task.stderr_path)
     known = {
-        "/dev/null": "null", "/memfd:exec2-launch-request (deleted)": "memory", str(folder): "folder", str(folder / "control"): "control", str(folder / "events"): "events",
-        str(folder / "exit.reserved"): "record", str(task.scope): "cgroup", **{str(path): "log" for path in logs}}
+        "/dev/null": "null", "/memfd:exec2-launch-request (deleted)": "memory", str(directory): "directory", str(directory / "control"): "control", str(directory / "events"): "events",
+        str(directory / "exit.reserved"): "record", str(task.scope): "cgroup", **{str(path): "log" for path in logs}}
     if target in known:
         return known[target]
     anonymous = re.fullmatch(r"anon_inode:\[(\w+)\]", target)
@@ -87,7 +87,7 @@ def test_descriptors(launch: Launch, host: AgentHost) -> None:
     held = processes.descriptors(settled(task))
     kinds = sorted(kind_of(target, task) for target in held.values())
     assert kinds == sorted(
-        ["null"] * 3 + ["memory", "folder", "control", "events", "record", "cgroup", "log", "log", "signalfd", "timerfd"]), held
+        ["null"] * 3 + ["memory", "directory", "control", "events", "record", "cgroup", "log", "log", "signalfd", "timerfd"]), held
     assert {held[number] for number in range(3)} == {"/dev/null"}
     # Neither the agent's pipes nor its socket, by inode.
     theirs = {target for target in processes.descriptors(plugin.pid).values() if target.startswith(("pipe:", "socket:"))}
@@ -118,9 +118,9 @@ def test_pipes_of_the_driver_end_with_it(launch: Launch, host: AgentHost) -> Non
     executor = task.executor_pid
     os.kill(plugin.pid, signal.SIGKILL)
     plugin.wait_exit()
-    # The nest, which stands for the agent's parent here, holds them as well.
+    # The subreaper, which stands for the agent's parent here, holds them as well.
     held = {pid: set(processes.descriptors(pid).values()) for pid in (executor,)}
-    pipes = {target for target in processes.descriptors(plugin.nest_pid).values() if target.startswith("pipe:")}
+    pipes = {target for target in processes.descriptors(plugin.subreaper_pid).values() if target.startswith("pipe:")}
     assert pipes
     assert not pipes & held[executor]
     second = successor(launch, plugin)
@@ -246,8 +246,8 @@ def test_the_executors_cgroup_is_removed_while_tasks_start(other_host: AgentHost
     """Another Driver that has no task left removes it, whenever it is empty. Seen before it was made anew: Executors in
     the Driver's own cgroup, and starts that failed for good, "cannot clone a process: No such file or directory"."""
     plugin = other_host.launch({"standby_executor": False})
-    unmaker = subprocess.Popen(
-        [str(other_host.program("unmaker")), str(other_host.slice.root / EXECUTORS)],
+    remover = subprocess.Popen(
+        [str(other_host.program("remover")), str(other_host.slice.root / EXECUTORS)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         for _ in range(40):
@@ -255,5 +255,5 @@ def test_the_executors_cgroup_is_removed_while_tasks_start(other_host: AgentHost
             assert processes.cgroup(task.executor_pid).endswith("/" + EXECUTORS)
             task.destroy()
     finally:
-        removed, _ = unmaker.communicate()
+        removed, _ = remover.communicate()
     assert int(removed) > 0

@@ -83,7 +83,7 @@ def test_command_not_unveiled(launch: Callable[..., Plugin], host: AgentHost) ->
     assert "/bin/true" in task.stderr.text
 
 
-def test_command_is_a_folder(make: Make) -> None:
+def test_command_is_a_directory(make: Make) -> None:
     task = make("/usr/bin")
     assert task.run() == ExitResult(126)
     assert "/usr/bin" in task.stderr.text
@@ -99,7 +99,7 @@ def test_script_without_its_interpreter(make: Make) -> None:
     assert str(script) in task.stderr.text
 
 
-def test_program_in_the_tasks_folder(make: Make, host: AgentHost) -> None:
+def test_program_in_the_tasks_directory(make: Make, host: AgentHost) -> None:
     """What an artifact or template put there can be run under the defaults."""
     task = make("/bin/sh")
     copy = task.local / "own"

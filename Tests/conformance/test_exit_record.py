@@ -13,7 +13,7 @@ import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, messages, processes
 from agent.restart import LOST, Stopped, lost_result, recover, successor
-from agent.state import folder_of, read_record, record_bytes
+from agent.state import directory_of, read_record, record_bytes
 from agent.timing import wait_until
 
 Launch = Callable[..., Plugin]
@@ -32,24 +32,24 @@ def test_record(launch: Launch, host: AgentHost, end: str, expected: ExitResult)
     task = acting(host, plugin, "busy=300", "sleep=100", end).start()
     seen, pid = task.inspect().task, task.pid
     assert task.wait() == expected
-    folder = folder_of(task)
-    record = read_record(folder)
+    directory = directory_of(task)
+    record = read_record(directory)
     assert (record.exit_code, record.signal, record.oom_killed) == (expected.exit_code, expected.signal, False)
-    assert (record.task_folder, record.pid, record.survivors, record.exec_error) == (folder.name, pid, False, 0)
+    assert (record.task_folder, record.pid, record.survivors, record.exec_error) == (directory.name, pid, False, 0)
     assert record.started_at_ns == seen.started_at.ToNanoseconds()
     assert record.started_at_ns + 50_000_000 <= record.ended_at_ns <= time.time_ns()
     assert record.user_time_us + record.system_time_us >= 10_000
     assert record.max_rss_kib > 0
-    facts = (folder / "exit").stat()
+    facts = (directory / "exit").stat()
     assert stat.S_IMODE(facts.st_mode) == 0o600 and facts.st_uid == 0
-    assert not (folder / "exit.reserved").exists()
+    assert not (directory / "exit.reserved").exists()
 
 
 def test_record_of_a_command_that_is_not_there(launch: Launch, host: AgentHost) -> None:
     plugin = launch()
     task = host.task(plugin, "no-such-command-here").start()
     assert task.wait() == ExitResult(127)
-    record = read_record(folder_of(task))
+    record = read_record(directory_of(task))
     assert (record.exit_code, record.signal) == (127, 0)
     assert record.exec_error == 2
 
@@ -59,20 +59,20 @@ def test_nothing_is_in_the_way_of_the_record(launch: Launch, host: AgentHost) ->
     plugin = launch()
     task = host.task(plugin, host.program("act"), ["out=up", "pause="], env={"SECRET": "quite-secret"}).start()
     task.stdout.wait_for("up")
-    folder = folder_of(task)
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert not (folder / "exit").exists()
-    assert (folder / "exit.reserved").stat().st_blocks * 512 >= 4096
-    for entry in folder.iterdir():
+    directory = directory_of(task)
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert not (directory / "exit").exists()
+    assert (directory / "exit.reserved").stat().st_blocks * 512 >= 4096
+    for entry in directory.iterdir():
         assert stat.S_IMODE(entry.stat().st_mode) & 0o077 == 0, entry
         if entry.is_file():
             assert b"quite-secret" not in entry.read_bytes()
     task.stop()
 
 
-def foreign(folder: Path) -> bytes:
+def foreign(directory: Path) -> bytes:
     """A whole record, of another task."""
-    record = read_record(folder)
+    record = read_record(directory)
     record.task_folder = "another+web+00000000"
     record.exit_code = 0
     return record_bytes(record)
@@ -91,8 +91,8 @@ DAMAGES: dict[str, Callable[[Path, bytes], bytes]] = {
     "checksum flipped": lambda _, whole: whole[:16] + bytes([whole[16] ^ 1]) + whole[17:],
     "first byte flipped": lambda _, whole: whole[:20] + bytes([whole[20] ^ 1]) + whole[21:],
     "last byte flipped": lambda _, whole: whole[:-1] + bytes([whole[-1] ^ 0x80]),
-    "version of a later release": lambda folder, _: record_bytes(read_record(folder), version=2),
-    "of another task": lambda folder, _: foreign(folder),
+    "version of a later release": lambda directory, _: record_bytes(read_record(directory), version=2),
+    "of another task": lambda directory, _: foreign(directory),
     "text": lambda _, whole: b"exit_code: 0\n" * 100,
     "megabytes": lambda _, whole: whole * 20_000,
 }
@@ -108,7 +108,7 @@ def damaged(host: AgentHost, binary: Path) -> Iterator[dict[str, tuple[Task, Pat
         task.wait()
     first.kill()
     for kind, damage in DAMAGES.items():
-        record = folder_of(tasks[kind]) / "exit"
+        record = directory_of(tasks[kind]) / "exit"
         record.write_bytes(damage(record.parent, record.read_bytes()))
     second = host.launch(dict(first.config))
     recover(second, *tasks.values())
@@ -116,7 +116,7 @@ def damaged(host: AgentHost, binary: Path) -> Iterator[dict[str, tuple[Task, Pat
     # They stay until the last of these tests.
     for task in own:
         host.tasks.remove(task)
-    yield {kind: (task, folder_of(task) / "exit") for kind, task in tasks.items()}
+    yield {kind: (task, directory_of(task) / "exit") for kind, task in tasks.items()}
     host.tasks.extend(own)
     faults = host.clean_tasks() + host.leftovers(second)
     for plugin in (first, second):
@@ -138,16 +138,16 @@ def test_others_records_are_not_touched(damaged: dict[str, tuple[Task, Path]]) -
     assert damaged["untouched"][0].wait() == ExitResult(7)
 
 
-@pytest.mark.parametrize("kind", ["folder", "symlink", "pipe"])
+@pytest.mark.parametrize("kind", ["directory", "symlink", "pipe"])
 def test_record_that_is_no_file(launch: Launch, host: AgentHost, kind: str) -> None:
     """Also nothing that the driver hangs at."""
     first = launch()
     task = acting(host, first, "exit=7").start()
     task.wait()
     first.kill()
-    path = folder_of(task) / "exit"
+    path = directory_of(task) / "exit"
     path.rename(path.parent.parent / "whole")
-    if kind == "folder":
+    if kind == "directory":
         path.mkdir()
     elif kind == "symlink":
         path.symlink_to(path.parent.parent / "whole")
@@ -155,7 +155,7 @@ def test_record_that_is_no_file(launch: Launch, host: AgentHost, kind: str) -> N
         os.mkfifo(path)
     recover(successor(launch, first), task)
     assert lost_result(task, str(path)) == LOST
-    (path.rmdir if kind == "folder" else path.unlink)()
+    (path.rmdir if kind == "directory" else path.unlink)()
     (path.parent.parent / "whole").unlink()
 
 
@@ -164,7 +164,7 @@ def test_record_damaged_before_the_driver_reads_it(launch: Launch, host: AgentHo
     plugin = launch()
     task = acting(host, plugin, "sleep=100", "exit=7").start()
     waiting = task.wait_soon()
-    executor, path = task.executor_pid, folder_of(task) / "exit"
+    executor, path = task.executor_pid, directory_of(task) / "exit"
     with Stopped(plugin.pid):
         wait_until(lambda: not processes.is_alive(executor), 10, "the Executor gone")
         content = path.read_bytes()
@@ -199,8 +199,8 @@ def test_full_file_system(launch: Launch, host: AgentHost, kind: str) -> None:
         # One ends under the driver, one while there is none.
         assert tasks[0].wait() == ExitResult(51)
         plugin.kill()
-        wait_until(lambda: (folder_of(tasks[1]) / "exit").exists(), 10, "the second task's record")
-        assert [read_record(folder_of(task)).exit_code for task in tasks] == [51, 54]
+        wait_until(lambda: (directory_of(tasks[1]) / "exit").exists(), 10, "the second task's record")
+        assert [read_record(directory_of(task)).exit_code for task in tasks] == [51, 54]
         second = successor(launch, plugin)
         recover(second, *tasks)
         assert [task.wait() for task in tasks] == [ExitResult(51), ExitResult(54)]

@@ -31,7 +31,7 @@ def test_socket_is_roots_alone(plugin: Plugin) -> None:
     assert path.stat().st_uid == 0 and closed_to_others
 
 
-def test_socket_folder_is_the_agents_choice(launch: Callable[..., Plugin], tmp_path: Path) -> None:
+def test_socket_directory_is_the_agents_choice(launch: Callable[..., Plugin], tmp_path: Path) -> None:
     plugin = launch(environment={"PLUGIN_UNIX_SOCKET_DIR": str(tmp_path)})
     assert tmp_path in Path(plugin.address).parents
 
@@ -47,7 +47,7 @@ def test_without_the_cookie_a_person_gets_help(launch: Callable[..., Plugin], co
     plugin = launch(environment={"NOMAD_PLUGIN_MAGIC_COOKIE": cookie}, configure=False, shake_hands=False)
     assert plugin.wait_exit() is not None
     plugin.wait_stderr_end()
-    text = plugin._nest.stdout.read().decode() + "".join(plugin.violations)
+    text = plugin._subreaper.stdout.read().decode() + "".join(plugin.violations)
     plugin.violations.clear()
     assert "1|2|" not in text
     assert "nomad" in text.lower()

@@ -95,7 +95,7 @@ def cases(options: dict[str, list[tuple[str, Any]]]) -> list[Any]:
     for option, spellings in options.items():
         for text, value in spellings:
             minimum = {"tcp_bind": 4, "tcp_connect": 4, "udp_bind": 10, "udp_connect": 10}.get(option, 1)
-            marks = [pytest.mark.landlock(least=minimum)] if minimum > 1 and value is not None else []
+            marks = [pytest.mark.landlock(minimum=minimum)] if minimum > 1 and value is not None else []
             # The kernel's file is one of the memory controller's.
             marks += [pytest.mark.controllers] if option == "oom_group" and value else []
             found.append(pytest.param(option, text, value, marks=marks, id=f"{option} = {text}"))

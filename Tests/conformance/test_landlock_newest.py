@@ -21,8 +21,8 @@ from test_ports import older  # noqa: F401, a fixture
 Launch = Callable[..., Plugin]
 Make = Callable[..., Task]
 users = pytest.mark.parametrize("user", ["nomad-80000", "nobody", "root"])
-by_rule = pytest.mark.landlock(least=9)
-needs_udp = pytest.mark.landlock(least=10)
+by_rule = pytest.mark.landlock(minimum=9)
+needs_udp = pytest.mark.landlock(minimum=10)
 
 
 # Unix sockets
@@ -68,7 +68,7 @@ def test_sockets_left_open(launch: Launch, host: AgentHost, sockets: tuple[Path,
 
 
 @users
-@pytest.mark.landlock(most=8)
+@pytest.mark.landlock(maximum=8)
 def test_sockets_on_an_older_kernel(launch: Launch, host: AgentHost, sockets: tuple[Path, Path], user: str) -> None:
     assert outcomes(host, launch(), sockets, user=user) == ["ok"] * 2
 
@@ -80,7 +80,7 @@ def test_sockets_of_the_task(launch: Launch, host: AgentHost, user: str) -> None
     plugin = launch()
     program = host.program("confined")
     task = host.task(plugin, program, [], user=user)
-    path = task.folder / "local" / "own.sock"
+    path = task.directory / "local" / "own.sock"
     task.set_config({**task.config, "args": [f"serve={path}", f"unix={path}", "pause="]})
     task.start()
     task.stdout.wait_for("unix:")
@@ -95,7 +95,7 @@ def test_the_task_api_socket(launch: Launch, host: AgentHost, user: str) -> None
     """The client serves it as secrets/api.sock, and templates and workload identity use it."""
     plugin = launch()
     task = host.task(plugin, host.program("confined"), [], user=user)
-    path = task.folder / "secrets" / "api.sock"
+    path = task.directory / "secrets" / "api.sock"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         server.bind(str(path))
         server.listen(8)
@@ -121,7 +121,7 @@ def test_a_socket_in_a_volume(launch: Launch, host: AgentHost, sockets: tuple[Pa
     plugin = launch()
     for inside, read_only, outcome in ((False, False, "ok"), (False, True, "EACCES"), (True, True, "ok")):
         task = host.task(plugin, host.program("confined"), [])
-        place = task.folder / "local" / "sockets" if inside else host.root / "elsewhere"
+        place = task.directory / "local" / "sockets" if inside else host.root / "elsewhere"
         if not inside:
             place.mkdir(exist_ok=True)
         task.set_config({**task.config, "args": [f"unix={place / 'stream.sock'}"]})
@@ -225,7 +225,7 @@ def test_a_kernel_without_rules_for_udp(launch: Launch, host: AgentHost, older: 
 
 
 @pytest.mark.controllers
-@pytest.mark.landlock(least=10)
+@pytest.mark.landlock(minimum=10)
 def test_denials_are_logged(launch: Launch, host: AgentHost, places: Path) -> None:
     """Of the program that execve has started; below quiet_paths they are not. Without the option there are none."""
     loud, quiet = places / "loud", places / "quiet"

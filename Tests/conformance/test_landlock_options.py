@@ -14,7 +14,7 @@ from agent.expect import refused
 from test_ports import older  # noqa: F401, a fixture
 
 Launch = Callable[..., Plugin]
-needs_scopes = pytest.mark.landlock(least=6)
+needs_scopes = pytest.mark.landlock(minimum=6)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_too_little(launch: Launch, host: AgentHost, older: Path) -> None:  # no
     assert task.stdout.text == ""
 
 
-@pytest.mark.landlock(most=9)
+@pytest.mark.landlock(maximum=9)
 def test_too_little_on_this_kernel(launch: Launch, host: AgentHost) -> None:
     plugin = launch({"landlock_min_abi": 10})
     with refused(f"version {landlock.abi()}", "landlock_min_abi is 10", "Linux 7.2"):

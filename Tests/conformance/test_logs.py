@@ -126,13 +126,13 @@ def symlink_to_file(path: Path) -> None:
     path.symlink_to("/etc/passwd")
 
 
-def folder(path: Path) -> None:
+def directory(path: Path) -> None:
     path.unlink()
     path.mkdir()
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-@pytest.mark.parametrize("spoil", [nothing, plain_file, symlink, symlink_to_file, folder])
+@pytest.mark.parametrize("spoil", [nothing, plain_file, symlink, symlink_to_file, directory])
 def test_wrong_log_path(act: Make, stream: str, spoil: Callable[[Path], None]) -> None:
     task = act("out=x", "exit=0")
     path = getattr(task, f"{stream}_path")

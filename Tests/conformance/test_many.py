@@ -8,7 +8,7 @@ from typing import Callable
 import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, mounts, processes
-from agent.host import state_folders
+from agent.host import state_directories
 from agent.timing import wait_until
 
 COUNT = 200
@@ -34,7 +34,7 @@ def test_two_hundred_in_parallel(launch: Callable[..., Plugin], host: AgentHost,
     assert host.leftovers(plugin) == []
     before = {
         "descriptors": len(processes.descriptors(plugin.pid)), "below": len(plugin.executors()),
-        "states": len(state_folders(plugin)), "mounts": len(mounts.below(host.root)), "plugin's mounts": len(mounts.below(host.root, plugin.pid)),
+        "states": len(state_directories(plugin)), "mounts": len(mounts.below(host.root)), "plugin's mounts": len(mounts.below(host.root, plugin.pid)),
         "scopes": len(os.listdir(host.slice.share)),
     }
 
@@ -59,7 +59,7 @@ def test_two_hundred_in_parallel(launch: Callable[..., Plugin], host: AgentHost,
     def after() -> dict[str, int]:
         return {
             "descriptors": len(processes.descriptors(plugin.pid)), "below": len(plugin.executors()),
-            "states": len(state_folders(plugin)), "mounts": len(mounts.below(host.root)), "plugin's mounts": len(mounts.below(host.root, plugin.pid)),
+            "states": len(state_directories(plugin)), "mounts": len(mounts.below(host.root)), "plugin's mounts": len(mounts.below(host.root, plugin.pid)),
             "scopes": len([name for name in os.listdir(host.slice.share) if name.endswith(".scope")]),
         }
 

@@ -26,15 +26,13 @@ def rebooted(host: AgentHost, plugin: Plugin, script: str, user: str = "nomad-80
     """A task as the agent (Nomad 2.0.5) starts it then: what it had in its directories is below alloc_dir, and where
     these were mounted is nothing."""
     task = host.task(plugin, "/bin/sh", ["-c", script], user=user, bind_mounts=False, **options)
-    for entry in list(task.folder.iterdir()):
+    for entry in list(task.directory.iterdir()):
         shutil.rmtree(entry)
     own = task.alloc_dir / task.name
     uid, gid = identity(user)
-    os.chown(own, uid, gid)
-    own.chmod(0o710)
-    for folder in (own / "local", own / "secrets", own / "tmp", task.alloc_dir / "alloc" / "data"):
-        file = folder / "file"
-        file.write_text(f"of {folder.name}\n")
+    for directory in (own / "local", own / "secrets", own / "tmp", task.alloc_dir / "alloc" / "data"):
+        file = directory / "file"
+        file.write_text(f"of {directory.name}\n")
         os.chown(file, uid, gid)
     return task
 
@@ -46,11 +44,11 @@ def test_the_directories_are_there(host: AgentHost, plugin: Plugin, user: str) -
         "pwd; cat local/file secrets/file tmp/file $NOMAD_ALLOC_DIR/data/file; echo new > local/new; "
         "echo new > $NOMAD_ALLOC_DIR/data/new; echo new > $NOMAD_ALLOC_DIR/logs/new || echo closed", user)
     assert task.run() == ExitResult(0)
-    assert task.lines() == [str(task.folder), "of local", "of secrets", "of tmp", "of data", "closed"], task.stderr.text
+    assert task.lines() == [str(task.directory), "of local", "of secrets", "of tmp", "of data", "closed"], task.stderr.text
     assert (task.alloc_dir / task.name / "local" / "new").read_text() == "new\n"
     assert (task.alloc_dir / "alloc" / "data" / "new").read_text() == "new\n"
     # In the task's own mount namespace alone.
-    assert os.listdir(task.folder) == [] and mounts.below(task.folder) == [] and mounts.below(task.alloc_dir) == []
+    assert os.listdir(task.directory) == [] and mounts.below(task.directory) == [] and mounts.below(task.alloc_dir) == []
 
 
 @pytest.mark.parametrize("user", USERS)
@@ -106,8 +104,8 @@ def no_secrets(task: Task) -> Path:
 
 
 def no_place(task: Task) -> Path:
-    task.folder.rmdir()
-    return task.folder
+    task.directory.rmdir()
+    return task.directory
 
 
 def secrets_elsewhere(task: Task) -> Path:
@@ -118,7 +116,7 @@ def secrets_elsewhere(task: Task) -> Path:
 
 def alloc_elsewhere(task: Task) -> Path:
     (task.alloc_dir / task.name / "alloc").symlink_to("/etc")
-    return task.folder / "alloc"
+    return task.directory / "alloc"
 
 
 @pytest.mark.parametrize("user", USERS)
@@ -133,5 +131,5 @@ def test_it_is_refused_where_it_cannot_be_done(
         with refused(str(path), REASON, "nomad alloc stop"):
             task.start()
     finally:
-        task.folder.mkdir(exist_ok=True)
+        task.directory.mkdir(exist_ok=True)
     assert task.stdout.text == ""

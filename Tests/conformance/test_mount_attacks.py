@@ -1,4 +1,4 @@
-"""Jobs, and what runs already, against the mounts and the working folder of a task that starts.
+"""Jobs, and what runs already, against the mounts and the working directory of a task that starts.
 
 Each was seen to fail on a build without its protection, but for those that say so themselves: one without
 RESOLVE_NO_SYMLINKS and RESOLVE_BENEATH in child_mounts.c, without setfsuid(2) there, with all rules opened after
@@ -32,11 +32,11 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 @pytest.fixture
 def outside(places: Path) -> Path:
     """Where an attack wants to get: everybody may write there, as far as modes go."""
-    folder = places / "outside"
-    folder.mkdir()
-    folder.chmod(0o777)
-    (folder / "secret").write_text("of the host")
-    return folder
+    directory = places / "outside"
+    directory.mkdir()
+    directory.chmod(0o777)
+    (directory / "secret").write_text("of the host")
+    return directory
 
 
 def outcomes(task: Task) -> list[str]:
@@ -107,9 +107,9 @@ def test_a_root_task_changes_no_mount(host: AgentHost, make: Make, volume: Path)
     ("local/link", "{outside}", "local/link"), ("local/link", "{outside}", "local/link/made"), ("local/link", "../../../..", "local/link/made"),
     ("local/link", "/proc/self/root", "local/link/srv"), ("alloc/data/link", "../logs", "alloc/data/link"), ("tmp/link", "made", "tmp/link")])
 def test_a_symlink_in_a_destination(host: AgentHost, make: Make, volume: Path, outside: Path, user: str, link: str, target: str, destination: str) -> None:
-    """With symlinks followed, the folder `made` is made outside and the volume mounted there."""
+    """With symlinks followed, the directory `made` is made outside and the volume mounted there."""
     task = add_volume(make(host.program("act"), ["out=ran"], user=user), volume, destination)
-    (task.folder / link).symlink_to(target.format(outside=outside))
+    (task.directory / link).symlink_to(target.format(outside=outside))
     with refused("no symlink is followed in a destination", destination):
         task.start()
     assert task.stdout.text == ""
@@ -159,12 +159,12 @@ def swapping(first: Path, second: Path) -> Iterator[None]:
 
 
 def arena(task: Task, outside: Path) -> tuple[Path, Path]:
-    """A folder of the task's, and a symlink that leads outside, to be exchanged."""
-    folder, link = task.local / "way", task.local / "link"
-    folder.mkdir(mode=0o777)
-    folder.chmod(0o777)
+    """A directory of the task's, and a symlink that leads outside, to be exchanged."""
+    directory, link = task.local / "way", task.local / "link"
+    directory.mkdir(mode=0o777)
+    directory.chmod(0o777)
     link.symlink_to(outside)
-    return folder, link
+    return directory, link
 
 
 def started(task: Task) -> bool:
@@ -178,7 +178,7 @@ def started(task: Task) -> bool:
         return False
 
 
-def test_a_folder_of_the_destination_becomes_a_symlink(host: AgentHost, make: Make, volume: Path, outside: Path) -> None:
+def test_a_directory_of_the_destination_becomes_a_symlink(host: AgentHost, make: Make, volume: Path, outside: Path) -> None:
     """With the path looked at first and then mounted on by name, `made` is outside in one of a few tries."""
     seen = set()
     for _ in range(TRIES):
@@ -196,8 +196,8 @@ def test_a_folder_of_the_destination_becomes_a_symlink(host: AgentHost, make: Ma
     pytest.fail(f"in {TRIES} tries the race had only one outcome: {seen}")
 
 
-def test_the_working_folder_becomes_a_symlink(host: AgentHost, make: Make, outside: Path) -> None:
-    """With the folder entered by its path, the task starts outside in half of the tries."""
+def test_the_working_directory_becomes_a_symlink(host: AgentHost, make: Make, outside: Path) -> None:
+    """With the directory entered by its path, the task starts outside in half of the tries."""
     seen = set()
     for _ in range(TRIES):
         task = make(host.program("act"), ["cwd=", "exit=0"], config={"work_dir": "local/way"})

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, messages, processes
-from agent.host import state_folders
+from agent.host import state_directories
 from agent.names import HangingNames
 from agent.timing import scaled, wait_until
 
@@ -93,7 +93,7 @@ def test_a_lookup_has_a_limit_of_time(host: AgentHost, plugin: Plugin, names: Ha
         for part in (f'user "{name}"', "getpwnam, getgrouplist", f"{LIMIT_SECONDS} s", "/etc/nsswitch.conf", "getent passwd"):
             assert part in error.details(), error.details()
         assert is_recoverable(error)
-    assert state_folders(plugin) == []
+    assert state_directories(plugin) == []
     # As soon as the name services answer again, their users' tasks start.
     names.answer()
     for user in users:

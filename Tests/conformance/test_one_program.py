@@ -14,7 +14,7 @@ import grpc
 
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, processes
 from agent.restart import recover_soon, successor
-from agent.state import folder_of
+from agent.state import directory_of
 from agent.timing import scaled, wait_until
 
 Launch = Callable[..., Plugin]
@@ -164,7 +164,7 @@ def test_start_beside_one_that_is_waited_for(launch: Launch, host: AgentHost) ->
     known = appending(host, plugin, "out=up", "pause=").start()
     known.stdout.wait_for("up", 60)
     waiting = known.wait_soon()
-    wait_until(lambda: (folder_of(known) / "claimed").exists(), 60, "WaitTask under way")
+    wait_until(lambda: (directory_of(known) / "claimed").exists(), 60, "WaitTask under way")
     task = afresh(host, plugin, known, "out=afresh", "pause=").start()
     task.stdout.wait_for("afresh", 60)
     assert processes.is_alive(known.pid)

@@ -10,7 +10,7 @@ import pytest
 from agent import AgentHost, Plugin, cgroups, messages, processes
 from agent.expect import Code, refused
 from agent.restart import LOST, lost_result, recover, successor
-from agent.state import folder_of, frame, put
+from agent.state import directory_of, frame, put
 from sessions import BOUND, Duration, PROMPT, drained, ends_well
 
 Launch = Callable[..., Plugin]
@@ -40,12 +40,12 @@ def test_stale_events_are_no_answers(launch: Launch, host: AgentHost) -> None:
     task = host.paused(first)
     before = task.inspect()
     first.kill()
-    put(folder_of(task) / "events", stale_events(20))
+    put(directory_of(task) / "events", stale_events(20))
     second = successor(launch, first)
     recover(second, task)
     assert task.inspect() == before
     assert not task.wait_soon().done()
-    put(folder_of(task) / "events", stale_events(20))
+    put(directory_of(task) / "events", stale_events(20))
     with refused("SIGNONE"):
         task.signal("SIGNONE")
     assert task.inspect() == before
@@ -58,7 +58,7 @@ def test_events_pipe_full_of_stale_events(launch: Launch, host: AgentHost) -> No
     task = host.paused(first)
     before = task.inspect()
     first.kill()
-    written = put(folder_of(task) / "events", stale_events(200) * 4)
+    written = put(directory_of(task) / "events", stale_events(200) * 4)
     assert written >= 60_000
     second = successor(launch, first)
     with Duration() as duration:
@@ -96,20 +96,20 @@ def test_garbage_in_both_pipes(launch: Launch, host: AgentHost, kind: str) -> No
     task, other = host.paused(first), host.paused(first)
     before = task.inspect()
     for pipe in ("control", "events"):
-        put(folder_of(task) / pipe, garbage(kind))
+        put(directory_of(task) / pipe, garbage(kind))
     drained(task, "control", "events")
     task.signal("SIGCONT")
     assert task.inspect() == before
     first.kill()
     for pipe in ("control", "events"):
-        put(folder_of(task) / pipe, garbage(kind))
+        put(directory_of(task) / pipe, garbage(kind))
     drained(task)
     second = successor(launch, first)
     with Duration() as duration:
         recover(second, task, other)
     assert duration.seconds < PROMPT
     assert task.inspect() == before
-    put(folder_of(task) / "control", garbage(kind))
+    put(directory_of(task) / "control", garbage(kind))
     drained(task)
     ends_well(task)
     ends_well(other)
@@ -121,8 +121,8 @@ def test_unknown_requests_and_events(launch: Launch, host: AgentHost) -> None:
     task = host.paused(first)
     # Field 15, a message: no request and no event has it.
     unknown = frame(b"\x08\x05\x7a\x03abc")
-    put(folder_of(task) / "control", unknown * 20)
-    put(folder_of(task) / "events", unknown * 20)
+    put(directory_of(task) / "control", unknown * 20)
+    put(directory_of(task) / "events", unknown * 20)
     task.signal("SIGCONT")
     ends_well(task)
 
@@ -134,13 +134,13 @@ def replace(path: Any, by: str) -> None:
     path.unlink()
     if by == "file":
         path.write_bytes(b"x" * 100)
-    elif by == "folder":
+    elif by == "directory":
         path.mkdir()
     elif by == "symlink":
         path.symlink_to("/dev/null")
 
 
-@pytest.mark.parametrize("by", ["file", "folder", "symlink", "nothing"])
+@pytest.mark.parametrize("by", ["file", "directory", "symlink", "nothing"])
 @pytest.mark.parametrize("pipe", ["control", "events"])
 def test_pipe_replaced(launch: Launch, host: AgentHost, pipe: str, by: str) -> None:
     """The driver that has it open goes on; the next one says what is wrong, and
@@ -148,7 +148,7 @@ def test_pipe_replaced(launch: Launch, host: AgentHost, pipe: str, by: str) -> N
     first = launch()
     task, other = host.paused(first), host.paused(first)
     pid, executor = task.pid, task.executor_pid
-    path = folder_of(task) / pipe
+    path = directory_of(task) / pipe
     replace(path, by)
     task.signal("SIGCONT")
     second = successor(launch, first)
@@ -172,31 +172,31 @@ def test_pipe_replaced(launch: Launch, host: AgentHost, pipe: str, by: str) -> N
     with refused("task not found", code=Code.NOT_FOUND):
         task.inspect()
     other.destroy()
-    assert not folder_of(task).exists()
+    assert not directory_of(task).exists()
 
 
 def test_pipe_replaced_by_what_somebody_wants_to_keep(launch: Launch, host: AgentHost) -> None:
     """Nothing of a stranger's is removed: the error names it, and the call can be repeated."""
     plugin = launch()
     task = host.paused(plugin)
-    path = folder_of(task) / "events"
-    replace(path, "folder")
+    path = directory_of(task) / "events"
+    replace(path, "directory")
     (path / "notes").touch()
     with refused(task.id, str(path), "not empty", code=Code.INTERNAL):
         task.destroy(force=True)
     (path / "notes").unlink()
     task.destroy(force=True)
-    assert not folder_of(task).exists()
+    assert not directory_of(task).exists()
 
 
-def test_folder_removed_under_a_running_task(launch: Launch, host: AgentHost) -> None:
-    """Somebody cleared the state folder: the driver that has the task goes on."""
+def test_directory_removed_under_a_running_task(launch: Launch, host: AgentHost) -> None:
+    """Somebody cleared the state directory: the driver that has the task goes on."""
     plugin = launch()
     task, other = host.paused(plugin), host.paused(plugin)
-    folder = folder_of(task)
-    for entry in folder.iterdir():
+    directory = directory_of(task)
+    for entry in directory.iterdir():
         entry.unlink()
-    folder.rmdir()
+    directory.rmdir()
     task.signal("SIGCONT")
     task.stop(signal="SIGTERM")
     assert lost_result(task, "lost") == LOST

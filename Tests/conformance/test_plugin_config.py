@@ -12,7 +12,7 @@ import pytest
 
 from agent import AgentHost, Plugin, hcl, messages, processes
 from agent.expect import refused
-from agent.host import state_folders
+from agent.host import state_directories
 
 Launch = Callable[..., Plugin]
 
@@ -126,7 +126,7 @@ def test_wrong_value(host: AgentHost, bare: Plugin, option: str, value: Any, sho
     """The error names the option and the value."""
     with refused(option, shown):
         bare.set_config(hcl.unchecked({**bare.config, option: value}))
-    assert state_folders(bare) == []
+    assert state_directories(bare) == []
     assert bare.executors() == []
     bare.ping()
     bare.set_config({**bare.config})
@@ -226,8 +226,8 @@ def test_no_secret_in_the_state_dir(host: AgentHost, launch: Launch) -> None:
     plugin = launch()
     task = host.task(plugin, host.program("act"), ["out=up", "pause="], env={"PASSWORD": "correct-horse"}).start()
     task.stdout.wait_for("up")
-    for folder, _, names in os.walk(plugin.state_dir):
-        for path in (Path(folder, name) for name in names):
+    for directory, _, names in os.walk(plugin.state_dir):
+        for path in (Path(directory, name) for name in names):
             if path.is_file():
                 assert b"correct-horse" not in path.read_bytes()
     command_lines = [Path(f"/proc/{pid}/cmdline").read_bytes() + Path(f"/proc/{pid}/environ").read_bytes()

@@ -18,7 +18,7 @@ Make = Callable[..., Task]
 Launch = Callable[..., Plugin]
 
 SOURCE = Path(__file__).parents[1] / "programs" / "older_landlock.c"
-needs_ports = pytest.mark.landlock(least=4)
+needs_ports = pytest.mark.landlock(minimum=4)
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def test_a_kernel_without_rules_for_ports(launch: Launch, host: AgentHost, older
     assert host.task(plugin, host.program("act"), ["exit=5"]).run() == ExitResult(5)
 
 
-@pytest.mark.landlock(most=3)
+@pytest.mark.landlock(maximum=3)
 @pytest.mark.parametrize("option", ["tcp_bind", "tcp_connect"])
 def test_this_kernel_without_rules_for_ports(host: AgentHost, make: Make, option: str) -> None:
     with refused(option, "version 4", f"version {landlock.abi()}"):

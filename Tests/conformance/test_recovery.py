@@ -14,7 +14,7 @@ import pytest
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, messages, processes
 from agent.expect import Code, refused
 from agent.restart import LOST, Stopped, kill_executor, lost_result, recover, successor, with_state
-from agent.state import folder_of, handle_state, read_record, record_bytes
+from agent.state import directory_of, handle_state, read_record, record_bytes
 from agent.timing import scaled, wait_until
 
 Launch = Callable[..., Plugin]
@@ -55,10 +55,10 @@ def test_same_boot_executor_alive(launch: Launch, host: AgentHost) -> None:
     assert after.state == messages.driver.EXITED
     assert after.completed_at.ToNanoseconds() > after.started_at.ToNanoseconds()
     assert (after.result.exit_code, after.result.signal) == (143, 15)
-    folder = folder_of(task)
-    assert folder.is_dir()
+    directory = directory_of(task)
+    assert directory.is_dir()
     task.destroy(force=False)
-    assert not folder.exists()
+    assert not directory.exists()
     assert task.stdout.text == "up\n"
 
 
@@ -66,12 +66,12 @@ def test_same_boot_executor_alive_with_a_record(launch: Launch, host: AgentHost)
     """An Executor that has written its record and is just leaving."""
     first = launch()
     task = host.paused(first)
-    folder, executor, pid = folder_of(task), task.executor_pid, task.pid
+    directory, executor, pid = directory_of(task), task.executor_pid, task.pid
     with Stopped(executor):
         first.kill()
         started = handle_state(task).started_at_ns
-        (folder / "exit").write_bytes(record_bytes(messages.executor.ExitRecord(
-            task_folder=folder.name, exit_code=7, started_at_ns=started, ended_at_ns=started + 10**9, pid=pid)))
+        (directory / "exit").write_bytes(record_bytes(messages.executor.ExitRecord(
+            task_folder=directory.name, exit_code=7, started_at_ns=started, ended_at_ns=started + 10**9, pid=pid)))
         second = successor(launch, first)
         recover(second, task)
         assert task.wait() == ExitResult(7)
@@ -85,7 +85,7 @@ def test_same_boot_executor_gone_with_a_record(launch: Launch, host: AgentHost) 
     started = {end: task.inspect().task.started_at for end, task in tasks.items()}
     first.kill()
     for task in tasks.values():
-        wait_until(lambda: (folder_of(task) / "exit").exists(), 10, "the exit record")
+        wait_until(lambda: (directory_of(task) / "exit").exists(), 10, "the exit record")
     second = successor(launch, first)
     recover(second, *tasks.values())
     for end, task in tasks.items():
@@ -93,7 +93,7 @@ def test_same_boot_executor_gone_with_a_record(launch: Launch, host: AgentHost) 
         seen = task.inspect().task
         assert seen.state == messages.driver.EXITED
         assert seen.started_at == started[end]
-        assert seen.completed_at.ToNanoseconds() == read_record(folder_of(task)).ended_at_ns
+        assert seen.completed_at.ToNanoseconds() == read_record(directory_of(task)).ended_at_ns
         with refused("has ended"):
             task.signal("SIGHUP")
         task.stop()
@@ -114,7 +114,7 @@ def test_same_boot_executor_gone_without_a_record(launch: Launch, host: AgentHos
         second = successor(launch, first)
         recover(second, task)
     else:
-        with Stopped(first.nest_pid):
+        with Stopped(first.subreaper_pid):
             kill_executor(executor)
             assert processes.look(executor).is_zombie
             second = successor(launch, first)
@@ -157,9 +157,9 @@ def test_damaged_record_of_a_living_executor_is_not_its_end(launch: Launch, host
     """To say that a task which runs has ended would make the host start it twice."""
     first = launch()
     task = host.paused(first)
-    folder = folder_of(task)
+    directory = directory_of(task)
     first.kill()
-    (folder / "exit").write_bytes(b"EXEC2END but no more")
+    (directory / "exit").write_bytes(b"EXEC2END but no more")
     second = successor(launch, first)
     recover(second, task)
     waiting = task.wait_soon()

@@ -11,7 +11,7 @@ import pytest
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, messages, processes
 from agent.expect import Code, refused
 from agent.restart import recover, recover_soon, successor, with_state
-from agent.state import boot_id, folder_of, handle_state, identity_of
+from agent.state import boot_id, directory_of, handle_state, identity_of
 from agent.timing import scaled
 
 Launch = Callable[..., Plugin]
@@ -94,10 +94,10 @@ def test_handle_of_a_recovered_task_is_good_again(launch: Launch, host: AgentHos
     recover(second, task)
     task.stop(signal="SIGTERM")
     assert task.wait() == ExitResult(143, 15)
-    folder = folder_of(task, first)
-    assert folder.is_dir()
+    directory = directory_of(task, first)
+    assert directory.is_dir()
     task.destroy()
-    assert not folder.exists()
+    assert not directory.exists()
 
 
 # Without a handle
@@ -105,7 +105,7 @@ def test_handle_of_a_recovered_task_is_good_again(launch: Launch, host: AgentHos
 
 @pytest.mark.parametrize("state", [b"", b"\xff\xfe garbage", b"\x08\x01"], ids=["empty", "garbage", "no boot id"])
 def test_driver_state_that_says_nothing(launch: Launch, host: AgentHost, state: bytes) -> None:
-    """The state folder tells who the task is."""
+    """The state directory tells who the task is."""
     first = launch()
     running, ended = host.paused(first), acting(host, first, "sleep=50", "exit=9").start()
     before = {task.id: task.inspect() for task in (running, ended)}
@@ -142,7 +142,7 @@ def test_driver_state_that_says_nothing_of_a_task_that_is_nowhere(launch: Launch
 def test_identity(launch: Launch, host: AgentHost) -> None:
     plugin = launch()
     task = host.paused(plugin)
-    identity = identity_of(folder_of(task))
+    identity = identity_of(directory_of(task))
     assert identity.boot_id == boot_id()
     assert identity.executor_pid == task.executor_pid
     assert (identity.task_id, identity.task_name) == (task.id, task.name)
@@ -194,7 +194,7 @@ def test_start_while_the_earlier_drivers_task_runs(launch: Launch, host: AgentHo
 
 
 def test_start_where_the_earlier_drivers_task_has_ended(launch: Launch, host: AgentHost) -> None:
-    """Its folder is no conflict."""
+    """Its directory is no conflict."""
     first = launch()
     task = acting(host, first, "exit=5")
     task.run()

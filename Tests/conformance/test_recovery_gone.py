@@ -14,7 +14,7 @@ from typing import Any, Callable
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, messages, processes
 from agent.expect import Code, refused
 from agent.restart import LOST, kill_executor, lost_result, recover, recover_soon, successor, with_state
-from agent.state import folder_of, frame, handle_state, identity_of
+from agent.state import directory_of, frame, handle_state, identity_of
 from agent.timing import scaled, wait_until
 
 Launch = Callable[..., Plugin]
@@ -51,10 +51,10 @@ def test_other_boot_without_a_record(launch: Launch, host: AgentHost) -> None:
     task = host.paused(first)
     executor, pid = task.executor_pid, task.pid
     # Of an earlier boot is the identity, too.
-    identity = identity_of(folder_of(task))
+    identity = identity_of(directory_of(task))
     identity.boot_id = str(uuid.uuid4())
     second = successor(launch, first)
-    (folder_of(task) / "executor").write_bytes(frame(identity.SerializeToString()))
+    (directory_of(task) / "executor").write_bytes(frame(identity.SerializeToString()))
     is_gone(second, task, "rebooted", other_boot(task))
     # As the agent does next with one that ran.
     task.destroy(force=True)
@@ -65,7 +65,7 @@ def test_other_boot_without_a_record(launch: Launch, host: AgentHost) -> None:
     kill_executor(executor)
 
 
-def test_other_boot_and_no_folder(launch: Launch, host: AgentHost) -> None:
+def test_other_boot_and_no_directory(launch: Launch, host: AgentHost) -> None:
     """/run is empty after a reboot."""
     first = launch()
     task = acting(host, first, "exit=3").start()
@@ -77,7 +77,7 @@ def test_other_boot_and_no_folder(launch: Launch, host: AgentHost) -> None:
     task.destroy(force=False)
 
 
-def test_same_boot_and_no_folder(launch: Launch, host: AgentHost) -> None:
+def test_same_boot_and_no_directory(launch: Launch, host: AgentHost) -> None:
     """The agent asks for every task that it has not forgotten, of ended allocations too. Before, each start of the
     agent had three false lines for each of these: that its Executor was killed, that no claim could be noted, and
     that there was nobody to take its event."""
@@ -96,20 +96,20 @@ def test_same_boot_and_no_folder(launch: Launch, host: AgentHost) -> None:
     stream.cancel()
 
 
-def without_folder(launch: Launch, host: AgentHost) -> tuple[Plugin, Task, int, int]:
-    """A task that runs, whose folder is removed between two plugins."""
+def without_directory(launch: Launch, host: AgentHost) -> tuple[Plugin, Task, int, int]:
+    """A task that runs, whose directory is removed between two plugins."""
     first = launch()
     task = host.paused(first)
     executor, pid = task.executor_pid, task.pid
     first.kill()
-    shutil.rmtree(folder_of(task))
+    shutil.rmtree(directory_of(task))
     return successor(launch, first), task, executor, pid
 
 
-def test_executor_alive_and_no_folder(launch: Launch, host: AgentHost) -> None:
+def test_executor_alive_and_no_directory(launch: Launch, host: AgentHost) -> None:
     """A task that runs is never said to be gone: the agent would start it a second time. Before, its recovery failed
     with "cannot open …/lock: No such file", and DestroyTask did not find it: it ran beside its successor."""
-    second, task, executor, pid = without_folder(launch, host)
+    second, task, executor, pid = without_directory(launch, host)
     recover(second, task)
     assert task.inspect().task.state == messages.driver.RUNNING
     assert task.pid == pid and task.executor_pid == executor
@@ -130,8 +130,8 @@ def test_executor_alive_and_no_folder(launch: Launch, host: AgentHost) -> None:
     assert [entry["@message"] for entry in second.log if "cannot note" in entry["@message"]] == []
 
 
-def test_destroy_of_a_task_that_runs_without_a_folder(launch: Launch, host: AgentHost) -> None:
-    second, task, executor, pid = without_folder(launch, host)
+def test_destroy_of_a_task_that_runs_without_a_directory(launch: Launch, host: AgentHost) -> None:
+    second, task, executor, pid = without_directory(launch, host)
     recover(second, task)
     task.destroy(force=True)
     assert not processes.is_alive(pid) and not processes.is_alive(executor)

@@ -36,7 +36,7 @@ def test_arguments_and_options_of_the_command_stay_its_own() -> None:
 
 def test_command_not_found() -> None:
     for command in ("no-such-command", "/nonexistent/command", "./command"):
-        # A checkout below a folder that is private to root would deny instead.
+        # A checkout below a directory that is private to root would deny instead.
         result = run(command, cwd="/tmp")
         assert result.returncode == 127
         assert "not found" in complaint(result)
@@ -224,9 +224,9 @@ def test_errors_of_the_tool_itself(words: list[str], named: list[str]) -> None:
 
 def test_run_without_root_says_so() -> None:
     # In a directory of its own: beside it in /tmp somebody may have put an Executor.
-    folder = Path(f"/tmp/exec2-cli-{os.getpid()}")
-    folder.mkdir(mode=0o755)
-    copy = folder / "program"
+    directory = Path(f"/tmp/exec2-cli-{os.getpid()}")
+    directory.mkdir(mode=0o755)
+    copy = directory / "program"
     copy.write_bytes(Path(PROGRAM).read_bytes())
     try:
         copy.chmod(0o755)
@@ -241,4 +241,4 @@ def test_run_without_root_says_so() -> None:
         assert re.search(r"^FAIL  Executor ", report.stdout, re.MULTILINE)
     finally:
         copy.unlink()
-        folder.rmdir()
+        directory.rmdir()

@@ -9,7 +9,7 @@ import pytest
 from agent.programs import built
 from command_line import nothing_is_left, run  # noqa: F401
 
-needs_ports = pytest.mark.landlock(least=4)
+needs_ports = pytest.mark.landlock(minimum=4)
 CHOWN, KILL = 1 << 0, 1 << 5
 
 
@@ -45,7 +45,7 @@ def test_ports() -> None:
         assert confined(["--tcp-connect", "1"], *verbs) == {"bind0": "ok", f"connect{port}": "EACCES"}
 
 
-@pytest.mark.landlock(least=6)
+@pytest.mark.landlock(minimum=6)
 def test_abstract_sockets() -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("\0exec2-run-abstract")

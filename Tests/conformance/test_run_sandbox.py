@@ -28,17 +28,17 @@ def test_environment_is_what_is_said(tmp_path: Path) -> None:
                  env={**environment(), "HERE": "taken over", "NOT": "this"}, cwd=tmp_path)
     found = dict(line.split("=", 1) for line in result.stdout.splitlines())
     user = found["USER"]
-    folder = found["NOMAD_TASK_DIR"].removesuffix("/local")
+    directory = found["NOMAD_TASK_DIR"].removesuffix("/local")
     assert found == {
         "A": "1", "EMPTY": "", "B": "x=y", "HERE": "taken over", "USER": user, "HOME": "/nonexistent",
-        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": folder + "/tmp",
-        "NOMAD_TASK_DIR": folder + "/local", "NOMAD_SECRETS_DIR": folder + "/secrets",
-        "NOMAD_ALLOC_DIR": folder + "/alloc"}
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": directory + "/tmp",
+        "NOMAD_TASK_DIR": directory + "/local", "NOMAD_SECRETS_DIR": directory + "/secrets",
+        "NOMAD_ALLOC_DIR": directory + "/alloc"}
 
 
-def test_own_folders_take_files_and_programs() -> None:
-    script = ("for folder in local secrets tmp alloc; do printf '#!/bin/sh\\necho %s' $folder > $folder/program; "
-              "chmod +x $folder/program; $folder/program; done; pwd; stat -c %a secrets")
+def test_own_directories_take_files_and_programs() -> None:
+    script = ("for directory in local secrets tmp alloc; do printf '#!/bin/sh\\necho %s' $directory > $directory/program; "
+              "chmod +x $directory/program; $directory/program; done; pwd; stat -c %a secrets")
     result = run("sh", "-c", script)
     lines = result.stdout.splitlines()
     assert lines[:4] == ["local", "secrets", "tmp", "alloc"], result
@@ -46,7 +46,7 @@ def test_own_folders_take_files_and_programs() -> None:
     assert not Path(lines[4]).exists()
 
 
-def test_folders_of_any_form_are_removed(tmp_path: Path) -> None:
+def test_directories_of_any_form_are_removed(tmp_path: Path) -> None:
     """Deeper than a path can be long, with odd names, with links that lead out."""
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -61,8 +61,8 @@ def test_folders_of_any_form_are_removed(tmp_path: Path) -> None:
         "    open(name + b'/inner/file', 'w').close()\n"
         "    os.symlink(sys.argv[1], name + b'/inner/link')\n"
         "for _ in range(1000):\n"
-        "    os.mkdir('folder')\n"
-        "    os.chdir('folder')\n"
+        "    os.mkdir('directory')\n"
+        "    os.chdir('directory')\n"
         "    open('file', 'w').close()\n"
         "print('ok')\n")
     result = run("/usr/bin/python3", "-c", script, str(outside))
@@ -157,10 +157,10 @@ def test_command_is_in_a_cgroup_of_its_own_and_the_executor_is_not() -> None:
     process = start("sh", "-c", "echo ready; sleep 60; :")
     wait_for("ready", process)
     try:
-        folders = list(mount_point().glob(f"nomad-driver-exec2-run-{process.pid}-*"))
-        assert len(folders) == 1
-        inside = (folders[0] / "run" / "task" / "cgroup.procs").read_text(encoding="ascii").split()
-        executors = (folders[0] / "exec2-executors.scope" / "cgroup.procs").read_text(encoding="ascii").split()
+        directories = list(mount_point().glob(f"nomad-driver-exec2-run-{process.pid}-*"))
+        assert len(directories) == 1
+        inside = (directories[0] / "run" / "task" / "cgroup.procs").read_text(encoding="ascii").split()
+        executors = (directories[0] / "exec2-executors.scope" / "cgroup.procs").read_text(encoding="ascii").split()
         names = [Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip() for pid in inside]
         assert "sh" in names and "exec2-executor" not in names
         assert [Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip() for pid in executors] == [

@@ -297,8 +297,8 @@ async def serve():
     assert await reader.read() == b"hello"
     server.close()
 asyncio.run(serve())
-with tempfile.TemporaryDirectory() as folder:
-    database = sqlite3.connect(folder + "/x"); database.execute("create table t (a)"); database.commit()
+with tempfile.TemporaryDirectory() as directory:
+    database = sqlite3.connect(directory + "/x"); database.execute("create table t (a)"); database.commit()
 ssl.create_default_context(); time.clock_gettime(time.CLOCK_REALTIME); os.sched_getaffinity(0); os.urandom(8)
 print("done")
 """
@@ -349,7 +349,7 @@ def test_bash(host: AgentHost, plugins: dict[str, Plugin]) -> None:
 
 @pytest.mark.parametrize("config", [
     pytest.param({}, id="plain"),
-    pytest.param({"tcp_bind": [0], "tcp_connect": None}, id="with port rules", marks=pytest.mark.landlock(least=4)),
+    pytest.param({"tcp_bind": [0], "tcp_connect": None}, id="with port rules", marks=pytest.mark.landlock(minimum=4)),
 ])
 def test_go(host: AgentHost, plugins: dict[str, Plugin], config: dict[str, Any]) -> None:
     """Threads by clone, children by pidfd and clone3 where they are there, and MPTCP tried first from 1.24 on."""

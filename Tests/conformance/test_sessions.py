@@ -10,7 +10,7 @@ from typing import Callable
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, messages, processes
 from agent.expect import Code, refused
 from agent.restart import LOST, Stopped, lost_result, recover, recover_soon, successor
-from agent.state import folder_of, put
+from agent.state import directory_of, put
 from agent.timing import scaled
 from sessions import BOUND, Duration, PROMPT, drained, ends_well
 
@@ -54,7 +54,7 @@ def test_two_drivers_and_the_sweep(launch: Launch, host: AgentHost) -> None:
     time.sleep(scaled(2.5))
     assert processes.is_alive(task.pid)
     assert ended.wait() == ExitResult(4)
-    assert folder_of(task).is_dir() and folder_of(ended).is_dir()
+    assert directory_of(task).is_dir() and directory_of(ended).is_dir()
     ends_well(task)
 
 
@@ -146,7 +146,7 @@ def test_full_control_pipe(launch: Launch, host: AgentHost) -> None:
     task, other = host.paused(plugin), host.paused(plugin)
     before, executor = task.inspect(), task.executor_pid
     with Stopped(executor):
-        assert put(folder_of(task) / "control", random.Random(21).randbytes(1 << 20)) >= 60_000
+        assert put(directory_of(task) / "control", random.Random(21).randbytes(1 << 20)) >= 60_000
         with Duration() as duration, refused(task.id, "does not read", str(executor), "SIGCONT", code=Code.UNAVAILABLE):
             task.signal("SIGHUP")
         assert duration.seconds < BOUND
@@ -162,7 +162,7 @@ def test_full_control_pipe_and_a_new_driver(launch: Launch, host: AgentHost) -> 
     task = host.paused(first)
     before = task.inspect()
     with Stopped(task.executor_pid):
-        put(folder_of(task) / "control", random.Random(22).randbytes(1 << 20))
+        put(directory_of(task) / "control", random.Random(22).randbytes(1 << 20))
         second = successor(launch, first)
         with Duration() as duration:
             recover(second, task)

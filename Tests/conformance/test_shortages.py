@@ -19,7 +19,7 @@ import grpc
 import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, mounts, processes
-from agent.host import state_folders
+from agent.host import state_directories
 from agent.timing import wait_until
 
 STOPPED = ExitResult(130, 2)
@@ -41,27 +41,27 @@ def runs(host: AgentHost, plugin: Plugin) -> None:
 
 @pytest.fixture
 def small(host: AgentHost, launch: Callable[..., Plugin]) -> Iterator[Callable[[str], tuple[Plugin, Path]]]:
-    """A plugin whose state folder is a file system of its own, made with the options given."""
+    """A plugin whose state directory is a file system of its own, made with the options given."""
     libc = ctypes.CDLL(None, use_errno=True)
     made: list[Path] = []
 
     def start(options: str) -> tuple[Plugin, Path]:
-        folder = host.make_state_dir()
-        folder.mkdir(mode=0o700, parents=True)
-        if libc.mount(b"tmpfs", os.fsencode(folder), b"tmpfs", 0, f"mode=0700,{options}".encode()) != 0:
-            raise OSError(ctypes.get_errno(), f"mount of a tmpfs on {folder}")
-        made.append(folder)
-        return launch({"state_dir": str(folder), "standby_executor": False}), folder
+        directory = host.make_state_dir()
+        directory.mkdir(mode=0o700, parents=True)
+        if libc.mount(b"tmpfs", os.fsencode(directory), b"tmpfs", 0, f"mode=0700,{options}".encode()) != 0:
+            raise OSError(ctypes.get_errno(), f"mount of a tmpfs on {directory}")
+        made.append(directory)
+        return launch({"state_dir": str(directory), "standby_executor": False}), directory
 
     yield start
     host.clean_tasks()
-    for folder in made:
-        mounts.unmount(folder)
+    for directory in made:
+        mounts.unmount(directory)
 
 
-def fill(folder: Path) -> Path:
+def fill(directory: Path) -> Path:
     """Leaves no room in a file system."""
-    rest = folder / "rest"
+    rest = directory / "rest"
     with open(rest, "wb", buffering=0) as file:
         try:
             while True:
@@ -71,35 +71,35 @@ def fill(folder: Path) -> Path:
 
 
 def test_a_full_disk_refuses_a_start(host: AgentHost, small: Callable[..., tuple[Plugin, Path]]) -> None:
-    plugin, folder = small("size=256k")
-    rest = fill(folder)
+    plugin, directory = small("size=256k")
+    rest = fill(directory)
     task = host.task(plugin, host.program("act"), ["exit=0"])
     told = refusal(task)
-    assert "No space left on device" in told and "cannot" in told and str(folder) in told, told
-    assert os.listdir(folder) == ["rest"]
+    assert "No space left on device" in told and "cannot" in told and str(directory) in told, told
+    assert os.listdir(directory) == ["rest"]
     rest.unlink()
     runs(host, plugin)
 
 
 def test_a_full_disk_loses_no_exit_status(host: AgentHost, small: Callable[..., tuple[Plugin, Path]]) -> None:
-    plugin, folder = small("size=256k")
+    plugin, directory = small("size=256k")
     task = host.task(plugin, host.program("act"), ["out=up", "pause="]).start()
     task.stdout.wait_for("up")
-    rest = fill(folder)
+    rest = fill(directory)
     task.stop()
     assert task.wait() == STOPPED
     task.destroy()
-    assert os.listdir(folder) == ["rest"]
+    assert os.listdir(directory) == ["rest"]
     rest.unlink()
     runs(host, plugin)
 
 
 def test_inodes_run_out(host: AgentHost, small: Callable[..., tuple[Plugin, Path]]) -> None:
-    plugin, folder = small("nr_inodes=64")
+    plugin, directory = small("nr_inodes=64")
     others: list[Path] = []
     try:
         while True:
-            others.append(folder / f"other{len(others)}")
+            others.append(directory / f"other{len(others)}")
             others[-1].touch()
     except OSError:
         others.pop()
@@ -108,7 +108,7 @@ def test_inodes_run_out(host: AgentHost, small: Callable[..., tuple[Plugin, Path
     for _ in range(4):
         told = refusal(task)
         assert "No space left on device" in told and "cannot" in told, told
-        assert not [name for name in os.listdir(folder) if not name.startswith("other")]
+        assert not [name for name in os.listdir(directory) if not name.startswith("other")]
         others.pop().unlink()
     for other in others:
         other.unlink()
@@ -142,12 +142,12 @@ def test_descriptors_run_out(host: AgentHost, launch: Callable[..., Plugin]) -> 
     answer = waiting.result()
     assert (answer.result.exit_code, answer.result.signal, answer.err) == (137, 9, "")
     running.destroy()
-    assert state_folders(plugin) == []
+    assert state_directories(plugin) == []
     runs(host, plugin)
 
 
 def descendants(root: Path) -> int:
-    return sum(len(folders) for _, folders, _ in os.walk(root))
+    return sum(len(directories) for _, directories, _ in os.walk(root))
 
 
 @pytest.mark.parametrize("limit, value", [
@@ -186,7 +186,7 @@ def test_no_process_may_be_made(host: AgentHost, launch: Callable[..., Plugin], 
         file.write_text("max")
     assert "Resource temporarily unavailable" in told and "cannot" in told, told
     assert (str(task.scope) if where == "tasks" else "Executor") in told, told
-    assert state_folders(plugin) == [] and not plugin.executors()
+    assert state_directories(plugin) == [] and not plugin.executors()
     assert host.slice.members() == {}
     task.start()
     assert task.wait() == ExitResult(0)
@@ -220,7 +220,7 @@ def test_a_driver_that_may_make_no_process(host: AgentHost, launch: Callable[...
         finally:
             room.write_text("max")
         assert "Resource temporarily unavailable" in told and "cannot" in told, told
-        assert state_folders(plugin) == [] and not plugin.executors()
+        assert state_directories(plugin) == [] and not plugin.executors()
     finally:
         (home / "cgroup.procs").write_text(str(plugin.pid))
     runs(host, plugin)
@@ -255,7 +255,7 @@ def test_stops_and_continues_interrupt_nothing(host: AgentHost, launch: Callable
         over.set()
         thread.join()
     os.kill(plugin.pid, signal.SIGCONT)
-    wait_until(lambda: state_folders(plugin) == [], 5, "no folder left")
+    wait_until(lambda: state_directories(plugin) == [], 5, "no directory left")
 
 
 def test_a_frozen_cgroup_is_stopped_in_time(host: AgentHost, launch: Callable[..., Plugin]) -> None:

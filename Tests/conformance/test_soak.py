@@ -21,7 +21,7 @@ def own_host(binary: Path) -> Iterator[AgentHost]:
 
 def test_soak(own_host: AgentHost) -> None:
     """60 alive, 600 in a row. Seen to fail where one task of all was left undestroyed: four descriptors and a state
-    folder more than before."""
+    directory more than before."""
     seen = soak.run(own_host, alive=60, row=600)
     assert seen.faults == []
     assert seen.ended == 650 and seen.stats > 0 and seen.signals > 0

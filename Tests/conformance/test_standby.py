@@ -17,7 +17,7 @@ from agent.exec import exec_task
 from agent.expect import Code, refused
 from agent.plugin import default_binary
 from agent.restart import Stopped, recover, successor
-from agent.state import folder_of
+from agent.state import directory_of
 from agent.timing import scaled, wait_until
 
 Launch = Callable[..., Plugin]
@@ -47,13 +47,13 @@ def ready(launch: Launch, host: AgentHost) -> tuple[Plugin, int]:
 @pytest.fixture
 def copy(host: AgentHost) -> Iterator[Path]:
     """An Executor of this test's own, to be replaced."""
-    folder = host.root / "executor"
-    folder.mkdir()
-    executor = Path(shutil.copy(default_binary().parent / EXECUTOR, folder))
+    directory = host.root / "executor"
+    directory.mkdir()
+    executor = Path(shutil.copy(default_binary().parent / EXECUTOR, directory))
     # That of the build depends on the umask of who built it.
     executor.chmod(0o755)
     yield executor
-    shutil.rmtree(folder)
+    shutil.rmtree(directory)
 
 
 def test_none_before_the_first_task(launch: Launch, host: AgentHost) -> None:
@@ -175,7 +175,7 @@ def test_one_that_is_stopped_when_it_dies(launch: Launch, host: AgentHost) -> No
     task = host.task(plugin, host.program("act"), ["out=up", "pause="])
     with Stopped(ahead):
         start = task.start_soon()
-        wait_until(lambda: plugin.standing_by() == [ahead] and folder_of(task).exists(), 5, "the request handed over")
+        wait_until(lambda: plugin.standing_by() == [ahead] and directory_of(task).exists(), 5, "the request handed over")
         # Not scaled: one that is stopped is not waited for long.
         time.sleep(0.1)
         assert not start.done()
@@ -219,7 +219,7 @@ def test_one_that_goes_on_in_time(launch: Launch, host: AgentHost) -> None:
     task = host.task(plugin, host.program("act"), ["out=up", "pause="])
     with Stopped(ahead):
         start = task.start_soon()
-        wait_until(lambda: folder_of(task).exists(), 5, "the request handed over")
+        wait_until(lambda: directory_of(task).exists(), 5, "the request handed over")
         time.sleep(1)
         assert not start.done()
     task.took(start.result())
@@ -248,7 +248,7 @@ def test_calls_about_a_task_that_is_just_being_started(launch: Launch, host: Age
     }
     with Stopped(plugin.await_standby()):
         start = task.start_soon()
-        wait_until(lambda: folder_of(task).exists(), 5, "the request handed over")
+        wait_until(lambda: directory_of(task).exists(), 5, "the request handed over")
         for words, call in calls.items():
             with refused(words, task.id, "it is just being started", code=Code.FAILED_PRECONDITION):
                 call()

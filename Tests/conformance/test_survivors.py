@@ -13,7 +13,7 @@ import pytest
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, messages, processes
 from agent.file_systems import FrozenFileSystem
 from agent.restart import recover, successor
-from agent.state import folder_of, put, read_record
+from agent.state import directory_of, put, read_record
 from agent.timing import wait_until
 from sessions import drained
 
@@ -95,7 +95,7 @@ def test_a_zombie_that_a_tracer_holds(make: Make, trace: Callable[[int], Tracer]
     # In state draining, until the record is written.
     assert ticks_in_two_seconds(executor) <= IDLE_TICKS
     assert survivors_told(task) == ExitResult(137, 9)
-    record = read_record(folder_of(task))
+    record = read_record(directory_of(task))
     assert record.survivors and (record.exit_code, record.signal) == (137, 9)
     assert task.inspect().task.state == messages.driver.EXITED
     # In state overdue, behind it.
@@ -111,7 +111,7 @@ def test_the_cgroup_is_removed_meanwhile(make: Make, trace: Callable[[int], Trac
     task = make("/bin/sh", ["-c", PARENT])
     executor, tracer = held_zombie(task, trace)
     task.scope.rmdir()
-    put(folder_of(task) / "control", b"to be looked at")
+    put(directory_of(task) / "control", b"to be looked at")
     drained(task)
     assert ticks_in_two_seconds(executor) <= IDLE_TICKS
     tracer.let_go()
@@ -141,11 +141,11 @@ def test_the_next_driver_finds_the_record(
 def test_a_process_in_uninterruptible_sleep(make: Make, host: AgentHost) -> None:
     """It writes to a file system that is frozen. Seen as with the zombie."""
     with FrozenFileSystem(host.root / "frozen") as files:
-        (files.folder / "file").touch()
-        (files.folder / "file").chmod(0o666)
+        (files.directory / "file").touch()
+        (files.directory / "file").chmod(0o666)
         task = make(
-            "/bin/sh", ["-c", f"(read go <local/go; echo more >>{files.folder}/file) & echo up; wait"],
-            unveil=[f"rw:{files.folder}"])
+            "/bin/sh", ["-c", f"(read go <local/go; echo more >>{files.directory}/file) & echo up; wait"],
+            unveil=[f"rw:{files.directory}"])
         os.mkfifo(task.local / "go")
         (task.local / "go").chmod(0o666)
         child = left_behind(task)
@@ -155,7 +155,7 @@ def test_a_process_in_uninterruptible_sleep(make: Make, host: AgentHost) -> None
         wait_until(lambda: processes.look(child).state == "D", LONG, "the child waits for the file system")
         task.signal("SIGKILL")
         assert survivors_told(task) == ExitResult(137, 9)
-        assert read_record(folder_of(task)).survivors
+        assert read_record(directory_of(task)).survivors
         assert cgroups.populated(task.scope) and processes.is_alive(executor)
         assert ticks_in_two_seconds(executor) <= IDLE_TICKS
         files.thaw()

@@ -1,4 +1,4 @@
-"""What earlier drivers left in the state folder: swept where it cannot matter
+"""What earlier drivers left in the state directory: swept where it cannot matter
 any more, left alone where it is nobody's known."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 
 from agent import AgentHost, ExitResult, Plugin, messages, processes
 from agent.restart import Stopped, recover, recover_soon, successor
-from agent.state import boot_id, folder_of, forge_folder, frame, record_bytes
+from agent.state import boot_id, directory_of, forge_directory, frame, record_bytes
 from agent.timing import scaled, wait_until
 
 Launch = Callable[..., Plugin]
@@ -27,29 +27,29 @@ def identity(task_id: str, boot: str, pid: int = 2**22 - 1, start: int = 1) -> A
 
 
 def forge(state_dir: Path, boot: str, ended: float | None = None, *, said: float | None = None, by_boot: bool = True) -> Path:
-    """A folder of a task; with `ended`, one that ended so many seconds ago. `said`: so many by the time of day, if that
+    """A directory of a task; with `ended`, one that ended so many seconds ago. `said`: so many by the time of day, if that
     is another; without `by_boot` the record has nothing but that, as those of earlier releases."""
     task_id = f"{uuid.uuid4()}/web/{uuid.uuid4().hex[:8]}"
-    folder = forge_folder(state_dir, task_id.replace("/", "+"), identity(task_id, boot))
+    directory = forge_directory(state_dir, task_id.replace("/", "+"), identity(task_id, boot))
     if ended is not None:
         at = time.time_ns() - int((ended if said is None else said) * 1e9)
         since_boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - int(ended * 1e9) if by_boot else 0
-        (folder / "exit").write_bytes(record_bytes(messages.executor.ExitRecord(
-            task_folder=folder.name, exit_code=3, started_at_ns=at, ended_at_ns=at, pid=77, ended_boottime_ns=since_boot)))
-    return folder
+        (directory / "exit").write_bytes(record_bytes(messages.executor.ExitRecord(
+            task_folder=directory.name, exit_code=3, started_at_ns=at, ended_at_ns=at, pid=77, ended_boottime_ns=since_boot)))
+    return directory
 
 
-def gone(folder: Path, seconds: float = 5) -> None:
-    wait_until(lambda: not folder.exists(), seconds, f"{folder.name} removed")
+def gone(directory: Path, seconds: float = 5) -> None:
+    wait_until(lambda: not directory.exists(), seconds, f"{directory.name} removed")
 
 
-def handle_of(folder: Path, boot: str) -> Any:
-    state = identity(folder.name.replace("+", "/"), boot)
-    state.state_dir, state.folder = str(folder.parent), folder.name
+def handle_of(directory: Path, boot: str) -> Any:
+    state = identity(directory.name.replace("+", "/"), boot)
+    state.state_dir, state.folder = str(directory.parent), directory.name
     return messages.driver.TaskHandle(version=1, driver_state=state.SerializeToString())
 
 
-def test_folder_of_another_boot(launch: Launch, host: AgentHost) -> None:
+def test_directory_of_another_boot(launch: Launch, host: AgentHost) -> None:
     state_dir = host.make_state_dir()
     old, recorded = forge(state_dir, str(uuid.uuid4())), forge(state_dir, str(uuid.uuid4()), ended=10)
     ancient = forge(state_dir, str(uuid.uuid4()), ended=2 * DAY)
@@ -73,18 +73,18 @@ def test_folder_of_another_boot(launch: Launch, host: AgentHost) -> None:
 
 
 def test_another_boot_and_a_process_with_the_same_pid(launch: Launch, host: AgentHost) -> None:
-    """The pid in such a folder means nothing."""
+    """The pid in such a directory means nothing."""
     state_dir = host.make_state_dir()
     first = launch({"state_dir": str(state_dir), "orphan_grace": 0})
     task = host.task(first, host.program("act"), ["out=up", "pause="]).start()
     task.stdout.wait_for("up")
     state = messages.executor.HandleState.FromString(task.handle.driver_state)
     task_id = f"{uuid.uuid4()}/web/01234567"
-    folder = forge_folder(
+    directory = forge_directory(
         state_dir, task_id.replace("/", "+"),
         identity(task_id, str(uuid.uuid4()), state.executor_pid, state.executor_start_time))
     second = successor(launch, first)
-    gone(folder)
+    gone(directory)
     assert processes.is_alive(state.task_pid) and processes.is_alive(state.executor_pid)
     recover(second, task)
     task.stop(signal="SIGTERM")
@@ -96,8 +96,8 @@ def test_record_of_this_boot(launch: Launch, host: AgentHost) -> None:
     before the host had time to ask for it."""
     state_dir = host.make_state_dir()
     fresh, old, asked = (forge(state_dir, boot_id(), ended=age) for age in (DAY - 600, DAY + 600, DAY + 600))
-    for folder in (fresh, old, asked):
-        (folder / "claimed").touch()
+    for directory in (fresh, old, asked):
+        (directory / "claimed").touch()
     plugin = launch({"state_dir": str(state_dir), "orphan_grace": 2})
     plugin.driver.RecoverTask(
         messages.driver.RecoverTaskRequest(task_id="a/b/c", handle=handle_of(asked, boot_id())), timeout=scaled(10))
@@ -123,45 +123,45 @@ def test_a_clock_that_was_set(launch: Launch, host: AgentHost) -> None:
     old = forge(state_dir, boot_id(), ended=DAY + 600, said=-2 * DAY)
     # Of an earlier release's Executor: no older than the boot, whatever it says.
     plain = forge(state_dir, boot_id(), ended=2 * time.clock_gettime(time.CLOCK_BOOTTIME), by_boot=False)
-    for folder in (fresh, old, plain):
-        (folder / "claimed").touch()
+    for directory in (fresh, old, plain):
+        (directory / "claimed").touch()
     launch({"state_dir": str(state_dir), "orphan_grace": 1})
     gone(old)
     time.sleep(scaled(0.3))
     assert fresh.exists()
     assert plain.exists() or time.clock_gettime(time.CLOCK_BOOTTIME) > DAY
-    for folder in (fresh, plain):
-        shutil.rmtree(folder, ignore_errors=True)
+    for directory in (fresh, plain):
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def test_ended_task_that_the_host_never_knew(launch: Launch, host: AgentHost) -> None:
     state_dir = host.make_state_dir()
-    folder = forge(state_dir, boot_id(), ended=5)
+    directory = forge(state_dir, boot_id(), ended=5)
     launch({"state_dir": str(state_dir), "orphan_grace": 1})
     time.sleep(scaled(0.4))
-    assert folder.exists()
-    gone(folder)
+    assert directory.exists()
+    gone(directory)
 
 
-def test_folder_whose_executor_never_came(launch: Launch, host: AgentHost) -> None:
+def test_directory_whose_executor_never_came(launch: Launch, host: AgentHost) -> None:
     """A Driver died between making it and spawning; with all that it may hold by then."""
     state_dir = host.make_state_dir()
-    folders = []
+    directories = []
     for number, files in enumerate([[], ["control"], ["control", "events"], ["control", "events", "lock"]]):
-        folder = state_dir / f"{uuid.uuid4()}+web+0123456{number}"
-        folder.mkdir(parents=True, mode=0o700)
+        directory = state_dir / f"{uuid.uuid4()}+web+0123456{number}"
+        directory.mkdir(parents=True, mode=0o700)
         for file in files:
-            (folder / file).touch() if file == "lock" else os.mkfifo(folder / file)
-        folders.append(folder)
+            (directory / file).touch() if file == "lock" else os.mkfifo(directory / file)
+        directories.append(directory)
     launch({"state_dir": str(state_dir), "orphan_grace": 1})
-    for folder in folders:
-        gone(folder)
+    for directory in directories:
+        gone(directory)
 
 
 STRANGE: dict[str, Callable[[Path], object]] = {
     "empty": lambda path: path.mkdir(),
     "notes": lambda path: (path.mkdir(), (path / "notes.txt").write_text("mine")),
-    "with a folder": lambda path: (path / "control" / "deep").mkdir(parents=True),
+    "with a directory": lambda path: (path / "control" / "deep").mkdir(parents=True),
     "almost": lambda path: (path.mkdir(), os.mkfifo(path / "control"), (path / "exit.old").touch()),
     "a file": lambda path: path.write_text("mine"),
     "lost+found": lambda path: path.mkdir(mode=0o700),
@@ -169,11 +169,11 @@ STRANGE: dict[str, Callable[[Path], object]] = {
 }
 
 
-def content(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+def content(directory: Path) -> list[str]:
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*"))
 
 
-def test_folders_that_are_not_recognised(launch: Launch, host: AgentHost) -> None:
+def test_directories_that_are_not_recognised(launch: Launch, host: AgentHost) -> None:
     state_dir = host.make_state_dir()
     state_dir.mkdir(parents=True, mode=0o700)
     for name, make in STRANGE.items():
@@ -184,7 +184,7 @@ def test_folders_that_are_not_recognised(launch: Launch, host: AgentHost) -> Non
     assert task.run() == ExitResult(2)
     task.destroy()
     time.sleep(scaled(2))
-    # "control" is a file of a task's folder by name; what it is keeps it.
+    # "control" is a file of a task's directory by name; what it is keeps it.
     assert content(state_dir) == before
     warned = {entry.get("path") for entry in plugin.log if entry["@level"] in ("warn", "error")}
     assert {str(state_dir / name) for name in STRANGE} <= warned
@@ -199,14 +199,14 @@ def test_identity_that_is_none(launch: Launch, host: AgentHost, bytes_: bytes) -
     first = launch({"orphan_grace": 0})
     task = host.task(first, host.program("act"), ["out=up", "pause="]).start()
     task.stdout.wait_for("up")
-    folder = folder_of(task)
+    directory = directory_of(task)
     first.kill()
-    (folder / "executor").write_bytes(bytes_)
-    dead = forge_folder(first.state_dir, f"{uuid.uuid4()}+web+01234567")
+    (directory / "executor").write_bytes(bytes_)
+    dead = forge_directory(first.state_dir, f"{uuid.uuid4()}+web+01234567")
     (dead / "executor").write_bytes(bytes_)
     second = successor(launch, first, orphan_grace=1)
     gone(dead)
-    assert folder.exists()
+    assert directory.exists()
     recover(second, task)
     task.stop(signal="SIGTERM")
     assert task.wait() == ExitResult(143, 15)
@@ -216,11 +216,11 @@ def test_identity_that_is_a_pipe(launch: Launch, host: AgentHost) -> None:
     """The sweep does not wait at it, nor does a call."""
     state_dir = host.make_state_dir()
     task_id = f"{uuid.uuid4()}/web/01234567"
-    folder = forge_folder(state_dir, task_id.replace("/", "+"))
-    os.mkfifo(folder / "executor")
+    directory = forge_directory(state_dir, task_id.replace("/", "+"))
+    os.mkfifo(directory / "executor")
     plugin = launch({"state_dir": str(state_dir), "orphan_grace": 1})
     plugin.driver.StopTask(messages.driver.StopTaskRequest(task_id=task_id), timeout=scaled(3))
-    gone(folder)
+    gone(directory)
 
 
 def test_recovery_is_not_in_the_way_of_the_sweep(launch: Launch, host: AgentHost) -> None:
@@ -237,7 +237,7 @@ def test_recovery_is_not_in_the_way_of_the_sweep(launch: Launch, host: AgentHost
             answer.result()
         assert {task.inspect().task.state for task in tasks} == {messages.driver.RUNNING}
         # The next round's grace must not begin with unclaimed tasks.
-        wait_until(lambda: all((folder_of(task) / "claimed").exists() for task in tasks), 5, "claims noted")
+        wait_until(lambda: all((directory_of(task) / "claimed").exists() for task in tasks), 5, "claims noted")
     for task in tasks:
         task.stop(signal="SIGTERM")
         assert task.wait() == ExitResult(143, 15)
@@ -250,8 +250,8 @@ def test_lost_task_whose_executor_is_stopped(launch: Launch, host: AgentHost) ->
     first.driver.StartTask(task.request, timeout=scaled(30))
     task.stdout.wait_for("up")
     executor = processes.look(int(task.inspect().driver.attributes["pid"])).parent
-    folder = folder_of(task)
+    directory = directory_of(task)
     with Stopped(executor):
         successor(launch, first, orphan_grace=1)
-        gone(folder, 25)
+        gone(directory, 25)
     assert not processes.is_alive(executor)

@@ -23,14 +23,14 @@ SECONDS = 60
 class Unit:
     """A transient service that runs agent_unit.py."""
 
-    def __init__(self, folder: Path, binary: Path, kill_mode: str):
+    def __init__(self, directory: Path, binary: Path, kill_mode: str):
         self.name = f"exec2-agent-{uuid.uuid4().hex[:8]}.service"
-        self.folder = folder
-        folder.mkdir()
-        file = folder / "notes.json"
+        self.directory = directory
+        directory.mkdir()
+        file = directory / "notes.json"
         self._call(
             "systemd-run", f"--unit={self.name}", f"--property=KillMode={kill_mode}", "--property=TimeoutStopSec=60",
-            f"--setenv=EXEC2_CONFORMANCE_DIR={folder}", f"--setenv=EXEC2_PLUGIN={binary}", f"--setenv=EXEC2_SLOW={SLOW}",
+            f"--setenv=EXEC2_CONFORMANCE_DIR={directory}", f"--setenv=EXEC2_PLUGIN={binary}", f"--setenv=EXEC2_SLOW={SLOW}",
             sys.executable, str(Path(__file__).with_name("agent_unit.py")), str(file))
         wait_until(lambda: file.exists() or not self.is_active, SECONDS, f"notes of {self.name}")
         assert file.exists(), self._call("systemctl", "status", "--no-pager", self.name, check=False)
@@ -68,7 +68,7 @@ def start_unit(host: AgentHost, binary: Path) -> Iterator[Callable[[str], Unit]]
             scope = Path(task["scope"])
             if scope.exists():
                 cgroups.kill(scope)
-        for point in mounts.below(unit.folder):
+        for point in mounts.below(unit.directory):
             mounts.unmount(Path(point))
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, hcl, messages, mounts
 from agent.expect import refused
-from agent.host import state_folders
+from agent.host import state_directories
 from agent.timing import scaled, wait_until
 
 Make = Callable[..., Task]
@@ -35,9 +35,9 @@ WRONG = [
 
 @pytest.fixture
 def nothing_is_left(host: AgentHost, plugin: Plugin) -> Any:
-    """After the test: no process, state folder or mount more than before it,
+    """After the test: no process, state directory or mount more than before it,
     and a plugin in which tasks run."""
-    states, mounted = len(state_folders(plugin)), len(mounts.below(host.root))
+    states, mounted = len(state_directories(plugin)), len(mounts.below(host.root))
     yield
     for task in host.tasks:
         assert cgroups.processes(task.scope) == []
@@ -46,7 +46,7 @@ def nothing_is_left(host: AgentHost, plugin: Plugin) -> Any:
             task.scope.rmdir()
     assert host.clean_tasks() == []
     assert host.leftovers(plugin) == []
-    wait_until(lambda: len(state_folders(plugin)) <= max(states, 1), 5, "no state folder left")
+    wait_until(lambda: len(state_directories(plugin)) <= max(states, 1), 5, "no state directory left")
     assert len(mounts.below(host.root)) <= mounted
     assert host.task(plugin, host.program("act"), ["exit=5"]).run() == ExitResult(5)
 

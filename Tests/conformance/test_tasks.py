@@ -87,8 +87,8 @@ def test_nobody_is_disturbed(act: Act, plugin: Plugin, binary: Path) -> None:
     """Twenty looks change no file, take no lock, and the plugin answers as ever."""
     task = act("out=up", "block=10", "await=10", "exit=3").start()
     task.stdout.wait_for("up")
-    folder = plugin.state_dir / os.path.basename(listed(binary, plugin)[task.id]["state_folder"])
-    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    directory = plugin.state_dir / os.path.basename(listed(binary, plugin)[task.id]["state_folder"])
+    before = {path.name: path.stat().st_mtime_ns for path in directory.iterdir()}
     lines = len(plugin.log)
     trace = subprocess.Popen(
         ["sh", "-c", f"for i in 1 2 3 4 5 6 7 8 9 10; do '{binary}' tasks --state-dir '{plugin.state_dir}'; done"],
@@ -96,7 +96,7 @@ def test_nobody_is_disturbed(act: Act, plugin: Plugin, binary: Path) -> None:
     for _ in range(5):
         assert task.inspect().task.id == task.id
     assert trace.wait(scaled(30)) == 0
-    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    assert {path.name: path.stat().st_mtime_ns for path in directory.iterdir()} == before
     assert [line for line in plugin.log[lines:] if line["@level"] in ("warn", "error")] == []
     task.signal("SIGUSR1")
     assert task.wait().exit_code == 3
@@ -150,9 +150,9 @@ def test_quiet_prints_the_ids_of_those_that_run(act: Act, plugin: Plugin, binary
     ended.run()
     running.start()
     running.stdout.wait_for("up")
-    folder = str(plugin.state_dir)
-    wait_until(lambda: tool(binary, "tasks", "-q", "--state-dir", folder).stdout.splitlines() == [running.id], 5, "one id")
-    inside = tool(binary, "exec", "--state-dir", folder, running.id, "sh", "-c", "echo in")
+    directory = str(plugin.state_dir)
+    wait_until(lambda: tool(binary, "tasks", "-q", "--state-dir", directory).stdout.splitlines() == [running.id], 5, "one id")
+    inside = tool(binary, "exec", "--state-dir", directory, running.id, "sh", "-c", "echo in")
     assert inside.stdout == "in\n"
     running.stop()
 
@@ -191,15 +191,15 @@ def test_a_runs_directory_can_be_named(binary: Path, tmp_path: Path) -> None:
     try:
         assert run.stdout is not None and run.stdout.readline() == "up\n"
         (own,) = tmp_path.iterdir()
-        for folder in (own, tmp_path):
-            given = tool(binary, "exec", "--state-dir", str(folder), "X", "true")
+        for directory in (own, tmp_path):
+            given = tool(binary, "exec", "--state-dir", str(directory), "X", "true")
             assert given.returncode == 125
             assert given.stderr == f'nomad-driver-exec2: no task "X" runs: those that run are {own.name}\n'
             for name in (own.name, str(run.pid)):
-                assert tool(binary, "exec", "--state-dir", str(folder), name, "echo", "in").stdout == "in\n"
-            (task,) = json.loads(tool(binary, "tasks", "--json", "--state-dir", str(folder)).stdout)
+                assert tool(binary, "exec", "--state-dir", str(directory), name, "echo", "in").stdout == "in\n"
+            (task,) = json.loads(tool(binary, "tasks", "--json", "--state-dir", str(directory)).stdout)
             assert (task["id"], task["task"], task["driver_pid"]) == (own.name, "(run)", run.pid)
-            assert tool(binary, "tasks", "-q", "--state-dir", str(folder)).stdout == own.name + "\n"
+            assert tool(binary, "tasks", "-q", "--state-dir", str(directory)).stdout == own.name + "\n"
     finally:
         run.terminate()
         assert run.wait(scaled(30)) == 128 + signal.SIGTERM

@@ -34,7 +34,7 @@ PATHS = {
 }
 CASES = [(path, letter) for modes, paths in PATHS.items() for path in paths for letter in modes]
 MODES = {path: modes for modes, paths in PATHS.items() for path in paths}
-FOLDERS = {*PATHS["rx"], "/etc/ld.so.conf.d", "/dev/fd", "/usr/share/locale", "/usr/share/zoneinfo", "/usr/share/common-licenses",
+DIRECTORIES = {*PATHS["rx"], "/etc/ld.so.conf.d", "/dev/fd", "/usr/share/locale", "/usr/share/zoneinfo", "/usr/share/common-licenses",
            "/etc/ssl/certs", "/etc/pki/tls/certs", "/tmp"}
 
 PROGRAM = "exec2-program"
@@ -48,7 +48,7 @@ def attempt(path: str, letter: str, scratch: Path) -> tuple[str, str]:
         return "mkfile", f"{path}/exec2-{uuid.uuid4().hex}"
     if letter == "w":
         return "write", str(scratch) if path == "/tmp" else path
-    return ("readdir" if path in FOLDERS else "read"), path
+    return ("readdir" if path in DIRECTORIES else "read"), path
 
 
 def can_be_tried(path: str, letter: str, user: str) -> bool:
@@ -60,7 +60,7 @@ def can_be_tried(path: str, letter: str, user: str) -> bool:
 @pytest.fixture(scope="module")
 def layer(host: AgentHost) -> Iterator[Path]:
     """Laid over the host's files, it makes a host that has every default path,
-    and in each folder of programs one that needs no other file."""
+    and in each directory of programs one that needs no other file."""
     root = host.root / "layer"
     listener = socket.socket(socket.AF_UNIX)
 
@@ -70,13 +70,13 @@ def layer(host: AgentHost) -> Iterator[Path]:
         place.mkdir(parents=True, exist_ok=True)
         return place / os.path.basename(path)
 
-    for folder in FOLDERS - {"/tmp", "/dev/fd"}:
-        place = root / os.path.realpath(folder)[1:]
+    for directory in DIRECTORIES - {"/tmp", "/dev/fd"}:
+        place = root / os.path.realpath(directory)[1:]
         place.mkdir(parents=True, exist_ok=True)
-        if "x" in MODES[folder]:
+        if "x" in MODES[directory]:
             shutil.copy(host.program("act"), place / PROGRAM)
     for path in MODES:
-        if path not in FOLDERS and not path.startswith(("/dev/", "/proc/")) and not os.path.exists(path):
+        if path not in DIRECTORIES and not path.startswith(("/dev/", "/proc/")) and not os.path.exists(path):
             inside(path).write_text("text")
     devices = root / "dev"
     devices.mkdir()
@@ -165,13 +165,13 @@ def test_default_path(
 
 
 @pytest.mark.parametrize("user", USERS)
-@pytest.mark.parametrize("folder", ["local", "secrets", "tmp", "alloc"])
-def test_task_folders(host: AgentHost, plugin: Plugin, closed: Plugin, folder: str, user: str) -> None:
-    """rwxc on the task's own folders with the defaults, nothing without."""
+@pytest.mark.parametrize("directory", ["local", "secrets", "tmp", "alloc"])
+def test_task_directories(host: AgentHost, plugin: Plugin, closed: Plugin, directory: str, user: str) -> None:
+    """rwxc on the task's own directories with the defaults, nothing without."""
 
     def tried(plugin: Plugin) -> dict[str, str]:
         task = host.task(plugin, host.program("access"), user=user, bind_mounts=False)
-        place = task.folder / folder
+        place = task.directory / directory
         program = place / "program"
         program.write_bytes(host.program("act").read_bytes())
         program.chmod(0o755)
@@ -190,19 +190,19 @@ def test_task_folders(host: AgentHost, plugin: Plugin, closed: Plugin, folder: s
 
 
 def test_nothing_but_the_defaults(host: AgentHost, plugin: Plugin) -> None:
-    """Folders that a host surely has and that are in no default."""
+    """Directories that a host surely has and that are in no default."""
     for user in USERS:
         denied = outcomes(host, plugin, user, [
             (path, "readdir", path) for path in ("/", "/etc", "/root", "/home", "/var", "/run", "/proc", "/sys", "/dev", "/usr")])
         assert set(denied.values()) == {"EACCES"}, (user, denied)
 
 
-def test_agents_own_folders_are_closed(host: AgentHost, plugin: Plugin) -> None:
-    """Even for root: the agent's data, the state folder, the cgroup, and another
-    task's folder."""
+def test_agents_own_directories_are_closed(host: AgentHost, plugin: Plugin) -> None:
+    """Even for root: the agent's data, the state directory, the cgroup, and another
+    task's directory."""
     other = host.task(plugin, host.program("act"), ["pause="], user="root", bind_mounts=False).start()
     task = host.task(plugin, host.program("access"), user="root", bind_mounts=False)
-    places = [host.data, task.alloc_dir, plugin.state_dir, other.folder, other.local, task.scope]
+    places = [host.data, task.alloc_dir, plugin.state_dir, other.directory, other.local, task.scope]
     task.set_config({"command": str(host.program("access")), "args": [word for place in places for word in ("readdir", str(place))]})
     task.run()
     assert {line.split("\t")[1]: line.split("\t")[2] for line in task.lines()} == {str(place): "EACCES" for place in places}

@@ -36,14 +36,14 @@ def closed(host: AgentHost) -> Iterator[Plugin]:
 
 @pytest.fixture
 def tree(host: AgentHost) -> Iterator[Callable[[str], Path]]:
-    """A folder with something of each kind, owned by the user."""
+    """A directory with something of each kind, owned by the user."""
     made: list[Path] = []
 
     def make(user: str) -> Path:
         root = host.root / "tree"
         made.append(root)
-        for folder in (root, root / "sub", root / "empty"):
-            folder.mkdir()
+        for directory in (root, root / "sub", root / "empty"):
+            directory.mkdir()
         for name in ("file", "sub/old", "sub/renamed", "sub/moved", "sub/linked"):
             (root / name).write_text("text")
         shutil.copy(host.program("act"), root / "program")
@@ -61,7 +61,7 @@ def tree(host: AgentHost) -> Iterator[Callable[[str], Path]]:
 def tries(root: Path) -> dict[str, str]:
     return {
         "read": f"{root}/file", "readdir": f"{root}", "write": f"{root}/file", "truncate": f"{root}/file",
-        "exec": f"{root}/program", "mkfile": f"{root}/new-file", "mkdir": f"{root}/new-folder",
+        "exec": f"{root}/program", "mkfile": f"{root}/new-file", "mkdir": f"{root}/new-directory",
         "symlink": f"{root}/new-link", "fifo": f"{root}/new-pipe", "sock": f"{root}/new-socket",
         "unlink": f"{root}/sub/old", "rmdir": f"{root}/empty", "rename": f"{root}/sub/renamed",
         "move": f"{root}/sub/moved,{root}/moved", "link": f"{root}/sub/linked,{root}/linked",
@@ -76,7 +76,7 @@ def run(host: AgentHost, plugin: Plugin, user: str, words: dict[str, str], unvei
 
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("modes", COMBINATIONS)
-def test_modes_of_a_folder(host: AgentHost, closed: Plugin, tree: Callable[[str], Path], modes: str, user: str) -> None:
+def test_modes_of_a_directory(host: AgentHost, closed: Plugin, tree: Callable[[str], Path], modes: str, user: str) -> None:
     root = tree(user)
     found = run(host, closed, user, tries(root), [f"{modes}:{root}"])
     assert found.keys() == NEEDS.keys()
@@ -85,7 +85,7 @@ def test_modes_of_a_folder(host: AgentHost, closed: Plugin, tree: Callable[[str]
         if permitted:
             assert outcome == "ok", f"{operation} with {modes}"
         else:
-            # Without the right to move between folders the kernel may also
+            # Without the right to move between directories the kernel may also
             # speak of different file systems.
             assert outcome in (("EACCES", "EXDEV") if operation in ("move", "link") else ("EACCES",)), f"{operation} with {modes}"
 

@@ -67,13 +67,13 @@ def test_no_defaults_no_shell(host: AgentHost, launch: Launch, user: str) -> Non
     assert host.task(plugin, "/bin/sh", ["-c", "exit 0"], user=user).run().exit_code == 126
 
 
-def test_relative_rule_is_below_the_task_folder(host: AgentHost, launch: Launch) -> None:
+def test_relative_rule_is_below_the_task_directory(host: AgentHost, launch: Launch) -> None:
     plugin = launch({"unveil_defaults": False, "unveil_by_task": True})
     task = host.task(plugin, host.program("access"), ["read", "own.txt", "read", "other.txt"], unveil=["r:own.txt"])
-    for folder in (task.folder, task.local):
+    for directory in (task.directory, task.local):
         for name in ("own.txt", "other.txt"):
-            (folder / name).write_text("text")
-            (folder / name).chmod(0o644)
+            (directory / name).write_text("text")
+            (directory / name).chmod(0o644)
     task.run()
     assert task.lines() == ["read\town.txt\tok", "read\tother.txt\tEACCES"]
 
@@ -105,10 +105,10 @@ def test_rule_follows_a_symlink(host: AgentHost, launch: Launch) -> None:
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_log_folder_is_read_only(make: Make, host: AgentHost, user: str) -> None:
+def test_log_directory_is_read_only(make: Make, host: AgentHost, user: str) -> None:
     """Neither by its name in the task nor by a detour can a log pipe be swapped."""
     task = make(host.program("access"), user=user)
-    logs = task.folder / "alloc" / "logs"
+    logs = task.directory / "alloc" / "logs"
     fifo = logs / task.stdout_path.name
     words = ["mkfile", logs / "x", "mkdir", logs / "d", "symlink", logs / "l", "fifo", logs / "p", "unlink", fifo, "rename", fifo,
              "rename", logs, "rmdir", logs]
@@ -123,9 +123,9 @@ def test_log_folder_is_read_only(make: Make, host: AgentHost, user: str) -> None
 
 
 def test_two_tasks_of_one_allocation_are_apart(make: Make, host: AgentHost) -> None:
-    """Another user's task folder is closed although both are below alloc_mounts."""
+    """Another user's task directory is closed although both are below alloc_mounts."""
     other = make(host.program("act"), ["out=up", "pause="], user="nomad-80001").start()
-    task = make(host.program("access"), ["readdir", other.local, "readdir", other.folder / "secrets"], user="nomad-80002",
+    task = make(host.program("access"), ["readdir", other.local, "readdir", other.directory / "secrets"], user="nomad-80002",
                 unveil=[f"rwxc:{host.alloc_mounts}"])
     task.run()
     assert [line.split("\t")[2] for line in task.lines()] == ["EACCES", "EACCES"]
@@ -172,8 +172,8 @@ def secret(places: Path) -> Path:
 
 
 def rule_in(task: Task, form: str, path: str) -> list[str]:
-    """A rule for a path in the task's folder, as a job can write it."""
-    return [f"r:{path}" if form == "relative" else f"r:{task.folder}/{path}"]
+    """A rule for a path in the task's directory, as a job can write it."""
+    return [f"r:{path}" if form == "relative" else f"r:{task.directory}/{path}"]
 
 
 def configure(task: Task, **config: object) -> None:
@@ -184,12 +184,12 @@ def configure(task: Task, **config: object) -> None:
 @pytest.mark.parametrize("target", ["{outside}", "../../../../../../../../../../{outside}", "/proc/self/root{outside}"])
 @pytest.mark.parametrize("path", ["local/link", "local/link/secret"])
 def test_link_that_a_program_made_for_its_next_start(make: Make, secret: Path, form: str, target: str, path: str) -> None:
-    """Seen without the check: the task read the file, or all of the folder, that a link of the run before had named."""
+    """Seen without the check: the task read the file, or all of the directory, that a link of the run before had named."""
     named = secret if path == "local/link" else secret.parent
     task = make("cat", [secret])
     configure(task, unveil=rule_in(task, form, path))
     (task.local / "link").symlink_to(target.format(outside=named))
-    with refused("unveil", str(task.folder / path), "leads out of the task's folder", "task option unveil"):
+    with refused("unveil", str(task.directory / path), "leads out of the task's folder", "task option unveil"):
         task.start()
 
 
@@ -202,18 +202,18 @@ def test_dots_that_lead_out(make: Make, secret: Path, form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["relative", "absolute"])
-def test_link_that_stays_in_the_task_folder(host: AgentHost, launch: Launch, form: str) -> None:
-    """In a task whose folders are closed by default the rule alone opens it."""
+def test_link_that_stays_in_the_task_directory(host: AgentHost, launch: Launch, form: str) -> None:
+    """In a task whose directories are closed by default the rule alone opens it."""
     plugin = launch({"unveil_defaults": False, "unveil_by_task": True, "unveil_paths": [
         host.programs_rule, "rx:/usr", "rx:/lib", "rx:/lib64", "rx:/bin", "rw:/dev"]})
     for bind_mounts in (True, False):
         task = host.task(plugin, "cat", ["local/link/file", "local/../tmp/file"], bind_mounts=bind_mounts)
         configure(task, unveil=[*rule_in(task, form, "local/link"), *rule_in(task, form, "./local/../tmp//")])
-        (task.folder / "tmp" / "file").write_text("second\n")
+        (task.directory / "tmp" / "file").write_text("second\n")
         (task.local / "inside").mkdir()
         (task.local / "inside" / "file").write_text("first\n")
         (task.local / "link").symlink_to("inside")
-        for path in (task.folder / "tmp" / "file", task.local / "inside"):
+        for path in (task.directory / "tmp" / "file", task.local / "inside"):
             path.chmod(0o755)
         assert task.run().exit_code == 0, task.stderr.text
         assert task.stdout.text == "first\nsecond\n"
@@ -221,7 +221,7 @@ def test_link_that_stays_in_the_task_folder(host: AgentHost, launch: Launch, for
 
 def test_link_that_a_program_made_before_a_command(make: Make, secret: Path) -> None:
     """Rules are opened anew for a command in the task. Seen without the check: what `alloc exec` ran could read the
-    folder that the task had put into the place of its own."""
+    directory that the task had put into the place of its own."""
     task = make("sleep", ["1000"], unveil=["r:local/own"])
     (task.local / "own").mkdir()
     (task.local / "own").chmod(0o755)

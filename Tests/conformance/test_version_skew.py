@@ -17,7 +17,7 @@ import pytest
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, earlier, messages, processes
 from agent.expect import refused
 from agent.restart import LOST, kill_executor, lost_result, recover
-from agent.state import folder_of, forge_folder, read_frame
+from agent.state import directory_of, forge_directory, read_frame
 from agent.timing import scaled, wait_until
 
 Launch = Callable[..., Plugin]
@@ -41,10 +41,10 @@ def install(source: Path, target: Path) -> Path:
 
 @pytest.fixture
 def programs(host: AgentHost) -> Iterator[Path]:
-    """The folder that the programs are installed in."""
-    folder = host.root / "bin"
-    yield folder
-    shutil.rmtree(folder)
+    """The directory that the programs are installed in."""
+    directory = host.root / "bin"
+    yield directory
+    shutil.rmtree(directory)
 
 
 def upgrade(launch: Launch, plugin: Plugin, binary: Path, programs: Path, **config: object) -> Plugin:
@@ -58,23 +58,23 @@ def test_the_release_before_is_another(before: earlier.Earlier, binary: Path) ->
     """Otherwise the rest of this file tries nothing."""
     assert before.protocol == earlier.current_protocol() - 1
     for name in earlier.PROGRAMS:
-        assert (before.folder / name).read_bytes() != (binary.parent / name).read_bytes()
+        assert (before.directory / name).read_bytes() != (binary.parent / name).read_bytes()
 
 
 def test_upgrade_under_running_tasks(
     launch: Launch, host: AgentHost, before: earlier.Earlier, binary: Path, programs: Path
 ) -> None:
-    old = launch(binary=install(before.folder, programs))
+    old = launch(binary=install(before.directory, programs))
     running, ended, lost = host.paused(old), host.task(old, host.program("act"), ["sleep=300", "exit=31"]).start(), host.paused(old)
     offspring = host.task(old, host.program("offspring"), ["session", "daemon"]).start()
     offspring.stdout.wait_for("child daemon")
     seen, pid, executor = running.inspect(), running.pid, running.executor_pid
-    old_program = (before.folder / earlier.PROGRAMS[1]).read_bytes()
+    old_program = (before.directory / earlier.PROGRAMS[1]).read_bytes()
     assert Path(f"/proc/{executor}/exe").read_bytes() == old_program
     lost_executor = lost.executor_pid
     old.kill()
     kill_executor(lost_executor)
-    wait_until(lambda: (folder_of(ended) / "exit").exists(), 10, "the exit record of the old Executor")
+    wait_until(lambda: (directory_of(ended) / "exit").exists(), 10, "the exit record of the old Executor")
 
     installed = install(binary.parent, programs)
     new = launch(dict(old.config), binary=installed)
@@ -106,7 +106,7 @@ def test_upgrade_under_running_tasks(
 def test_kill_timeout_and_force(
     launch: Launch, host: AgentHost, before: earlier.Earlier, binary: Path, programs: Path
 ) -> None:
-    old = launch(binary=install(before.folder, programs))
+    old = launch(binary=install(before.directory, programs))
     stubborn = host.task(old, host.program("act"), ["ignore=15", "out=up", "pause="]).start()
     stubborn.stdout.wait_for("up")
     forced = host.paused(old)
@@ -126,7 +126,7 @@ def test_kill_timeout_and_force(
 def test_executor_killed_under_the_new_driver(
     launch: Launch, host: AgentHost, before: earlier.Earlier, binary: Path, programs: Path
 ) -> None:
-    old = launch(binary=install(before.folder, programs))
+    old = launch(binary=install(before.directory, programs))
     task = host.paused(old)
     new = upgrade(launch, old, binary, programs)
     recover(new, task)
@@ -138,11 +138,11 @@ def test_sweep_leaves_an_old_executor_alone(
     launch: Launch, host: AgentHost, before: earlier.Earlier, binary: Path, programs: Path
 ) -> None:
     """It may have left nothing to be found by; its host may come later than the grace."""
-    old = launch(binary=install(before.folder, programs))
+    old = launch(binary=install(before.directory, programs))
     task = host.paused(old)
     task.wait_soon().cancel()
     # As a host shows that it knows a task, to drivers that note it.
-    (folder_of(task) / "claimed").touch()
+    (directory_of(task) / "claimed").touch()
     new = upgrade(launch, old, binary, programs, orphan_grace=1)
     time.sleep(scaled(2.2))
     recover(new, task)
@@ -159,7 +159,7 @@ def test_upgrade_and_back(
     task = host.paused(new)
     pid = task.pid
     new.kill()
-    old = launch(dict(new.config), binary=install(before.folder, programs))
+    old = launch(dict(new.config), binary=install(before.directory, programs))
     other = host.task(old, host.program("act"), ["exit=2"])
     assert other.run() == ExitResult(2)
     other.destroy()
@@ -175,14 +175,14 @@ def test_executor_older_than_the_driver(binary: Path, tmp_path: Path) -> None:
     A build without the check began the launch, and failed at the logs only since these have no path here."""
     # LaunchVersion of Sources/Shared/Protocol/PipeProtocol.swift has two more, for `run` and for UDP ports.
     version = earlier.current_protocol() + 3
-    folder = forge_folder(tmp_path, "task")
+    directory = forge_directory(tmp_path, "task")
     request = messages.executor.LaunchRequest(
-        protocol=version, session=7, state_folder=str(folder), state_dir=str(tmp_path), task_id="task").SerializeToString()
+        protocol=version, session=7, state_folder=str(directory), state_dir=str(tmp_path), task_id="task").SerializeToString()
     memory = os.memfd_create("launch-request")
     os.write(memory, request)
     reading, writing = os.pipe()
     os.write(writing, len(request).to_bytes(8, "little"))
-    events = os.open(folder / "events", os.O_RDONLY | os.O_NONBLOCK)
+    events = os.open(directory / "events", os.O_RDONLY | os.O_NONBLOCK)
     high = [fcntl.fcntl(number, fcntl.F_DUPFD, 10) for number in (reading, memory)]
 
     def as_a_driver_hands_over() -> None:
@@ -197,6 +197,6 @@ def test_executor_older_than_the_driver(binary: Path, tmp_path: Path) -> None:
     assert event.session == 7
     assert event.launch_failed.error == errno.EPROTONOSUPPORT
     assert event.launch_failed.subject == f"of version {version} (the Executor knows up to {version - 1})"
-    assert not (folder / "executor").exists() and not (folder / "exit.reserved").exists()
+    assert not (directory / "executor").exists() and not (directory / "exit.reserved").exists()
     for number in (memory, reading, writing, events, *high):
         os.close(number)

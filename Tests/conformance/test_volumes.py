@@ -21,10 +21,10 @@ USERS = ["nomad-80000", "nobody", "root"]
 
 @pytest.fixture
 def data(places: Path) -> Path:
-    """A destination outside the task's folder."""
-    folder = places / "data"
-    folder.mkdir()
-    return folder
+    """A destination outside the task's directory."""
+    directory = places / "data"
+    directory.mkdir()
+    return directory
 
 
 @pytest.fixture
@@ -49,12 +49,12 @@ def test_capabilities_say_so(plugin: Plugin) -> None:
 
 @pytest.mark.parametrize("user", USERS)
 def test_a_volume_is_there(access: Make, volume: Path, data: Path, user: str) -> None:
-    words = ["read", data / "file", "readdir", data, "write", data / "file", "mkfile", data / "new", "mkdir", data / "deep/folder",
+    words = ["read", data / "file", "readdir", data, "write", data / "file", "mkfile", data / "new", "mkdir", data / "deep/directory",
              "unlink", data / "new", "exec", data / "program"]
     assert set(outcomes(access(*words, user=user))) <= {"EACCES", "ENOENT"}
     task = add_volume(access(*words, user=user), volume, data)
     assert outcomes(task) == ["ok"] * 7
-    assert (volume / "deep/folder").is_dir() and not (volume / "new").exists()
+    assert (volume / "deep/directory").is_dir() and not (volume / "new").exists()
     assert list(data.iterdir()) == [], "the mount is in the task's own namespace only"
 
 
@@ -69,7 +69,7 @@ def test_a_read_only_volume(access: Make, volume: Path, data: Path, user: str) -
 
 @pytest.mark.parametrize("user", USERS)
 def test_read_only_holds_where_rules_open_all(access: Make, volume: Path, user: str) -> None:
-    """The task's own folder is rwxc, and so is all below it as far as Landlock goes: the mount must hold."""
+    """The task's own directory is rwxc, and so is all below it as far as Landlock goes: the mount must hold."""
     task = access(user=user)
     place = task.local / "data"
     words = ["read", place / "file", "write", place / "file", "mkfile", place / "new", "exec", place / "program", "write", place / "deep/../file"]
@@ -111,10 +111,10 @@ def test_without_defaults_a_volume_is_reachable_all_the_same(host: AgentHost, la
 
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("destination", ["local/data", "data", "local/a/b/c", "{task}/local/data", "{task}/./local//data/", "alloc/data/x", "tmp/x"])
-def test_destinations_in_the_task_folder_are_made(make: Make, host: AgentHost, volume: Path, destination: str, user: str) -> None:
+def test_destinations_in_the_task_directory_are_made(make: Make, host: AgentHost, volume: Path, destination: str, user: str) -> None:
     task = make(host.program("access"), user=user)
-    destination = destination.format(task=task.folder)
-    path = Path(os.path.normpath(task.folder / destination))
+    destination = destination.format(task=task.directory)
+    path = Path(os.path.normpath(task.directory / destination))
     task.config["args"] = ["read", str(path / "file"), "mkfile", str(path / "new")]
     task.set_config(task.config)
     assert outcomes(add_volume(task, volume, destination)) == ["ok", "ok"]
@@ -208,7 +208,7 @@ def test_nothing_is_left_on_the_host(make: Make, host: AgentHost, volume: Path, 
     assert mounts.below(data) == []
     task.stop()
     task.destroy()
-    wait_until(lambda: [point for point in mounts.below(host.root) if point not in before and str(task.folder) not in point] == [], 5, "no mount left")
+    wait_until(lambda: [point for point in mounts.below(host.root) if point not in before and str(task.directory) not in point] == [], 5, "no mount left")
 
 
 def test_a_volume_can_be_unmounted_once_the_task_has_ended(make: Make, host: AgentHost, shared: Path, data: Path) -> None:
@@ -234,8 +234,8 @@ WRONG = {
     "missing with its parent": ("/srv/exec2-nonexistent", "${NOMAD_TASK_DIR}/data"),
     "symlink": ("/var/run/lock", "no symlink is followed"),
     "file": ("/etc/hosts", "a folder can only be mounted on a folder"),
-    "folder of a file": ("/etc/hosts/x", "a folder can only be mounted on a folder"),
-    "own folder": (".", "hide the task's own folders"),
+    "directory of a file": ("/etc/hosts/x", "a folder can only be mounted on a folder"),
+    "own directory": (".", "hide the task's own folders"),
     "local": ("local", "hide the task's own folders"),
     "secrets": ("secrets/", "hide the task's own folders"),
     "above": ("/var", "hide the task's own folders"),

@@ -21,18 +21,18 @@ def started_in(act: Make, work_dir: str | None, **options: Any) -> Task:
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_the_default_is_the_task_folder(act: Make, user: str) -> None:
+def test_the_default_is_the_task_directory(act: Make, user: str) -> None:
     task = started_in(act, None, user=user)
     task.run()
-    assert task.line("cwd") == str(task.folder)
+    assert task.line("cwd") == str(task.directory)
 
 
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("work_dir, found", [("local", "local"), ("local/", "local"), (".", ""), ("alloc/data", "alloc/data"), ("./local/../tmp", "tmp")])
-def test_relative_to_the_task_folder(act: Make, user: str, work_dir: str, found: str) -> None:
+def test_relative_to_the_task_directory(act: Make, user: str, work_dir: str, found: str) -> None:
     task = started_in(act, work_dir, user=user)
     task.run()
-    assert task.line("cwd") == os.path.normpath(task.folder / found)
+    assert task.line("cwd") == os.path.normpath(task.directory / found)
 
 
 @pytest.mark.parametrize("user", USERS)
@@ -42,7 +42,7 @@ def test_absolute(act: Make, places: Path, user: str) -> None:
     assert task.line("cwd") == str(places)
 
 
-def test_absolute_in_the_task_folder(make: Make, host: AgentHost) -> None:
+def test_absolute_in_the_task_directory(make: Make, host: AgentHost) -> None:
     task = make(None)
     task.set_config({"command": str(host.program("act")), "args": ["cwd="], "work_dir": f"{task.local}"})
     task.run()
@@ -78,7 +78,7 @@ def test_symlinks_that_stay_inside_are_followed(make: Make, host: AgentHost) -> 
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("target", ["/etc", "../../..", "{places}", "/proc/self/root/etc"])
 def test_symlinks_that_lead_out_are_not(make: Make, host: AgentHost, places: Path, user: str, target: str) -> None:
-    """A build that changes to the folder by its path ends up in /etc."""
+    """A build that changes to the directory by its path ends up in /etc."""
     task = make(host.program("act"), ["cwd=", "out=ran"], config={"work_dir": "local/way"}, user=user)
     (task.local / "way").symlink_to(target.format(places=places))
     with refused("working folder", "local/way", "leads out of the task's folder"):

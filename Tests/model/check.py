@@ -65,7 +65,7 @@ CHECKS = [
     Check("recovery", TWO),
     Check("sweep"),
     Check("standby"),
-    Check("recovery", (), "record before bell", ANSWERED),
+    Check("recovery", (), "record before event", ANSWERED),
     Check("recovery", (), "session numbers", OWN),
     Check("recovery", (), "watch of the Executor", ANSWERED),
     Check("recovery", (), "Executor before record", AS_IT_WAS),
@@ -93,7 +93,7 @@ def output_of(command: list[str], directory: str) -> str:
     return done.stdout
 
 
-def judged(check: Check) -> tuple[bool, str]:
+def evaluated(check: Check) -> tuple[bool, str]:
     """Whether a check passed, and the text to print about it."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
@@ -156,7 +156,7 @@ def trail(check: Check, source: str, directory: str) -> tuple[str, str]:
 
 def attempted(check: Check) -> tuple[bool, str]:
     try:
-        return judged(check)
+        return evaluated(check)
     except (OSError, RuntimeError, subprocess.TimeoutExpired) as error:
         return False, str(error)
 

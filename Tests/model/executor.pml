@@ -8,9 +8,9 @@ inline send(t, kind, session, replyTo, whose) {
     fi
 }
 
-/* Supervision.finish: the exit record, then the event `exited` (the bell). */
+/* Supervision.finish: the exit record, then the event `exited`. */
 inline finish(t, session) {
-#ifdef WITHOUT_RECORD_BEFORE_BELL
+#ifdef WITHOUT_RECORD_BEFORE_EVENT
     atomic { send(t, exited, session, 0, NOBODY) };
     record[t] = true
 #else

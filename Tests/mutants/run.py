@@ -100,8 +100,8 @@ def prepare() -> None:
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target)
-    for folder in ("Sources", "Tests"):
-        for path in (TREE / folder).rglob("*"):
+    for directory in ("Sources", "Tests"):
+        for path in (TREE / directory).rglob("*"):
             if path.is_file() and str(path.relative_to(TREE)) not in wanted:
                 path.unlink()
     venv = TREE / ".build" / "venv"

@@ -5,7 +5,7 @@
 //
 // Prints one line each: OPERATION, tab, PATH, tab, outcome.
 #define _GNU_SOURCE
-#include "list_folder.h"
+#include "list_directory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -100,7 +100,7 @@ static int move(const char *path, int hard_link) {
 
 static int attempt(const char *operation, const char *path) {
     if (strcmp(operation, "read") == 0) return read_one(path);
-    if (strcmp(operation, "readdir") == 0) return list_folder(path);
+    if (strcmp(operation, "readdir") == 0) return list_directory(path);
     if (strcmp(operation, "write") == 0) return write_one(path);
     if (strcmp(operation, "truncate") == 0) return truncate(path, 0) < 0 ? errno : 0;
     if (strcmp(operation, "exec") == 0) return execute(path);

@@ -6,7 +6,7 @@
 // sleep=MILLISECONDS     pause=  waits for ever
 // exit=CODE raise=SIGNAL end
 // ignore=SIGNAL          ignore it from here on
-// env= args= cwd= ids=   print: environment, arguments, folder, uid gid and groups
+// env= args= cwd= ids=   print: environment, arguments, directory, uid gid and groups
 // fds= nnp= pids=        open descriptors, no_new_privs, processes in /proc
 // links=                 network links
 // socket=NAME            connect to an abstract unix socket
@@ -57,13 +57,13 @@ static void show_descriptors(void) {
 }
 
 static void show_processes(void) {
-    DIR *folder = opendir("/proc");
-    if (!folder) {
+    DIR *directory = opendir("/proc");
+    if (!directory) {
         printf("pids %s\n", strerrorname_np(errno));
         return;
     }
     struct dirent *entry;
-    while ((entry = readdir(folder))) {
+    while ((entry = readdir(directory))) {
         if (!isdigit((unsigned char)entry->d_name[0])) continue;
         char path[300], name[64] = "";
         snprintf(path, sizeof path, "/proc/%s/comm", entry->d_name);
@@ -73,7 +73,7 @@ static void show_processes(void) {
         if (fd >= 0) close(fd);
         printf("process %s %s\n", entry->d_name, name);
     }
-    closedir(folder);
+    closedir(directory);
 }
 
 static void show_links(void) {
@@ -150,11 +150,11 @@ static void put(int fd, const char *bytes, size_t length) {
 }
 
 static void write_lines(long count) {
-    enum { width = 64, most = 512 };
-    static char block[width * most + 1];
+    enum { width = 64, maximum = 512 };
+    static char block[width * maximum + 1];
     static unsigned long number;
     for (long left = count; left > 0;) {
-        long now = left < most ? left : most;
+        long now = left < maximum ? left : maximum;
         for (long line = 0; line < now; line++) snprintf(block + line * width, width + 1, "%063lu\n", number++);
         put(1, block, width * now);
         put(2, block, width * now);

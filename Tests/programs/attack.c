@@ -23,7 +23,7 @@
 // end CODE  pause -                         end with this status; wait for ever
 // signals PID                               every signal, one after another
 #define _GNU_SOURCE
-#include "list_folder.h"
+#include "list_directory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -313,7 +313,7 @@ static int attempt(const char *operation, char *subject) {
     if (strcmp(operation, "fds") == 0) return open_descriptors(pid);
     if (strcmp(operation, "read") == 0) return read_some(subject);
     if (strcmp(operation, "write") == 0) return open_for_writing(subject);
-    if (strcmp(operation, "list") == 0) return list_folder(subject);
+    if (strcmp(operation, "list") == 0) return list_directory(subject);
     if (strcmp(operation, "readlink") == 0) return result(readlink(subject, detail, sizeof detail - 1));
     if (strcmp(operation, "mount") == 0) return result(mount("tmpfs", subject, "tmpfs", 0, NULL));
     if (strcmp(operation, "umount") == 0) return result(umount2(subject, MNT_DETACH));

@@ -1,18 +1,18 @@
-// A task that goes off: it takes more and more of something, or holds out against being ended. Linked statically.
+// A task that uses up a resource, or resists being ended. Linked statically.
 //
 //   bomb KIND[=NUMBER]...
 //
-// deaf=       ignore and block every signal that can be
-// forks=N     processes in sessions of their own that go on forking until N were made
-// threads=N   threads that never end
-// files=      descriptors until no more are given
-// memory=MB   that much memory, touched in children too
+// deaf=       ignore and block every signal for which that is possible
+// forks=N     processes in sessions of their own that fork until there were N
+// threads=N   N threads that never end
+// files=      open descriptors until the limit
+// memory=MB   touch that much memory, in two children too
 // output=     write to stdout for ever
 // freeze=PATH write 1 to the file cgroup.freeze at PATH
 // stop=       SIGSTOP to itself, and again after each SIGCONT
 // pause=      wait for ever
 //
-// Each prints "armed KIND" (to stderr where stdout is the bomb) once it has gone off.
+// Each prints "armed KIND" once it has begun (output= to stderr).
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -32,18 +32,18 @@ static void stay_deaf(void) {
     for (int number = 1; number <= 64; number++) signal(number, SIG_IGN);
 }
 
-// The count is shared by all, so that the bomb has an end where nothing limits it.
-static void fork_on(long most) {
+// All processes share the count, so that the bomb ends without a limit too.
+static void fork_on(long maximum) {
     long *count = mmap(NULL, sizeof *count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (count == MAP_FAILED) return;
     stay_deaf();
     if (fork() != 0) {
-        while (__atomic_load_n(count, __ATOMIC_RELAXED) < most && usleep(1000) == 0) {}
+        while (__atomic_load_n(count, __ATOMIC_RELAXED) < maximum && usleep(1000) == 0) {}
         return;
     }
-    while (__atomic_fetch_add(count, 1, __ATOMIC_RELAXED) < most) {
+    while (__atomic_fetch_add(count, 1, __ATOMIC_RELAXED) < maximum) {
         if (fork() == 0) setsid();
-        // With room for no more, wait for the next chance, as a bomb does.
+        // At the limit of processes, retry after a moment.
         if (errno == EAGAIN) usleep(1000);
     }
     for (;;) pause();
@@ -55,13 +55,13 @@ static void *wait_for_ever(void *unused) {
     return NULL;
 }
 
-static long threads(long most) {
+static long threads(long maximum) {
     pthread_attr_t small;
     pthread_attr_init(&small);
     pthread_attr_setstacksize(&small, 16384);
     pthread_t thread;
     long made = 0;
-    while (made < most && pthread_create(&thread, &small, wait_for_ever, NULL) == 0) made++;
+    while (made < maximum && pthread_create(&thread, &small, wait_for_ever, NULL) == 0) made++;
     return made;
 }
 
@@ -104,7 +104,7 @@ int main(int argc, char **argv) {
             fprintf(stderr, "armed output\n");
             while (write(1, block, sizeof block) >= 0 || errno == EAGAIN || errno == EINTR) {}
         } else if (strcmp(kind, "freeze") == 0) {
-            // Said before: nothing is said afterwards.
+            // Printed before: a frozen process prints nothing.
             printf("armed freeze\n");
             int error = put(value, "1");
             printf("freeze %s\n", error ? strerrorname_np(error) : "ok");

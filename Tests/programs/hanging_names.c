@@ -1,6 +1,6 @@
 // A module of name services (nss(5)) for tests, "exec2test" in nsswitch.conf: knows the users whose names begin with
 // "slow-" or "slowgroups-", and answers no question about them, as a directory server that is dead does, until the FIFO
-// "gate" has a writer. What it is asked is noted first, a line each, in the file "asked"; both are in the folder that
+// "gate" has a writer. What it is asked is noted first, a line each, in the file "asked"; both are in the directory that
 // EXEC2_NAMES names. Of "slow-" users it is the account that hangs, of "slowgroups-" users the list of groups.
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,17 +19,17 @@ enum { ID = 81234 };
 static int begins(const char *text, const char *beginning) { return strncmp(text, beginning, strlen(beginning)) == 0; }
 
 static void wait_for_gate(const char *name) {
-    const char *folder = getenv("EXEC2_NAMES");
+    const char *directory = getenv("EXEC2_NAMES");
     char path[PATH_MAX], line[256];
-    if (!folder) return;
-    snprintf(path, sizeof path, "%s/asked", folder);
+    if (!directory) return;
+    snprintf(path, sizeof path, "%s/asked", directory);
     int asked = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     int length = snprintf(line, sizeof line, "%s\n", name);
     if (asked >= 0) {
         if (write(asked, line, length) != length) abort();
         close(asked);
     }
-    snprintf(path, sizeof path, "%s/gate", folder);
+    snprintf(path, sizeof path, "%s/gate", directory);
     int gate;
     do gate = open(path, O_RDONLY | O_CLOEXEC);
     while (gate < 0 && errno == EINTR);

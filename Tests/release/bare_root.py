@@ -17,7 +17,7 @@ STATE = "/run/nomad-driver-exec2"
 
 
 class BareRoot:
-    """`path` is where the root is. The agent's folder has the same path inside and outside, with the mounts
+    """`path` is where the root is. The agent's directory has the same path inside and outside, with the mounts
     that the agent makes in it, and so do /proc, /sys and /dev."""
 
     def __init__(self, archive: Path, host: AgentHost):
@@ -28,7 +28,7 @@ class BareRoot:
         self._mount("--bind", self.path, self.path)
         for name in ("proc", "sys", "dev"):
             self._mount("--rbind", "/" + name, self.path / name)
-        # What the agent mounts below its folder appears in the root as well.
+        # What the agent mounts below its directory appears in the root as well.
         self._mount("--bind", host.root, host.root)
         self._mount("--make-shared", host.root)
         inside = self.inside(host.root)
@@ -77,10 +77,10 @@ class BareRoot:
         """What is in the root, but for dpkg's own notes and what is mounted there."""
         left_out = {"./proc", "./sys", "./dev", "./var/lib/dpkg", "./var/log", "./var/cache", "./var/tmp", "./tmp"}
         found = set()
-        for folder, folders, names in os.walk(self.path):
-            relative = "./" + os.path.relpath(folder, self.path) if folder != str(self.path) else "."
-            folders[:] = [name for name in folders if f"{relative}/{name}".replace("././", "./") not in left_out]
-            found |= {os.path.normpath(f"{relative}/{name}") for name in [*names, *folders]}
+        for directory, directories, names in os.walk(self.path):
+            relative = "./" + os.path.relpath(directory, self.path) if directory != str(self.path) else "."
+            directories[:] = [name for name in directories if f"{relative}/{name}".replace("././", "./") not in left_out]
+            found |= {os.path.normpath(f"{relative}/{name}") for name in [*names, *directories]}
         return found
 
     def close(self) -> None:

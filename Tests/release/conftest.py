@@ -53,10 +53,10 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def release(output: Path) -> Path:
-    """The folder that the release's archive is made of."""
+    """The directory that the release's archive is made of."""
     command(".ci/release", "--output", output, **EPOCH)
-    [folder] = [path for path in output.iterdir() if path.is_dir()]
-    return folder
+    [directory] = [path for path in output.iterdir() if path.is_dir()]
+    return directory
 
 
 MAINTAINER = {"DEBFULLNAME": "The maintainers", "DEBEMAIL": "maintainers@example.org"}
@@ -75,7 +75,7 @@ def package_before(tmp_path_factory: pytest.TempPathFactory, release: Path) -> P
     """A package of a lower version with the programs of the release before."""
     output = tmp_path_factory.mktemp("release-before")
     before = earlier.built(earlier.current_protocol() - 1)
-    command(".ci/package", "--programs", before.folder, "--version", "0.0.1-1", "--output", output, **MAINTAINER)
+    command(".ci/package", "--programs", before.directory, "--version", "0.0.1-1", "--output", output, **MAINTAINER)
     [file] = output.glob("*.deb")
     return file
 
@@ -97,7 +97,7 @@ def host() -> Iterator[AgentHost]:
 
 @pytest.fixture
 def root(bare_archive: Path, host: AgentHost) -> Iterator[BareRoot]:
-    """A bare Debian in which the agent's folders are where the agent has them."""
+    """A bare Debian in which the agent's directories are where the agent has them."""
     bare = BareRoot(bare_archive, host)
     yield bare
     faults = host.clean_tasks()

@@ -47,9 +47,9 @@ def test_same_sources_make_the_same_archive(release: Path, output: Path, tmp_pat
 def test_programs(release: Path) -> None:
     """Stripped, hardened, without a path of the building machine to load anything from, and of the size that
     is told."""
-    for name, most in ((DRIVER, 14 * MIB), (EXECUTOR, MIB)):
+    for name, maximum in ((DRIVER, 14 * MIB), (EXECUTOR, MIB)):
         program = release / name
-        assert program.stat().st_size <= most
+        assert program.stat().st_size <= maximum
         assert ".symtab" not in command("readelf", "-SW", program)
         assert str(REPOSITORY).encode() not in program.read_bytes()
     dynamic = command("readelf", "-dW", release / DRIVER)
@@ -73,12 +73,12 @@ def test_symbols(release: Path, output: Path) -> None:
 @pytest.fixture
 def unpacked(root: BareRoot, release: Path, output: Path) -> BareRoot:
     """The archive, unpacked as the README says."""
-    folder = root.inside("/opt/nomad/plugins")
-    folder.mkdir(parents=True)
+    directory = root.inside("/opt/nomad/plugins")
+    directory.mkdir(parents=True)
     with tarfile.open(output / f"{release.name}.tar.xz") as archive:
         archive.extractall(root.inside("/opt"))
     for name in (DRIVER, EXECUTOR):
-        shutil.move(root.inside("/opt") / release.name / name, folder / name)
+        shutil.move(root.inside("/opt") / release.name / name, directory / name)
     return root
 
 

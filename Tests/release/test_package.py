@@ -163,7 +163,7 @@ def test_what_runs_outlives_removal_and_purge(root: BareRoot, host: AgentHost, p
 @pytest.fixture
 def original(tmp_path: Path) -> Path:
     """A package that does what HashiCorp's does: a program in /usr/bin, and maintainer scripts that make and
-    remove the link in the plugin folder."""
+    remove the link in the plugin directory."""
     tree = tmp_path / "original"
     (tree / "DEBIAN").mkdir(parents=True)
     (tree / "usr/bin").mkdir(parents=True)

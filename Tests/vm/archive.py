@@ -12,13 +12,13 @@ KEYRING = pathlib.Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 # Nothing of this machine's sources, pins and hooks applies, and what is not signed is refused whatever this machine
 # allows. A list that cannot be had is an error, where apt would go on with an old one.
 SETTINGS = """\
-Dir::Etc::SourceList "{folder}/sources.list";
+Dir::Etc::SourceList "{directory}/sources.list";
 Dir::Etc::SourceParts "/dev/null";
 Dir::Etc::Preferences "/dev/null";
 Dir::Etc::PreferencesParts "/dev/null";
-Dir::State::Lists "{folder}/lists";
+Dir::State::Lists "{directory}/lists";
 Dir::State::Status "/dev/null";
-Dir::Cache "{folder}/cache";
+Dir::Cache "{directory}/cache";
 Dir::Cache::pkgcache "pkgcache.bin";
 Dir::Cache::srcpkgcache "srcpkgcache.bin";
 APT::Default-Release "";
@@ -67,9 +67,9 @@ class Archive:
             found += [other for other in needed if other not in found]
         return found
 
-    def download(self, packages: list[str], folder: pathlib.Path) -> None:
-        # The sandbox user of apt cannot write to our folder.
-        self.call("apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *packages, cwd=folder)
+    def download(self, packages: list[str], directory: pathlib.Path) -> None:
+        # The sandbox user of apt cannot write to our directory.
+        self.call("apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *packages, cwd=directory)
 
     def call(self, program: str, *arguments: str, cwd: pathlib.Path | None = None) -> str:
         """Run a program of apt's and return what it says."""
@@ -89,9 +89,9 @@ def call(*command: str, cwd: pathlib.Path | None = None, remedy: str = "") -> st
 THIS_MACHINE = Archive("The guest's kernel comes from Debian 12: are bookworm and bookworm-security among apt's sources?")
 
 
-def of_suite(suite: str, folder: pathlib.Path) -> Archive:
+def of_suite(suite: str, directory: pathlib.Path) -> Archive:
     """Another suite of Debian's, from the mirror that this machine uses. Its package lists are brought up to date
-    in the folder, and neither they nor its packages become this machine's. A suite whose signature is not by a key
+    in the directory, and neither they nor its packages become this machine's. A suite whose signature is not by a key
     of Debian's that this machine has is refused."""
     if not KEYRING.exists():
         raise ArchiveError(f"{KEYRING} is missing, and Debian's {suite} is not used unverified: "
@@ -99,11 +99,11 @@ def of_suite(suite: str, folder: pathlib.Path) -> Archive:
     archive = Archive(
         f"The guest's kernel comes from Debian's {suite}, which must be on the mirror of this machine's apt and signed "
         f"by a key in {KEYRING}: where the key is newer, 'apt-get install debian-archive-keyring' brings it.",
-        ["-c", str(folder / "apt.conf")])
+        ["-c", str(directory / "apt.conf")])
     for name in ("lists/partial", "cache/archives/partial"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    (folder / "apt.conf").write_text(SETTINGS.format(folder=folder), encoding="utf-8")
-    (folder / "sources.list").write_text(
+        (directory / name).mkdir(parents=True, exist_ok=True)
+    (directory / "apt.conf").write_text(SETTINGS.format(directory=directory), encoding="utf-8")
+    (directory / "sources.list").write_text(
         f"deb [arch=amd64 signed-by={KEYRING} target=Packages lang=none pdiffs=no] {_mirror()} {suite} main\n",
         encoding="utf-8")
     archive.call("apt-get", "-qq", "update")

@@ -1,4 +1,4 @@
-"""Folders of this machine that the guest sees, each served by one virtiofsd."""
+"""Directories of this machine that the guest sees, each served by one virtiofsd."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SERVE_READ_ONLY = 'mount --bind "$1" "$2" && mount -o remount,bind,ro "$2" && sh
 
 
 class FilesError(Exception):
-    """A folder cannot be served; the text says why and what would help."""
+    """A directory cannot be served; the text says why and what would help."""
 
 
 @dataclass(frozen=True)
 class File:
-    """A folder of this machine, at the same path in the guest."""
+    """A directory of this machine, at the same path in the guest."""
 
     tag: str
     path: str
@@ -49,16 +49,16 @@ def mount_point(path: str) -> str:
 class FileServer:
     """A running virtiofsd."""
 
-    def __init__(self, file: File, folder: pathlib.Path) -> None:
+    def __init__(self, file: File, directory: pathlib.Path) -> None:
         self._file = file
-        self._socket = folder / f"{file.tag}.sock"
-        self._log = folder / f"{file.tag}.server.log"
+        self._socket = directory / f"{file.tag}.sock"
+        self._log = directory / f"{file.tag}.server.log"
         program = next((path for path in VIRTIOFSD if os.access(path, os.X_OK)), None)
         if program is None:
             raise FilesError("virtiofsd is missing: apt-get install qemu-system-common")
         source = pathlib.Path(file.path)
         if not file.writable:
-            source = folder / file.tag
+            source = directory / file.tag
             source.mkdir()
         command = [
             program, "-f", f"--socket-path={self._socket}", "--rlimit-nofile=1000000",

@@ -41,7 +41,7 @@ class Kernel:
     boot_modules: list[pathlib.Path]  # uncompressed, in the order in which to load them
 
 
-def fetch(name: str, least: str = "") -> Kernel:
+def fetch(name: str, minimum: str = "") -> Kernel:
     """Return the kernel of a Debian package (an image or the metapackage that depends on one): PACKAGE of this
     machine's sources, or PACKAGE/SUITE of another suite, whose newest one it then is."""
     parts = re.fullmatch(r"([a-z0-9][a-z0-9.+-]*)(?:/([a-z]+(?:-[a-z]+)*))?", name)
@@ -57,8 +57,8 @@ def fetch(name: str, least: str = "") -> Kernel:
         except archive.ArchiveError as error:
             raise KernelError(f"--kernel {name}: {error}") from error
     release = kernel.modules.name
-    if _version(release) < _version(least):
-        raise KernelError(f"--kernel {name} is Linux {release}, and {least} or newer is wanted")
+    if _version(release) < _version(minimum):
+        raise KernelError(f"--kernel {name} is Linux {release}, and {minimum} or newer is wanted")
     return kernel
 
 
@@ -69,10 +69,10 @@ def _version(release: str) -> tuple[int, ...]:
 
 def _of_this_machine(package: str, cache: pathlib.Path) -> Kernel:
     """What was fetched once is kept: a boot needs no network."""
-    folder = cache / package
-    if not folder.exists():
-        _unpack(archive.THIS_MACHINE, archive.THIS_MACHINE.kernel_packages(package), folder)
-    return _kernel(folder)
+    directory = cache / package
+    if not directory.exists():
+        _unpack(archive.THIS_MACHINE, archive.THIS_MACHINE.kernel_packages(package), directory)
+    return _kernel(directory)
 
 
 def _of_suite(package: str, suite: str, cache: pathlib.Path) -> Kernel:
@@ -81,17 +81,17 @@ def _of_suite(package: str, suite: str, cache: pathlib.Path) -> Kernel:
     images = [name for name in packages if name.startswith("linux-image-")]
     if not images:
         raise KernelError(f"--kernel {package}/{suite}: not a kernel's image, nor does it depend on one")
-    folder = cache / images[-1]
-    if not folder.exists():
-        _unpack(source, packages, folder)
-    return _kernel(folder)
+    directory = cache / images[-1]
+    if not directory.exists():
+        _unpack(source, packages, directory)
+    return _kernel(directory)
 
 
-def _kernel(folder: pathlib.Path) -> Kernel:
+def _kernel(directory: pathlib.Path) -> Kernel:
     return Kernel(
-        image=folder / "kernel",
-        modules=_modules(folder / "package"),
-        boot_modules=sorted((folder / "boot-modules").iterdir()),
+        image=directory / "kernel",
+        modules=_modules(directory / "package"),
+        boot_modules=sorted((directory / "boot-modules").iterdir()),
     )
 
 
@@ -108,9 +108,9 @@ def _only(package: pathlib.Path, *patterns: str) -> pathlib.Path:
     return found[0]
 
 
-def _unpack(source: archive.Archive, packages: list[str], folder: pathlib.Path) -> None:
-    """Makes the folder, whole or not at all."""
-    scratch = pathlib.Path(tempfile.mkdtemp(prefix="new-", dir=folder.parent))
+def _unpack(source: archive.Archive, packages: list[str], directory: pathlib.Path) -> None:
+    """Makes the directory, whole or not at all."""
+    scratch = pathlib.Path(tempfile.mkdtemp(prefix="new-", dir=directory.parent))
     try:
         scratch.chmod(0o755)
         source.download(packages, scratch)
@@ -120,7 +120,7 @@ def _unpack(source: archive.Archive, packages: list[str], folder: pathlib.Path) 
         image = _only(scratch / "package", "boot/vmlinuz-*", "usr/lib/modules/*/vmlinuz")
         (scratch / "kernel").write_bytes(_uncompressed(image.read_bytes()))
         _collect_boot_modules(_modules(scratch / "package"), scratch / "boot-modules")
-        scratch.rename(folder)
+        scratch.rename(directory)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -141,8 +141,8 @@ def _uncompressed(image: bytes) -> bytes:
     return elf if elf.startswith(b"\x7fELF") else image
 
 
-def _collect_boot_modules(modules: pathlib.Path, folder: pathlib.Path) -> None:
-    folder.mkdir()
+def _collect_boot_modules(modules: pathlib.Path, directory: pathlib.Path) -> None:
+    directory.mkdir()
     builtin = (modules / "modules.builtin").read_text(encoding="ascii")
     for position, name in enumerate(BOOT_MODULES):
         found = list(modules.rglob(f"{name}.ko*"))
@@ -150,7 +150,7 @@ def _collect_boot_modules(modules: pathlib.Path, folder: pathlib.Path) -> None:
             raise KernelError(f"Linux {modules.name} has {name} neither built in nor as a module: "
                               "the guest cannot reach its files")
         for file in found:
-            (folder / f"{position:02}-{name}.ko").write_bytes(_module(file))
+            (directory / f"{position:02}-{name}.ko").write_bytes(_module(file))
 
 
 def _module(file: pathlib.Path) -> bytes:

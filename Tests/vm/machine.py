@@ -55,9 +55,9 @@ def run(kernel: Kernel, settings: Settings) -> int:
     _require_programs(settings)
     deadline = time.monotonic() + settings.timeout
     for attempt in range(1, ATTEMPTS + 1):
-        with tempfile.TemporaryDirectory(prefix="exec2-vm-") as folder:
+        with tempfile.TemporaryDirectory(prefix="exec2-vm-") as directory:
             try:
-                boot = Boot(kernel, settings, pathlib.Path(folder))
+                boot = Boot(kernel, settings, pathlib.Path(directory))
             except FilesError as error:
                 raise MachineError(str(error)) from error
             try:
@@ -99,11 +99,11 @@ def _require_programs(settings: Settings) -> None:
 class Boot:
     """One start of the guest."""
 
-    def __init__(self, kernel: Kernel, settings: Settings, folder: pathlib.Path) -> None:
-        self.console = folder / "console"
+    def __init__(self, kernel: Kernel, settings: Settings, directory: pathlib.Path) -> None:
+        self.console = directory / "console"
         self.console.touch()
-        self._folder = folder
-        self._control = folder / "control"
+        self._directory = directory
+        self._control = directory / "control"
         self._copiers: list[threading.Thread] = []
         self._qemu: subprocess.Popen[bytes] | None = None
         self._servers: list[FileServer] = []
@@ -117,14 +117,14 @@ class Boot:
         views = sorted({"/", mount_point(str(kernel.modules)), mount_point(settings.cwd)})
         files = [File(f"view{i}", path, writable=False) for i, path in enumerate(views)]
         files += [File(f"share{i}", path, writable=True) for i, path in enumerate(settings.shares)]
-        self._servers = [FileServer(file, self._folder) for file in files]
+        self._servers = [FileServer(file, self._directory) for file in files]
         for server in self._servers:
             server.wait_until_ready()
 
         initramfs = self._write_initramfs(kernel, settings, files)
         outputs = [self._copied_to(sys.stdout.buffer), self._copied_to(sys.stderr.buffer)]
         try:
-            with open(self._folder / "qemu.log", "wb") as log:
+            with open(self._directory / "qemu.log", "wb") as log:
                 self._qemu = subprocess.Popen(
                     self._qemu_command(kernel, settings, initramfs, outputs),
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=outputs)
@@ -133,7 +133,7 @@ class Boot:
                 os.close(output)
 
     def _write_initramfs(self, kernel: Kernel, settings: Settings, files: list[File]) -> pathlib.Path:
-        root = self._folder / "initramfs"
+        root = self._directory / "initramfs"
         for name in ("bin", "modules", "proc", "sys", "dev", "vm"):
             (root / name).mkdir(parents=True)
         shutil.copy(shutil.which("busybox") or "busybox", root / "bin" / "busybox")
@@ -145,7 +145,7 @@ class Boot:
         (root / "vm" / "settings").write_text(
             f"SYSTEMD={'yes' if settings.systemd else ''}\nMODULES={shlex.quote(str(kernel.modules))}\n")
         (root / "vm" / "command").write_text(_command_script(settings))
-        archive = self._folder / "initramfs.cpio"
+        archive = self._directory / "initramfs.cpio"
         with open(archive, "wb") as out:
             subprocess.run("find . | cpio --quiet -o -H newc", shell=True, cwd=root, stdout=out, check=True)
         return archive
@@ -232,7 +232,7 @@ class Boot:
     def last_words(self) -> str:
         """What the parts of the machine said at the end, for an error's text."""
         text = ""
-        for log in [self._folder / "qemu.log", *sorted(self._folder.glob("*.server.log")), self.console]:
+        for log in [self._directory / "qemu.log", *sorted(self._directory.glob("*.server.log")), self.console]:
             lines = log.read_text(errors="replace").splitlines() if log.exists() else []
             text += "".join(f"  {log.name}: {line}\n" for line in lines[-40:])
         return text

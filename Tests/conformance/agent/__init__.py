@@ -1,7 +1,7 @@
 """A host for the plugin that behaves as the Nomad agent does.
 
-`AgentHost` owns the folders, cgroups, mounts and log pipes; `Plugin` is one
-launched process and its gRPC services; `Task` is one task from its folders to
+`AgentHost` owns the directories, cgroups, mounts and log pipes; `Plugin` is one
+launched process and its gRPC services; `Task` is one task from its directories to
 its last answer.
 """
 

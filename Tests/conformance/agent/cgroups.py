@@ -1,4 +1,4 @@
-"""The cgroup v2 folders that the agent makes: a slice of this session's own, in
+"""The cgroup v2 directories that the agent makes: a slice of this session's own, in
 it the share slice, in that one scope for each task."""
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ class Slice:
         wanted = sorted(NEEDED & controllers()) if with_controllers else []
         if wanted:
             self._enable(mount_point(), wanted)
-        for folder in (self.root, self.share):
-            folder.mkdir()
+        for directory in (self.root, self.share):
+            directory.mkdir()
             if wanted:
-                self._enable(folder, wanted)
+                self._enable(directory, wanted)
 
     @staticmethod
-    def _enable(folder: Path, wanted: list[str]) -> None:
-        (folder / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in wanted))
+    def _enable(directory: Path, wanted: list[str]) -> None:
+        (directory / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in wanted))
 
     def make_scope(self, name: str) -> Path:
-        """The folder of one task, as `cpuset_cgroup` names it."""
+        """The directory of one task, as `cpuset_cgroup` names it."""
         scope = self.share / f"{name}.scope"
         scope.mkdir()
         return scope
@@ -57,8 +57,8 @@ class Slice:
     def members(self) -> dict[int, str]:
         """The processes anywhere in the slice: pid → cgroup."""
         found = {}
-        for folder, _, _ in os.walk(self.root):
-            found.update({pid: folder for pid in processes(Path(folder))})
+        for directory, _, _ in os.walk(self.root):
+            found.update({pid: directory for pid in processes(Path(directory))})
         return found
 
     def remove(self) -> None:
@@ -66,8 +66,8 @@ class Slice:
         if not self.root.exists():
             return
         kill(self.root)
-        for folder, _, _ in sorted(os.walk(self.root), key=lambda entry: -len(entry[0])):
-            remove(Path(folder))
+        for directory, _, _ in sorted(os.walk(self.root), key=lambda entry: -len(entry[0])):
+            remove(Path(directory))
 
 
 def processes(scope: Path) -> list[int]:

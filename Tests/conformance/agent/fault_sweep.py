@@ -18,7 +18,7 @@ import grpc
 from agent import processes
 from agent.failures import faults_of
 from agent.faults import EXECUTOR, Fault, Faults, faulty_binary
-from agent.host import AgentHost, state_folders
+from agent.host import AgentHost, state_directories
 from agent.plugin import Plugin
 from agent.task import ExitResult, Task
 from agent.timing import wait_until
@@ -95,7 +95,7 @@ class FaultSweep:
         self.mounts = self.own_mounts()
 
     def own_mounts(self) -> list[str]:
-        """The mounts below this session's folder; others' come and go."""
+        """The mounts below this session's directory; others' come and go."""
         return sorted(line.split()[1] for line in open("/proc/mounts") if str(self.host.root) in line)
 
     def executors(self) -> int:
@@ -144,8 +144,8 @@ class FaultSweep:
             found.append(f"{len(now)} descriptors instead of {self.descriptors}: {now}")
         if self.executors() > standing:
             found.append(f"processes {self.plugin.executors()}")
-        if state_folders(self.plugin):
-            found.append(f"state folders {state_folders(self.plugin)}")
+        if state_directories(self.plugin):
+            found.append(f"state directories {state_directories(self.plugin)}")
         return found + self.left_anywhere()
 
     def left_anywhere(self) -> list[str]:
@@ -167,7 +167,7 @@ class FaultSweep:
         """Removes what a failed run has left, so that the next one is evaluated by itself."""
         for process in self.plugin.executors():
             os.kill(process.pid, 9)
-        for name in state_folders(self.plugin):
+        for name in state_directories(self.plugin):
             shutil.rmtree(self.plugin.state_dir / name, ignore_errors=True)
         self.descriptors = max(self.descriptors, len(processes.descriptors(self.plugin.pid)))
 
@@ -175,15 +175,15 @@ class FaultSweep:
 
     def count(self, run: Callable[[], Scenario] | None = None) -> dict[tuple[int, int], int]:
         """How often a run without faults calls each function: the maximum of three runs."""
-        most: dict[tuple[int, int], int] = {}
+        maximum: dict[tuple[int, int], int] = {}
         for _ in range(3):
             self.faults.count()
             scenario = (run or self.run)()
             self.faults.stop()
             assert self.passed(scenario), str(scenario)
             for key, count in self.faults.counts().items():
-                most[key] = max(most.get(key, 0), count)
-        return most
+                maximum[key] = max(maximum.get(key, 0), count)
+        return maximum
 
     def faults_of(self, counts: dict[tuple[int, int], int], *, interrupted: bool = False) -> list[Fault]:
         """The calls that are to fail, one after another."""

@@ -28,25 +28,25 @@ def _run(*words: str | Path) -> None:
 
 
 class FrozenFileSystem:
-    """In a file. Mounted at `folder` and not yet frozen, until the end of the `with` block."""
+    """In a file. Mounted at `directory` and not yet frozen, until the end of the `with` block."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self._image = folder.with_suffix(".image")
+    def __init__(self, directory: Path):
+        self.directory = directory
+        self._image = directory.with_suffix(".image")
         self._thawer: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "FrozenFileSystem":
         with self._image.open("wb") as image:
             image.truncate(16 << 20)
         _run("mkfs.ext4", "-q", self._image)
-        self.folder.mkdir()
-        _run("mount", "-o", "loop", self._image, self.folder)
+        self.directory.mkdir()
+        _run("mount", "-o", "loop", self._image, self.directory)
         return self
 
     def freeze(self) -> None:
         """Until `thaw`, or until this process is gone: another waits for that."""
         self._thawer = subprocess.Popen(
-            ["/bin/sh", "-c", 'fsfreeze -f "$0" && echo frozen && read end; fsfreeze -u "$0"', str(self.folder)],
+            ["/bin/sh", "-c", 'fsfreeze -f "$0" && echo frozen && read end; fsfreeze -u "$0"', str(self.directory)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"PATH": _PATH})
         assert self._thawer.stdout.readline() == b"frozen\n"
 
@@ -58,25 +58,25 @@ class FrozenFileSystem:
 
     def __exit__(self, *_: object) -> None:
         self.thaw()
-        mounts.unmount(self.folder)
-        self.folder.rmdir()
+        mounts.unmount(self.directory)
+        self.directory.rmdir()
         self._image.unlink()
 
 
 class DeadFileSystem:
     """As a network file system is whose server is gone: one of FUSE's, and nobody reads what the kernel asks."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, directory: Path):
+        self.directory = directory
 
     def __enter__(self) -> "DeadFileSystem":
         self._device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
-        self.folder.mkdir()
-        mounts.mount("fuse", self.folder, f"fd={self._device},rootmode={stat.S_IFDIR:o},user_id=0,group_id=0")
+        self.directory.mkdir()
+        mounts.mount("fuse", self.directory, f"fd={self._device},rootmode={stat.S_IFDIR:o},user_id=0,group_id=0")
         return self
 
     def __exit__(self, *_: object) -> None:
-        mounts.unmount(self.folder)
+        mounts.unmount(self.directory)
         # Whoever still waits has ENOTCONN now.
         os.close(self._device)
-        self.folder.rmdir()
+        self.directory.rmdir()

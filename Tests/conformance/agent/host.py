@@ -17,17 +17,17 @@ from agent.task import Task
 from agent.timing import wait_until
 
 
-def remove_tree(folder: Path) -> None:
-    """rmtree, twice where it must be: an overlay like that of the virtual machine may give a folder another
+def remove_tree(directory: Path) -> None:
+    """rmtree, twice where it must be: an overlay like that of the virtual machine may give a directory another
     inode number between two looks, and rmtree then takes it for a symlink that somebody has put there."""
     try:
-        shutil.rmtree(folder)
+        shutil.rmtree(directory)
     except OSError:
-        shutil.rmtree(folder)
+        shutil.rmtree(directory)
 
 
 class AgentHost:
-    """Folders as a client has them: `data`, which only root enters, and
+    """Directories as a client has them: `data`, which only root enters, and
     `alloc_mounts`, which tasks' users pass through. They are outside /tmp, which
     the plugin unveils by default."""
 
@@ -50,7 +50,7 @@ class AgentHost:
         self.collector = Collector()
         self.plugins: list[Plugin] = []
         self.tasks: list[Task] = []
-        self._state_folders = 0
+        self._state_directories = 0
 
     def program(self, name: str) -> Path:
         """The path by which tasks run one of Tests/programs."""
@@ -62,9 +62,9 @@ class AgentHost:
         return f"rx:{self.programs}"
 
     def make_state_dir(self) -> Path:
-        """A new place for a plugin's state_dir; the plugin makes the folder."""
-        self._state_folders += 1
-        return self.root / "state" / str(self._state_folders)
+        """A new place for a plugin's state_dir; the plugin makes the directory."""
+        self._state_directories += 1
+        return self.root / "state" / str(self._state_directories)
 
     def launch(
         self,
@@ -117,7 +117,7 @@ class AgentHost:
         faults = []
         for task in self.tasks:
             faults += task.clean()
-            remove_tree(task.folder)
+            remove_tree(task.directory)
             remove_tree(task.alloc_dir)
         self.tasks = []
         return faults
@@ -133,7 +133,7 @@ class AgentHost:
                 faults.append(f"{len(below)} processes below the plugin: {below[:5]}")
             states = os.listdir(plugin.state_dir) if plugin.state_dir.exists() else []
             if len(states) > len(below):
-                faults.append(f"{len(states)} state folders in {plugin.state_dir}: {states[:5]}")
+                faults.append(f"{len(states)} state directories in {plugin.state_dir}: {states[:5]}")
             return faults
 
         try:
@@ -155,9 +155,9 @@ class AgentHost:
         return faults
 
 
-def state_folders(plugin: Plugin) -> list[str]:
+def state_directories(plugin: Plugin) -> list[str]:
     """The entries of the plugin's state_dir."""
     return sorted(os.listdir(plugin.state_dir)) if plugin.state_dir.exists() else []
 
 
-__all__ = ["AgentHost", "processes", "state_folders"]
+__all__ = ["AgentHost", "processes", "state_directories"]

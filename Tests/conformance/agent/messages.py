@@ -26,9 +26,9 @@ def _generate() -> Path:
     digest = hashlib.sha256(version("grpcio-tools").encode())
     for name in NAMES:
         digest.update((PROTOS / f"{name}.proto").read_bytes())
-    folder = BUILD / f"stubs-{digest.hexdigest()[:16]}"
-    if folder.is_dir():
-        return folder
+    directory = BUILD / f"stubs-{digest.hexdigest()[:16]}"
+    if directory.is_dir():
+        return directory
 
     import grpc_tools
     from grpc_tools import protoc
@@ -43,10 +43,10 @@ def _generate() -> Path:
     if status != 0:
         raise RuntimeError(f"protoc ended with {status} on {PROTOS}")
     try:
-        os.rename(fresh, folder)
+        os.rename(fresh, directory)
     except OSError:  # another session was faster
         shutil.rmtree(fresh)
-    return folder
+    return directory
 
 
 sys.path.insert(0, str(_generate()))

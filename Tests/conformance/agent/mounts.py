@@ -32,11 +32,11 @@ def unmount(target: Path) -> None:
         raise OSError(error, f"unmount of {target}: {os.strerror(error)}")
 
 
-def below(folder: Path, pid: int | str = "self") -> list[str]:
-    """The mount points at and below `folder` that process `pid` sees."""
+def below(directory: Path, pid: int | str = "self") -> list[str]:
+    """The mount points at and below `directory` that process `pid` sees."""
     points = []
     for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines():
         point = line.split(" ")[4]
-        if point == str(folder) or point.startswith(f"{folder}/"):
+        if point == str(directory) or point.startswith(f"{directory}/"):
             points.append(point)
     return points

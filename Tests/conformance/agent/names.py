@@ -21,12 +21,12 @@ class HangingNames:
     """Users whose names begin with "slow-" or "slowgroups-" are looked up for as long as the test likes
     (Tests/programs/hanging_names.c)."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, directory: Path):
+        self.directory = directory
         self._module()
-        self.configuration = folder / "nsswitch.conf"
+        self.configuration = directory / "nsswitch.conf"
         self.configuration.write_text("passwd: files exec2test\ngroup: files exec2test\n", encoding="ascii")
-        os.mkfifo(folder / "gate", 0o600)
+        os.mkfifo(directory / "gate", 0o600)
         self._gate: int | None = None
 
     def _module(self) -> None:
@@ -45,18 +45,18 @@ class HangingNames:
         """A plugin that asks the module."""
         return host.launch(
             config, binds=[(self.configuration, CONFIGURATION)],
-            environment={"LD_LIBRARY_PATH": str(self._library), "EXEC2_NAMES": str(self.folder)}, **options)
+            environment={"LD_LIBRARY_PATH": str(self._library), "EXEC2_NAMES": str(self.directory)}, **options)
 
     def asked(self) -> list[str]:
         """Whom the module was asked about: these lookups hang, or have."""
-        path = self.folder / "asked"
+        path = self.directory / "asked"
         return path.read_text(encoding="ascii").splitlines() if path.exists() else []
 
     def answer(self) -> None:
         """From now on every question is answered, those that hang too."""
         if self._gate is None:
             # For reading too: it waits for no reader then.
-            self._gate = os.open(self.folder / "gate", os.O_RDWR)
+            self._gate = os.open(self.directory / "gate", os.O_RDWR)
 
     def close(self) -> None:
         self.answer()

@@ -49,7 +49,7 @@ def topology(cores: int = 2, megahertz: int = 2000) -> Any:
 
 
 class Plugin:
-    """A running plugin. `pid` is its own, `nest_pid` that of the process above
+    """A running plugin. `pid` is its own, `subreaper_pid` that of the process above
     it, below which everything that it ever started stays."""
 
     def __init__(
@@ -78,7 +78,7 @@ class Plugin:
         self._started = threading.Event()
 
         report_read, report_write = os.pipe()
-        command = [str(built("nest")), str(report_write)]
+        command = [str(built("subreaper")), str(report_write)]
         if root:
             layer, mount_point, kept = root
             command += ["--root", str(layer), str(mount_point)]
@@ -87,18 +87,18 @@ class Plugin:
         for source, target in binds:
             command += ["--bind", str(source), str(target)]
         command += ["--", str(binary), *arguments]
-        self._nest = subprocess.Popen(
+        self._subreaper = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={**os.environ, **agent_environment(), **(environment or {})},
             pass_fds=[report_write],
         )
         os.close(report_write)
-        self.nest_pid = self._nest.pid
+        self.subreaper_pid = self._subreaper.pid
         self._threads = [threading.Thread(target=self._read_report, args=(report_read,), daemon=True)]
         self._threads[0].start()
         if not self._started.wait(scaled(10)):
-            raise HandshakeError(f"nest did not start {binary}: {self._nest.stderr.read()!r}")
+            raise HandshakeError(f"the subreaper did not start {binary}: {self._subreaper.stderr.read()!r}")
         self._stderr_thread = threading.Thread(target=self._drain_stderr, daemon=True)
         self._stderr_thread.start()
         if shake_hands:
@@ -123,7 +123,7 @@ class Plugin:
                     self._exited.set()
 
     def _drain_stderr(self) -> None:
-        while raw := self._nest.stderr.readline():
+        while raw := self._subreaper.stderr.readline():
             self._may_read_stderr.wait()
             line = raw.decode(errors="replace").rstrip("\n")
             try:
@@ -136,7 +136,7 @@ class Plugin:
     def _shake_hands(self) -> None:
         line = b""
         end = time.monotonic() + scaled(60)
-        stdout = self._nest.stdout
+        stdout = self._subreaper.stdout
         while not line.endswith(b"\n"):
             ready, _, _ = select.select([stdout], [], [], max(0, end - time.monotonic()))
             chunk = os.read(stdout.fileno(), 1) if ready else b""
@@ -149,7 +149,7 @@ class Plugin:
         threading.Thread(target=self._drain_stdout, daemon=True).start()
 
     def _drain_stdout(self) -> None:
-        rest = self._nest.stdout.read()
+        rest = self._subreaper.stdout.read()
         if rest:
             self.violations.append(f"stdout has more than the handshake line: {rest!r}")
 
@@ -177,13 +177,13 @@ class Plugin:
         return not self._exited.is_set() and processes.is_alive(self.pid)
 
     @property
-    def nest_has_ended(self) -> bool:
+    def subreaper_has_ended(self) -> bool:
         """Whether neither the plugin nor anything that it ever started is left."""
-        return self._nest.poll() is not None
+        return self._subreaper.poll() is not None
 
     def executors(self) -> list[processes.Process]:
         """The living processes that the plugin started: Executors and tasks."""
-        top = self.pid if self.is_abandoned else self.nest_pid
+        top = self.pid if self.is_abandoned else self.subreaper_pid
         return [process for process in processes.descendants(top) if process.pid != self.pid]
 
     def abandon(self) -> None:
@@ -192,9 +192,9 @@ class Plugin:
         until it returns, so the plugin's next line may still be read; from the
         second on there is no reader."""
         self.is_abandoned = True
-        self._nest.kill()
-        self._nest.wait()
-        for stream in (self._nest.stdout, self._nest.stderr):
+        self._subreaper.kill()
+        self._subreaper.wait()
+        for stream in (self._subreaper.stdout, self._subreaper.stderr):
             null = os.open("/dev/null", os.O_RDONLY)
             os.dup2(null, stream.fileno())
             os.close(null)
@@ -224,10 +224,10 @@ class Plugin:
             except ProcessLookupError:
                 pass
         try:
-            self._nest.wait(scaled(5))
+            self._subreaper.wait(scaled(5))
         except subprocess.TimeoutExpired:
-            self._nest.kill()
-            self._nest.wait()
+            self._subreaper.kill()
+            self._subreaper.wait()
         self._remove_socket()
 
     def _remove_socket(self) -> None:
@@ -237,7 +237,7 @@ class Plugin:
             try:
                 Path(self.address).with_name("lock").unlink(missing_ok=True)
                 Path(self.address).parent.rmdir()
-            except OSError:  # a folder that is the agent's
+            except OSError:  # a directory that is the agent's
                 pass
 
     # Services

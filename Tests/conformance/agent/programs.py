@@ -9,7 +9,7 @@ from pathlib import Path
 from agent.messages import BUILD, REPOSITORY
 
 SOURCES = REPOSITORY / "Tests" / "programs"
-NAMES = ["access", "act", "attack", "bomb", "confined", "flood", "nest", "offspring", "recorder", "tracer", "unmaker"]
+NAMES = ["access", "act", "attack", "bomb", "confined", "flood", "subreaper", "offspring", "recorder", "tracer", "remover"]
 
 
 def built(name: str) -> Path:

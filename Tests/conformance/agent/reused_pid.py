@@ -18,7 +18,7 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 from agent import AgentHost, ExitResult, Plugin, Task, processes
 from agent.restart import LOST, kill_executor, lost_result, recover
-from agent.state import folder_of, handle_state
+from agent.state import directory_of, handle_state
 from agent.timing import wait_until
 
 _NEXT = Path("/proc/sys/kernel/ns_last_pid")
@@ -114,7 +114,7 @@ def recorded_end(host: AgentHost) -> None:
     task = paused(host, first, "sleep=200", "exit=19")
     executor, main = task.executor_pid, task.pid
     first.kill()
-    wait_until(lambda: (folder_of(task) / "exit").exists(), 10, "the exit record")
+    wait_until(lambda: (directory_of(task) / "exit").exists(), 10, "the exit record")
     strangers = [Stranger(main), Stranger(executor)]
     second = next_driver(host, first)
     recover(second, task)
@@ -131,7 +131,7 @@ def recorded_end(host: AgentHost) -> None:
 
 
 def without_a_handle(host: AgentHost) -> None:
-    """StopTask and DestroyTask by the identity in the state folder."""
+    """StopTask and DestroyTask by the identity in the state directory."""
     first = host.launch()
     tasks = [paused(host, first) for _ in range(2)]
     executors = [task.executor_pid for task in tasks]
@@ -158,8 +158,8 @@ def broken_pipes(host: AgentHost) -> None:
     executor = task.executor_pid
     first.kill()
     kill_executor(executor)
-    (folder_of(task) / "control").unlink()
-    (folder_of(task) / "control").touch()
+    (directory_of(task) / "control").unlink()
+    (directory_of(task) / "control").touch()
     stranger = Stranger(executor)
     task.plugin = next_driver(host, first)
     task.stop(timeout=0.1)
@@ -199,7 +199,7 @@ def sweep_and_start_afresh(host: AgentHost) -> None:
     other.request.task.resources.linux_resources.cpuset_cgroup = str(task.scope)
     assert other.start().wait() == ExitResult(4)
     other.destroy()
-    wait_until(lambda: os.listdir(second.state_dir) == [], 10, "the folder removed")
+    wait_until(lambda: os.listdir(second.state_dir) == [], 10, "the directory removed")
     task.plugin = second
     stranger.unharmed()
 
@@ -251,7 +251,7 @@ def main() -> int:
         SCENES[sys.argv[1]](host)
     except PidTaken as taken:
         print(f"pid {taken} could not be had again", flush=True)
-        # The namespace's end takes everything along but for cgroups, mounts and folders.
+        # The namespace's end takes everything along but for cgroups, mounts and directories.
         host.close()
         return TAKEN
     except BaseException:

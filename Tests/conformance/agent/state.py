@@ -1,4 +1,4 @@
-"""A task's state folder: what stands in it, and how to forge it."""
+"""A task's state directory: what stands in it, and how to forge it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def folder_of(task: Task, plugin: Plugin | None = None) -> Path:
-    """The task's state folder."""
+def directory_of(task: Task, plugin: Plugin | None = None) -> Path:
+    """The task's state directory."""
     return (plugin or task.plugin).state_dir / task.id.replace("/", "+")
 
 
@@ -39,9 +39,9 @@ def read_frame(content: bytes) -> bytes:
     return payload
 
 
-def identity_of(folder: Path) -> Any:
-    """What the Executor left in the folder to be found by."""
-    return messages.executor.HandleState.FromString(read_frame((folder / "executor").read_bytes()))
+def identity_of(directory: Path) -> Any:
+    """What the Executor left in the directory to be found by."""
+    return messages.executor.HandleState.FromString(read_frame((directory / "executor").read_bytes()))
 
 
 def handle_state(task: Task) -> Any:
@@ -55,9 +55,9 @@ def record_bytes(record: Any, version: int = 1) -> bytes:
     return _RECORD_MAGIC + struct.pack("<III", version, len(body), zlib.crc32(body)) + body
 
 
-def read_record(folder: Path) -> Any:
-    """The exit record in a folder, checked as the format has it."""
-    content = (folder / "exit").read_bytes()
+def read_record(directory: Path) -> Any:
+    """The exit record in a directory, checked as the format has it."""
+    content = (directory / "exit").read_bytes()
     magic, (version, length, checksum), body = content[:8], struct.unpack("<III", content[8:20]), content[20:]
     assert (magic, version, length, checksum) == (_RECORD_MAGIC, 1, len(body), zlib.crc32(body)), content
     return messages.executor.ExitRecord.FromString(body)
@@ -77,14 +77,14 @@ def put(pipe: Path, data: bytes) -> int:
     return written
 
 
-def forge_folder(state_dir: Path, name: str, identity: Any = None) -> Path:
-    """A folder as an Executor leaves it, with the `identity` given."""
+def forge_directory(state_dir: Path, name: str, identity: Any = None) -> Path:
+    """A directory as an Executor leaves it, with the `identity` given."""
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = state_dir / name
-    folder.mkdir(mode=0o700)
+    directory = state_dir / name
+    directory.mkdir(mode=0o700)
     for pipe in ("control", "events"):
-        os.mkfifo(folder / pipe, 0o600)
-    (folder / "lock").touch(0o600)
+        os.mkfifo(directory / pipe, 0o600)
+    (directory / "lock").touch(0o600)
     if identity is not None:
-        (folder / "executor").write_bytes(frame(identity))
-    return folder
+        (directory / "executor").write_bytes(frame(identity))
+    return directory

@@ -1,4 +1,4 @@
-"""One task: its folders, cgroup and log pipes, and the calls about it."""
+"""One task: its directories, cgroup and log pipes, and the calls about it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from agent.timing import scaled
 if TYPE_CHECKING:
     from agent.host import AgentHost
 
-FOLDERS = ("local", "secrets", "tmp")
+DIRECTORIES = ("local", "secrets", "tmp")
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class Task:
         self.id = f"{self.alloc_id}/{name}/{uuid.uuid4().hex[:8]}"
         self.alloc_dir = host.data / "alloc" / self.alloc_id
         self.logs = self.alloc_dir / "alloc" / "logs"
-        self.folder = host.alloc_mounts / f"{self.alloc_id}-{name}"
-        self.local = self.folder / "local"
+        self.directory = host.alloc_mounts / f"{self.alloc_id}-{name}"
+        self.local = self.directory / "local"
         self._mounted: list[Path] = []
         self._destroyed = False
         self._refusal: hcl.FailedValidation | None = None
@@ -82,7 +82,7 @@ class Task:
         self.was_started = False
 
         uid, gid = owner or identity(user)
-        self._make_folders(uid, gid, bind_mounts)
+        self._make_directories(uid, gid, bind_mounts)
         self.scope = host.slice.make_scope(f"{self.alloc_id}.{name}")
         self.stdout_path = self._make_fifo("stdout")
         self.stderr_path = self._make_fifo("stderr")
@@ -103,21 +103,24 @@ class Task:
 
     # What the agent makes
 
-    def _make_folders(self, uid: int, gid: int, bind_mounts: bool) -> None:
+    def _make_directories(self, uid: int, gid: int, bind_mounts: bool) -> None:
         shared = self.alloc_dir / "alloc"
-        for folder in (shared, shared / "logs", shared / "tmp", shared / "data"):
-            folder.mkdir(parents=True)
-            folder.chmod(0o777)
-        self.folder.mkdir(mode=0o710)
-        os.chown(self.folder, uid, gid)
-        self.folder.chmod(0o710)
-        sources = {name: self.alloc_dir / self.name / name for name in FOLDERS}
+        for directory in (shared, shared / "logs", shared / "tmp", shared / "data"):
+            directory.mkdir(parents=True)
+            directory.chmod(0o777)
+        self.directory.mkdir(mode=0o710)
+        os.chown(self.directory, uid, gid)
+        self.directory.chmod(0o710)
+        sources = {name: self.alloc_dir / self.name / name for name in DIRECTORIES}
         for source in sources.values():
             source.mkdir(parents=True)
             os.chown(source, uid, gid)
             source.chmod(0o700)
+        own = self.alloc_dir / self.name
+        os.chown(own, uid, gid)
+        own.chmod(0o710)
         for name, source in {**sources, "alloc": shared}.items():
-            target = self.folder / name
+            target = self.directory / name
             target.mkdir()
             if bind_mounts:
                 mounts.bind(source, target)
@@ -143,9 +146,9 @@ class Task:
         task.env.update({
             "PATH": os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
             "HOME": "/root", "USER": "root",
-            "NOMAD_ALLOC_DIR": str(self.folder / "alloc"),
+            "NOMAD_ALLOC_DIR": str(self.directory / "alloc"),
             "NOMAD_TASK_DIR": str(self.local),
-            "NOMAD_SECRETS_DIR": str(self.folder / "secrets"),
+            "NOMAD_SECRETS_DIR": str(self.directory / "secrets"),
             "NOMAD_ALLOC_ID": self.alloc_id, "NOMAD_TASK_NAME": self.name, "NOMAD_GROUP_NAME": "group",
             **env,
         })
@@ -285,7 +288,12 @@ class Task:
     # Restarts of the client
 
     def forget_mounts(self) -> None:
-        """Takes the bind mounts away, as a reboot does: what they were on is there, and empty."""
+        """Takes the bind mounts away, as a reboot does. The task's own directory below alloc_mounts is left, and is empty."""
+        self._unmount()
+        for target in list(self.directory.iterdir()):
+            target.rmdir()
+
+    def _unmount(self) -> None:
         for target in reversed(self._mounted):
             mounts.unmount(target)
         self._mounted = []
@@ -322,8 +330,8 @@ class Task:
             cgroups.remove(self.scope)
         self.stdout.leave()
         self.stderr.leave()
-        self.forget_mounts()
-        left = mounts.below(self.folder)
+        self._unmount()
+        left = mounts.below(self.directory)
         if left:
             faults.append(f"mounts left: {left}")
         return faults

@@ -2,7 +2,7 @@
 // its end, and adopts and reaps every orphan below, so that all that a plugin
 // ever started can be found and counted under one process.
 //
-//   nest REPORT-FD [--root LAYER MOUNT-POINT] [--keep PATH]... [--bind SOURCE TARGET]...
+//   subreaper REPORT-FD [--root LAYER MOUNT-POINT] [--keep PATH]... [--bind SOURCE TARGET]...
 //        -- COMMAND [ARGUMENT]...
 //
 // REPORT-FD receives the lines "pid N" and, when the command ends, "exit STATUS"
@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 static void fail(const char *what) {
-    fprintf(stderr, "nest: %s: %s\n", what, strerror(errno));
+    fprintf(stderr, "subreaper: %s: %s\n", what, strerror(errno));
     exit(125);
 }
 
@@ -60,12 +60,12 @@ static void copy(const char *from, const char *to) {
 static void make_root(const char *layer, const char *point) {
     char data[3 * PATH_MAX];
     unshare_mounts(MS_PRIVATE);
-    prepare("tmpfs", "nest", point, "tmpfs", 0, "mode=755");
+    prepare("tmpfs", "subreaper", point, "tmpfs", 0, "mode=755");
     if (chdir(point) < 0) fail(point);
-    if (mkdir("upper", 0755) < 0 || mkdir("work", 0755) < 0 || mkdir("root", 0755) < 0) fail("folders of the root");
+    if (mkdir("upper", 0755) < 0 || mkdir("work", 0755) < 0 || mkdir("root", 0755) < 0) fail("directories of the root");
     copy(layer, "upper");
     snprintf(data, sizeof data, "lowerdir=/,upperdir=%s/upper,workdir=%s/work", point, point);
-    prepare("overlay", "nest", "root", "overlay", 0, data);
+    prepare("overlay", "subreaper", "root", "overlay", 0, data);
     if (chdir("root") < 0) fail("root");
 }
 

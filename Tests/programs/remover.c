@@ -1,7 +1,7 @@
-// Removes a folder whenever it can, as another Driver does with a cgroup that is empty, until the end of its input; then
+// Removes a directory whenever it can, as another Driver does with a cgroup that is empty, until the end of its input; then
 // prints how often it could.
 //
-//   unmaker FOLDER
+//   remover DIRECTORY
 #define _GNU_SOURCE
 #include <poll.h>
 #include <stdio.h>

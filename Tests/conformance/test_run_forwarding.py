@@ -67,22 +67,22 @@ def wait_for_ends(descriptors: list[int]) -> None:
 
 def test_killed_tool_ends_its_command() -> None:
     """With SIGTERM first, as a stop. Seen before: the command and its Executor ran on for ever."""
-    folder = Path(f"/tmp/exec2-ties-{os.getpid()}")
-    folder.mkdir(mode=0o777)
-    folder.chmod(0o777)
+    directory = Path(f"/tmp/exec2-ties-{os.getpid()}")
+    directory.mkdir(mode=0o777)
+    directory.chmod(0o777)
     try:
-        tool = start("--kill-timeout", "600", "--unveil", f"rwc:{folder}", "sh", "-c",
-                     f"trap 'echo term > {folder}/told; exit' TERM; echo ready; while :; do sleep 0.05; done")
+        tool = start("--kill-timeout", "600", "--unveil", f"rwc:{directory}", "sh", "-c",
+                     f"trap 'echo term > {directory}/told; exit' TERM; echo ready; while :; do sleep 0.05; done")
         wait_for("ready", tool)
         below = pidfds(tool)
         assert len(below) >= 2
         tool.kill()
         tool.wait(GUARD)
         wait_for_ends(below)
-        assert (folder / "told").read_text() == "term\n"
+        assert (directory / "told").read_text() == "term\n"
         remove_remains(tool)
     finally:
-        subprocess.run(["rm", "-rf", str(folder)], check=True)
+        subprocess.run(["rm", "-rf", str(directory)], check=True)
 
 
 def test_killed_tool_ends_a_command_that_ignores_sigterm() -> None:

@@ -1,4 +1,4 @@
-"""The folders that a task has without being given them are the client's choice, not the job's."""
+"""The directories that a task has without being given them are the client's choice, not the job's."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from agent import AgentHost, Plugin, Task
 from agent.expect import refused
 
 Make = Callable[..., Task]
-FOLDERS = ["local", "secrets", "tmp", "alloc"]
+DIRECTORIES = ["local", "secrets", "tmp", "alloc"]
 
 
 @pytest.fixture
 def outside() -> Iterator[Path]:
-    """A folder of the host's, with a file in each of its folders; no default path leads to it."""
+    """A directory of the host's, with a file in each of its directories; no default path leads to it."""
     path = Path(tempfile.mkdtemp(prefix="exec2-outside-", dir="/var/tmp"))
     path.chmod(0o755)
-    for name in FOLDERS:
+    for name in DIRECTORIES:
         (path / name).mkdir()
         (path / name / "file").write_text("of the host")
     yield path
@@ -39,19 +39,19 @@ def elsewhere() -> Iterator[Path]:
 
 def reads(make: Make, file: Path, task_dir: str, user: str) -> Task:
     task = make("cat", [file], user=user)
-    task.request.task.env["NOMAD_TASK_DIR"] = task_dir.format(name=task.folder.name)
+    task.request.task.env["NOMAD_TASK_DIR"] = task_dir.format(name=task.directory.name)
     return task
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
-def test_any_folder_of_the_host(make: Make, outside: Path, folder: str) -> None:
-    task = reads(make, outside / folder / "file", str(outside / "local"), "root")
+@pytest.mark.parametrize("directory", DIRECTORIES)
+def test_any_directory_of_the_host(make: Make, outside: Path, directory: str) -> None:
+    task = reads(make, outside / directory / "file", str(outside / "local"), "root")
     assert task.run().exit_code == 1
     assert "Permission denied" in task.stderr.text
 
 
-def test_any_folder_of_the_host_as_another_user(make: Make, outside: Path) -> None:
-    """The alloc's own folder then counts, which only root may enter here."""
+def test_any_directory_of_the_host_as_another_user(make: Make, outside: Path) -> None:
+    """The alloc's own directory then counts, which only root may enter here."""
     task = reads(make, outside / "local" / "file", str(outside / "local"), "nomad-80000")
     with refused("working folder", str(task.alloc_dir / task.name), "nomad-80000"):
         task.start()
@@ -61,26 +61,26 @@ def test_any_folder_of_the_host_as_another_user(make: Make, outside: Path) -> No
 @pytest.mark.parametrize("slashes", ["/", "//", "///"])
 def test_symlink_of_the_clients_name(make: Make, outside: Path, elsewhere: Path, slashes: str, user: str) -> None:
     task = reads(make, outside / "local" / "file", f"{elsewhere}/{{name}}{slashes}local", user)
-    (elsewhere / task.folder.name).symlink_to(outside)
-    with refused("not a symlink", task.folder.name):
+    (elsewhere / task.directory.name).symlink_to(outside)
+    with refused("not a symlink", task.directory.name):
         task.start()
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
-def test_symlink_below_the_clients_name(make: Make, outside: Path, elsewhere: Path, folder: str) -> None:
-    task = reads(make, outside / folder / "file", f"{elsewhere}/{{name}}/local", "root")
-    (elsewhere / task.folder.name).mkdir()
-    for name in FOLDERS:
-        if name != folder:
-            (elsewhere / task.folder.name / name).mkdir()
-    (elsewhere / task.folder.name / folder).symlink_to(outside / folder)
-    with refused("not a symlink", folder):
+@pytest.mark.parametrize("directory", DIRECTORIES)
+def test_symlink_below_the_clients_name(make: Make, outside: Path, elsewhere: Path, directory: str) -> None:
+    task = reads(make, outside / directory / "file", f"{elsewhere}/{{name}}/local", "root")
+    (elsewhere / task.directory.name).mkdir()
+    for name in DIRECTORIES:
+        if name != directory:
+            (elsewhere / task.directory.name / name).mkdir()
+    (elsewhere / task.directory.name / directory).symlink_to(outside / directory)
+    with refused("not a symlink", directory):
         task.start()
 
 
 def test_symlink_above_the_clients_name(host: AgentHost, plugin: Plugin, elsewhere: Path) -> None:
-    """The client's folder may itself be reached through symlinks: alloc_mounts_dir is the operator's."""
+    """The client's directory may itself be reached through symlinks: alloc_mounts_dir is the operator's."""
     task = host.task(plugin, host.program("act"), ["exit=7"])
     (elsewhere / "mounts").symlink_to(host.alloc_mounts)
-    task.request.task.env["NOMAD_TASK_DIR"] = f"{elsewhere}/mounts/{task.folder.name}/local"
+    task.request.task.env["NOMAD_TASK_DIR"] = f"{elsewhere}/mounts/{task.directory.name}/local"
     assert task.run().exit_code == 7

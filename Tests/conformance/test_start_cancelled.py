@@ -13,7 +13,7 @@ import pytest
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups
 from agent.plugin import default_binary
 from agent.restart import Stopped
-from agent.state import folder_of
+from agent.state import directory_of
 from agent.timing import scaled, wait_until
 
 EXECUTOR = default_binary().parent / "nomad-driver-exec2-executor"
@@ -27,7 +27,7 @@ def is_over(plugin: Plugin, task: Task) -> bool:
     except grpc.RpcError as error:
         # Else it is being started still.
         is_unknown = error.code() == grpc.StatusCode.NOT_FOUND
-    return is_unknown and not folder_of(task).exists() and not cgroups.populated(task.scope)
+    return is_unknown and not directory_of(task).exists() and not cgroups.populated(task.scope)
 
 
 def destroyed(task: Task) -> bool:
@@ -69,7 +69,7 @@ def test_before_the_answer(host: AgentHost, launch: Callable[..., Plugin], stand
     with (held_standby if standby else held_spawn)(host, launch) as plugin:
         task = host.task(plugin, host.program("act"), ["pause="])
         starting = task.start_soon()
-        wait_until(lambda: folder_of(task).exists(), 10, "the start has begun")
+        wait_until(lambda: directory_of(task).exists(), 10, "the start has begun")
         starting.cancel()
         wait_until(starting.cancelled, 10, "the client has left")
         # The server's own sight of that: another call on the same connection comes behind it.

@@ -222,9 +222,9 @@ def test_secrets_are_nowhere_on_disk(launch: Launch, host: AgentHost) -> None:
     exec_task(task, "true")
     given = session(task, "/bin/sleep", "300")
     wait_until(lambda: others_in(task), 10, "the command")
-    for folder, _, files in os.walk(plugin.state_dir):
+    for directory, _, files in os.walk(plugin.state_dir):
         for name in files:
-            path = Path(folder) / name
+            path = Path(directory) / name
             if path.is_file():
                 assert b"xyzzy-sesame" not in path.read_bytes(), path
     given.cancel()
@@ -233,17 +233,17 @@ def test_secrets_are_nowhere_on_disk(launch: Launch, host: AgentHost) -> None:
 def test_executor_of_the_release_before(launch: Launch, host: AgentHost, binary: Path) -> None:
     """It has no request left: the error says so, and what to do."""
     before = earlier.built(2)
-    folder = host.root / "bin"
-    folder.mkdir(exist_ok=True)
-    folder.chmod(0o755)
+    directory = host.root / "bin"
+    directory.mkdir(exist_ok=True)
+    directory.chmod(0o755)
 
     def install(source: Path) -> Path:
         for name in earlier.PROGRAMS:
-            shutil.copy(source / name, folder / f"{name}.new")
-            (folder / f"{name}.new").rename(folder / name)
-        return folder / earlier.PROGRAMS[0]
+            shutil.copy(source / name, directory / f"{name}.new")
+            (directory / f"{name}.new").rename(directory / name)
+        return directory / earlier.PROGRAMS[0]
 
-    old = launch(binary=install(before.folder))
+    old = launch(binary=install(before.directory))
     task = sleeper(host, old)
     old.kill()
     new = launch(dict(old.config), binary=install(binary.parent))
@@ -254,38 +254,38 @@ def test_executor_of_the_release_before(launch: Launch, host: AgentHost, binary:
         session(task, "true").wait()
     fresh = sleeper(host, new)
     assert output(fresh, "echo", "works") == "works\n"
-    shutil.rmtree(folder)
+    shutil.rmtree(directory)
 
 
 def test_executor_is_missing(launch: Launch, host: AgentHost, binary: Path) -> None:
     """The program that attendants are made of."""
-    folder = host.root / "elsewhere"
-    folder.mkdir()
-    folder.chmod(0o755)
-    shutil.copy(binary.parent / earlier.PROGRAMS[1], folder / "executor")
-    (folder / "executor").chmod(0o755)
-    plugin = launch({"executor_path": str(folder / "executor")})
+    directory = host.root / "elsewhere"
+    directory.mkdir()
+    directory.chmod(0o755)
+    shutil.copy(binary.parent / earlier.PROGRAMS[1], directory / "executor")
+    (directory / "executor").chmod(0o755)
+    plugin = launch({"executor_path": str(directory / "executor")})
     task = sleeper(host, plugin)
     assert output(task, "echo", "works") == "works\n"
-    (folder / "executor").unlink()
-    with refused("the Executor cannot be run from", str(folder), "executor_path", code=Code.FAILED_PRECONDITION):
+    (directory / "executor").unlink()
+    with refused("the Executor cannot be run from", str(directory), "executor_path", code=Code.FAILED_PRECONDITION):
         exec_task(task, "true")
-    folder.rmdir()
+    directory.rmdir()
 
 
 def test_command_that_cannot_be_launched(make: Make) -> None:
-    """The working folder is closed to the task's user by now: the words are those of a launch."""
+    """The working directory is closed to the task's user by now: the words are those of a launch."""
     task = make("/bin/sleep", ["300"]).start()
-    task.folder.chmod(0o700)
-    os.chown(task.folder, 0, 0)
+    task.directory.chmod(0o700)
+    os.chown(task.directory, 0, 0)
     with refused("cannot change to the working folder", "Permission denied", task.id, code=Code.FAILED_PRECONDITION):
         exec_task(task, "true")
 
 
-def test_unveiled_folder_that_is_gone(make: Make) -> None:
+def test_unveiled_directory_that_is_gone(make: Make) -> None:
     """It hinders nobody who wants to look what is the matter."""
-    folder = Path(f"/var/tmp/exec2-passing-{os.getpid()}")
-    folder.mkdir()
-    task = make("/bin/sleep", ["300"], unveil=[f"r:{folder}"]).start()
-    folder.rmdir()
+    directory = Path(f"/var/tmp/exec2-passing-{os.getpid()}")
+    directory.mkdir()
+    task = make("/bin/sleep", ["300"], unveil=[f"r:{directory}"]).start()
+    directory.rmdir()
     assert output(task, "echo", "works") == "works\n"
