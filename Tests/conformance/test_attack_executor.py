@@ -117,7 +117,7 @@ def test_forged_exit(host: AgentHost, plugin: Plugin, user: str) -> None:
     Landlock: a task of root's opened its record's file and its pipes for writing."""
     task = host.task(plugin, host.program("attack"), user=user)
     directory = directory_of(task)
-    forged = record_bytes(messages.executor.ExitRecord(task_folder=directory.name, exit_code=0))
+    forged = record_bytes(messages.executor.ExitRecord(task_directory=directory.name, exit_code=0))
     for name in ("exit", "exit_status", ".exit", "exit.reserved", "events"):
         (task.local / name).write_bytes(forged)
         (task.local / name).chmod(0o666)

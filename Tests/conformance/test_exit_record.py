@@ -35,7 +35,7 @@ def test_record(launch: Launch, host: AgentHost, end: str, expected: ExitResult)
     directory = directory_of(task)
     record = read_record(directory)
     assert (record.exit_code, record.signal, record.oom_killed) == (expected.exit_code, expected.signal, False)
-    assert (record.task_folder, record.pid, record.survivors, record.exec_error) == (directory.name, pid, False, 0)
+    assert (record.task_directory, record.pid, record.survivors, record.exec_error) == (directory.name, pid, False, 0)
     assert record.started_at_ns == seen.started_at.ToNanoseconds()
     assert record.started_at_ns + 50_000_000 <= record.ended_at_ns <= time.time_ns()
     assert record.user_time_us + record.system_time_us >= 10_000
@@ -73,7 +73,7 @@ def test_nothing_is_in_the_way_of_the_record(launch: Launch, host: AgentHost) ->
 def foreign(directory: Path) -> bytes:
     """A whole record, of another task."""
     record = read_record(directory)
-    record.task_folder = "another+web+00000000"
+    record.task_directory = "another+web+00000000"
     record.exit_code = 0
     return record_bytes(record)
 

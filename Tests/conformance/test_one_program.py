@@ -139,7 +139,7 @@ def test_recovery_of_what_the_sweep_ends(launch: Launch, host: AgentHost) -> Non
     try:
         recover_soon(second, task).result()
     except grpc.RpcError as error:
-        assert "neither its state folder nor its supervisor" in (error.details() or "")
+        assert "neither its state directory nor its supervisor" in (error.details() or "")
     # An answer that comes late, on a slow machine, is of a task that has ended.
     assert is_over(pid)
 

@@ -71,7 +71,7 @@ def test_same_boot_executor_alive_with_a_record(launch: Launch, host: AgentHost)
         first.kill()
         started = handle_state(task).started_at_ns
         (directory / "exit").write_bytes(record_bytes(messages.executor.ExitRecord(
-            task_folder=directory.name, exit_code=7, started_at_ns=started, ended_at_ns=started + 10**9, pid=pid)))
+            task_directory=directory.name, exit_code=7, started_at_ns=started, ended_at_ns=started + 10**9, pid=pid)))
         second = successor(launch, first)
         recover(second, task)
         assert task.wait() == ExitResult(7)

@@ -87,7 +87,7 @@ def test_same_boot_and_no_directory(launch: Launch, host: AgentHost) -> None:
     task.destroy()
     second = successor(launch, first)
     stream = second.driver.TaskEvents(messages.driver.TaskEventsRequest())
-    is_gone(second, task, "neither its state folder nor its supervisor")
+    is_gone(second, task, "neither its state directory nor its supervisor")
     task.destroy(force=False)
     # The only event is the next task's.
     other = host.task(second, "/no/such/command").start()
@@ -124,7 +124,7 @@ def test_executor_alive_and_no_directory(launch: Launch, host: AgentHost) -> Non
     assert not waiting.done()
     task.stop(signal="SIGTERM")
     answer = waiting.result()
-    assert "state folder" in answer.err and "removed while it ran" in answer.err, answer
+    assert "state directory" in answer.err and "removed while it ran" in answer.err, answer
     assert not processes.is_alive(pid) and not processes.is_alive(executor)
     task.destroy(force=False)
     assert [entry["@message"] for entry in second.log if "cannot note" in entry["@message"]] == []

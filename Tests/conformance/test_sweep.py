@@ -35,7 +35,7 @@ def forge(state_dir: Path, boot: str, ended: float | None = None, *, said: float
         at = time.time_ns() - int((ended if said is None else said) * 1e9)
         since_boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - int(ended * 1e9) if by_boot else 0
         (directory / "exit").write_bytes(record_bytes(messages.executor.ExitRecord(
-            task_folder=directory.name, exit_code=3, started_at_ns=at, ended_at_ns=at, pid=77, ended_boottime_ns=since_boot)))
+            task_directory=directory.name, exit_code=3, started_at_ns=at, ended_at_ns=at, pid=77, ended_boottime_ns=since_boot)))
     return directory
 
 
@@ -45,7 +45,7 @@ def gone(directory: Path, seconds: float = 5) -> None:
 
 def handle_of(directory: Path, boot: str) -> Any:
     state = identity(directory.name.replace("+", "/"), boot)
-    state.state_dir, state.folder = str(directory.parent), directory.name
+    state.state_dir, state.directory = str(directory.parent), directory.name
     return messages.driver.TaskHandle(version=1, driver_state=state.SerializeToString())
 
 
