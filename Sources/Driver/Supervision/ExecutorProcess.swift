@@ -31,11 +31,9 @@ package struct ExecutorProcess: ~Copyable, Sendable {
         return retrying { poll(&wait, 1, 0) } == 0
     }
 
-    /// Ends one that has no task: it is gone at once.
-    consuming func killAndReap() {
-        _ = exec2_pidfd_send_signal(pidfd.number, SIGKILL)
-        let pid = pid
-        _ = retrying { waitpid(pid, nil, 0) }
+    /// Ends one that has no task. `whenEnded` is called when it has ended.
+    consuming func killAndReap(on reactor: Reactor, whenEnded: @escaping @Sendable () -> Void = {}) {
+        ChildReaper.killAndReap(takePidfd(), on: reactor, whenEnded: whenEnded)
     }
 }
 
@@ -85,7 +83,8 @@ extension ExecutorProcess {
     ///   - attachment: What an attached task's Executor finds open beside the request.
     ///   - cgroup: An open cgroup v2 directory for the Executor itself; -1: stay in the Driver's.
     static func spawn(
-        path: String, request: [UInt8], attachment: LaunchSpecification.Attachment? = nil, cgroup: Int32
+        path: String, request: [UInt8], attachment: LaunchSpecification.Attachment? = nil, cgroup: Int32,
+        reactor: Reactor
     ) throws(SpawnError) -> ExecutorProcess {
         let descriptors: Handover
         do throws(SystemError) {
@@ -95,13 +94,13 @@ extension ExecutorProcess {
         }
         let process = try spawn(
             path: path, steps(handing: descriptors.places + (attachment?.places ?? [])),
-            namespaces: EXEC2_CLONE_NEWPID, cgroup: cgroup)
+            namespaces: EXEC2_CLONE_NEWPID, cgroup: cgroup, reactor: reactor)
         return ExecutorProcess(pid: process.pid, pidfd: process.pidfd, launchPipe: descriptors.launchPipe)
     }
 
     /// Spawns an Executor in the same way, but without a request: it waits in read(2) for one. It ends
     /// when the pipe's other end is closed, and so with the Driver at the latest.
-    static func spawnAhead(path: String, cgroup: Int32) throws(SpawnError) -> WaitingExecutor {
+    static func spawnAhead(path: String, cgroup: Int32, reactor: Reactor) throws(SpawnError) -> WaitingExecutor {
         let descriptors: Handover
         do throws(SystemError) {
             descriptors = try Handover()
@@ -109,7 +108,8 @@ extension ExecutorProcess {
             throw .system(error)
         }
         let process = try spawn(
-            path: path, steps(handing: descriptors.places), namespaces: EXEC2_CLONE_NEWPID, cgroup: cgroup)
+            path: path, steps(handing: descriptors.places), namespaces: EXEC2_CLONE_NEWPID, cgroup: cgroup,
+            reactor: reactor)
         return WaitingExecutor(process: process, memory: descriptors.memory, launchPipe: descriptors.launchPipe)
     }
 
@@ -222,8 +222,9 @@ extension ExecutorProcess {
     /// - Parameters:
     ///   - steps: See `steps(handing:)`.
     ///   - namespaces: CLONE_NEW* flags (clone(2)).
+    ///   - reactor: Reaps a process that did not come to execve.
     package static func spawn(
-        path: String, _ steps: [exec2_step], namespaces: UInt64, cgroup: Int32
+        path: String, _ steps: [exec2_step], namespaces: UInt64, cgroup: Int32, reactor: Reactor
     ) throws(SpawnError) -> ExecutorProcess {
         var plan = exec2_plan()
         var pidfd: Int32 = -1
@@ -254,7 +255,7 @@ extension ExecutorProcess {
         }
         let process = ExecutorProcess(pid: pid, pidfd: OwnedDescriptor(owning: pidfd))
         guard plan.failed_step < 0, plan.exec_errno == 0 else {
-            _ = retrying { waitpid(pid, nil, 0) }
+            process.killAndReap(on: reactor)
             if plan.failed_step >= 0 {
                 let stage = LaunchStage(rawValue: steps[Int(plan.failed_step)].kind) ?? .clone
                 throw .step(stage, Errno(rawValue: plan.step_errno))

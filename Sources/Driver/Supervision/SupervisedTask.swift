@@ -106,8 +106,9 @@ package final class SupervisedTask: Sendable {
 
     /// Kills and reaps an Executor that cannot be watched.
     func abandon() {
-        supervisor?.kill()
-        _ = retrying { waitpid(executorPid, nil, 0) }
+        guard let supervisor else { return }
+        supervisor.kill()
+        ChildReaper.reap(supervisor.pidfd.number, heldBy: supervisor, on: reactor)
     }
 
     /// The task once it has started; nil before, or where it never did.
@@ -137,7 +138,7 @@ package final class SupervisedTask: Sendable {
     private func executorEnded(_ supervisor: HeldExecutor) {
         receive(supervisor)
         supervisor.unwatch(on: reactor)
-        let leave = ExecutorTermination(reaping: supervisor.pidfd.number)
+        let leave = ChildReaper.reap(supervisor.pidfd.number, heldBy: supervisor, on: reactor)
         supervisor.link.close()
         launched.set(recovered.map { .started($0) } ?? .executorGone(leave))
         guard started != nil, ended.current == nil else {

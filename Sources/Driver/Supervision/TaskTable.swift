@@ -258,7 +258,8 @@ package final class TaskTable: Sendable {
         do throws(SpawnError) {
             return try executorCgroup.spawn(forTaskIn: specification.cgroup) { (cgroup) throws(SpawnError) in
                 try ExecutorProcess.spawn(
-                    path: program, request: request, attachment: specification.attachment, cgroup: cgroup)
+                    path: program, request: request, attachment: specification.attachment, cgroup: cgroup,
+                    reactor: reactor)
             }
         } catch {
             throw StartError(error.isTransient ? .transient : .permanent, error.text)
@@ -382,9 +383,14 @@ package final class TaskTable: Sendable {
         _ = consume lock
     }
 
-    /// Ends the Executor that stands by, if one does.
+    /// Ends the standby Executor, if there is one, and does not wait for its end.
     package func dismissStandby() {
-        standby.dismiss()
+        standby.dismiss { [self] in BlockingPool.shared.perform { [self] in removeCgroupWhenIdle() } }
+    }
+
+    /// Ends the standby Executor, before this process ends.
+    package func close() {
+        standby.close()
         removeCgroupWhenIdle()
     }
 
