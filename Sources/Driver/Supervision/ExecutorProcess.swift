@@ -8,13 +8,19 @@ import Shared
 /// An Executor that was spawned.
 package struct ExecutorProcess: ~Copyable, Sendable {
     package let pid: Int32
+    /// In clock ticks since boot: with it the pid means no other process. 0 for one that is no Executor of a task.
+    let startTime: UInt64
     let pidfd: OwnedDescriptor
     /// The end of its pipe that says, as long as it is open, that its launch is waited for; nil where nothing is
     /// launched.
     let launchPipe: OwnedDescriptor?
 
-    init(pid: Int32, pidfd: consuming OwnedDescriptor, launchPipe: consuming OwnedDescriptor? = nil) {
+    init(
+        pid: Int32, startTime: UInt64, pidfd: consuming OwnedDescriptor,
+        launchPipe: consuming OwnedDescriptor? = nil
+    ) {
         self.pid = pid
+        self.startTime = startTime
         self.pidfd = pidfd
         self.launchPipe = launchPipe
     }
@@ -95,7 +101,26 @@ extension ExecutorProcess {
         let process = try spawn(
             path: path, steps(handing: descriptors.places + (attachment?.places ?? [])),
             namespaces: EXEC2_CLONE_NEWPID, cgroup: cgroup, reactor: reactor)
-        return ExecutorProcess(pid: process.pid, pidfd: process.pidfd, launchPipe: descriptors.launchPipe)
+        return try process.identified(launchPipe: descriptors.launchPipe, reactor)
+    }
+
+    /// Reads the start time, by which the next driver tells the Executor from another process with its pid, as long as
+    /// the pid cannot be another's. A task is not started without it: the next driver would not find it.
+    private consuming func identified(
+        launchPipe: consuming OwnedDescriptor?, _ reactor: Reactor
+    ) throws(SpawnError) -> ExecutorProcess {
+        let pid = pid
+        let failure: SystemError
+        do throws(SystemError) {
+            if let time = try ProcessFacts.stat(of: pid).flatMap(ProcessFacts.startTime(in:)) {
+                return ExecutorProcess(pid: pid, startTime: time, pidfd: pidfd, launchPipe: launchPipe)
+            }
+            failure = SystemError("read the start time in", "/proc/\(pid)/stat", .noSuchProcess)
+        } catch {
+            failure = error
+        }
+        killAndReap(on: reactor)
+        throw .system(failure)
     }
 
     /// Spawns an Executor in the same way, but without a request: it waits in read(2) for one. It ends
@@ -110,7 +135,9 @@ extension ExecutorProcess {
         let process = try spawn(
             path: path, steps(handing: descriptors.places), namespaces: EXEC2_CLONE_NEWPID, cgroup: cgroup,
             reactor: reactor)
-        return WaitingExecutor(process: process, memory: descriptors.memory, launchPipe: descriptors.launchPipe)
+        return WaitingExecutor(
+            process: try process.identified(launchPipe: nil, reactor), memory: descriptors.memory,
+            launchPipe: descriptors.launchPipe)
     }
 
     /// An Executor that was spawned ahead, and the Driver's ends of what its request goes through.
@@ -126,7 +153,8 @@ extension ExecutorProcess {
 
         /// The Executor, once it has its request.
         consuming func asLaunched() -> ExecutorProcess {
-            ExecutorProcess(pid: process.pid, pidfd: process.pidfd, launchPipe: launchPipe)
+            ExecutorProcess(
+                pid: process.pid, startTime: process.startTime, pidfd: process.pidfd, launchPipe: launchPipe)
         }
     }
 
@@ -253,7 +281,7 @@ extension ExecutorProcess {
             if cgroup >= 0 && (errno == .noSuchFile || errno.rawValue == ENODEV) { throw .cgroupRemoved(errno) }
             throw .system(SystemError("clone", "a process", errno))
         }
-        let process = ExecutorProcess(pid: pid, pidfd: OwnedDescriptor(owning: pidfd))
+        let process = ExecutorProcess(pid: pid, startTime: 0, pidfd: OwnedDescriptor(owning: pidfd))
         guard plan.failed_step < 0, plan.exec_errno == 0 else {
             process.killAndReap(on: reactor)
             if plan.failed_step >= 0 {

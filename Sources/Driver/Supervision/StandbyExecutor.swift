@@ -80,7 +80,7 @@ final class StandbyExecutor: Sendable {
             try ready.executor.begin(request)
             return ready.executor.asLaunched()
         } catch {
-            log.warn("an Executor that stood by did not take its task, another is started", ["error": error.text])
+            log.warn("the standby Executor did not take its task: spawning another", ["error": error.text])
             ready.executor.process.killAndReap(on: reactor)
             return nil
         }
@@ -100,7 +100,7 @@ final class StandbyExecutor: Sendable {
             }
             keep(executor, origin, dismissals)
         } catch {
-            log.warn("cannot start an Executor ahead of the next task", ["error": error.text])
+            log.warn("cannot spawn a standby Executor", ["error": error.text])
             state.withLock { $0.isMaking = false }
         }
     }
@@ -113,7 +113,7 @@ final class StandbyExecutor: Sendable {
         do throws(SystemError) {
             watch = try reactor.watch(executor.process.pidfdNumber) { [self] in died(pid) }
         } catch {
-            log.warn("cannot start an Executor ahead of the next task", ["error": error.text])
+            log.warn("cannot spawn a standby Executor", ["error": error.text])
             state.withLock { $0.isMaking = false }
             executor.process.killAndReap(on: reactor)
             return
@@ -134,7 +134,7 @@ final class StandbyExecutor: Sendable {
             return state.ready.take()
         }
         guard let dead else { return }
-        log.warn("the Executor that stood by for the next task has ended", ["executor_pid": pid])
+        log.warn("the standby Executor ended before it had a task", ["executor_pid": pid])
         discard(dead)
     }
 

@@ -7,7 +7,7 @@ import Planning
 import Shared
 import Synchronization
 
-/// The tasks that this Driver knows, and the ways into and out of that.
+/// The tasks of this Driver, with start and destroy.
 package final class TaskTable: Sendable {
     /// A task that is being started, found again or ended for want of a host that knows it has its place, so that
     /// nobody else does so too.
@@ -179,7 +179,7 @@ package final class TaskTable: Sendable {
             .transient, "cannot make the task's state directory \(directory.path): another driver makes it too")
     }
 
-    private func prepareStateDirectory(_ path: String) throws(StartError) {
+    func prepareStateDirectory(_ path: String) throws(StartError) {
         do throws(StateDirectoryFault) {
             guard let other = try StateDirectory(path: path).prepare() else { return }
             log.warn(
@@ -292,7 +292,7 @@ package final class TaskTable: Sendable {
             throw StartError(stage: stage, errno, subject: subject, specification: specification)
         case .executorGone where task.usedStandby && !task.hasStartedTask:
             log.warn(
-                "an Executor that stood by ended before it took its task up, another is started",
+                "the standby Executor ended before it started its task: spawning another",
                 ["task_id": task.id, "executor_pid": task.executorPid])
             await task.remove()
             return false
@@ -325,7 +325,7 @@ package final class TaskTable: Sendable {
             if outcome != nil || Task.isCancelled { return outcome }
             if !task.hasStartedTask {
                 log.warn(
-                    "an Executor that stood by has not begun with its task in time: it is killed",
+                    "the standby Executor has not begun with its task within 3 s: it is killed",
                     ["task_id": task.id, "executor_pid": task.executorPid])
                 task.killExecutor()
             }
