@@ -82,7 +82,8 @@ int exec2_pidfd_reap(int pidfd, int *exit_status, int *signal) {
     do result = waitid((idtype_t)P_PIDFD, (id_t)pidfd, &facts, WEXITED | WNOHANG);
     while (result < 0 && errno == EINTR);
     *exit_status = *signal = -1;
-    if (result < 0 || facts.si_pid == 0) return 0;
+    if (result < 0) return errno == ECHILD ? -1 : 0;
+    if (facts.si_pid == 0) return 0;
     *(facts.si_code == CLD_EXITED ? exit_status : signal) = facts.si_status;
     return 1;
 }

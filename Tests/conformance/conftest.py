@@ -15,6 +15,7 @@ import pytest
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, landlock, processes
 from agent.file_systems import missing_for_loop_devices
 from agent.plugin import default_binary
+from agent.tracer import Tracer
 
 _not_run: dict[str, list[str]] = {}
 
@@ -231,3 +232,17 @@ def namespace() -> Iterator[Path]:
     subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
     yield Path("/run/netns") / name
     subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+@pytest.fixture
+def trace(host: AgentHost) -> Iterator[Callable[[int], Tracer]]:
+    """Traces processes, at most until the test's end."""
+    tracers: list[Tracer] = []
+
+    def begin(pid: int) -> Tracer:
+        tracers.append(Tracer(host.program("tracer"), pid))
+        return tracers[-1]
+
+    yield begin
+    for tracer in tracers:
+        tracer.let_go()

@@ -18,7 +18,7 @@ from agent.state import directory_of
 from agent.timing import scaled, wait_until
 
 Launch = Callable[..., Plugin]
-ENDING = "ending a task that nobody has a handle of"
+ENDING = "ending an orphaned task"
 
 
 def appending(host: AgentHost, plugin: Plugin, *verbs: str) -> Task:

@@ -150,7 +150,7 @@ def test_a_recovery_outlasts_a_shortage_of_descriptors(launch: Launch, host: Age
     limit = next(number for number in range(len(taken) + 1) if number not in taken)
     resource.prlimit(second.pid, resource.RLIMIT_NOFILE, (limit, before[1]))
     answer = recover_soon(second, task)
-    shortage = lambda: [entry for entry in second.log if "shortage" in entry["@message"]]
+    shortage = lambda: [entry for entry in second.log if "short of a resource" in entry["@message"]]
     wait_until(lambda: shortage() or answer.done(), 30, "the shortage is met")
     assert not answer.done(), answer.exception()
     assert "Too many open files" in shortage()[0]["reason"], shortage()

@@ -270,7 +270,7 @@ def test_upgrade(launch: Launch, host: AgentHost, copy: Path) -> None:
     task = host.paused(plugin)
     assert task.executor_pid != ahead
     assert os.stat(f"/proc/{task.executor_pid}/exe").st_ino == copy.stat().st_ino
-    assert processes.look(ahead) is None
+    wait_until(lambda: processes.look(ahead) is None, 5, f"Executor {ahead} reaped")
     task.stop()
 
 
@@ -279,8 +279,7 @@ def test_configuration_ends_it(launch: Launch, host: AgentHost, copy: Path) -> N
     scope = host.slice.root / EXECUTORS_SCOPE
     assert scope.exists()
     plugin.set_config({**plugin.config, "executor_path": str(copy)})
-    assert processes.look(ahead) is None
-    assert not scope.exists()
+    wait_until(lambda: processes.look(ahead) is None and not scope.exists(), 5, "it and its cgroup gone")
     task = host.paused(plugin)
     assert os.readlink(f"/proc/{task.executor_pid}/exe") == str(copy)
     assert os.readlink(f"/proc/{plugin.await_standby()}/exe") == str(copy)
@@ -318,7 +317,7 @@ def test_another_cgroup(launch: Launch, host: AgentHost) -> None:
         task.start()
         task.stdout.wait_for("up")
         assert task.executor_pid in cgroups.processes(host.slice.share / EXECUTORS_SCOPE)
-        assert processes.look(ahead) is None
+        wait_until(lambda: processes.look(ahead) is None, 5, f"Executor {ahead} reaped")
         task.stop()
         task.destroy()
     finally:

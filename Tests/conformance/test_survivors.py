@@ -4,9 +4,8 @@ uses no processor time."""
 from __future__ import annotations
 
 import os
-import subprocess
 import time
-from typing import Callable, Iterator
+from typing import Callable
 
 import pytest
 
@@ -15,6 +14,7 @@ from agent.file_systems import FrozenFileSystem
 from agent.restart import recover, successor
 from agent.state import directory_of, put, read_record
 from agent.timing import wait_until
+from agent.tracer import Tracer
 from sessions import drained
 
 Make = Callable[..., Task]
@@ -24,32 +24,6 @@ IDLE_TICKS = 5
 LONG = 120
 # A main process with a child that outlives it.
 PARENT = "sleep 1000 & echo up; wait"
-
-
-class Tracer:
-    """Traces a process from outside, like a hanging debugger, until `let_go`."""
-
-    def __init__(self, host: AgentHost, pid: int):
-        self._process = subprocess.Popen(
-            [str(host.program("tracer")), str(pid)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self._process.stdout.readline() == b"traces\n"
-
-    def let_go(self) -> None:
-        self._process.communicate()
-
-
-@pytest.fixture
-def trace(host: AgentHost) -> Iterator[Callable[[int], Tracer]]:
-    """Traces processes, at most until the test's end."""
-    tracers: list[Tracer] = []
-
-    def begin(pid: int) -> Tracer:
-        tracers.append(Tracer(host, pid))
-        return tracers[-1]
-
-    yield begin
-    for tracer in tracers:
-        tracer.let_go()
 
 
 def ticks_in_two_seconds(executor: int) -> int:

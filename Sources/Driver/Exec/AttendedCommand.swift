@@ -57,14 +57,14 @@ package final class AttendedCommand: Sendable {
         } catch {
             throw .system(error)
         }
-        let process = try spawn(path, places, connection, entrance, cgroup)
+        let process = try spawn(path, places, connection, entrance, cgroup, reactor)
         let command = AttendedCommand(
             process, leash: places.leash.writing, report: places.report.reading, reactor: reactor)
         do throws(SystemError) {
             try command.watchAttendant()
         } catch {
             command.killAttendant()
-            _ = retrying { waitpid(command.attendant, nil, 0) }
+            ChildReaper.reap(command.pidfd.number, heldBy: command, on: reactor)
             throw .system(error)
         }
         return command
@@ -72,7 +72,7 @@ package final class AttendedCommand: Sendable {
 
     private static func spawn(
         _ path: String, _ places: borrowing Places, _ connection: borrowing CommandConnection,
-        _ entrance: borrowing TaskEntrance, _ cgroup: Int32
+        _ entrance: borrowing TaskEntrance, _ cgroup: Int32, _ reactor: Reactor
     ) throws(SpawnError) -> ExecutorProcess {
         let ruleset = entrance.rulesetNumber.map { [(number: $0, place: AttendantDescriptor.ruleset)] }
         let steps = ExecutorProcess.steps(
@@ -83,7 +83,7 @@ package final class AttendedCommand: Sendable {
                 (connection.stdout.number, AttendantDescriptor.stdout),
                 (connection.stderr.number, AttendantDescriptor.stderr), (entrance.task.number, AttendantDescriptor.task),
             ] + (ruleset ?? []))
-        return try ExecutorProcess.spawn(path: path, steps, namespaces: 0, cgroup: cgroup)
+        return try ExecutorProcess.spawn(path: path, steps, namespaces: 0, cgroup: cgroup, reactor: reactor)
     }
 
     /// What an attendant finds open, and the Driver's ends of that.
@@ -122,7 +122,7 @@ package final class AttendedCommand: Sendable {
     /// It has said all that it had to say: the report is in the pipe, or there is none.
     private func attendantEnded() {
         unwatch()
-        let leave = ExecutorTermination(reaping: pidfd.number)
+        let leave = ChildReaper.reap(pidfd.number, heldBy: self, on: reactor)
         leash.withLock { $0 = nil }
         do throws(SystemError) {
             ended.set(try readReport().map { .reported($0) } ?? .silent(leave))

@@ -39,6 +39,20 @@ struct SessionPipes: ~Copyable, Sendable {
     private let lock: OwnedDescriptor
     let control: OwnedDescriptor
     let events: OwnedDescriptor
+    /// Why they are not those in the directory; nil where they are.
+    let damage: SystemError?
+
+    /// Those in the directory or, where something in it is missing or was replaced, those that the Executor has open.
+    ///
+    /// - Parameter executor: Its pid, while a pidfd of it is held.
+    init(_ directory: TaskStateDirectory, orHeldBy executor: Int32) throws(SystemError) {
+        do throws(SystemError) {
+            self = try SessionPipes(directory)
+        } catch {
+            if error.errno == .busy || StartError.mayPass(error.errno) { throw error }
+            self = try SessionPipes(heldBy: executor, since: error)
+        }
+    }
 
     /// Fails with EBUSY where another Driver holds the lock.
     init(_ directory: TaskStateDirectory) throws(SystemError) {
@@ -46,47 +60,47 @@ struct SessionPipes: ~Copyable, Sendable {
             throw SystemError("take the task's session, which another driver process holds, in", directory.path, .busy)
         }
         let control = try directory.openPipe(StateFile.control)
+        // By it the session is held against a Driver that finds no lock in the directory any more.
+        try Self.lock(control, "in", directory.path)
         let events = try directory.openPipe(StateFile.events)
+        damage = nil
         self.lock = lock
         self.control = control
         self.events = events
     }
 
-    /// Those of a directory that is not there any more, through the Executor, which has them open. The lock is one of
-    /// the pipe itself then.
-    ///
-    /// - Parameter executor: Its pid, while a pidfd of it is held.
-    init(heldBy executor: Int32) throws(SystemError) {
+    /// Those that the Executor has open. The lock is that of the control pipe alone then.
+    private init(heldBy executor: Int32, since damage: SystemError) throws(SystemError) {
         let lock = try Self.open(StateFile.control, heldBy: executor)
-        if exec2_lock(lock.number) != 0 {
-            let errno = Errno.last
-            throw errno == .wouldBlock
-                ? SystemError(
-                    "take the session, which another driver process holds, of the Executor", String(executor), .busy)
-                : SystemError("lock the control pipe of the Executor", String(executor), errno)
-        }
+        try Self.lock(lock, "of", "Executor \(executor)")
         let control = try Self.open(StateFile.control, heldBy: executor)
         let events = try Self.open(StateFile.events, heldBy: executor)
+        self.damage = damage
         self.lock = lock
         self.control = control
         self.events = events
+    }
+
+    private static func lock(
+        _ control: borrowing OwnedDescriptor, _ preposition: String, _ owner: String
+    ) throws(SystemError) {
+        if exec2_lock(control.number) == 0 { return }
+        let errno = Errno.last
+        throw errno == .wouldBlock
+            ? SystemError("take the task's session, which another driver process holds, \(preposition)", owner, .busy)
+            : SystemError("lock the control pipe \(preposition)", owner, errno)
     }
 
     /// An Executor has no other FIFOs of these names: its task's logs are the client's to name.
     private static func open(_ name: String, heldBy executor: Int32) throws(SystemError) -> OwnedDescriptor {
         for (number, path) in try OpenFiles.read(of: executor) {
-            var path = Substring(path)
-            if path.hasSuffix(removedMark) { path = path.dropLast(removedMark.count) }
-            guard path.pathComponents.last.map(String.init) == name else { continue }
+            guard OpenFiles.withoutRemovedMark(path).pathComponents.last.map(String.init) == name else { continue }
             let link = "/proc/\(executor)/fd/\(number)"
             guard FileIdentity(fifo: link) != nil else { continue }
             return try OwnedDescriptor.open(link, O_RDWR | O_NONBLOCK)
         }
         throw SystemError("find the pipe \(name) among the open files of", "Executor \(executor)", .noSuchFile)
     }
-
-    /// What the kernel puts behind the path of a file that has no name any more (proc_pid_fd(5)).
-    private static let removedMark = " (deleted)"
 }
 
 /// The Driver's ends of an Executor's FIFOs: sends requests, pairs answers with them, and hands on

@@ -8,13 +8,19 @@ import Shared
 /// An Executor that was spawned.
 package struct ExecutorProcess: ~Copyable, Sendable {
     package let pid: Int32
+    /// In clock ticks since boot: with it the pid means no other process. 0 for one that is no Executor of a task.
+    let startTime: UInt64
     let pidfd: OwnedDescriptor
     /// The end of its pipe that says, as long as it is open, that its launch is waited for; nil where nothing is
     /// launched.
     let launchPipe: OwnedDescriptor?
 
-    init(pid: Int32, pidfd: consuming OwnedDescriptor, launchPipe: consuming OwnedDescriptor? = nil) {
+    init(
+        pid: Int32, startTime: UInt64, pidfd: consuming OwnedDescriptor,
+        launchPipe: consuming OwnedDescriptor? = nil
+    ) {
         self.pid = pid
+        self.startTime = startTime
         self.pidfd = pidfd
         self.launchPipe = launchPipe
     }
@@ -31,11 +37,9 @@ package struct ExecutorProcess: ~Copyable, Sendable {
         return retrying { poll(&wait, 1, 0) } == 0
     }
 
-    /// Ends one that has no task: it is gone at once.
-    consuming func killAndReap() {
-        _ = exec2_pidfd_send_signal(pidfd.number, SIGKILL)
-        let pid = pid
-        _ = retrying { waitpid(pid, nil, 0) }
+    /// Ends one that has no task. `whenEnded` is called when it has ended.
+    consuming func killAndReap(on reactor: Reactor, whenEnded: @escaping @Sendable () -> Void = {}) {
+        ChildReaper.killAndReap(takePidfd(), on: reactor, whenEnded: whenEnded)
     }
 }
 
@@ -86,7 +90,7 @@ extension ExecutorProcess {
     ///   - cgroup: An open cgroup v2 directory for the Executor itself; -1: stay in the Driver's.
     static func spawn(
         path: String, request: [UInt8], attachment: LaunchSpecification.Attachment? = nil,
-        template: RootTemplates.Template? = nil, cgroup: Int32
+        template: RootTemplates.Template? = nil, cgroup: Int32, reactor: Reactor
     ) throws(SpawnError) -> ExecutorProcess {
         let descriptors: Handover
         do throws(SystemError) {
@@ -96,14 +100,33 @@ extension ExecutorProcess {
         }
         let process = try spawn(
             path: path, steps(handing: places(descriptors, attachment, template)),
-            namespaces: EXEC2_CLONE_NEWPID, cgroup: cgroup)
-        return ExecutorProcess(pid: process.pid, pidfd: process.pidfd, launchPipe: descriptors.launchPipe)
+            namespaces: EXEC2_CLONE_NEWPID, cgroup: cgroup, reactor: reactor)
+        return try process.identified(launchPipe: descriptors.launchPipe, reactor)
+    }
+
+    /// Reads the start time, by which the next driver tells the Executor from another process with its pid, as long as
+    /// the pid cannot be another's. A task is not started without it: the next driver would not find it.
+    private consuming func identified(
+        launchPipe: consuming OwnedDescriptor?, _ reactor: Reactor
+    ) throws(SpawnError) -> ExecutorProcess {
+        let pid = pid
+        let failure: SystemError
+        do throws(SystemError) {
+            if let time = try ProcessFacts.stat(of: pid).flatMap(ProcessFacts.startTime(in:)) {
+                return ExecutorProcess(pid: pid, startTime: time, pidfd: pidfd, launchPipe: launchPipe)
+            }
+            failure = SystemError("read the start time in", "/proc/\(pid)/stat", .noSuchProcess)
+        } catch {
+            failure = error
+        }
+        killAndReap(on: reactor)
+        throw .system(failure)
     }
 
     /// Spawns an Executor in the same way, but without a request: it waits in read(2) for one. It ends
     /// when the pipe's other end is closed, and so with the Driver at the latest.
     static func spawnAhead(
-        path: String, template: RootTemplates.Template? = nil, cgroup: Int32
+        path: String, template: RootTemplates.Template? = nil, cgroup: Int32, reactor: Reactor
     ) throws(SpawnError) -> WaitingExecutor {
         let descriptors: Handover
         do throws(SystemError) {
@@ -113,8 +136,10 @@ extension ExecutorProcess {
         }
         let process = try spawn(
             path: path, steps(handing: places(descriptors, nil, template)), namespaces: EXEC2_CLONE_NEWPID,
-            cgroup: cgroup)
-        return WaitingExecutor(process: process, memory: descriptors.memory, launchPipe: descriptors.launchPipe)
+            cgroup: cgroup, reactor: reactor)
+        return WaitingExecutor(
+            process: try process.identified(launchPipe: nil, reactor), memory: descriptors.memory,
+            launchPipe: descriptors.launchPipe)
     }
 
     /// Without a gap: what is not given is /dev/null.
@@ -141,7 +166,8 @@ extension ExecutorProcess {
 
         /// The Executor, once it has its request.
         consuming func asLaunched() -> ExecutorProcess {
-            ExecutorProcess(pid: process.pid, pidfd: process.pidfd, launchPipe: launchPipe)
+            ExecutorProcess(
+                pid: process.pid, startTime: process.startTime, pidfd: process.pidfd, launchPipe: launchPipe)
         }
     }
 
@@ -237,8 +263,9 @@ extension ExecutorProcess {
     /// - Parameters:
     ///   - steps: See `steps(handing:)`.
     ///   - namespaces: CLONE_NEW* flags (clone(2)).
+    ///   - reactor: Reaps a process that did not come to execve.
     package static func spawn(
-        path: String, _ steps: [exec2_step], namespaces: UInt64, cgroup: Int32
+        path: String, _ steps: [exec2_step], namespaces: UInt64, cgroup: Int32, reactor: Reactor
     ) throws(SpawnError) -> ExecutorProcess {
         var plan = exec2_plan()
         var pidfd: Int32 = -1
@@ -267,9 +294,9 @@ extension ExecutorProcess {
             if cgroup >= 0 && (errno == .noSuchFile || errno.rawValue == ENODEV) { throw .cgroupRemoved(errno) }
             throw .system(SystemError("clone", "a process", errno))
         }
-        let process = ExecutorProcess(pid: pid, pidfd: OwnedDescriptor(owning: pidfd))
+        let process = ExecutorProcess(pid: pid, startTime: 0, pidfd: OwnedDescriptor(owning: pidfd))
         guard plan.failed_step < 0, plan.exec_errno == 0 else {
-            _ = retrying { waitpid(pid, nil, 0) }
+            process.killAndReap(on: reactor)
             if plan.failed_step >= 0 {
                 let stage = LaunchStage(rawValue: steps[Int(plan.failed_step)].kind) ?? .clone
                 throw .step(stage, Errno(rawValue: plan.step_errno))

@@ -2,22 +2,31 @@ import CLinux
 import Glibc
 import Shared
 
-/// How an Executor left that gave no reason.
+/// How an Executor ended that gave no reason.
 package enum ExecutorTermination: Equatable, Sendable {
     /// By itself, with one of `ExecutorExit`.
     case exited(Int32)
     case killed(signal: Int32)
-    /// An earlier Driver's child: the kernel tells its end to nobody else.
+    /// The child of an earlier Driver, or held by a tracer: the kernel does not tell this process how it ended.
     case unknown
 
-    package init(reaping pidfd: Int32) {
+    /// What the kernel answers who wants to reap a process.
+    enum Reaping: Equatable {
+        case reaped(ExecutorTermination)
+        /// It runs, or it has ended and a tracer holds it.
+        case notYet
+        case notAChild
+    }
+
+    /// Reaps a process, without waiting for it.
+    static func reap(_ pidfd: Int32) -> Reaping {
         var status: Int32 = -1
         var signal: Int32 = -1
-        guard exec2_pidfd_reap(pidfd, &status, &signal) == 1 else {
-            self = .unknown
-            return
+        return switch exec2_pidfd_reap(pidfd, &status, &signal) {
+        case 1: .reaped(signal > 0 ? .killed(signal: signal) : .exited(status))
+        case 0: .notYet
+        default: .notAChild
         }
-        self = signal > 0 ? .killed(signal: signal) : .exited(status)
     }
 
     /// Why a task was not started.

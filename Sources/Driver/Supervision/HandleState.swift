@@ -45,10 +45,7 @@ extension HandleState {
     package init(_ task: SupervisedTask) {
         bootID = Boot.id
         executorPid = task.executorPid
-        // What cannot be read now was read by the Executor itself: a handle without it would find nothing.
-        executorStartTime =
-            ProcessFacts.startTime(of: task.executorPid) ?? HandleState(identityIn: task.directory)?.executorStartTime
-            ?? 0
+        executorStartTime = task.executorStartTime
         stateDirectory = task.directory.stateDirectory
         directory = task.directory.name
         taskPid = task.started?.pid ?? 0
@@ -58,7 +55,7 @@ extension HandleState {
         taskName = task.name
     }
 
-    /// Reads a driver_state; nil where it is none of this driver's.
+    /// Reads a driver_state; nil where it was not written by this driver.
     package init?(driverState bytes: [UInt8]) {
         guard !bytes.isEmpty, let decoded = try? DecodedMessage<Exec2__Executor__HandleState>(bytes) else { return nil }
         let message = decoded.root
@@ -107,12 +104,24 @@ extension HandleState {
 
     var taskDirectory: TaskStateDirectory { TaskStateDirectory(stateDirectory: stateDirectory, name: directory) }
 
-    /// Whether the Executor that is meant still runs; fails where the kernel does not tell.
+    /// Whether the Executor still runs; fails where the kernel does not tell.
     package var executorLives: Bool {
-        get throws(SystemError) {
-            guard bootID == Boot.id else { return false }
-            return try HeldProcess.open(pid: executorPid, startTime: executorStartTime) != nil
+        get throws(SystemError) { try heldExecutor() != nil }
+    }
+
+    /// Holds the Executor, if it still runs; fails where the kernel does not tell.
+    ///
+    /// The handle of an earlier release's driver that was short of descriptors has the start time 0, which says
+    /// nothing: what the Executor itself left in the directory counts then, or else which pipe it has open.
+    package func heldExecutor() throws(SystemError) -> HeldProcess? {
+        guard bootID == Boot.id else { return nil }
+        guard executorStartTime == 0 else {
+            return try HeldProcess.open(pid: executorPid, startTime: executorStartTime)
         }
+        if let own = try Self.identity(in: taskDirectory), own.bootID == bootID, own.executorPid == executorPid {
+            return try HeldProcess.open(pid: executorPid, startTime: own.executorStartTime)
+        }
+        return try HeldProcess.open(pid: executorPid, holdingPipeOf: taskDirectory)
     }
 }
 

@@ -32,7 +32,7 @@ final class HeldExecutor: Sendable {
         }
         do throws(SystemError) {
             let gone = try reactor.watch(pidfd.number, ended)
-            // One that is gone before this line is told of once more: a watch is for what is so, not for changes.
+            // Level-triggered: an earlier exit fires again.
             watches.withLock { $0 = (events, gone) }
         } catch {
             reactor.unwatch(events, link.eventsDescriptor)

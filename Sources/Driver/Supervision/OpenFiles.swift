@@ -86,12 +86,17 @@ enum OpenFiles {
         return found
     }
 
-    /// The last part of a link's text. What leads there is another in another mount namespace; and the kernel
-    /// marks a file that has been removed.
+    /// The last component of a link's text; the directories before it differ between mount namespaces.
     private static func name(of path: String) -> Substring {
+        let path = withoutRemovedMark(path)
+        return path[(path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex)...]
+    }
+
+    /// The text of a link without what the kernel puts behind the path of a file that has no name any more
+    /// (proc_pid_fd(5)).
+    static func withoutRemovedMark(_ path: String) -> Substring {
         let mark = " (deleted)"
-        let name = path[(path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex)...]
-        return name.hasSuffix(mark) ? name.dropLast(mark.count) : name
+        return path.hasSuffix(mark) ? path.dropLast(mark.count) : path[...]
     }
 }
 

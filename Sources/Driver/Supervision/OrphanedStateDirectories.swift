@@ -12,15 +12,25 @@ final class OrphanedStateDirectories: Sendable {
 
     private let state = Mutex(State())
 
-    /// Those that are left. The first call for a state directory looks into it: what comes later is this
-    /// Driver's own.
-    func names(in stateDirectory: String) -> Set<String> {
-        state.withLock { state in
+    /// Those that are left. The first call for a state directory that succeeds lists it: what comes later is this
+    /// Driver's own. Fails where the directory cannot be listed: to take that for an empty one would be to start a task
+    /// in the cgroup of one that runs.
+    func names(in stateDirectory: String) throws(SystemError) -> Set<String> {
+        try state.withLock { (state) throws(SystemError) in
             if state.stateDirectory != stateDirectory {
+                state.names = Set(try Self.list(stateDirectory))
                 state.stateDirectory = stateDirectory
-                state.names = Set(DirectoryListing.names(in: stateDirectory) ?? [])
             }
             return state.names
+        }
+    }
+
+    private static func list(_ stateDirectory: String) throws(SystemError) -> [String] {
+        do throws(SystemError) {
+            return try DirectoryListing.read(stateDirectory)
+        } catch {
+            if error.errno == .noSuchFile { return [] }
+            throw error
         }
     }
 
@@ -36,12 +46,16 @@ extension TaskTable {
     /// that along when the cgroup is emptied at its end.
     func endOrphans(in cgroup: String, stateDirectory: String) async throws(StartError) {
         guard !cgroup.isEmpty else { return }
-        for name in predecessors.names(in: stateDirectory) {
+        for name in try orphans(in: stateDirectory) {
             let directory = TaskStateDirectory(stateDirectory: stateDirectory, name: name)
-            guard directory.exists, let state = HandleState(identityIn: directory) else {
-                if !directory.exists { predecessors.drop(name) }
-                continue
+            let found: HandleState?
+            do throws(SystemError) {
+                found = try HandleState.identity(in: directory)
+                if found == nil, try !directory.exists { predecessors.drop(name) }
+            } catch {
+                throw StartError(error)
             }
+            guard let state = found else { continue }
             if try await isSettled(state.taskID) {
                 predecessors.drop(name)
                 continue
@@ -64,6 +78,16 @@ extension TaskTable {
                         + "this task is to be started in: \(error.text)")
             }
             predecessors.drop(name)
+        }
+    }
+
+    private func orphans(in stateDirectory: String) throws(StartError) -> Set<String> {
+        do throws(SystemError) {
+            return try predecessors.names(in: stateDirectory)
+        } catch {
+            // Where the state directory cannot be used at all, this says why, and what to do about it.
+            try prepareStateDirectory(stateDirectory)
+            throw StartError(error)
         }
     }
 }

@@ -12,8 +12,8 @@ package enum Recovery: Sendable, Equatable {
     case ended(TaskEnd)
     /// Ended, and what it left in its cgroup is to be killed.
     case supervisorLost(TaskEnd)
-    /// There is no task, and nothing that tells how it ended. RecoverTask has to fail: a host to which such a task
-    /// mattered starts it anew, and one that only asked hears what it expects.
+    /// Nothing is left of the task, nor of how it ended. RecoverTask has to fail: an agent that had the task as running
+    /// then starts it again, and one that had it as ended expects the error.
     case gone(reason: String)
 
     /// | boot  | directory  | exit record | Executor | outcome |
@@ -56,6 +56,7 @@ package enum Recovery: Sendable, Equatable {
 /// A process that is still the one that was meant, held by a pidfd.
 package struct HeldProcess: ~Copyable, Sendable {
     package let pid: Int32
+    let startTime: UInt64
     private let pidfd: OwnedDescriptor
 
     /// Holds the process of a pid, if it started at `startTime`; nil where that is gone. The order counts:
@@ -76,7 +77,20 @@ package struct HeldProcess: ~Copyable, Sendable {
         guard let stat = try ProcessFacts.stat(of: pid), ProcessFacts.startTime(in: stat) == startTime,
             !ProcessFacts.isZombie(in: stat)
         else { return nil }
-        return HeldProcess(pid: pid, pidfd: pidfd)
+        return HeldProcess(pid: pid, startTime: startTime, pidfd: pidfd)
+    }
+
+    /// Holds the process of a pid, if it has the control pipe of this directory open; nil where it has not. For a
+    /// handle that has no start time: only the directory's own Executor, and a Driver, have that pipe open.
+    static func open(pid: Int32, holdingPipeOf directory: TaskStateDirectory) throws(SystemError) -> HeldProcess? {
+        guard let stat = try ProcessFacts.stat(of: pid), let startTime = ProcessFacts.startTime(in: stat),
+            let process = try open(pid: pid, startTime: startTime)
+        else { return nil }
+        let pipe = directory.path + "/" + StateFile.control
+        guard try OpenFiles.read(of: pid).contains(where: { OpenFiles.withoutRemovedMark($0.path) == pipe }) else {
+            return nil
+        }
+        return consume process
     }
 
     /// SIGKILL; returns when the process has ended, or after 10 s.
@@ -88,7 +102,9 @@ package struct HeldProcess: ~Copyable, Sendable {
         reactor.unwatch(watch, pidfd.number)
     }
 
-    package consuming func asExecutor() -> ExecutorProcess { ExecutorProcess(pid: pid, pidfd: pidfd) }
+    package consuming func asExecutor() -> ExecutorProcess {
+        ExecutorProcess(pid: pid, startTime: startTime, pidfd: pidfd)
+    }
 }
 
 /// The cgroup of a task whose Executor is gone.

@@ -39,9 +39,13 @@ final class RootTemplates: Sendable {
     }
 
     private let state = Mutex<Template?>(nil)
+    private let reactor: Reactor
     private let log: Logger
 
-    init(log: Logger) { self.log = log }
+    init(reactor: Reactor, log: Logger) {
+        self.reactor = reactor
+        self.log = log
+    }
 
     /// The template for a specification, as the host is now. Blocks its thread while one is made.
     ///
@@ -51,7 +55,7 @@ final class RootTemplates: Sendable {
         let facts = specification.paths.map { PathFacts($0.path) }
         let known = state.withLock { $0 }
         if let known, known.specification == specification, known.facts == facts { return known }
-        let namespace = try TemplateProcess.make(specification, program: program)
+        let namespace = try TemplateProcess.make(specification, program: program, reactor)
         let made = Template(namespace: namespace, specification, facts)
         if known != nil { log.debug("what tasks' roots show has changed: their template was made anew") }
         state.withLock { $0 = made }
@@ -92,7 +96,9 @@ private enum TemplateProcess {
     static let milliseconds: Int32 = 30_000
 
     /// Has the template made and holds its namespace.
-    static func make(_ specification: TemplateSpecification, program: String) throws(TemplateError) -> OwnedDescriptor {
+    static func make(
+        _ specification: TemplateSpecification, program: String, _ reactor: Reactor
+    ) throws(TemplateError) -> OwnedDescriptor {
         let places: Places
         do throws(SystemError) {
             places = try Places(specification)
@@ -103,12 +109,13 @@ private enum TemplateProcess {
         do throws(SpawnError) {
             let handed = places.request.places + [(places.writing.number, TemplateDescriptor.report)]
             process = try ExecutorProcess.spawn(
-                path: program, ExecutorProcess.steps(handing: handed), namespaces: 0, cgroup: -1)
+                path: program, ExecutorProcess.steps(handing: handed), namespaces: 0, cgroup: -1,
+                reactor: reactor)
         } catch {
             throw .spawn(error)
         }
         let outcome = namespace(of: process, after: places.reading.number)
-        process.killAndReap()
+        process.killAndReap(on: reactor)
         return try outcome.get()
     }
 

@@ -80,15 +80,15 @@ final class StandbyExecutor: Sendable {
         guard let ready = takeReady() else { return nil }
         // A dead one that the reactor has not yet heard of, too, is never handed a task.
         guard let origin, ready.origin == origin, ready.executor.process.isRunning else {
-            ready.executor.process.killAndReap()
+            ready.executor.process.killAndReap(on: reactor)
             return nil
         }
         do throws(SystemError) {
             try ready.executor.begin(request)
             return ready.executor.asLaunched()
         } catch {
-            log.warn("an Executor that stood by did not take its task, another is started", ["error": error.text])
-            ready.executor.process.killAndReap()
+            log.warn("the standby Executor did not take its task: spawning another", ["error": error.text])
+            ready.executor.process.killAndReap(on: reactor)
             return nil
         }
     }
@@ -103,11 +103,12 @@ final class StandbyExecutor: Sendable {
         guard let dismissals else { return }
         do throws(SpawnError) {
             let executor = try cgroup.spawn(forTaskIn: taskCgroup) { (number) throws(SpawnError) in
-                try ExecutorProcess.spawnAhead(path: origin.program, template: origin.template, cgroup: number)
+                try ExecutorProcess.spawnAhead(
+                    path: origin.program, template: origin.template, cgroup: number, reactor: reactor)
             }
             keep(executor, origin, dismissals)
         } catch {
-            log.warn("cannot start an Executor ahead of the next task", ["error": error.text])
+            log.warn("cannot spawn a standby Executor", ["error": error.text])
             state.withLock { $0.isMaking = false }
         }
     }
@@ -120,9 +121,9 @@ final class StandbyExecutor: Sendable {
         do throws(SystemError) {
             watch = try reactor.watch(executor.process.pidfdNumber) { [self] in died(pid) }
         } catch {
-            log.warn("cannot start an Executor ahead of the next task", ["error": error.text])
+            log.warn("cannot spawn a standby Executor", ["error": error.text])
             state.withLock { $0.isMaking = false }
-            executor.process.killAndReap()
+            executor.process.killAndReap(on: reactor)
             return
         }
         var made: Ready? = Ready(executor: executor, origin: origin, watch: watch)
@@ -141,17 +142,34 @@ final class StandbyExecutor: Sendable {
             return state.ready.take()
         }
         guard let dead else { return }
-        log.warn("the Executor that stood by for the next task has ended", ["executor_pid": pid])
+        log.warn("the standby Executor ended before it had a task", ["executor_pid": pid])
         discard(dead)
     }
 
-    /// Ends the one that stands by, and the one that is being made.
-    func dismiss() {
-        let ready = state.withLock { state in
+    /// Ends the standby Executor, and the one that is being made. `whenEnded` is called when the former has ended, or
+    /// at once where there is none.
+    func dismiss(whenEnded: @escaping @Sendable () -> Void = {}) {
+        guard let ready = dismissed() else { return whenEnded() }
+        discard(ready, whenEnded: whenEnded)
+    }
+
+    /// As `dismiss`, at the end of this process: waits for the standby Executor's end, a moment at most.
+    func close() {
+        guard let ready = dismissed() else { return }
+        reactor.unwatch(ready.watch, ready.executor.process.pidfdNumber)
+        _ = exec2_pidfd_send_signal(ready.executor.process.pidfdNumber, SIGKILL)
+        // One that a tracer holds is gone from its cgroup, too.
+        var wait = pollfd(fd: ready.executor.process.pidfdNumber, events: Int16(POLLIN), revents: 0)
+        _ = retrying { poll(&wait, 1, Self.closeMilliseconds) }
+    }
+
+    private static let closeMilliseconds: Int32 = 1000
+
+    private func dismissed() -> Ready? {
+        state.withLock { state in
             state.dismissals += 1
             return state.ready.take()
         }
-        if let ready { discard(ready) }
     }
 
     private func takeReady() -> Ready? {
@@ -160,8 +178,8 @@ final class StandbyExecutor: Sendable {
         return ready
     }
 
-    private func discard(_ ready: consuming Ready) {
+    private func discard(_ ready: consuming Ready, whenEnded: @escaping @Sendable () -> Void = {}) {
         reactor.unwatch(ready.watch, ready.executor.process.pidfdNumber)
-        ready.executor.process.killAndReap()
+        ready.executor.process.killAndReap(on: reactor, whenEnded: whenEnded)
     }
 }

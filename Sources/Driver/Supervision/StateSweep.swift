@@ -9,10 +9,9 @@ import Shared
 /// Looks after what earlier Drivers left in the state directory, each time the host has configured the
 /// plugin (docs/recovery.md).
 ///
-/// A task is claimed by the host when it is started, recovered or waited for. What is not claimed is
-/// given time: a host that comes back recovers its tasks at once, so that a task which it has never
-/// claimed after so long never reached it, and one which it had claimed before was forgotten by it. The plugin option
-/// orphan_grace is the former's time.
+/// An agent claims a task by starting it, recovering it or waiting for it. It recovers its tasks as soon as it is back,
+/// so a task that is not claimed for some time is not known to it any more, and is ended: after orphan_grace (a plugin
+/// option) if no agent has ever claimed it, and after `forgottenSeconds` if one has.
 package struct StateSweep: Sendable {
     /// Until a task that a host had claimed once is ended.
     static let forgottenSeconds: UInt64 = 1800
@@ -76,7 +75,7 @@ package struct StateSweep: Sendable {
         let settings = settings.current
         let stateDirectory = settings.configuration.stateDirectory
         if let fault = StateDirectory(path: stateDirectory).fault {
-            log.warn("nothing in the state directory is looked after", ["reason": fault.text])
+            log.warn("the state directory cannot be swept", ["reason": fault.text])
             return
         }
         // All at once: one that is slow to end must not keep the others running.
@@ -85,14 +84,14 @@ package struct StateSweep: Sendable {
                 for task in table.tasks
                 where task.ended.current == nil && !task.claims.isClaimed(since: settings.version) {
                     group.addTask {
-                        await end(task.id, "the host has forgotten it") { () async throws(TaskError) in
+                        await end(task.id, "the agent has neither recovered it nor waits for it") { () async throws(TaskError) in
                             try await table.end(task, signal: SIGTERM, timeoutNanoseconds: Self.stopNanoseconds)
                         }
                     }
                 }
             }
             let known = Set(table.tasks.map(\.directory.path))
-            for name in DirectoryListing.names(in: stateDirectory) ?? [] {
+            for name in names(in: stateDirectory) {
                 let directory = TaskStateDirectory(stateDirectory: stateDirectory, name: name)
                 if known.contains(directory.path) { continue }
                 group.addTask { await look(at: directory, stage) }
@@ -101,37 +100,75 @@ package struct StateSweep: Sendable {
         table.removeCgroupWhenIdle()
     }
 
+    private func names(in stateDirectory: String) -> [String] {
+        do throws(SystemError) {
+            return try DirectoryListing.read(stateDirectory)
+        } catch {
+            if error.errno != .noSuchFile { log.warn("the state directory cannot be swept", ["reason": error.text]) }
+            return []
+        }
+    }
+
+    /// What cannot be read for a shortage is left alone: a later stage, or the next driver, looks at it again.
     private func look(at directory: TaskStateDirectory, _ stage: Stage) async {
-        guard isTaskStateDirectory(directory) else {
+        do throws(SystemError) {
+            try await examine(directory, stage)
+        } catch {
+            log.warn("left alone: the state directory cannot be read", ["path": directory.path, "reason": error.text])
+        }
+    }
+
+    private func examine(_ directory: TaskStateDirectory, _ stage: Stage) async throws(SystemError) {
+        guard try isTaskStateDirectory(directory) else {
             if case .start = stage { log.warn("left alone: not a task's state directory", ["path": directory.path]) }
             return
         }
-        guard let state = HandleState(identityIn: directory) else { return removeUnstarted(directory, stage) }
+        guard let state = try HandleState.identity(in: directory) else { return try removeUnstarted(directory, stage) }
         table.executorCgroup.note(forTaskIn: state.cgroup)
         if table.isKnown(state.taskID) { return }
         // The lock only for what is to be done: a task that the host recovers just now needs it.
-        if case .keep = DirectoryFacts(directory, state).verdict(stage) { return }
+        if case .keep = try DirectoryFacts(directory, state).verdict(stage) { return }
         // Before the last look: a RecoverTask that has come has claimed the task by then, and none can come between.
         guard let mine = table.beginEnding(state) else { return }
-        // Another Driver has it.
-        guard let lock = try? directory.lock() else { return table.leave(state.taskID, mine) }
-        switch DirectoryFacts(directory, state).verdict(stage) {
-        case .keep: table.leave(state.taskID, mine)
-        case .remove(let reason):
-            remove(directory, reason)
+        let reason: String?
+        do throws(SystemError) {
+            reason = try removeOrEnd(directory, state, stage)
+        } catch {
             table.leave(state.taskID, mine)
-        case .end(let reason):
-            _ = consume lock
-            await end(state.taskID, reason) { () async throws(TaskError) in
-                try await table.end(state, mine, signal: SIGTERM, timeoutNanoseconds: Self.stopNanoseconds)
-            }
+            throw error
         }
+        guard let reason else { return table.leave(state.taskID, mine) }
+        await end(state.taskID, reason) { () async throws(TaskError) in
+            try await table.end(state, mine, signal: SIGTERM, timeoutNanoseconds: Self.stopNanoseconds)
+        }
+    }
+
+    /// Removes a directory that is not needed any more. Returns why the task in it is to be ended, if it is.
+    private func removeOrEnd(
+        _ directory: TaskStateDirectory, _ state: HandleState, _ stage: Stage
+    ) throws(SystemError) -> String? {
+        // Another Driver has it.
+        guard let lock = try directory.lock() else { return nil }
+        var reasonToEnd: String?
+        switch try DirectoryFacts(directory, state).verdict(stage) {
+        case .keep: break
+        case .remove(let reason): remove(directory, reason)
+        case .end(let reason): reasonToEnd = reason
+        }
+        _ = consume lock
+        return reasonToEnd
     }
 
     /// Whether a directory holds nothing but what belongs to a task. An empty one may be anybody's: then the
     /// name has to be that of a task of Nomad's, which ends in 8 hexadecimal digits.
-    private func isTaskStateDirectory(_ directory: TaskStateDirectory) -> Bool {
-        guard let names = DirectoryListing.names(in: directory.path) else { return false }
+    private func isTaskStateDirectory(_ directory: TaskStateDirectory) throws(SystemError) -> Bool {
+        let names: [String]
+        do throws(SystemError) {
+            names = try DirectoryListing.read(directory.path)
+        } catch {
+            if error.errno == .notDirectory || error.errno == .noSuchFile { return false }
+            throw error
+        }
         guard names.isEmpty else { return names.allSatisfy { StateFile.all.contains($0) } }
         let end = Array(directory.name.utf8.suffix(9))
         return end.count == 9 && end[0] == UInt8(ascii: "+")
@@ -141,22 +178,22 @@ package struct StateSweep: Sendable {
     /// A directory without an Executor's identity was made by a Driver that died before it had an Executor;
     /// where something holds the pipe it is of an Executor that had none to leave yet, or that is older
     /// than that file.
-    private func removeUnstarted(_ directory: TaskStateDirectory, _ stage: Stage) {
+    private func removeUnstarted(_ directory: TaskStateDirectory, _ stage: Stage) throws(SystemError) {
         switch stage {
         case .start, .aged: return
         case .neverClaimed, .forgotten: break
         }
-        guard !directory.isPipeHeld, !table.isStarting(in: directory), let lock = try? directory.lock() else { return }
+        guard try !directory.isPipeHeld, !table.isStarting(in: directory), let lock = try directory.lock() else { return }
         remove(directory, "its task was never started")
         _ = consume lock
     }
 
     private func end(_ id: String, _ reason: String, by ending: () async throws(TaskError) -> Void) async {
-        log.warn("ending a task that nobody has a handle of", ["task_id": id, "reason": reason])
+        log.warn("ending an orphaned task", ["task_id": id, "reason": reason])
         do throws(TaskError) {
             try await ending()
         } catch {
-            log.error("cannot end a task that nobody has a handle of", ["task_id": id, "error": error.text])
+            log.error("cannot end an orphaned task", ["task_id": id, "error": error.text])
         }
     }
 
@@ -195,24 +232,27 @@ struct DirectoryFacts: Sendable {
         case .neverClaimed:
             if wasClaimed { return .keep }
             return executorAlive
-                ? .end("its start never reached the host") : .remove("its start never reached the host")
+                ? .end("the agent has never known it") : .remove("the agent has never known it")
         case .forgotten:
-            return executorAlive ? .end("the host has forgotten it") : .keep
+            return executorAlive ? .end("the agent has neither recovered it nor waits for it") : .keep
         }
     }
 }
 
 extension DirectoryFacts {
-    init(_ directory: TaskStateDirectory, _ state: HandleState) {
+    /// Fails where the kernel does not tell, for want of descriptors say.
+    init(_ directory: TaskStateDirectory, _ state: HandleState) throws(SystemError) {
         sameBoot = state.bootID == Boot.id
-        // Where the kernel does not tell, the task may run, and its directory is kept.
-        do throws(SystemError) { executorAlive = try state.executorLives } catch { executorAlive = true }
-        wasClaimed = access(directory.path + "/" + StateFile.claimed, F_OK) == 0
+        executorAlive = try state.executorLives
+        wasClaimed = access(directory.path + "/" + StateFile.claimed, F_OK) == 0 || Errno.last != .noSuchFile
         endedSecondsAgo = nil
-        if let record = try? directory.readRecord() {
+        do throws(RecordError) {
+            guard let record = try directory.readRecord() else { return }
             endedSecondsAgo = Self.age(
                 of: record, sameBoot: sameBoot, sinceBoot: Int64(bitPattern: exec2_boottime()),
                 now: Int64(bitPattern: exec2_realtime()))
+        } catch {
+            if case .unreadable(let cause) = error, StartError.mayPass(cause.errno) { throw cause }
         }
     }
 

@@ -23,6 +23,8 @@ package final class SupervisedTask: Sendable {
     let directory: TaskStateDirectory
     /// The Executor, as the Driver's own PID namespace numbers it.
     package let executorPid: Int32
+    /// See `ExecutorProcess`.
+    let executorStartTime: UInt64
     /// Whether the Executor was there before the task.
     let usedStandby: Bool
     /// Nil where the task had ended before this Driver came.
@@ -55,6 +57,7 @@ package final class SupervisedTask: Sendable {
         self.name = name
         self.directory = directory
         self.executorPid = executor.pid
+        self.executorStartTime = executor.startTime
         self.usedStandby = usedStandby
         self.supervisor = HeldExecutor(executor, link: link)
         self.recovered = recovered
@@ -74,6 +77,7 @@ package final class SupervisedTask: Sendable {
         self.name = name
         self.directory = state.taskDirectory
         self.executorPid = state.executorPid
+        self.executorStartTime = state.executorStartTime
         self.usedStandby = false
         self.supervisor = nil
         self.recovered = nil
@@ -105,8 +109,9 @@ package final class SupervisedTask: Sendable {
 
     /// Kills and reaps an Executor that cannot be watched.
     func abandon() {
-        supervisor?.kill()
-        _ = retrying { waitpid(executorPid, nil, 0) }
+        guard let supervisor else { return }
+        supervisor.kill()
+        ChildReaper.reap(supervisor.pidfd.number, heldBy: supervisor, on: reactor)
     }
 
     /// The task once it has started; nil before, or where it never did.
@@ -127,7 +132,7 @@ package final class SupervisedTask: Sendable {
                 launched.set(.failed(stage: stage, errno, subject: subject))
             case .exited: BlockingPool.shared.perform { [self] in readRecord(then: nil) }
             case .welcome, .done, .refused:
-                log.warn("the Executor answered nobody's request", ["task_id": id, "executor_pid": executorPid])
+                log.warn("received an answer to no pending request", ["task_id": id, "executor_pid": executorPid])
             }
         }
     }
@@ -136,7 +141,7 @@ package final class SupervisedTask: Sendable {
     private func executorEnded(_ supervisor: HeldExecutor) {
         receive(supervisor)
         supervisor.unwatch(on: reactor)
-        let leave = ExecutorTermination(reaping: supervisor.pidfd.number)
+        let leave = ChildReaper.reap(supervisor.pidfd.number, heldBy: supervisor, on: reactor)
         supervisor.link.close()
         launched.set(recovered.map { .started($0) } ?? .executorGone(leave))
         guard started != nil, ended.current == nil else {
@@ -185,15 +190,20 @@ package final class SupervisedTask: Sendable {
         publish(TaskEvent(taskID: id, taskName: name, time: Int64(bitPattern: exec2_realtime()), message: message))
     }
 
-    /// Takes the end from the exit record, if it is there, and then calls `then`. A shortage of the moment,
-    /// of descriptors say, is waited for: the record stands there as long as its directory.
-    private func readRecord(attempts: Int = SupervisedTask.recordAttempts, then: (@Sendable () -> Void)?) {
+    /// Takes the end from the exit record, if it is there, and then calls `then`. As long as a shortage keeps it from
+    /// being read, of descriptors say, it tries again: the record exists as long as its directory.
+    private func readRecord(attempt: Int = 1, then: (@Sendable () -> Void)?) {
         do throws(RecordError) {
             if let record = try directory.readRecord() { conclude(.recorded(record)) }
         } catch {
-            if case .unreadable(let cause) = error, StartError.mayPass(cause.errno), attempts > 1 {
+            if case .unreadable(let cause) = error, StartError.mayPass(cause.errno) {
+                if attempt == Self.recordWarning {
+                    log.warn(
+                        "cannot read a task's exit record yet: the host is short of a resource; trying until it can",
+                        ["task_id": id, "reason": cause.text])
+                }
                 _ = reactor.after(Self.recordNanoseconds) { [self] in
-                    BlockingPool.shared.perform { [self] in readRecord(attempts: attempts - 1, then: then) }
+                    BlockingPool.shared.perform { [self] in readRecord(attempt: attempt + 1, then: then) }
                 }
                 return
             }
@@ -202,8 +212,9 @@ package final class SupervisedTask: Sendable {
         then?()
     }
 
-    private static let recordAttempts = 50
     private static let recordNanoseconds: UInt64 = 200_000_000
+    /// At which attempt it is said that an exit record cannot be read, after about five seconds.
+    private static let recordWarning = 25
 
     /// Takes the end from the exit record, if a whole one is there.
     func takeRecord() {
@@ -214,10 +225,10 @@ package final class SupervisedTask: Sendable {
     /// into the cgroup by hand is killed here.
     private func supervisorLost(_ leave: ExecutorTermination) {
         AbandonedCgroup.empty(cgroup)
-        if recovered != nil && !directory.exists {
+        if leave == .unknown && !directory.hasReservedRecord {
             lose(
-                "the task has ended, and its exit status is lost: its state directory \(directory.path) was removed while it "
-                    + "ran")
+                "the task has ended, and its exit status is lost: its state directory \(directory.path), or what was in it, "
+                    + "was removed while it ran")
             return
         }
         lose(leave.lossOfTask(executor: executorPid, directory: directory.path))
@@ -257,10 +268,10 @@ package final class SupervisedTask: Sendable {
                 directory.path + "/" + StateFile.claimed, O_WRONLY | O_CREAT | O_NOFOLLOW, mode: 0o600)
         } catch {
             // Without its directory the task is nothing that a later Driver could take for one that nobody claims.
-            if error.errno == .noSuchFile { return }
+            if error.errno == .noSuchFile || error.errno == .notDirectory { return }
             log.warn(
-                "cannot note that the agent knows a task: it ends with the next Driver's orphan_grace unless the agent "
-                    + "recovers it before", ["task_id": id, "error": error.text])
+                "cannot note that the agent knows a task: unless the agent recovers it, the next driver ends it after "
+                    + "orphan_grace; make room in state_dir", ["task_id": id, "error": error.text])
         }
     }
 
@@ -341,7 +352,8 @@ package final class SupervisedTask: Sendable {
     private func removeWhenGone() async -> SystemError? {
         if await executorGone.wait(atMost: 5_000_000_000, on: reactor) == nil {
             log.warn(
-                "the Executor of an ended task lingers: it is killed", ["task_id": id, "executor_pid": executorPid])
+                "the Executor of an ended task has not exited 5 s after the task's end (processes that SIGKILL does not "
+                    + "end?): it is killed", ["task_id": id, "executor_pid": executorPid])
             killExecutor()
             _ = await executorGone.wait(atMost: 5_000_000_000, on: reactor)
         }

@@ -47,7 +47,7 @@ extension TaskTable {
         let task: SupervisedTask
         do throws(TaskError) {
             task = try await outlasting(state.taskID) { () throws(TaskError) in
-                try await attach(id: state.taskID, name: state.taskName, state)
+                try await attach(id: state.taskID, name: state.taskName, state, to: .stop)
             }
         } catch {
             leave(state.taskID, mine)

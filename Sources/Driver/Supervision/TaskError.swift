@@ -23,7 +23,7 @@ package enum TaskError: Error, Sendable {
     case cannotBeKilled(id: String, executor: Int32)
     case stillRunning(id: String)
     /// Another Driver has the task's session, or its directory cannot be used.
-    case cannotAttach(id: String, SystemError)
+    case cannotAttach(id: String, TaskAction, SystemError)
     case unrecoverable(id: String, reason: String)
     /// Nothing is left of it, and nothing tells how it ended.
     case gone(id: String, reason: String)
@@ -35,7 +35,8 @@ package enum TaskError: Error, Sendable {
         case .unknown: "task not found for given id"
         case .starting(let id, let action): "cannot \(action.rawValue) task \(quoted(id)): it is just being started"
         case .notRunning(let id): "task \(quoted(id)) is not running: it has ended"
-        case .cannotAttach(let id, let error): "cannot recover task \(quoted(id)): \(error.text)"
+        case .cannotAttach(let id, let action, let error):
+            "cannot \(action.rawValue) task \(quoted(id)): \(error.text)"
         case .unrecoverable(let id, let reason), .gone(let id, let reason):
             "cannot recover task \(quoted(id)): \(reason)"
         case .notRemoved(let id, let error): "cannot remove the state directory of task \(quoted(id)): \(error.text)"

@@ -28,7 +28,7 @@ extension TaskTable {
                 defer { mine.done.set(()) }
                 do throws(TaskError) {
                     let task = try await outlasting(id) { () throws(TaskError) in
-                        try await attach(id: id, name: name, state)
+                        try await attach(id: id, name: name, state, to: action)
                     }
                     entries.withLock { $0[id] = .known(task) }
                     unreached.withLock { _ = $0.removeAndShrink(id) }
@@ -61,7 +61,7 @@ extension TaskTable {
     private func adoptLeft(
         id: String, stateDirectory: String, to action: TaskAction
     ) async throws(TaskError) -> SupervisedTask? {
-        guard let state = try identity(id: id, stateDirectory: stateDirectory) else { return nil }
+        guard let state = try identity(id: id, stateDirectory: stateDirectory, to: action) else { return nil }
         do throws(TaskError) {
             return try await recover(id: id, name: state.taskName, state, to: action)
         } catch {
@@ -72,13 +72,13 @@ extension TaskTable {
     }
 
     /// Who has a task: as its directory tells, or else the handle of a recovery that failed.
-    private func identity(id: String, stateDirectory: String) throws(TaskError) -> HandleState? {
+    private func identity(id: String, stateDirectory: String, to action: TaskAction) throws(TaskError) -> HandleState? {
         guard let name = try? stateDirectoryName(ofTask: id) else { return nil }
         do throws(SystemError) {
             let found = try HandleState.identity(in: TaskStateDirectory(stateDirectory: stateDirectory, name: name))
             return found ?? unreached.withLock { $0[id] }
         } catch {
-            throw .cannotAttach(id: id, error)
+            throw .cannotAttach(id: id, action, error)
         }
     }
 
@@ -90,19 +90,21 @@ extension TaskTable {
         do throws(TaskError) {
             return try await adopt(id: id, stateDirectory: stateDirectory, to: action)
         } catch {
-            guard case .cannotAttach(_, let cause) = error, cause.errno != .busy else { throw error }
+            guard case .cannotAttach(_, _, let cause) = error, cause.errno != .busy else { throw error }
             try await withTaskExecutorPreference(BlockingPool.shared) { () async throws(TaskError) in
-                try await killUnreachable(id: id, stateDirectory: stateDirectory, reason: error.text)
+                try await killUnreachable(id: id, stateDirectory: stateDirectory, to: action, reason: error.text)
             }
             return try await adopt(id: id, stateDirectory: stateDirectory, to: action)
         }
     }
 
-    private func killUnreachable(id: String, stateDirectory: String, reason: String) async throws(TaskError) {
+    private func killUnreachable(
+        id: String, stateDirectory: String, to action: TaskAction, reason: String
+    ) async throws(TaskError) {
         try await outlasting(id) { () throws(TaskError) in
             // Where it is gone by now, by itself or by another call or sweep, the task has just ended.
-            guard let state = try identity(id: id, stateDirectory: stateDirectory),
-                let process = try held(state, id: id)
+            guard let state = try identity(id: id, stateDirectory: stateDirectory, to: action),
+                let process = try held(state, id: id, to: action)
             else { return }
             log.error(
                 "cannot reach the Executor of a task that is to end: it is killed", ["task_id": id, "reason": reason])
@@ -121,12 +123,12 @@ extension TaskTable {
             do throws(TaskError) {
                 return try await attempt()
             } catch {
-                guard case .cannotAttach(_, let cause) = error, StartError.mayPass(cause.errno),
+                guard case .cannotAttach(_, _, let cause) = error, StartError.mayPass(cause.errno),
                     exec2_monotonic() < deadline, !Task.isCancelled
                 else { throw error }
                 if !isLogged {
                     log.warn(
-                        "a task is found again once a shortage of this host's has passed",
+                        "cannot recover the task yet: the host is short of a resource; retrying for 30 s",
                         ["task_id": id, "reason": cause.text])
                     isLogged = true
                 }
@@ -139,12 +141,20 @@ extension TaskTable {
     private static let shortageNanoseconds: UInt64 = 30_000_000_000
     private static let shortagePauseNanoseconds: UInt64 = 100_000_000
 
-    func attach(id: String, name: String, _ state: HandleState) async throws(TaskError) -> SupervisedTask {
+    /// Makes a task of what an earlier Driver left of it, with a session where its Executor lives.
+    func attach(
+        id: String, name: String, _ state: HandleState, to action: TaskAction
+    ) async throws(TaskError) -> SupervisedTask {
         executorCgroup.note(forTaskIn: state.cgroup)
         let sameBoot = state.bootID == Boot.id
-        let process = sameBoot ? try held(state, id: id) : nil
+        let process = try held(state, id: id, to: action)
         let executorLives = process != nil
-        let outcome = try outcome(state.taskDirectory, sameBoot: sameBoot, executorLives: executorLives, id: id)
+        let outcome: Recovery
+        do throws(SystemError) {
+            outcome = try self.outcome(state.taskDirectory, sameBoot: sameBoot, executorLives: executorLives)
+        } catch {
+            throw .cannotAttach(id: id, action, error)
+        }
         let end: TaskEnd
         switch outcome {
         case .gone(let reason): throw .gone(id: id, reason: reason)
@@ -154,34 +164,31 @@ extension TaskTable {
             end = lost
         case .running, .runningWithoutDirectory:
             guard let process else { preconditionFailure("a task runs only under an Executor that lives") }
-            return try await attach(process, id: id, name: name, state, hasDirectory: outcome == .running)
+            return try await attach(process, id: id, name: name, state, to: action, hasDirectory: outcome == .running)
         }
         log.info(
             "recovered a task that had ended", ["task_id": id, "exit_code": end.exitCode, "error": end.error ?? ""])
         return SupervisedTask(state, id: id, name: name, end: end, reactor: reactor, events: events, log: log)
     }
 
-    private func held(_ state: HandleState, id: String) throws(TaskError) -> HeldProcess? {
+    private func held(_ state: HandleState, id: String, to action: TaskAction) throws(TaskError) -> HeldProcess? {
         do throws(SystemError) {
-            return try HeldProcess.open(pid: state.executorPid, startTime: state.executorStartTime)
+            return try state.heldExecutor()
         } catch {
-            throw .cannotAttach(id: id, error)
+            throw .cannotAttach(id: id, action, error)
         }
     }
 
-    /// A record that cannot be read for a shortage of the moment is none that is lost.
+    /// Fails where a shortage keeps the record from being read: that does not make it a lost one.
     private func outcome(
-        _ directory: TaskStateDirectory, sameBoot: Bool, executorLives: Bool, id: String
-    ) throws(TaskError) -> Recovery {
-        let hasDirectory: Bool
-        do throws(SystemError) { hasDirectory = try directory.isThere } catch { throw .cannotAttach(id: id, error) }
+        _ directory: TaskStateDirectory, sameBoot: Bool, executorLives: Bool
+    ) throws(SystemError) -> Recovery {
+        let hasDirectory = try directory.exists
         let record: Result<ExitRecord?, RecordError>
         do throws(RecordError) {
             record = .success(try directory.readRecord())
         } catch {
-            if case .unreadable(let cause) = error, StartError.mayPass(cause.errno) {
-                throw .cannotAttach(id: id, cause)
-            }
+            if case .unreadable(let cause) = error, StartError.mayPass(cause.errno) { throw cause }
             record = .failure(error)
         }
         return Recovery.outcome(
@@ -189,27 +196,34 @@ extension TaskTable {
             now: Int64(bitPattern: exec2_realtime()))
     }
 
-    /// Another Driver, or this one's sweep, may be just letting go of the session.
+    /// Another Driver, or this one's sweep, may be just letting go of the session: it is asked for again for a moment.
     private func openPipes(
-        of directory: TaskStateDirectory, hasDirectory: Bool, executor: Int32, id: String
-    ) async throws(TaskError) -> SessionPipes {
+        of directory: TaskStateDirectory, executor: Int32
+    ) async throws(SystemError) -> SessionPipes {
         var attempts = 10
         while true {
             do throws(SystemError) {
-                return hasDirectory ? try SessionPipes(directory) : try SessionPipes(heldBy: executor)
+                return try SessionPipes(directory, orHeldBy: executor)
             } catch {
                 attempts -= 1
-                guard error.errno == .busy, attempts > 0 else { throw .cannotAttach(id: id, error) }
+                guard error.errno == .busy, attempts > 0 else { throw error }
             }
             do { try await Task.sleep(nanoseconds: 20_000_000) } catch { attempts = 1 }
         }
     }
 
     private func attach(
-        _ process: consuming HeldProcess, id: String, name: String, _ state: HandleState, hasDirectory: Bool
+        _ process: consuming HeldProcess, id: String, name: String, _ state: HandleState, to action: TaskAction,
+        hasDirectory: Bool
     ) async throws(TaskError) -> SupervisedTask {
         let pid = process.pid
-        let pipes = try await openPipes(of: state.taskDirectory, hasDirectory: hasDirectory, executor: pid, id: id)
+        let pipes: SessionPipes
+        do throws(SystemError) {
+            pipes = try await openPipes(of: state.taskDirectory, executor: pid)
+        } catch {
+            throw .cannotAttach(id: id, action, error)
+        }
+        let damage = pipes.damage
         let link = ExecutorLink(
             pipes, session: UInt64.random(in: 1...UInt64.max), isOpen: false, executor: pid, reactor: reactor, log: log)
         let task = SupervisedTask(
@@ -220,16 +234,20 @@ extension TaskTable {
         do throws(SystemError) {
             try task.watch()
         } catch {
-            throw .cannotAttach(id: id, error)
+            throw .cannotAttach(id: id, action, error)
         }
         await task.openSession()
-        // It may have ended before the watch began, its bell unheard. A damaged record says nothing as
-        // long as the Executor lives: the task may still run.
+        // It may have ended before we watched, so that `exited` was missed. A damaged record says nothing as long as the
+        // Executor lives: the task may still run.
         if task.executorGone.current == nil { task.takeRecord() }
         watchLogs(of: task, recovered: true)
-        if hasDirectory {
-            log.info("recovered a running task", ["task_id": id, "executor_pid": pid])
-        } else {
+        switch damage {
+        case nil: log.info("recovered a running task", ["task_id": id, "executor_pid": pid])
+        case let damage? where hasDirectory:
+            log.warn(
+                "recovered a running task whose state directory is damaged: its exit status may be lost",
+                ["task_id": id, "executor_pid": pid, "path": state.taskDirectory.path, "reason": damage.text])
+        case _?:
             log.warn(
                 "recovered a running task whose state directory was removed: its exit status will be lost",
                 ["task_id": id, "executor_pid": pid, "path": state.taskDirectory.path])

@@ -17,12 +17,11 @@ package struct TaskStateDirectory: Equatable, Sendable {
 
     package var path: String { stateDirectory + "/" + name }
 
-    var exists: Bool { access(path, F_OK) == 0 }
-
-    /// Whether it exists; fails where the kernel does not tell, for want of memory say.
-    var isThere: Bool {
+    /// Whether it exists and is a directory; fails where the kernel does not tell, for want of memory say.
+    var exists: Bool {
         get throws(SystemError) {
-            if access(path, F_OK) == 0 { return true }
+            var facts = stat()
+            if stat(path, &facts) == 0 { return facts.st_mode & S_IFMT == S_IFDIR }
             let errno = Errno.last
             if errno == .noSuchFile || errno == .notDirectory { return false }
             throw SystemError("look for the task's state directory", path, errno)
@@ -99,9 +98,24 @@ package struct TaskStateDirectory: Equatable, Sendable {
         return buffer
     }
 
-    /// Whether a process holds the control pipe open: a living Executor, or a Driver.
+    /// Whether a process holds the control pipe open: a living Executor, or a Driver. Fails where the kernel does not
+    /// tell.
     var isPipeHeld: Bool {
-        (try? OwnedDescriptor.open(path + "/" + StateFile.control, O_WRONLY | O_NONBLOCK | O_NOFOLLOW)) != nil
+        get throws(SystemError) {
+            do throws(SystemError) {
+                _ = try OwnedDescriptor.open(path + "/" + StateFile.control, O_WRONLY | O_NONBLOCK | O_NOFOLLOW)
+                return true
+            } catch {
+                // ENXIO: nobody has it open for reading (fifo(7)).
+                if error.errno.rawValue == ENXIO || error.errno == .noSuchFile { return false }
+                throw error
+            }
+        }
+    }
+
+    /// Whether the space that the Executor has reserved for the exit record is there: without it there will be none.
+    var hasReservedRecord: Bool {
+        access(path + "/" + StateFile.reserved, F_OK) == 0 || Errno.last != .noSuchFile && Errno.last != .notDirectory
     }
 
     /// The exit record: nil where there is none.
@@ -125,20 +139,23 @@ package struct TaskStateDirectory: Equatable, Sendable {
         }
     }
 
-    /// Removes the directory with everything that an Executor or a Driver puts in it.
-    /// The first failure, after all the rest is removed.
+    /// Removes the directory with everything that an Executor or a Driver puts in it, or the file or symlink that
+    /// somebody has put in its place. Returns the first failure, after all the rest is removed.
     func remove() -> SystemError? {
         var failure: SystemError?
         for file in StateFile.all {
             let path = self.path + "/" + file
-            if unlink(path) == 0 || Errno.last == .noSuchFile { continue }
+            if unlink(path) == 0 || Errno.last == .noSuchFile || Errno.last == .notDirectory { continue }
             // An empty directory in a file's place is no loss either.
             if Errno.last == .isDirectory && rmdir(path) == 0 { continue }
             failure = failure ?? SystemError("remove", path)
         }
         if let failure { return failure }
-        if rmdir(path) != 0 && Errno.last != .noSuchFile { return SystemError("remove the directory", path) }
-        return nil
+        if rmdir(path) == 0 || Errno.last == .noSuchFile { return nil }
+        if Errno.last == .notDirectory {
+            return unlink(path) == 0 || Errno.last == .noSuchFile ? nil : SystemError("remove", path)
+        }
+        return SystemError("remove the directory", path)
     }
 }
 

@@ -6,7 +6,7 @@ import Host
 import Planning
 import Shared
 
-/// The tasks that this Driver knows, and the ways into and out of that.
+/// The tasks of this Driver, with start and destroy.
 package final class TaskTable: Sendable {
     /// A task that is being started, found again or ended for want of a host that knows it has its place, so that
     /// nobody else does so too.
@@ -48,7 +48,7 @@ package final class TaskTable: Sendable {
         self.reactor = reactor
         self.log = log
         standby = StandbyExecutor(reactor: reactor, log: log)
-        templates = RootTemplates(log: log)
+        templates = RootTemplates(reactor: reactor, log: log)
         logReaders = LogReaders(reactor: reactor, log: log)
         memory = MemoryReturn(reactor: reactor)
     }
@@ -180,7 +180,7 @@ package final class TaskTable: Sendable {
             .transient, "cannot make the task's state directory \(directory.path): another driver makes it too")
     }
 
-    private func prepareStateDirectory(_ path: String) throws(StartError) {
+    func prepareStateDirectory(_ path: String) throws(StartError) {
         do throws(StateDirectoryFault) {
             guard let other = try StateDirectory(path: path).prepare() else { return }
             log.warn(
@@ -262,7 +262,7 @@ package final class TaskTable: Sendable {
             return try executorCgroup.spawn(forTaskIn: specification.cgroup) { (cgroup) throws(SpawnError) in
                 try ExecutorProcess.spawn(
                     path: program, request: request, attachment: specification.attachment, template: template,
-                    cgroup: cgroup)
+                    cgroup: cgroup, reactor: reactor)
             }
         } catch {
             throw StartError(error.isTransient ? .transient : .permanent, error.text)
@@ -310,7 +310,7 @@ package final class TaskTable: Sendable {
             throw StartError(stage: stage, errno, subject: subject, context: LaunchFailureContext(specification))
         case .executorGone where task.usedStandby && !task.hasStartedTask:
             log.warn(
-                "an Executor that stood by ended before it took its task up, another is started",
+                "the standby Executor ended before it started its task: spawning another",
                 ["task_id": task.id, "executor_pid": task.executorPid])
             await task.remove()
             return false
@@ -343,7 +343,7 @@ package final class TaskTable: Sendable {
             if outcome != nil || Task.isCancelled { return outcome }
             if !task.hasStartedTask {
                 log.warn(
-                    "an Executor that stood by has not begun with its task in time: it is killed",
+                    "the standby Executor has not begun with its task within 3 s: it is killed",
                     ["task_id": task.id, "executor_pid": task.executorPid])
                 task.killExecutor()
             }
@@ -401,9 +401,14 @@ package final class TaskTable: Sendable {
         _ = consume lock
     }
 
-    /// Ends the Executor that stands by, if one does.
+    /// Ends the standby Executor, if there is one, and does not wait for its end.
     package func dismissStandby() {
-        standby.dismiss()
+        standby.dismiss { [self] in BlockingPool.shared.perform { [self] in removeCgroupWhenIdle() } }
+    }
+
+    /// Ends the standby Executor, before this process ends.
+    package func close() {
+        standby.close()
         removeCgroupWhenIdle()
     }
 

@@ -95,6 +95,40 @@ import Testing
         #expect(directory.remove() == nil)
     }
 
+    /// Only a pipe that is missing, or that nobody has open, is not held: what the kernel does not tell is an error.
+    @Test func aPipeIsHeldOrNotOrTheKernelDoesNotTell() throws {
+        let place = try TemporaryDirectory()
+        let directory = try TaskStateDirectory.create("a", in: place.path)
+        #expect(try !directory.isPipeHeld)
+        do {
+            let pipe = try directory.openPipe("control")
+            #expect(try directory.isPipeHeld)
+            _ = consume pipe
+        }
+        #expect(try !directory.isPipeHeld)
+        unlink(directory.path + "/control")
+        #expect(try !directory.isPipeHeld)
+        symlink("events", directory.path + "/control")
+        #expect(throws: SystemError("open", directory.path + "/control", .tooManySymlinks)) {
+            _ = try directory.isPipeHeld
+        }
+        #expect(directory.remove() == nil)
+    }
+
+    /// A file or a symlink in the directory's place is no directory, and is removed as one.
+    @Test func whatHasADirectorysPlaceIsRemoved() throws {
+        let place = try TemporaryDirectory()
+        let directory = TaskStateDirectory(stateDirectory: place.path, name: "a")
+        try write([], to: directory.path)
+        #expect(try !directory.exists)
+        #expect(!directory.hasReservedRecord)
+        #expect(directory.remove() == nil)
+        symlink("nowhere", directory.path)
+        #expect(try !directory.exists)
+        #expect(directory.remove() == nil)
+        #expect(place.names.isEmpty)
+    }
+
     @Test func aRecordIsReadAsItWasWritten() throws {
         let place = try TemporaryDirectory()
         let directory = try TaskStateDirectory.create("a+web", in: place.path)

@@ -43,10 +43,10 @@ import Testing
         table.entries.withLock { $0[Self.id] = .known(second) }
         try await table.destroy(first, force: false)
         #expect(known === second)
-        #expect(second.directory.exists)
+        #expect(try second.directory.exists)
         try await table.destroy(second, force: false)
         #expect(known == nil)
-        #expect(!second.directory.exists)
+        #expect(try !second.directory.exists)
     }
 
     /// Nor one that is just being started, found again, or ended by another call.
@@ -71,6 +71,6 @@ import Testing
         #expect(rmdir(foreign) == 0)
         try await table.destroy(task, force: false)
         #expect(known == nil)
-        #expect(!task.directory.exists)
+        #expect(try !task.directory.exists)
     }
 }

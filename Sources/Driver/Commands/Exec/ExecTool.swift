@@ -70,7 +70,7 @@ struct ExecTool: Sendable {
                     + "where it is")
         }
         let state = task.state
-        guard let executor = try? HeldProcess.open(pid: state.executorPid, startTime: state.executorStartTime) else {
+        guard let executor = try? state.heldExecutor() else {
             throw .notRunning(task.title)
         }
         let pidfd = executor.asExecutor().takePidfd()

@@ -43,8 +43,7 @@ enum TaskListing {
             allocID: String(state.taskID.prefix { $0 != "/" }), state: .running,
             driverPid: holders.holder(of: directory), cgroup: state.cgroup)
         let sameBoot = state.bootID == Boot.id
-        let executor =
-            sameBoot ? try HeldProcess.open(pid: state.executorPid, startTime: state.executorStartTime)?.pid : nil
+        let executor = try state.heldExecutor()?.pid
         task.executorPid = executor
         let record: Result<ExitRecord?, RecordError>
         do throws(RecordError) {

@@ -22,6 +22,6 @@ package enum NomadServices {
         let stats = try StatsService(settings: settings)
         DriverService(settings: settings, table: table, stats: stats, log: log).register(on: server)
         // With it goes the cgroup of the Executors, where no task needs that any more.
-        return table.dismissStandby
+        return table.close
     }
 }

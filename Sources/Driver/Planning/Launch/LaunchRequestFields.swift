@@ -29,3 +29,18 @@ extension RepeatedField where Message == Exec2__Executor__LaunchRequest {
     package static var udpConnect: Values<UInt32> { Values(\.n_udp_connect, \.udp_connect) }
     package static var quietPaths: Text { Text(\.n_quiet_paths, \.quiet_paths) }
 }
+
+extension RepeatedField where Message == Exec2__Executor__RootTemplate {
+    package static var paths: Messages<Exec2__Executor__TemplatePath> { .init(\.n_paths, \.paths) }
+    package static var directories: Text { .init(\.n_directories, \.directories) }
+    package static var placeholders: Text { .init(\.n_placeholders, \.placeholders) }
+    package static var symlinks: Text { .init(\.n_symlinks, \.symlinks) }
+}
+
+extension RepeatedField where Message == Exec2__Executor__TaskRoot {
+    package static var paths: Messages<Exec2__Executor__TemplatePath> { .init(\.n_paths, \.paths) }
+    package static var directories: Messages<Exec2__Executor__RootDirectory> { .init(\.n_directories, \.directories) }
+    package static var replacements: Messages<Exec2__Executor__RootDirectory> { .init(\.n_replacements, \.replacements) }
+    package static var masked: Text { .init(\.n_masked, \.masked) }
+    package static var covered: Text { .init(\.n_covered, \.covered) }
+}

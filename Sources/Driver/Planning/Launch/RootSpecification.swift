@@ -60,10 +60,10 @@ package struct TemplateSpecification: Equatable, Sendable {
             message.protocol = LaunchVersion.ownRoot
             message.launch_pipe_is_held = true.wire
             message.root_template = arena.message(Exec2__Executor__RootTemplate.self) {
-                ($0.n_paths, $0.paths) = arena.templatePaths(paths)
-                ($0.n_directories, $0.directories) = arena.strings(directories)
-                ($0.n_placeholders, $0.placeholders) = arena.strings(placeholders)
-                ($0.n_symlinks, $0.symlinks) = arena.strings(symlinks.flatMap { [$0.name, $0.target] })
+                $0[.paths] = arena.templatePaths(paths)
+                $0[.directories] = arena.strings(directories)
+                $0[.placeholders] = arena.strings(placeholders)
+                $0[.symlinks] = arena.strings(symlinks.flatMap { [$0.name, $0.target] })
             }
         }
     }
@@ -116,14 +116,14 @@ extension RootSpecification {
     func message(_ arena: MessageArena) -> UnsafeMutablePointer<Exec2__Executor__TaskRoot>? {
         arena.message(Exec2__Executor__TaskRoot.self) {
             $0.parent = arena.string(parent)
-            ($0.n_directories, $0.directories) = arena.rootDirectories(directories)
-            ($0.n_replacements, $0.replacements) = arena.rootDirectories(replacements)
-            ($0.n_paths, $0.paths) = arena.templatePaths(paths)
+            $0[.directories] = arena.rootDirectories(directories)
+            $0[.replacements] = arena.rootDirectories(replacements)
+            $0[.paths] = arena.templatePaths(paths)
             $0.shm_size = sharedMemoryBytes
-            ($0.n_masked, $0.masked) = arena.strings(Self.masked)
+            $0[.masked] = arena.strings(Self.masked)
             $0.terminals = hasTerminals.wire
             $0.read_only_proc = hasReadOnlyProc.wire
-            ($0.n_covered, $0.covered) = arena.strings(hidden)
+            $0[.covered] = arena.strings(hidden)
         }
     }
 }
@@ -131,7 +131,7 @@ extension RootSpecification {
 extension MessageArena {
     fileprivate func templatePaths(
         _ paths: [TemplateSpecification.Path]
-    ) -> (Int, UnsafeMutablePointer<UnsafeMutablePointer<Exec2__Executor__TemplatePath>?>?) {
+    ) -> UnsafeMutableBufferPointer<UnsafeMutablePointer<Exec2__Executor__TemplatePath>?> {
         messages(Exec2__Executor__TemplatePath.self, paths) {
             $0.path = self.string($1.path)
             $0.optional = $1.optional.wire
@@ -141,7 +141,7 @@ extension MessageArena {
 
     fileprivate func rootDirectories(
         _ directories: [RootSpecification.Directory]
-    ) -> (Int, UnsafeMutablePointer<UnsafeMutablePointer<Exec2__Executor__RootDirectory>?>?) {
+    ) -> UnsafeMutableBufferPointer<UnsafeMutablePointer<Exec2__Executor__RootDirectory>?> {
         messages(Exec2__Executor__RootDirectory.self, directories) {
             $0.source_root = self.string($1.sourceRoot)
             $0.source = self.string($1.source)
