@@ -142,7 +142,8 @@ struct RootTree {
     }
 
     private func copies(of directory: Int32, _ place: PathBytes) throws(LaunchFailure) -> [Entry] {
-        let number = place.isRoot
+        let number =
+            place.isRoot
             ? exec2_open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
             : place.withRelativePath { exec2_open_no_symlinks(root, $0, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 1) }
         guard number >= 0, let stream = fdopendir(number) else { throw LaunchFailure(.rootEntry, .last, place.text) }
@@ -188,7 +189,8 @@ struct RootTree {
     /// Directories, symlinks and empty files take no blocks.
     static let skeletonBytes: UInt64 = 1 << 20
 
-    /// A detached tmpfs of at most that many bytes (tmpfs(5)), with a root that everybody can enter; -1 where that fails.
+    /// A detached tmpfs of at most that many bytes (tmpfs(5)), with a root that everybody can enter; -1 where that
+    /// fails.
     static func memory(bytes: UInt64, _ attributes: exec2_file_system_attribute) -> Int32 {
         var size = String(bytes)
         size.append("\0")

@@ -39,7 +39,9 @@ struct Ruleset {
 
     /// Keeps it for commands in the task, which are held to the same (`TemplateDescriptor.ruleset`).
     func keep() throws(LaunchFailure) {
-        guard exec2_replace_descriptor(number, TemplateDescriptor.ruleset) >= 0 else { throw LaunchFailure(.ruleset, nil) }
+        guard exec2_replace_descriptor(number, TemplateDescriptor.ruleset) >= 0 else {
+            throw LaunchFailure(.ruleset, nil)
+        }
     }
 
     /// The flags with which it is enforced (landlock_restrict_self(2)).

@@ -4,8 +4,8 @@ import SharedEmbedded
 
 /// The root of one task: a copy of the template's namespace, with what is the task's alone.
 ///
-/// What it shows of the host is opened and cloned while this process is in the host's mount namespace. Then this process
-/// enters the copy, attaches that, and goes back once the task was cloned, which stays there.
+/// What it shows of the host is opened and cloned while this process is in the host's mount namespace. Then this
+/// process enters the copy, attaches that, and goes back once the task was cloned, which stays there.
 struct TaskRoot {
     private let message: Exec2__Executor__TaskRoot
     private let hostNamespace: Int32
@@ -254,7 +254,9 @@ private struct OwnFiles {
             _ = exec2_detach_mount("/proc")
             _ = CLinux.close(file)
         }
-        guard mkdirat(file, "tree", 0o755) == 0, mkdirat(file, "shm", 0o1777) == 0 else { throw LaunchFailure(.rootEntry, nil) }
+        guard mkdirat(file, "tree", 0o755) == 0, mkdirat(file, "shm", 0o1777) == 0 else {
+            throw LaunchFailure(.rootEntry, nil)
+        }
         let tree = exec2_clone_mount(file, "tree", 0)
         let shm = shmSize > 0 ? exec2_clone_mount(file, "shm", 0) : -1
         guard tree >= 0, shm >= 0 || shmSize == 0 else { throw LaunchFailure(.rootMount, nil) }

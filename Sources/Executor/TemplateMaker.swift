@@ -54,7 +54,8 @@ enum TemplateMaker {
             let place = PathBytes(template.symlinks[index])
             try tree.makeDirectory(place.parent)
             let target = template.symlinks[index + 1]
-            try tree.symlink(place, to: target.map { Array(UnsafeRawBufferPointer(start: $0, count: strlen($0))) } ?? [])
+            try tree.symlink(
+                place, to: target.map { Array(UnsafeRawBufferPointer(start: $0, count: strlen($0))) } ?? [])
         }
         tree.end()
         if objects.showsRoot { return }
@@ -72,7 +73,9 @@ enum TemplateMaker {
             if name.count <= 2, name.allSatisfy({ $0 == UInt8(ascii: ".") }) { continue }
             let place = PathBytes([name])
             var facts = exec2_file_facts()
-            let found = place.withRelativePath { exec2_openat(dirfd(stream), $0, EXEC2_O_PATH | O_NOFOLLOW | O_CLOEXEC, 0) }
+            let found = place.withRelativePath {
+                exec2_openat(dirfd(stream), $0, EXEC2_O_PATH | O_NOFOLLOW | O_CLOEXEC, 0)
+            }
             // Removed since it was listed.
             guard found >= 0 else { continue }
             defer { _ = close(found) }

@@ -52,6 +52,7 @@ PLUGIN: dict[str, list[tuple[str, Any]]] = {
     "executor_path": [('"/usr/libexec/executor"', "/usr/libexec/executor"), ("null", None)],
     "orphan_grace": numbers(60),
     "standby_executor": BOOLS,
+    "own_root": BOOLS,
     "state_dir": [('"/run/another"', "/run/another")],
     "allow_caps": texts("net_raw"),
     "landlock_min_abi": numbers(1),
@@ -70,7 +71,7 @@ PLUGIN: dict[str, list[tuple[str, Any]]] = {
 }
 # For an option with a default, null means the default.
 PLUGIN_DEFAULTS = {
-    "unveil_defaults": True, "unveil_paths": [], "unveil_by_task": False, "orphan_grace": 30, "standby_executor": True,
+    "unveil_defaults": True, "unveil_paths": [], "unveil_by_task": False, "orphan_grace": 30, "own_root": False, "standby_executor": True,
     "allow_caps": [], "landlock_min_abi": 1, "abstract_sockets": False, "pathname_sockets": False,
     "log_denials": False, "quiet_paths": [], "memory_swap": False, "seccomp": True,
     "allow_syscalls": [], "allow_ulimits": [], "dynamic_user_min": 80000, "dynamic_user_max": 89999,
@@ -273,6 +274,7 @@ WRONG_PLUGIN = {
     "executor_path = []": unlike("executor_path", "string required"),
     'executor_path = "relative"': 'plugin config: option "executor_path" is "relative": must be the absolute path of a file',
     'state_dir = "relative"': 'plugin config: option "state_dir" is "relative": must be the absolute path of a ',
+    'own_root = "yes"': unlike("own_root", "a bool is required"),
     "state_dir = 7": 'plugin config: option "state_dir" is "7": must be the absolute path of a ',
     'orphan_grace = "30s"': unlike("orphan_grace", "a number is required"),
     "orphan_grace = -1": 'plugin config: option "orphan_grace" is -1: must be a whole number from 0 to 86400',

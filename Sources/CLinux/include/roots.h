@@ -27,11 +27,12 @@ enum exec2_file_system_attribute {
     EXEC2_FILE_SYSTEM_NO_EXEC = 4,
 };
 
-/// A detached copy of the mount of `path` below `directory`, or of `directory` itself where `path` is empty (open_tree(2)).
-/// No symlink is followed at the end of `path`. recursive: with what is mounted below it.
+/// A detached copy of the mount of `path` below `directory`, or of `directory` itself where `path` is empty
+/// (open_tree(2)). No symlink is followed at the end of `path`. recursive: with what is mounted below it.
 int exec2_clone_mount(int directory, const char *path, int recursive);
 
-/// Attaches a detached mount at `path` below `directory`, or at `directory` itself where `path` is empty (move_mount(2)).
+/// Attaches a detached mount at `path` below `directory`, or at `directory` itself where `path` is empty
+/// (move_mount(2)).
 int exec2_attach_mount(int tree, int directory, const char *path);
 
 /// Makes a mount, and none below it, read-only (mount_setattr(2)).

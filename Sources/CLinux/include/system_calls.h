@@ -38,8 +38,8 @@ int exec2_pidfd_open(pid_t pid);
 int exec2_pidfd_send_signal(int pidfd, int signal);
 
 /// Reaps the child behind a pidfd (waitid(2), P_PIDFD) without waiting for it and tells how it ended: 1 with the exit
-/// status or the signal (the other is -1); 0 where it still runs, or has ended and is held by a tracer; -1 where it is not
-/// a child of this process. siginfo_t has unions, which Swift cannot read.
+/// status or the signal (the other is -1); 0 where it still runs, or has ended and is held by a tracer; -1 where it is
+/// not a child of this process. siginfo_t has unions, which Swift cannot read.
 int exec2_pidfd_reap(int pidfd, int *exit_status, int *signal);
 
 /// signalfd(2) for one signal, non-blocking and close-on-exec; blocks the signal.

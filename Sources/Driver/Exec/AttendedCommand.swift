@@ -81,7 +81,8 @@ package final class AttendedCommand: Sendable {
                 (places.report.writing.number, AttendantDescriptor.report),
                 (connection.stdin.number, AttendantDescriptor.stdin),
                 (connection.stdout.number, AttendantDescriptor.stdout),
-                (connection.stderr.number, AttendantDescriptor.stderr), (entrance.task.number, AttendantDescriptor.task),
+                (connection.stderr.number, AttendantDescriptor.stderr),
+                (entrance.task.number, AttendantDescriptor.task),
             ] + (ruleset ?? []))
         return try ExecutorProcess.spawn(path: path, steps, namespaces: 0, cgroup: cgroup, reactor: reactor)
     }

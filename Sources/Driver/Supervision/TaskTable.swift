@@ -292,7 +292,9 @@ package final class TaskTable: Sendable {
 
     /// Has the next start's Executor spawned, while this one's answer is on its way.
     private func prepareStandby(_ specification: LaunchSpecification, _ executor: ExecutorSearch) {
-        guard let origin = origin(specification, executor, specification.root == nil ? nil : templates.current) else { return }
+        guard let origin = origin(specification, executor, specification.root == nil ? nil : templates.current) else {
+            return
+        }
         Task(executorPreference: BlockingPool.shared) { [self] in
             standby.prepare(origin, in: executorCgroup, forTaskIn: specification.cgroup)
         }

@@ -2,8 +2,8 @@
     #if THREAD_SANITIZER
         import Glibc
 
-        /// In a build under ThreadSanitizer, the lock that the sanitizer knows: one of pthreads. It does not see how Swift's
-        /// Mutex waits, and every state behind a contended one would look like a race.
+        /// In a build under ThreadSanitizer, the lock that the sanitizer knows: one of pthreads. It does not see how
+        /// Swift's Mutex waits, and every state behind a contended one would look like a race.
         public struct Mutex<Value: ~Copyable>: ~Copyable {
             private let lock: UnsafeMutablePointer<pthread_mutex_t>
             private let value: UnsafeMutablePointer<Value>

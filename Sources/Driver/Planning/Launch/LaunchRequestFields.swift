@@ -40,7 +40,9 @@ extension RepeatedField where Message == Exec2__Executor__RootTemplate {
 extension RepeatedField where Message == Exec2__Executor__TaskRoot {
     package static var paths: Messages<Exec2__Executor__TemplatePath> { .init(\.n_paths, \.paths) }
     package static var directories: Messages<Exec2__Executor__RootDirectory> { .init(\.n_directories, \.directories) }
-    package static var replacements: Messages<Exec2__Executor__RootDirectory> { .init(\.n_replacements, \.replacements) }
+    package static var replacements: Messages<Exec2__Executor__RootDirectory> {
+        .init(\.n_replacements, \.replacements)
+    }
     package static var masked: Text { .init(\.n_masked, \.masked) }
     package static var covered: Text { .init(\.n_covered, \.covered) }
 }

@@ -34,7 +34,8 @@ extension LaunchPlanning {
         guard configuration.unveilDefaults else { return [] }
         var rules = [
             UnveilRule(modes: .read, path: "/proc"), UnveilRule(modes: [.read, .write], path: "/dev/pts"),
-            UnveilRule(modes: [.read, .write], path: "/dev/ptmx"), UnveilRule(modes: [.read, .write], path: "/dev/tty"),
+            UnveilRule(modes: [.read, .write], path: "/dev/ptmx"),
+            UnveilRule(modes: [.read, .write], path: "/dev/tty"),
             UnveilRule(modes: [.read, .write, .create], path: "/dev/shm"),
             // The default working directory.
             UnveilRule(modes: .all, path: directories.task),

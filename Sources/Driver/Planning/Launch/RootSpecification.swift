@@ -39,7 +39,9 @@ package struct TemplateSpecification: Equatable, Sendable {
         }
         for rule in configuration.unveilPaths { add(rule, optional: false, origin: LaunchPlanning.operatorsRules) }
         self.paths = paths
-        directories = [parent] + hidden.filter { hidden in paths.contains { isAtOrAbove($0.path, hidden) } } + (configuration.unveilDefaults ? ["/dev/pts", "/dev/shm"] : [])
+        directories =
+            [parent] + hidden.filter { hidden in paths.contains { isAtOrAbove($0.path, hidden) } }
+            + (configuration.unveilDefaults ? ["/dev/pts", "/dev/shm"] : [])
         placeholders = ["/etc/passwd", "/etc/group"]
         symlinks =
             configuration.unveilDefaults
@@ -153,15 +155,21 @@ extension MessageArena {
 }
 
 extension Exec2__Executor__TemplatePath: WireMessage {
-    package static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__template_path__init(message) }
+    package static func initialize(_ message: UnsafeMutablePointer<Self>) {
+        exec2__executor__template_path__init(message)
+    }
 }
 
 extension Exec2__Executor__RootTemplate: WireMessage {
-    package static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__root_template__init(message) }
+    package static func initialize(_ message: UnsafeMutablePointer<Self>) {
+        exec2__executor__root_template__init(message)
+    }
 }
 
 extension Exec2__Executor__RootDirectory: WireMessage {
-    package static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__root_directory__init(message) }
+    package static func initialize(_ message: UnsafeMutablePointer<Self>) {
+        exec2__executor__root_directory__init(message)
+    }
 }
 
 extension Exec2__Executor__TaskRoot: WireMessage {
