@@ -62,6 +62,15 @@ import Testing
             ("udp_bind", name(Launch.self, .udpBind)),
             ("udp_connect", name(Launch.self, .udpConnect)),
             ("quiet_paths", name(Launch.self, .quietPaths)),
+            ("paths", name(Exec2__Executor__RootTemplate.self, .paths)),
+            ("directories", name(Exec2__Executor__RootTemplate.self, .directories)),
+            ("placeholders", name(Exec2__Executor__RootTemplate.self, .placeholders)),
+            ("symlinks", name(Exec2__Executor__RootTemplate.self, .symlinks)),
+            ("paths", name(Exec2__Executor__TaskRoot.self, .paths)),
+            ("directories", name(Exec2__Executor__TaskRoot.self, .directories)),
+            ("replacements", name(Exec2__Executor__TaskRoot.self, .replacements)),
+            ("masked", name(Exec2__Executor__TaskRoot.self, .masked)),
+            ("covered", name(Exec2__Executor__TaskRoot.self, .covered)),
         ]
     }
 

@@ -292,7 +292,7 @@ import Testing
         #expect(request.isSet(\.open_pathname_sockets) && request.isSet(\.log_denials))
         #expect(request.strings(.quietPaths) == ["/proc"])
         // An older Executor would start the task without the rules for UDP.
-        #expect(request.protocol == LaunchVersion.udpPorts && LaunchVersion.newest == LaunchVersion.udpPorts)
+        #expect(request.protocol == LaunchVersion.udpPorts && LaunchVersion.newest >= LaunchVersion.udpPorts)
         #expect(request.seccomp_filter == SeccompFilter([], on: .amd64).bytes)
 
         specification.confinement = LaunchConfinement()

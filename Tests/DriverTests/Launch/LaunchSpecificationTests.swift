@@ -51,6 +51,16 @@ import Testing
     private static let destination = try? MountDestination(
         "local/data", of: "x", directories: directories, allocDir: "/l", isDevice: false)
 
+    private static let root: RootSpecification = {
+        let path = TemplateSpecification.Path(path: "/srv", optional: true, writable: true, origin: nil)
+        let directory = RootSpecification.Directory(
+            sourceRoot: "/l", source: "web", inside: "a-web", isReadOnly: true, onlyMounts: true)
+        return RootSpecification(
+            template: TemplateSpecification(PluginConfiguration(), parent: "/mnt", cgroups: nil, hidden: []),
+            parent: "/mnt", directories: [directory], replacements: [directory], paths: [path],
+            sharedMemoryBytes: 1, hasTerminals: true, hasReadOnlyProc: true, hidden: ["/l"])
+    }()
+
     private func decoded(_ specification: LaunchSpecification) throws -> MessageView<
         Exec2__Executor__LaunchRequest
     > {
@@ -179,13 +189,14 @@ import Testing
         specification.confinement.logsDenials = true
         specification.confinement.quietPaths = ["/proc"]
         specification.confinement.seccompFilter = SeccompFilter([], on: .amd64)
+        specification.root = Self.root
         let request = try decoded(specification)
         var all: Set<String> = []
         var filled: Set<String> = []
         let (owner, pointer) = request.parts
         withExtendedLifetime(owner) { Self.fields(pointer, all: &all, filled: &filled) }
-        // The one field that only a command's request has.
-        #expect(all.subtracting(filled) == ["exec"])
+        // What only the requests of a command and of a template have.
+        #expect(all.subtracting(filled) == ["exec", "root_template"])
         #expect(filled.count > 60)
     }
 }
