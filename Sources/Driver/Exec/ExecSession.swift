@@ -129,7 +129,7 @@ package struct ExecSession: Sendable {
     ///   - timeout: In nanoseconds; the command is killed then. Nil: none.
     ///   - taskEnded: The task's end; nil where nobody knows of it.
     package func run<Failure: Error>(
-        timeout: UInt64? = nil, taskEnded: OneShot<TaskEnd>? = nil, feed: Feed<Failure>? = nil,
+        timeout: UInt64? = nil, taskEnded: OneShot<Void>? = nil, feed: Feed<Failure>? = nil,
         deliver: @escaping Deliver<Failure>
     ) async throws(SessionError<Failure>) -> ExitStatus {
         let result = await withTaskCancellationHandler {
@@ -150,7 +150,7 @@ package struct ExecSession: Sendable {
     }
 
     private func attend<Failure: Error>(
-        _ timeout: UInt64?, _ taskEnded: OneShot<TaskEnd>?, _ feed: Feed<Failure>?,
+        _ timeout: UInt64?, _ taskEnded: OneShot<Void>?, _ feed: Feed<Failure>?,
         _ deliver: @escaping Deliver<Failure>
     ) async -> Result<AttendedCommand.End, SessionError<Failure>> {
         await withTaskGroup(of: Part<Failure>.self) { group in
@@ -261,7 +261,7 @@ package struct ExecSession: Sendable {
     }
 
     /// The task's Executor cannot leave before its attendants have: one that is stopped or hangs is killed.
-    private func killLateAttendant(_ taskEnded: OneShot<TaskEnd>) async {
+    private func killLateAttendant(_ taskEnded: OneShot<Void>) async {
         guard await taskEnded.wait() != nil else { return }
         let end = await command.ended.wait(atMost: AttendedCommand.attendantNanoseconds, on: reactor)
         if end == nil { command.killAttendant() }

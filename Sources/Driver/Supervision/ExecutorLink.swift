@@ -111,9 +111,16 @@ final class ExecutorLink: Sendable {
     private struct State {
         var nextRequest: UInt64 = 1
         var waiting: [UInt64: Answer] = [:]
-        var isClosed = false
-        /// Whether the Executor knows this session: from the launch request, or by its welcome.
-        var isOpen: Bool
+        var session: SessionState
+    }
+
+    private enum SessionState {
+        /// The Executor does not know of this session.
+        case unknown
+        /// It does, from the launch request or by its welcome.
+        case open
+        /// The Executor is gone.
+        case closed
     }
 
     /// How long an Executor may take to answer; it does so at once unless it is stopped or hangs.
@@ -133,7 +140,7 @@ final class ExecutorLink: Sendable {
         _ pipes: consuming SessionPipes, session: UInt64, isOpen: Bool, executor: Int32, reactor: Reactor, log: Logger
     ) {
         self.pipes = pipes
-        state = Mutex(State(isOpen: isOpen))
+        state = Mutex(State(session: isOpen ? .open : .unknown))
         self.session = session
         self.executor = executor
         self.reactor = reactor
@@ -145,7 +152,7 @@ final class ExecutorLink: Sendable {
 
     /// Sends a request and waits for its answer, `answerSeconds` at most.
     func ask(_ request: ExecutorRequest) async throws(LinkError) -> ExecutorEvent {
-        if !state.withLock({ $0.isOpen }) { _ = try await openSession() }
+        if case .unknown = state.withLock({ $0.session }) { _ = try await openSession() }
         return try await exchange(request)
     }
 
@@ -157,14 +164,14 @@ final class ExecutorLink: Sendable {
         guard case .welcome(_, _, let task) = try await exchange(hello) else {
             throw .otherProtocol(executor: executor)
         }
-        state.withLock { $0.isOpen = true }
+        state.withLock { if case .unknown = $0.session { $0.session = .open } }
         return task
     }
 
     private func exchange(_ request: ExecutorRequest) async throws(LinkError) -> ExecutorEvent {
         let answer = Answer()
         let id = try state.withLock { (state) throws(LinkError) in
-            guard !state.isClosed else { throw .gone(executor: executor) }
+            if case .closed = state.session { throw .gone(executor: executor) }
             let id = state.nextRequest
             state.nextRequest += 1
             state.waiting[id] = answer
@@ -248,7 +255,7 @@ final class ExecutorLink: Sendable {
     /// Ends every wait: the Executor is gone.
     func close() {
         let waiting = state.withLock { state in
-            state.isClosed = true
+            state.session = .closed
             defer { state.waiting = [:] }
             return Array(state.waiting.values)
         }

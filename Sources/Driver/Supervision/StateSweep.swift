@@ -82,7 +82,7 @@ package struct StateSweep: Sendable {
         await withDiscardingTaskGroup { group in
             if case .forgotten = stage {
                 for task in table.tasks
-                where task.ended.current == nil && !task.claims.isClaimed(since: settings.version) {
+                where task.end == nil && !task.claims.isClaimed(since: settings.version) {
                     group.addTask {
                         await end(task.id, "the agent has neither recovered it nor waits for it") {
                             () async throws(TaskError) in

@@ -6,16 +6,7 @@ import Host
 import Planning
 import Shared
 
-/// How a launch went.
-enum LaunchOutcome: Sendable {
-    case started(StartedTask)
-    case failed(stage: UInt32, Errno, subject: String)
-    /// The Executor ended without a word.
-    case executorGone(ExecutorTermination)
-}
-
-/// One task as the Driver knows it: its directory, its Executor, and what that has told. The truth of
-/// the task lives with the Executor and in the directory; this can be made anew from them.
+/// One task as the Driver knows it: its directory, its Executor, and how far it has come (`TaskState`).
 package final class SupervisedTask: Sendable {
     package let id: String
     /// The task's name in its job.
@@ -25,31 +16,30 @@ package final class SupervisedTask: Sendable {
     package let executorPid: Int32
     /// See `ExecutorProcess`.
     let executorStartTime: UInt64
-    /// Whether the Executor was there before the task.
-    let usedStandby: Bool
-    /// Nil where the task had ended before this Driver came.
-    private let supervisor: HeldExecutor?
-    /// What the handle says of a task that an earlier Driver started; nil for one of this Driver's.
-    private let recovered: StartedTask?
     package let cgroup: String
     private let reactor: Reactor
     private let events: TaskEventQueue
     private let log: Logger
     package let claims = HostInterest()
+    private let state: Mutex<TaskState<HeldExecutor>>
     /// Events of a task of an earlier Driver's from before the host waited for it: in the course of a recovery the
     /// host has nobody yet to take them. Nil: nothing is held back.
     private let heldBack: Mutex<[TaskEvent]?>
     private let claimedOnDisk = OneShot<Void>()
     private let removal = Mutex<Task<SystemError?, Never>?>(nil)
 
-    /// Set once, in this order.
-    let launched = OneShot<LaunchOutcome>()
-    package let ended = OneShot<TaskEnd>()
-    let executorGone = OneShot<Void>()
+    // They only wake who waits; what there is to know is in `state`.
+    private let launched = OneShot<Void>()
+    package let ended = OneShot<Void>()
+    private let finished = OneShot<Void>()
 
+    /// A task whose Executor lives.
+    /// - Parameters:
+    ///   - isStandby: Whether the Executor was there before the task.
+    ///   - recovered: What the handle tells of a task that an earlier Driver started; nil for one that is being launched.
     init(
         id: String, name: String, directory: TaskStateDirectory, executor: consuming ExecutorProcess,
-        usedStandby: Bool = false,
+        isStandby: Bool = false,
         link: ExecutorLink, recovered: StartedTask? = nil, cgroup: String, reactor: Reactor, events: TaskEventQueue,
         log: Logger
     ) {
@@ -58,9 +48,8 @@ package final class SupervisedTask: Sendable {
         self.directory = directory
         self.executorPid = executor.pid
         self.executorStartTime = executor.startTime
-        self.usedStandby = usedStandby
-        self.supervisor = HeldExecutor(executor, link: link)
-        self.recovered = recovered
+        let held = HeldExecutor(executor, link: link)
+        state = Mutex(recovered.map { .attaching(held, handle: $0) } ?? .launching(held, isStandby: isStandby))
         self.heldBack = Mutex(recovered == nil ? nil : [])
         self.cgroup = cgroup
         self.reactor = reactor
@@ -70,25 +59,70 @@ package final class SupervisedTask: Sendable {
 
     /// A task that is over: its end is all that can be told.
     init(
-        _ state: HandleState, id: String, name: String, end: TaskEnd, reactor: Reactor, events: TaskEventQueue,
+        _ handle: HandleState, id: String, name: String, end: TaskEnd, reactor: Reactor, events: TaskEventQueue,
         log: Logger
     ) {
         self.id = id
         self.name = name
-        self.directory = state.taskDirectory
-        self.executorPid = state.executorPid
-        self.executorStartTime = state.executorStartTime
-        self.usedStandby = false
-        self.supervisor = nil
-        self.recovered = nil
+        self.directory = handle.taskDirectory
+        self.executorPid = handle.executorPid
+        self.executorStartTime = handle.executorStartTime
+        let task = end.task ?? StartedTask(pid: handle.taskPid, startedAt: handle.startedAt)
+        state = Mutex(.over(nil, task, end))
         self.heldBack = Mutex([])
-        self.cgroup = state.cgroup
+        self.cgroup = handle.cgroup
         self.reactor = reactor
         self.events = events
         self.log = log
-        launched.set(.started(end.task ?? StartedTask(pid: state.taskPid, startedAt: state.startedAt)))
-        conclude(end)
-        executorGone.set(())
+        wake(.over(nil, task, end))
+        tell(end)
+    }
+
+    // MARK: The state
+
+    /// Takes an event; false where the state refuses it.
+    @discardableResult
+    private func take(_ event: TaskState<HeldExecutor>.Event) -> Bool {
+        let next = state.withLock { state -> TaskState<HeldExecutor>? in
+            guard let next = state.after(event) else { return nil }
+            state = next
+            return next
+        }
+        guard let next else { return false }
+        wake(next)
+        return true
+    }
+
+    private func wake(_ state: TaskState<HeldExecutor>) {
+        if state.launch != nil { launched.set(()) }
+        if state.end != nil { ended.set(()) }
+        if state.isFinal { finished.set(()) }
+    }
+
+    private var current: TaskState<HeldExecutor> { state.withLock { $0 } }
+
+    /// The task once it has started; nil before, or where it never did.
+    package var started: StartedTask? { current.started }
+
+    /// How the task ended, once that is known.
+    package var end: TaskEnd? { current.end }
+
+    /// Waits until the end is known; nil when the waiting Swift task is cancelled first.
+    package func waitForEnd() async -> TaskEnd? {
+        _ = await ended.wait()
+        return end
+    }
+
+    /// How the launch went, after at most so many nanoseconds; nil where that is not known by then.
+    func waitForLaunch(atMost nanoseconds: UInt64) async -> LaunchOutcome? {
+        _ = await launched.wait(atMost: nanoseconds, on: reactor)
+        return current.launch
+    }
+
+    /// Whether the Executor was there before the task, and has not yet said how its launch went.
+    var waitsForStandby: Bool {
+        guard case .launching(_, isStandby: true) = current else { return false }
+        return true
     }
 
     /// Whether the Executor has begun with the task, or may have: its first act is to say in the directory who it is.
@@ -98,74 +132,63 @@ package final class SupervisedTask: Sendable {
 
     /// A pidfd of the Executor, for as long as this object lives; nil where the task had ended before this
     /// Driver came.
-    package var executorPidfd: Int32? { supervisor?.pidfd.number }
+    package var executorPidfd: Int32? { current.executor?.pidfd.number }
 
     /// Begins to listen to the Executor.
     func watch() throws(SystemError) {
-        guard let supervisor else { return }
-        try supervisor.watch(
-            on: reactor, said: { [self] in receive(supervisor) }, ended: { [self] in executorEnded(supervisor) })
+        guard let executor = current.executor else { return }
+        try executor.watch(
+            on: reactor, said: { [self] in receive(executor) }, ended: { [self] in executorEnded(executor) })
     }
 
     /// Kills and reaps an Executor that cannot be watched.
     func abandon() {
-        guard let supervisor else { return }
-        supervisor.kill()
-        ChildReaper.reap(supervisor.pidfd.number, heldBy: supervisor, on: reactor)
-    }
-
-    /// The task once it has started; nil before, or where it never did.
-    package var started: StartedTask? {
-        guard case .started(let task)? = launched.current else { return nil }
-        return task
+        guard let executor = current.executor else { return }
+        executor.kill()
+        ChildReaper.reap(executor.pidfd.number, heldBy: executor, on: reactor)
     }
 
     // MARK: What the Executor says
 
-    private func receive(_ supervisor: HeldExecutor) {
-        supervisor.link.receive { event in
+    private func receive(_ executor: HeldExecutor) {
+        executor.link.receive { event in
             switch event {
             case .started(let task):
-                supervisor.launchIsOver()
-                launched.set(.started(task))
+                executor.launchIsOver()
+                take(.started(task))
             case .launchFailed(let stage, let errno, let subject):
-                launched.set(.failed(stage: stage, errno, subject: subject))
-            case .exited: BlockingPool.shared.perform { [self] in readRecord(then: nil) }
+                take(.launchFailed(.reported(stage: stage, errno, subject: subject)))
+            case .exited: BlockingPool.shared.perform { [self] in readRecord() }
             case .welcome, .done, .refused:
                 log.warn("received an answer to no pending request", ["task_id": id, "executor_pid": executorPid])
             }
         }
     }
 
-    /// The Executor is gone: what it wrote is all there will ever be.
-    private func executorEnded(_ supervisor: HeldExecutor) {
-        receive(supervisor)
-        supervisor.unwatch(on: reactor)
-        let leave = ChildReaper.reap(supervisor.pidfd.number, heldBy: supervisor, on: reactor)
-        supervisor.link.close()
-        launched.set(recovered.map { .started($0) } ?? .executorGone(leave))
-        guard started != nil, ended.current == nil else {
-            executorGone.set(())
-            return
-        }
-        BlockingPool.shared.perform { [self] in
-            readRecord { [self] in
-                if ended.current == nil { supervisorLost(leave) }
-                executorGone.set(())
-            }
-        }
+    /// The Executor is gone: what it has written is all there will be.
+    private func executorEnded(_ executor: HeldExecutor) {
+        receive(executor)
+        executor.unwatch(on: reactor)
+        let termination = ChildReaper.reap(executor.pidfd.number, heldBy: executor, on: reactor)
+        executor.link.close()
+        take(.executorGone(termination))
+        if case .reading = current { BlockingPool.shared.perform { [self] in readRecord() } }
     }
 
-    /// Sets the task's end, once, and tells the host what is out of the ordinary about it.
+    /// Takes the task's end, and tells the host what is out of the ordinary about it. False where the end is known.
     @discardableResult
     private func conclude(_ end: TaskEnd) -> Bool {
-        guard ended.set(end) else { return false }
+        guard take(.endKnown(end)) else { return false }
+        tell(end)
+        return true
+    }
+
+    private func tell(_ end: TaskEnd) {
         // While the cgroup is still there: the client removes it after the task.
         let memory = end.oomKilled ? CgroupUsage.memoryLimitAndPeak(of: cgroup) : (nil, nil)
         if let message = TaskEvent.message(about: end, memory: memory) {
             publish(TaskEvent(taskID: id, taskName: name, time: end.endedAt, message: message))
         }
-        return true
     }
 
     private func publish(_ event: TaskEvent) {
@@ -190,26 +213,29 @@ package final class SupervisedTask: Sendable {
         publish(TaskEvent(taskID: id, taskName: name, time: Int64(bitPattern: exec2_realtime()), message: message))
     }
 
-    /// Takes the end from the exit record, if it is there, and then calls `then`. As long as a shortage keeps it from
-    /// being read, of descriptors say, it tries again: the record exists as long as its directory.
-    private func readRecord(attempt: Int = 1, then: (@Sendable () -> Void)?) {
+    /// Takes the end from the exit record. As long as a shortage keeps that from being read, of descriptors say, it
+    /// tries again: the record exists as long as its directory. Where there is none, and no Executor that could still
+    /// write it, the exit status is lost.
+    private func readRecord(attempt: Int = 1) {
         do throws(RecordError) {
-            if let record = try directory.readRecord() { conclude(.recorded(record)) }
-        } catch {
-            if case .unreadable(let cause) = error, StartError.mayPass(cause.errno) {
-                if attempt == Self.recordWarning {
-                    log.warn(
-                        "cannot read a task's exit record yet: the host is short of a resource; trying until it can",
-                        ["task_id": id, "reason": cause.text])
-                }
-                _ = reactor.after(Self.recordNanoseconds) { [self] in
-                    BlockingPool.shared.perform { [self] in readRecord(attempt: attempt + 1, then: then) }
-                }
-                return
+            if let record = try directory.readRecord() {
+                conclude(.recorded(record))
+            } else if case .reading(_, _, let termination) = current {
+                supervisorLost(termination)
             }
-            lose("\(error.text); the task's exit status is lost")
+        } catch {
+            guard case .unreadable(let cause) = error, StartError.mayPass(cause.errno) else {
+                return lose("\(error.text); the task's exit status is lost")
+            }
+            if attempt == Self.recordWarning {
+                log.warn(
+                    "cannot read a task's exit record yet: the host is short of a resource; trying until it can",
+                    ["task_id": id, "reason": cause.text])
+            }
+            _ = reactor.after(Self.recordNanoseconds) { [self] in
+                BlockingPool.shared.perform { [self] in readRecord(attempt: attempt + 1) }
+            }
         }
-        then?()
     }
 
     private static let recordNanoseconds: UInt64 = 200_000_000
@@ -223,15 +249,15 @@ package final class SupervisedTask: Sendable {
 
     /// The kernel has killed every process of the PID namespace with its init; what an operator moved
     /// into the cgroup by hand is killed here.
-    private func supervisorLost(_ leave: ExecutorTermination) {
+    private func supervisorLost(_ termination: ExecutorTermination) {
         AbandonedCgroup.empty(cgroup)
-        if leave == .unknown && !directory.hasReservedRecord {
+        if termination == .unknown && !directory.hasReservedRecord {
             lose(
                 "the task has ended, and its exit status is lost: its state directory \(directory.path), or what was in it, "
                     + "was removed while it ran")
             return
         }
-        lose(leave.lossOfTask(executor: executorPid, directory: directory.path))
+        lose(termination.lossOfTask(executor: executorPid, directory: directory.path))
     }
 
     private func lose(_ reason: String) {
@@ -245,13 +271,13 @@ package final class SupervisedTask: Sendable {
     /// Opens a session with an Executor that an earlier Driver had, and takes what it tells as the
     /// task's facts. Where it does not answer, the session opens with the first request that it does.
     func openSession() async {
-        guard let supervisor, let recovered else { return }
+        guard case .attaching(let executor, let handle) = current else { return }
         do throws(LinkError) {
-            let facts = try await supervisor.link.openSession()
-            launched.set(.started(facts.pid > 0 ? facts : recovered))
+            let facts = try await executor.link.openSession()
+            take(.started(facts.pid > 0 ? facts : handle))
         } catch {
             log.warn("a recovered task's Executor does not answer yet", ["task_id": id, "reason": error.text])
-            launched.set(.started(recovered))
+            take(.noAnswer)
         }
     }
 
@@ -277,7 +303,7 @@ package final class SupervisedTask: Sendable {
 
     /// Sends a signal to the task's process group.
     package func signal(_ number: Int32) async throws(TaskError) {
-        guard ended.current == nil else { throw .notRunning(id: id) }
+        guard end == nil else { throw .notRunning(id: id) }
         switch try await ask(.signal(number)) {
         case .refused(.noSuchProcess): throw .notRunning(id: id)
         case .refused(let errno): throw .signalRefused(id: id, signal: number, errno)
@@ -290,37 +316,37 @@ package final class SupervisedTask: Sendable {
     /// An Executor that does not react is killed, and the kernel ends the task with it: an operator
     /// who stops a task wants it gone.
     package func stop(signal: Int32, timeoutNanoseconds: UInt64) async throws(TaskError) {
-        guard ended.current == nil, let supervisor else { return }
+        guard end == nil, let executor = current.executor else { return }
         let margin = UInt64(20_000_000_000)
         do throws(LinkError) {
-            _ = try await supervisor.link.ask(.stop(signal: signal, timeoutNanoseconds: timeoutNanoseconds))
+            _ = try await executor.link.ask(.stop(signal: signal, timeoutNanoseconds: timeoutNanoseconds))
             let (most, overflow) = timeoutNanoseconds.addingReportingOverflow(margin)
             _ = await ended.wait(atMost: overflow ? .max : most, on: reactor)
-            if ended.current != nil || Task.isCancelled { return }
+            if end != nil || Task.isCancelled { return }
             log.error(
                 "the Executor has not ended its task in time: it is killed",
                 ["task_id": id, "executor_pid": executorPid])
         } catch {
-            if case .gone = error { return await waitForEnd() }
+            if case .gone = error { return await waitForKill() }
             log.error("cannot stop through the Executor: it is killed", ["task_id": id, "reason": error.text])
         }
         killExecutor()
-        await waitForEnd()
-        if ended.current == nil && !Task.isCancelled { throw .cannotBeKilled(id: id, executor: executorPid) }
+        await waitForKill()
+        if end == nil && !Task.isCancelled { throw .cannotBeKilled(id: id, executor: executorPid) }
     }
 
     /// Waits until the end is known, as long as the kernel may take to kill.
-    private func waitForEnd() async {
+    private func waitForKill() async {
         _ = await ended.wait(atMost: 10_000_000_000, on: reactor)
     }
 
     /// Kills the Executor and, with the PID namespace, everything of its task.
-    func killExecutor() { supervisor?.kill() }
+    func killExecutor() { current.executor?.kill() }
 
     private func ask(_ request: ExecutorRequest) async throws(TaskError) -> ExecutorEvent {
-        guard let supervisor else { throw .notRunning(id: id) }
+        guard let executor = current.executor else { throw .notRunning(id: id) }
         do throws(LinkError) {
-            return try await supervisor.link.ask(request)
+            return try await executor.link.ask(request)
         } catch {
             if case .gone = error { throw .notRunning(id: id) }
             throw .executor(id: id, error)
@@ -350,12 +376,12 @@ package final class SupervisedTask: Sendable {
     }
 
     private func removeWhenGone() async -> SystemError? {
-        if await executorGone.wait(atMost: 5_000_000_000, on: reactor) == nil {
+        if await finished.wait(atMost: 5_000_000_000, on: reactor) == nil {
             log.warn(
                 "the Executor of an ended task has not exited 5 s after the task's end (processes that SIGKILL does not "
                     + "end?): it is killed", ["task_id": id, "executor_pid": executorPid])
             killExecutor()
-            _ = await executorGone.wait(atMost: 5_000_000_000, on: reactor)
+            _ = await finished.wait(atMost: 5_000_000_000, on: reactor)
         }
         let error = directory.remove()
         if let error { log.error("cannot remove a task's state directory", ["task_id": id, "error": error.text]) }

@@ -118,7 +118,7 @@ extension TaskTable {
                     .ending(let transition) where transition.cgroup == cgroup:
                     return .passing(transition)
                 case .known(let task)
-                where task.cgroup == cgroup && task.ended.current == nil && !task.claims.isWaitedFor:
+                where task.cgroup == cgroup && task.end == nil && !task.claims.isWaitedFor:
                     return .abandoned(task)
                 default: continue
                 }

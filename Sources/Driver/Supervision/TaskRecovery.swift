@@ -237,9 +237,9 @@ extension TaskTable {
             throw .cannotAttach(id: id, action, error)
         }
         await task.openSession()
-        // It may have ended before we watched, so that `exited` was missed. A damaged record says nothing as long as
-        // the Executor lives: the task may still run.
-        if task.executorGone.current == nil { task.takeRecord() }
+        // It may have ended before we watched, so that `exited` was missed. A damaged record says nothing as long as the
+        // Executor lives: the task may still run.
+        task.takeRecord()
         watchLogs(of: task, recovered: true)
         switch damage {
         case nil: log.info("recovered a running task", ["task_id": id, "executor_pid": pid])

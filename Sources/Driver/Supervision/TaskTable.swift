@@ -83,12 +83,12 @@ package final class TaskTable: Sendable {
     /// Tells the host, as long as the task runs, when its logs have lost their reader.
     /// - Parameter recovered: An earlier Driver started the task: the reader may have left before.
     package func watchLogs(of task: SupervisedTask, recovered: Bool) {
-        guard task.ended.current == nil else { return }
+        guard task.end == nil else { return }
         Task(executorPreference: BlockingPool.shared) { [self] in
             let watches = logReaders.watch(
                 executor: task.executorPid, stateDirectory: task.directory.path, mayBeGone: recovered
             ) { [weak task, log] message in
-                guard let task, task.ended.current == nil else { return }
+                guard let task, task.end == nil else { return }
                 log.warn("a task's logs are not read", ["task_id": task.id, "reason": message])
                 task.tell(message)
             }
@@ -220,17 +220,17 @@ package final class TaskTable: Sendable {
     ) throws(StartError) -> SupervisedTask {
         let session = UInt64.random(in: 1...UInt64.max)
         let process: ExecutorProcess
-        let usedStandby: Bool
+        let isStandby: Bool
         do throws(StartError) {
             let request = specification.encoded(session: session, directory: directory)
             let template = try template(specification, executor)
             let origin = mayStandBy ? origin(specification, executor, template) : nil
             if mayStandBy, let standing = standby.take(origin, request: request) {
                 process = standing
-                usedStandby = true
+                isStandby = true
             } else {
                 process = try spawnExecutor(request, specification, executor, template)
-                usedStandby = false
+                isStandby = false
             }
         } catch {
             _ = directory.remove()
@@ -239,7 +239,7 @@ package final class TaskTable: Sendable {
         let link = ExecutorLink(
             pipes, session: session, isOpen: true, executor: process.pid, reactor: reactor, log: log)
         let task = SupervisedTask(
-            id: id, name: name, directory: directory, executor: process, usedStandby: usedStandby, link: link,
+            id: id, name: name, directory: directory, executor: process, isStandby: isStandby, link: link,
             cgroup: specification.cgroup, reactor: reactor, events: events, log: log)
         do throws(SystemError) {
             try task.watch()
@@ -300,26 +300,26 @@ package final class TaskTable: Sendable {
         }
     }
 
-    /// Waits until the task runs. False where the Executor had stood by and was gone before it took the
-    /// task up: nothing of the task has happened then, and another may start it.
+    /// Waits until the task runs. False where the standby Executor was gone before it began with the task: nothing of the
+    /// task has happened then, and another may start it.
     private func launch(
         _ task: SupervisedTask, _ specification: LaunchSpecification
     ) async throws(StartError) -> Bool {
         switch await outcome(of: task) {
         case .started: return true
-        case .failed(let stage, let errno, let subject):
+        case .failed(.reported(let stage, let errno, let subject)):
             await task.remove()
             throw StartError(stage: stage, errno, subject: subject, context: LaunchFailureContext(specification))
-        case .executorGone where task.usedStandby && !task.hasStartedTask:
+        case .failed(.executorGone(_, wasStandby: true)) where !task.hasStartedTask:
             log.warn(
                 "the standby Executor ended before it started its task: spawning another",
                 ["task_id": task.id, "executor_pid": task.executorPid])
             await task.remove()
             return false
-        case .executorGone(let leave):
+        case .failed(.executorGone(let termination, _)):
             await task.remove()
             throw StartError(
-                .transient, leave.failureOfStart(executor: task.executorPid, directory: task.directory.path))
+                .transient, termination.failureOfStart(executor: task.executorPid, directory: task.directory.path))
         case nil where Task.isCancelled:
             // A task that nobody has a handle of must not go on running.
             task.killExecutor()
@@ -335,13 +335,13 @@ package final class TaskTable: Sendable {
         }
     }
 
-    /// How the launch went; nil when its time is up, or the client has given it up.
+    /// How the launch went; nil when its time is up, or the client has cancelled it.
     ///
-    /// An Executor that stood by and does not begin with the task is killed. Only when it is gone counts what it
-    /// has left in the directory: nothing can be added by then, so that no task is launched a second time.
+    /// A standby Executor that does not begin with the task is killed. Only when it is gone counts what it has left in
+    /// the directory: nothing can be added by then, so that no task is launched a second time.
     private func outcome(of task: SupervisedTask) async -> LaunchOutcome? {
-        if task.usedStandby {
-            let outcome = await task.launched.wait(atMost: Self.takeUpNanoseconds, on: reactor)
+        if task.waitsForStandby {
+            let outcome = await task.waitForLaunch(atMost: Self.takeUpNanoseconds)
             if outcome != nil || Task.isCancelled { return outcome }
             if !task.hasStartedTask {
                 log.warn(
@@ -350,7 +350,7 @@ package final class TaskTable: Sendable {
                 task.killExecutor()
             }
         }
-        return await task.launched.wait(atMost: Self.launchNanoseconds, on: reactor)
+        return await task.waitForLaunch(atMost: Self.launchNanoseconds)
     }
 
     // MARK: Destroy
@@ -373,7 +373,7 @@ package final class TaskTable: Sendable {
     /// Forgets this very task and removes what it left. One that the client has started since then under the same
     /// id, when another call had destroyed this, is not touched.
     func destroy(_ task: SupervisedTask, force: Bool) async throws(TaskError) {
-        if task.ended.current == nil {
+        if task.end == nil {
             guard force else { throw .stillRunning(id: task.id) }
             try await task.stop(signal: SIGKILL, timeoutNanoseconds: 0)
         }

@@ -114,7 +114,7 @@ struct RunCommand: Sendable {
                 stop.request(SIGKILL)
             }
             stop.started(task)
-            let end = await task.ended.wait()
+            let end = await task.waitForEnd()
             do throws(TaskError) {
                 try await table.destroy(
                     RunDirectories.taskName, force: true, stateDirectory: directories.stateDirectory)

@@ -70,7 +70,7 @@ final class RunStop: Sendable {
             return (state.task, isFirst, state.outputs)
         }
         for output in outputs { output.giveUp() }
-        guard let task, task.ended.current == nil else { return }
+        guard let task, task.end == nil else { return }
         if isFirst && isatty(STDERR_FILENO) == 1 {
             // A terminal that was halted takes nothing, and this is the reactor's thread. On one that is raw a line
             // needs its carriage return.

@@ -46,7 +46,7 @@ extension DriverService {
     ) throws(RPCStatus) -> ExecSession {
         let id = task.id
         do throws(ExecError) {
-            guard task.ended.current == nil, let executorPidfd = task.executorPidfd, let main = task.started?.pid else {
+            guard task.end == nil, let executorPidfd = task.executorPidfd, let main = task.started?.pid else {
                 throw .notRunning(id)
             }
             let settings = settings.current

@@ -137,7 +137,7 @@ extension DriverService {
         task.tellWhatIsHeldBack()
         defer { task.claims.endWait() }
         await task.claim(settings.current.version)
-        guard let end = await task.ended.wait() else { throw .clientGone }
+        guard let end = await task.waitForEnd() else { throw .clientGone }
         return Wire.WaitTaskResponse.encoded { response, arena in
             response.result = arena.exitResult(end)
             if let error = end.error ?? end.failureByMemory { response.err = arena.string(error) }

@@ -7,7 +7,7 @@ import Supervision
 /// What InspectTask tells.
 extension DriverService {
     func inspection(of task: SupervisedTask) -> [UInt8] {
-        let end = task.ended.current
+        let end = task.end
         let started = task.started
         return Wire.InspectTaskResponse.encoded { response, arena in
             response.task = arena.message(Wire.TaskStatus.self) { status in
