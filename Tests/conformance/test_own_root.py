@@ -93,7 +93,7 @@ def test_own_cgroup_is_named(own: Own, host: AgentHost, user: str) -> None:
 def test_rename_within_the_task_directory(own: Own, host: AgentHost) -> None:
     """local and tmp are one mount where they are one on the host."""
     task = own("echo x > tmp/new && mv tmp/new local/new && stat -c %d tmp local | uniq | wc -l", user="root")
-    shutil.rmtree(task.folder / "nothing", ignore_errors=True)
+    shutil.rmtree(task.directory / "nothing", ignore_errors=True)
     assert result(task) == "1\n"
 
 
@@ -158,7 +158,7 @@ def test_a_root_task_sees_nothing_of_the_driver_and_of_others(own: Own, plugin: 
     with listening as server:
         server.bind(str(path))
         server.listen()
-        hidden = [path, plugin.state_dir, other.folder, other.alloc_dir, host.data, Path(plugin.address.removeprefix("unix:"))]
+        hidden = [path, plugin.state_dir, other.directory, other.alloc_dir, host.data, Path(plugin.address.removeprefix("unix:"))]
         task = own("; ".join(f"test -e {path} && echo {path}" for path in hidden) + "; true", user="root")
         assert result(task) == ""
     other.stop()
@@ -215,7 +215,7 @@ def test_the_log_directory_cannot_be_changed(own: Own, host: AgentHost, places: 
     for options in (
             {}, {"env": {"NOMAD_TASK_DIR": "/x"}, "config": {"work_dir": "/"}}, {"unveil": ["rwc:/var/tmp"]}, {"unveil": ["rwc:/"]}):
         task = own("true", user=user, **options)
-        ways = [task.folder / "alloc" / "logs", task.logs, task.alloc_dir / "alloc" / "logs", Path("/proc/self/cwd") / "alloc" / "logs"]
+        ways = [task.directory / "alloc" / "logs", task.logs, task.alloc_dir / "alloc" / "logs", Path("/proc/self/cwd") / "alloc" / "logs"]
         script = "; ".join(ROTATED.format(place=way / f"{task.name}.stdout.1", target=target) for way in ways)
         task.set_config({**task.config, "args": ["-c", script]})
         task.run()
