@@ -94,8 +94,8 @@ struct SessionPipes: ~Copyable, Sendable {
 
     /// An Executor has no other FIFOs of these names: its task's logs are the client's to name.
     private static func open(_ name: String, heldBy executor: Int32) throws(SystemError) -> OwnedDescriptor {
-        for (number, path) in try OpenFiles.read(of: executor) {
-            guard OpenFiles.withoutRemovedMark(path).pathComponents.last.map(String.init) == name else { continue }
+        for (number, path) in try OpenFiles.read(of: executor)
+        where OpenFiles.withoutRemovedMark(path).pathComponents.last.map(String.init) == name {
             let link = "/proc/\(executor)/fd/\(number)"
             guard FileIdentity(fifo: link) != nil else { continue }
             return try OwnedDescriptor.open(link, O_RDWR | O_NONBLOCK)

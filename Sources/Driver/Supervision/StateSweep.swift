@@ -84,7 +84,8 @@ package struct StateSweep: Sendable {
                 for task in table.tasks
                 where task.end == nil && !task.claims.isClaimed(since: settings.version) {
                     group.addTask {
-                        await end(task.id, "the agent has neither recovered it nor waits for it") { () async throws(TaskError) in
+                        await end(task.id, "the agent has neither recovered it nor waits for it") {
+                            () async throws(TaskError) in
                             try await table.end(task, signal: SIGTERM, timeoutNanoseconds: Self.stopNanoseconds)
                         }
                     }
@@ -183,7 +184,9 @@ package struct StateSweep: Sendable {
         case .start, .aged: return
         case .neverClaimed, .forgotten: break
         }
-        guard try !directory.isPipeHeld, !table.isStarting(in: directory), let lock = try directory.lock() else { return }
+        guard try !directory.isPipeHeld, !table.isStarting(in: directory), let lock = try directory.lock() else {
+            return
+        }
         remove(directory, "its task was never started")
         _ = consume lock
     }
