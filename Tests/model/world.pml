@@ -61,9 +61,9 @@ bool known[4];                  /* TaskTable.Entry.known */
 bool recovering[4];             /* TaskTable.Entry.recovering */
 bool ending[4];                 /* TaskTable.Entry.ending */
 bool starting[4];               /* TaskTable.Entry.starting */
-bool hasStarted[4];             /* SupervisedTask.launched */
-mtype end[4] = unknown;         /* SupervisedTask.ended: what WaitTask answers */
-bool gone[4];                   /* SupervisedTask.executorGone */
+bool hasStarted[4];             /* SupervisedTask.started */
+mtype end[4] = unknown;         /* SupervisedTask.end: what WaitTask answers */
+bool gone[4];                   /* TaskState.reading, .over or .neverStarted */
 bool watched[4];                /* HeldExecutor.watch */
 /* The one pending request of each Driver (ExecutorLink.exchange). */
 byte waitingFor[DRIVERS];       /* its id; 0: none */

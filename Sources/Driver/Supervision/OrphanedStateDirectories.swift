@@ -51,13 +51,13 @@ extension TaskTable {
             let found: HandleState?
             do throws(SystemError) {
                 found = try HandleState.identity(in: directory)
-                if found == nil, try !directory.exists { predecessors.drop(name) }
+                if found == nil, try !directory.exists { orphanedDirectories.drop(name) }
             } catch {
                 throw StartError(error)
             }
             guard let state = found else { continue }
             if try await isSettled(state.taskID) {
-                predecessors.drop(name)
+                orphanedDirectories.drop(name)
                 continue
             }
             guard state.cgroup == cgroup else { continue }
@@ -77,13 +77,13 @@ extension TaskTable {
                     "cannot end task \(quoted(state.taskID)) of an earlier driver, which lives in the cgroup \(cgroup) that "
                         + "this task is to be started in: \(error.text)")
             }
-            predecessors.drop(name)
+            orphanedDirectories.drop(name)
         }
     }
 
     private func orphans(in stateDirectory: String) throws(StartError) -> Set<String> {
         do throws(SystemError) {
-            return try predecessors.names(in: stateDirectory)
+            return try orphanedDirectories.names(in: stateDirectory)
         } catch {
             // Where the state directory cannot be used at all, this says why, and what to do about it.
             try prepareStateDirectory(stateDirectory)

@@ -17,21 +17,21 @@ package final class SupervisedTask: Sendable {
     /// See `ExecutorProcess`.
     let executorStartTime: UInt64
     package let cgroup: String
-    private let reactor: Reactor
+    let reactor: Reactor
     private let events: TaskEventQueue
-    private let log: Logger
+    let log: Logger
     package let claims = HostInterest()
     private let state: Mutex<TaskState<HeldExecutor>>
     /// Events of a task of an earlier Driver's from before the host waited for it: in the course of a recovery the
     /// host has nobody yet to take them. Nil: nothing is held back.
     private let heldBack: Mutex<[TaskEvent]?>
-    private let claimedOnDisk = OneShot<Void>()
-    private let removal = Mutex<Task<SystemError?, Never>?>(nil)
+    let claimedOnDisk = OneShot<Void>()
+    let removal = Mutex<Task<SystemError?, Never>?>(nil)
 
     // They only wake who waits; what there is to know is in `state`.
     private let launched = OneShot<Void>()
     package let ended = OneShot<Void>()
-    private let finished = OneShot<Void>()
+    let finished = OneShot<Void>()
 
     /// A task whose Executor lives.
     /// - Parameters:
@@ -82,7 +82,7 @@ package final class SupervisedTask: Sendable {
 
     /// Takes an event; false where the state refuses it.
     @discardableResult
-    private func take(_ event: TaskState<HeldExecutor>.Event) -> Bool {
+    func take(_ event: TaskState<HeldExecutor>.Event) -> Bool {
         let next = state.withLock { state -> TaskState<HeldExecutor>? in
             guard let next = state.after(event) else { return nil }
             state = next
@@ -99,7 +99,7 @@ package final class SupervisedTask: Sendable {
         if state.isFinal { finished.set(()) }
     }
 
-    private var current: TaskState<HeldExecutor> { state.withLock { $0 } }
+    var current: TaskState<HeldExecutor> { state.withLock { $0 } }
 
     /// The task once it has started; nil before, or where it never did.
     package var started: StartedTask? { current.started }
@@ -264,127 +264,5 @@ package final class SupervisedTask: Sendable {
         if conclude(.lost(reason: reason, endedAt: Int64(bitPattern: exec2_realtime()))) {
             log.error("a task's end is not known", ["task_id": id, "reason": reason])
         }
-    }
-
-    // MARK: What the Driver asks
-
-    /// Opens a session with an Executor that an earlier Driver had, and takes what it tells as the
-    /// task's facts. Where it does not answer, the session opens with the first request that it does.
-    func openSession() async {
-        guard case .attaching(let executor, let handle) = current else { return }
-        do throws(LinkError) {
-            let facts = try await executor.link.openSession()
-            take(.started(facts.pid > 0 ? facts : handle))
-        } catch {
-            log.warn("a recovered task's Executor does not answer yet", ["task_id": id, "reason": error.text])
-            take(.noAnswer)
-        }
-    }
-
-    /// Notes that the host knows this task, here and, once, in its directory.
-    package func claim(_ configuration: Int) async {
-        claims.claim(configuration)
-        guard claimedOnDisk.set(()) else { return }
-        await BlockingPool.shared.run { noteClaim() }
-    }
-
-    private func noteClaim() {
-        do throws(SystemError) {
-            _ = try OwnedDescriptor.open(
-                directory.path + "/" + StateFile.claimed, O_WRONLY | O_CREAT | O_NOFOLLOW, mode: 0o600)
-        } catch {
-            // Without its directory the task is nothing that a later Driver could take for one that nobody claims.
-            if error.errno == .noSuchFile || error.errno == .notDirectory { return }
-            log.warn(
-                "cannot note that the agent knows a task: unless the agent recovers it, the next driver ends it after "
-                    + "orphan_grace; make room in state_dir", ["task_id": id, "error": error.text])
-        }
-    }
-
-    /// Sends a signal to the task's process group.
-    package func signal(_ number: Int32) async throws(TaskError) {
-        guard end == nil else { throw .notRunning(id: id) }
-        switch try await ask(.signal(number)) {
-        case .refused(.noSuchProcess): throw .notRunning(id: id)
-        case .refused(let errno): throw .signalRefused(id: id, signal: number, errno)
-        default: return
-        }
-    }
-
-    /// Stops the task: the signal, then SIGKILL after the timeout. Returns when nothing of it is left.
-    ///
-    /// An Executor that does not react is killed, and the kernel ends the task with it: an operator
-    /// who stops a task wants it gone.
-    package func stop(signal: Int32, timeoutNanoseconds: UInt64) async throws(TaskError) {
-        guard end == nil, let executor = current.executor else { return }
-        let margin = UInt64(20_000_000_000)
-        do throws(LinkError) {
-            _ = try await executor.link.ask(.stop(signal: signal, timeoutNanoseconds: timeoutNanoseconds))
-            let (most, overflow) = timeoutNanoseconds.addingReportingOverflow(margin)
-            _ = await ended.wait(atMost: overflow ? .max : most, on: reactor)
-            if end != nil || Task.isCancelled { return }
-            log.error(
-                "the Executor has not ended its task in time: it is killed",
-                ["task_id": id, "executor_pid": executorPid])
-        } catch {
-            if case .gone = error { return await waitForKill() }
-            log.error("cannot stop through the Executor: it is killed", ["task_id": id, "reason": error.text])
-        }
-        killExecutor()
-        await waitForKill()
-        if end == nil && !Task.isCancelled { throw .cannotBeKilled(id: id, executor: executorPid) }
-    }
-
-    /// Waits until the end is known, as long as the kernel may take to kill.
-    private func waitForKill() async {
-        _ = await ended.wait(atMost: 10_000_000_000, on: reactor)
-    }
-
-    /// Kills the Executor and, with the PID namespace, everything of its task.
-    func killExecutor() { current.executor?.kill() }
-
-    private func ask(_ request: ExecutorRequest) async throws(TaskError) -> ExecutorEvent {
-        guard let executor = current.executor else { throw .notRunning(id: id) }
-        do throws(LinkError) {
-            return try await executor.link.ask(request)
-        } catch {
-            if case .gone = error { throw .notRunning(id: id) }
-            throw .executor(id: id, error)
-        }
-    }
-
-    /// Waits for the Executor to be gone and removes the state directory, also when the caller's Swift
-    /// task is cancelled meanwhile: a client that gave up must not leave a directory behind.
-    ///
-    /// Done once, whoever else asks, and tried again only where it failed: by then the directory of that name may be
-    /// that of the task which the client has started next under the same id.
-    ///
-    /// The failure, where anything is left.
-    @discardableResult
-    func remove() async -> SystemError? {
-        let removal = self.removal.withLock { removal -> Task<SystemError?, Never> in
-            if let removal { return removal }
-            let begun = Task(executorPreference: BlockingPool.shared) { [self] in
-                let error = await removeWhenGone()
-                if error != nil { self.removal.withLock { $0 = nil } }
-                return error
-            }
-            removal = begun
-            return begun
-        }
-        return await removal.value
-    }
-
-    private func removeWhenGone() async -> SystemError? {
-        if await finished.wait(atMost: 5_000_000_000, on: reactor) == nil {
-            log.warn(
-                "the Executor of an ended task has not exited 5 s after the task's end (processes that SIGKILL does not "
-                    + "end?): it is killed", ["task_id": id, "executor_pid": executorPid])
-            killExecutor()
-            _ = await finished.wait(atMost: 5_000_000_000, on: reactor)
-        }
-        let error = directory.remove()
-        if let error { log.error("cannot remove a task's state directory", ["task_id": id, "error": error.text]) }
-        return error
     }
 }

@@ -13,12 +13,7 @@ extension TaskTable {
     package func end(_ task: SupervisedTask, signal: Int32, timeoutNanoseconds: UInt64) async throws(TaskError) -> Bool
     {
         let mine = Transition(cgroup: task.cgroup)
-        let isMine = entries.withLock { entries in
-            guard case .known(let known)? = entries[task.id], known === task else { return false }
-            entries[task.id] = .ending(mine)
-            return true
-        }
-        guard isMine else { return false }
+        guard take(task.id, .ending(task, mine)) else { return false }
         try await end(task, mine, signal: signal, timeoutNanoseconds: timeoutNanoseconds)
         return true
     }
@@ -27,16 +22,12 @@ extension TaskTable {
     /// meanwhile; nil where another call has it. To be given back by `end` or `leave`.
     func beginEnding(_ state: HandleState) -> Transition? {
         let mine = Transition(cgroup: state.cgroup)
-        return entries.withLock { entries in
-            guard entries[state.taskID] == nil else { return nil }
-            entries[state.taskID] = .ending(mine)
-            return mine
-        }
+        return take(state.taskID, .claimed(.end, mine)) ? mine : nil
     }
 
     /// Gives back what `beginEnding` has taken.
     func leave(_ id: String, _ mine: Transition) {
-        _ = entries.withLock { $0.removeAndShrink(id) }
+        take(id, .givenUp(mine))
         mine.done.set(())
     }
 
@@ -66,10 +57,10 @@ extension TaskTable {
             if let error = await task.remove() { throw .notRemoved(id: task.id, error) }
         } catch {
             // It can be asked for again.
-            entries.withLock { $0[task.id] = .known(task) }
+            take(task.id, .settled(mine, task))
             throw error
         }
-        _ = entries.withLock { $0.removeAndShrink(task.id) }
+        take(task.id, .givenUp(mine))
         removeCgroupWhenIdle()
         memory.taskIsGone()
     }

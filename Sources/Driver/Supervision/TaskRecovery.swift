@@ -15,9 +15,7 @@ extension TaskTable {
         while true {
             let mine = Transition(cgroup: state.cgroup)
             let found = entries.withLock { entries -> Entry? in
-                if let entry = entries[id] { return entry }
-                entries[id] = .recovering(mine)
-                return nil
+                entries.take(id, .claimed(.recover, mine)) ? nil : entries[id]
             }
             switch found {
             case .known(let task): return task
@@ -30,12 +28,12 @@ extension TaskTable {
                     let task = try await outlasting(id) { () throws(TaskError) in
                         try await attach(id: id, name: name, state, to: action)
                     }
-                    entries.withLock { $0[id] = .known(task) }
+                    take(id, .settled(mine, task))
                     unreached.withLock { _ = $0.removeAndShrink(id) }
                     return task
                 } catch {
                     if case .cannotAttach = error { unreached.withLock { $0[id] = state } }
-                    forget(id) { if case .recovering(let other) = $0 { other.done === mine.done } else { false } }
+                    take(id, .givenUp(mine))
                     throw error
                 }
             }

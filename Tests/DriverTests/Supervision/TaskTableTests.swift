@@ -23,7 +23,7 @@ import Testing
         var state = HandleState()
         state.stateDirectory = directory.path
         state.directory = try stateDirectoryName(ofTask: Self.id)
-        #expect(mkdir(state.taskDirectory.path, 0o700) == 0)
+        #expect(mkdir(state.taskDirectory.path, 0o700) == 0 || errno == EEXIST)
         return SupervisedTask(
             state, id: Self.id, name: "web", end: .lost(reason: "none", endedAt: 0), reactor: table.reactor,
             events: table.events, log: table.log)
@@ -49,7 +49,7 @@ import Testing
         #expect(try !second.directory.exists)
     }
 
-    /// Nor one that is just being started, found again, or ended by another call.
+    /// Nor one that another call is just starting, recovering or ending.
     @Test func aTaskThatIsDestroyedLateLeavesAStartAlone() async throws {
         let first = try endedTask()
         let other = TaskTable.Transition(cgroup: "")
@@ -57,6 +57,55 @@ import Testing
             table.entries.withLock { $0[Self.id] = entry }
             try await table.destroy(first, force: false)
             #expect(table.isKnown(Self.id))
+        }
+    }
+
+    // MARK: The table at `TaskTable.Entry`
+
+    private enum Kind: Equatable, CaseIterable {
+        case none, starting, recovering, ending, known
+
+        init(_ entry: TaskTable.Entry?) {
+            self =
+                switch entry {
+                case nil: .none
+                case .starting: .starting
+                case .recovering: .recovering
+                case .ending: .ending
+                case .known: .known
+                }
+        }
+    }
+
+    /// Every entry with every event, of the caller's own and of another's.
+    @Test func everyEventOfAnEntryIsTakenOrRefused() throws {
+        let (task, otherTask) = (try endedTask(), try endedTask())
+        let (own, other) = (TaskTable.Transition(cgroup: ""), TaskTable.Transition(cgroup: ""))
+        let entries: [TaskTable.Entry?] = [nil, .starting(own), .recovering(own), .ending(own), .known(task)]
+        // By entry: what it becomes; nil: refused.
+        let table: [(event: TaskTable.EntryEvent, after: [Kind?])] = [
+            (.claimed(.start, other), [.starting, nil, nil, nil, nil]),
+            (.claimed(.recover, other), [.recovering, nil, nil, nil, nil]),
+            (.claimed(.end, other), [.ending, nil, nil, nil, nil]),
+            (.ending(task, other), [nil, nil, nil, nil, .ending]),
+            (.ending(otherTask, other), [nil, nil, nil, nil, nil]),
+            (.settled(own, task), [nil, .known, .known, .known, nil]),
+            (.settled(other, task), [nil, nil, nil, nil, nil]),
+            (.givenUp(own), [nil, Kind.none, Kind.none, Kind.none, nil]),
+            (.givenUp(other), [nil, nil, nil, nil, nil]),
+            (.removed(task), [nil, nil, nil, nil, Kind.none]),
+            (.removed(otherTask), [nil, nil, nil, nil, nil]),
+        ]
+        #expect(entries.map { Kind($0) } == Kind.allCases)
+        for (event, after) in table {
+            try #require(after.count == entries.count)
+            for (entry, expected) in zip(entries, after) {
+                var map: [String: TaskTable.Entry] = [:]
+                map[Self.id] = entry
+                let isTaken = map.take(Self.id, event)
+                #expect(isTaken == (expected != nil), "\(Kind(entry)), \(event)")
+                #expect(Kind(map[Self.id]) == expected ?? Kind(entry), "\(Kind(entry)), \(event)")
+            }
         }
     }
 
