@@ -53,7 +53,7 @@ extension TaskTable {
         case .ending(let other): _ = await other.done.wait()
         case .recovering, nil: break
         }
-        return try await withTaskExecutorPreference(BlockingPool.shared) { () async throws(TaskError) in
+        return try await withTaskExecutorPreference(BlockingPool.recoveries) { () async throws(TaskError) in
             try await adoptLeft(id: id, stateDirectory: stateDirectory, to: action)
         }
     }
@@ -91,7 +91,7 @@ extension TaskTable {
             return try await adopt(id: id, stateDirectory: stateDirectory, to: action)
         } catch {
             guard case .cannotAttach(_, let cause) = error, cause.errno != .busy else { throw error }
-            try await withTaskExecutorPreference(BlockingPool.shared) { () async throws(TaskError) in
+            try await withTaskExecutorPreference(BlockingPool.recoveries) { () async throws(TaskError) in
                 try await killUnreachable(id: id, stateDirectory: stateDirectory, reason: error.text)
             }
             return try await adopt(id: id, stateDirectory: stateDirectory, to: action)

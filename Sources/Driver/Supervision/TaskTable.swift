@@ -83,7 +83,7 @@ package final class TaskTable: Sendable {
     /// - Parameter recovered: An earlier Driver started the task: the reader may have left before.
     package func watchLogs(of task: SupervisedTask, recovered: Bool) {
         guard task.ended.current == nil else { return }
-        Task(executorPreference: BlockingPool.shared) { [self] in
+        Task(executorPreference: BlockingPool.starts) { [self] in
             let watches = logReaders.watch(
                 executor: task.executorPid, stateDirectory: task.directory.path, mayBeGone: recovered
             ) { [weak task, log] message in
@@ -274,7 +274,7 @@ package final class TaskTable: Sendable {
     /// Has the next start's Executor spawned, while this one's answer is on its way.
     private func prepareStandby(_ specification: LaunchSpecification, _ executor: ExecutorSearch) {
         guard let origin = origin(specification, executor) else { return }
-        Task(executorPreference: BlockingPool.shared) { [self] in
+        Task(executorPreference: BlockingPool.starts) { [self] in
             standby.prepare(origin, in: executorCgroup, forTaskIn: specification.cgroup)
         }
     }
