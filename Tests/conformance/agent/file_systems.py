@@ -66,8 +66,10 @@ class FrozenFileSystem:
 class DeadFileSystem:
     """As a network file system is whose server is gone: one of FUSE's, and nobody reads what the kernel asks."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, keeps_folder: bool = False):
+        """`keeps_folder`: the folder below it stays, where who has waited may make something when they go on."""
         self.folder = folder
+        self._keeps_folder = keeps_folder
 
     def __enter__(self) -> "DeadFileSystem":
         self._device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
@@ -79,4 +81,5 @@ class DeadFileSystem:
         mounts.unmount(self.folder)
         # Whoever still waits has ENOTCONN now.
         os.close(self._device)
-        self.folder.rmdir()
+        if not self._keeps_folder:
+            self.folder.rmdir()
