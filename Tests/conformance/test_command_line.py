@@ -70,7 +70,7 @@ def test_check_agrees_with_this_host() -> None:
     marks = dict(re.findall(r"^(?:(?P<mark>ok|FAIL) +)(.+?)  ", result.stdout, re.MULTILINE))
     assert set(lines) == {
         "root", "kernel", "cgroup v2", "cgroup controller cpu", "cgroup controller memory", "cgroup controller pids",
-        "cgroup controller cpuset", "Landlock", "Executor", "state directory"}
+        "cgroup controller cpuset", "Landlock", "Landlock's protections", "Executor", "state directory"}
     assert os.uname().release in lines["kernel"]
     assert str(mount_point()) in lines["cgroup v2"]
     for controller in ("cpu", "memory", "pids", "cpuset"):
@@ -109,8 +109,18 @@ def test_check_names_the_state_directory(tmp_path: Path) -> None:
     assert state_directory(tmp_path) == (True, f"{tmp_path} is empty: no task of the plugin's is on this host")
     missing = tmp_path / "missing"
     assert state_directory(missing) == (True, f"{missing} does not exist; the first task's start makes it")
+    # Seen before: "has 3 tasks" of a directory in which `tasks` found none.
     (tmp_path / "alloc+web+1a2b3c4d").mkdir()
+    assert state_directory(tmp_path) == (True, f"{tmp_path} has no tasks, and 1 entry that belongs to none")
+    (tmp_path / ".new+1a2b3c4d").mkdir()
+    os.mkfifo(tmp_path / ".new+1a2b3c4d" / "control")
+    assert state_directory(tmp_path) == (True, f"{tmp_path} has no tasks, and 2 entries that belong to none")
+    os.mkfifo(tmp_path / "alloc+web+1a2b3c4d" / "control")
+    (tmp_path / ".new+1a2b3c4d" / "control").unlink()
+    (tmp_path / ".new+1a2b3c4d").rmdir()
     assert state_directory(tmp_path) == (True, f"{tmp_path} has 1 task")
+    listed = tool("tasks", "--json", "--state-dir", str(tmp_path))
+    assert len(json.loads(listed.stdout)) == 1
     os.chown(tmp_path, 65534, 65534)
     assert state_directory(tmp_path) == (True, f"{tmp_path} is of uid 65534; the next task's start makes it root's again")
     os.chown(tmp_path, 0, 0)
@@ -118,7 +128,7 @@ def test_check_names_the_state_directory(tmp_path: Path) -> None:
     (tmp_path / "open").chmod(0o777)
     ok, detail = state_directory(tmp_path / "open" / "state")
     assert not ok and f"others may write to {tmp_path}/open" in detail
-    assert state_directory(Path("/etc/hosts")) == (False, "cannot use the state folder /etc/hosts (option state_dir): Not a directory")
+    assert state_directory(Path("/etc/hosts")) == (False, "cannot use the state directory /etc/hosts (option state_dir): Not a directory")
     assert "/run/nomad-driver-exec2" in tool("check").stdout
 
 
