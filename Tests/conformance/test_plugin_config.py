@@ -138,9 +138,9 @@ LACKING = [
     ("executor_path", "/nonexistent/executor", "the Executor cannot be run from /nonexistent/executor (No such file or directory)"),
     ("executor_path", "/etc", "the Executor cannot be run from /etc (not a regular file)"),
     ("executor_path", "/etc/passwd", "the Executor cannot be run from /etc/passwd (not executable: Permission denied)"),
-    ("state_dir", "/etc/passwd", "cannot use the state folder /etc/passwd (option state_dir): Not a directory"),
-    ("state_dir", "/etc/passwd/below", "cannot use the state folder /etc/passwd/below (option state_dir): "),
-    ("state_dir", "/proc/none", "cannot make the state folder (option state_dir) /proc/none: No such file or directory"),
+    ("state_dir", "/etc/passwd", "cannot use the state directory /etc/passwd (option state_dir): Not a directory"),
+    ("state_dir", "/etc/passwd/below", "cannot use the state directory /etc/passwd/below (option state_dir): "),
+    ("state_dir", "/proc/none", "cannot make the state directory (option state_dir) /proc/none: No such file or directory"),
     ("unveil_paths", ["r:/etc/hosts", "r:/nonexistent/path"],
      'cannot unveil /nonexistent/path: No such file or directory; it is named by the plugin option unveil_paths: '
      '"r:/nonexistent/path"'),
