@@ -109,8 +109,18 @@ def test_check_names_the_state_directory(tmp_path: Path) -> None:
     assert state_directory(tmp_path) == (True, f"{tmp_path} is empty: no task of the plugin's is on this host")
     missing = tmp_path / "missing"
     assert state_directory(missing) == (True, f"{missing} does not exist; the first task's start makes it")
+    # Seen before: "has 3 tasks" of a directory in which `tasks` found none.
     (tmp_path / "alloc+web+1a2b3c4d").mkdir()
+    assert state_directory(tmp_path) == (True, f"{tmp_path} has no tasks, and 1 entry that belongs to none")
+    (tmp_path / ".new+1a2b3c4d").mkdir()
+    os.mkfifo(tmp_path / ".new+1a2b3c4d" / "control")
+    assert state_directory(tmp_path) == (True, f"{tmp_path} has no tasks, and 2 entries that belong to none")
+    os.mkfifo(tmp_path / "alloc+web+1a2b3c4d" / "control")
+    (tmp_path / ".new+1a2b3c4d" / "control").unlink()
+    (tmp_path / ".new+1a2b3c4d").rmdir()
     assert state_directory(tmp_path) == (True, f"{tmp_path} has 1 task")
+    listed = tool("tasks", "--json", "--state-dir", str(tmp_path))
+    assert len(json.loads(listed.stdout)) == 1
     os.chown(tmp_path, 65534, 65534)
     assert state_directory(tmp_path) == (True, f"{tmp_path} is of uid 65534; the next task's start makes it root's again")
     os.chown(tmp_path, 0, 0)

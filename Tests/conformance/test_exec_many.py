@@ -17,9 +17,9 @@ from agent.timing import scaled, wait_until
 Make = Callable[..., Task]
 COUNT = 500
 MEGABYTES = 16
-# The threads of BlockingPool (BlockingPool.Limits.threads): not one for each command.
+# The threads for blocking calls, and the sum of BlockingPool.Limits: not one for each command.
 BLOCKING = "exec2-blocking"
-BLOCKING_THREADS = 16
+BLOCKING_THREADS = 28
 
 
 def resident_kib(pid: int) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Any, Callable, Iterator
 
+import grpc
 import pytest
 
 from agent import AgentHost, Plugin, Task
@@ -121,9 +122,21 @@ def test_a_loop_of_symlinks_does_not_stop_commands(make: Make, plugin: Plugin, p
         (volume / name).symlink_to(name)
     assert output(task, "echo", "fine") == "fine\n"
     reason = "Too many levels of symbolic links"
+
+    def told() -> list[dict[str, Any]]:
+        return [entry for entry in plugin.log if f"{rule}: {reason}" in str(entry) and f"/etc/resolv.conf: {reason}" in str(entry)]
+
+    wait_until(told, 30, "a word about the rules that were left out")
+    # Once: a script check runs every few seconds. Seen before: a warning of each.
+    for _ in range(4):
+        assert output(task, "echo", "fine") == "fine\n"
+    task.stop(timeout=0)
+    with pytest.raises(grpc.RpcError):
+        exec_task(task, "/bin/true")
     wait_until(
-        lambda: any(f"{rule}: {reason}" in str(entry) and f"/etc/resolv.conf: {reason}" in str(entry) for entry in plugin.log),
-        30, "a line about the skipped rules")
+        lambda: any(entry["@message"] == "cannot exec in a task" for entry in plugin.log), 30, "a line after those of the commands")
+    [entry] = told()
+    assert (entry["@level"], entry["commands"]) == ("warn", 1)
 
 
 @pytest.mark.parametrize("user", USERS)

@@ -9,12 +9,15 @@ import fcntl
 import os
 import shutil
 import socket
+import subprocess
+import time
 from pathlib import Path
 from typing import Callable, Iterator
 
 import pytest
 
 from agent import AgentHost, Plugin
+from agent.plugin import HandshakeError
 
 Launch = Callable[..., Plugin]
 
@@ -84,12 +87,55 @@ def test_directories_that_may_belong_to_others_are_kept(launch: Launch, places: 
     # One that is being made: the lock comes before the socket.
     (place / "nomad-exec2-aaaaa6").mkdir(0o700)
     (place / "nomad-exec2-aaaaa6" / "lock").touch()
+    (place / "nomad-exec2-aaaaa9").mkdir(0o700)
     elsewhere = forge(places[1], "nomad-exec2-aaaaa7")
     (place / "nomad-exec2-aaaaa8").symlink_to(elsewhere)
     plugin = launch(environment={"TMPDIR": str(place)})
     os.close(held)
     assert not dead.exists()
-    left = [*kept, place / "nomad-exec2-aaaaa6", elsewhere, place / "nomad-exec2-aaaaa8"]
+    left = [*kept, place / "nomad-exec2-aaaaa6", elsewhere, *(place / f"nomad-exec2-aaaaa{number}" for number in (8, 9))]
     assert [path for path in left if not path.exists()] == []
     assert all(sorted(os.listdir(path)) for path in kept)
     plugin.ping()
+
+
+@pytest.fixture
+def dying(host: AgentHost) -> Path:
+    """A library for LD_PRELOAD: the process is killed by its first call of the function that EXEC2_DIES_IN names."""
+    library = host.root / "dying.so"
+    subprocess.run(
+        [os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O2", "-std=gnu17", "-Wall", "-Wextra", "-Werror", "-o", library,
+         Path(__file__).parents[1] / "programs" / "dying.c"], check=True)
+    return library
+
+
+@pytest.mark.parametrize("function, left", [("chmod", []), ("bind", ["lock"])])
+def test_a_driver_that_is_killed_before_it_has_a_socket(
+    launch: Launch, places: list[Path], dying: Path, function: str, left: list[str],
+) -> None:
+    """Seen before: the directory stayed for ever."""
+    place = places[0]
+    with pytest.raises(HandshakeError):
+        launch(environment={"TMPDIR": str(place), "LD_PRELOAD": str(dying), "EXEC2_DIES_IN": function})
+    [path] = place.iterdir()
+    assert os.listdir(path) == left
+    # It may be that of a driver that is just starting.
+    launch(environment={"TMPDIR": str(place)}).end()
+    assert list(place.iterdir()) == [path]
+    minutes_ago = time.time() - 120
+    os.utime(path, (minutes_ago, minutes_ago))
+    plugin = launch(environment={"TMPDIR": str(place)})
+    assert [entry.name for entry in place.iterdir()] == [Path(plugin.address).parent.name]
+
+
+def test_an_old_lock_that_is_held_is_left_alone(launch: Launch, places: list[Path]) -> None:
+    """Of a driver that was stopped while it started."""
+    path = places[0] / "nomad-exec2-aB3dEf"
+    path.mkdir(0o700)
+    with (path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        os.utime(path, (0, 0))
+        launch(environment={"TMPDIR": str(places[0])}).end()
+        assert os.listdir(path) == ["lock"]
+    launch(environment={"TMPDIR": str(places[0])}).end()
+    assert list(places[0].iterdir()) == []

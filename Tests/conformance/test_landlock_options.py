@@ -7,6 +7,7 @@ import uuid
 from pathlib import Path
 from typing import Any, Callable
 
+import grpc
 import pytest
 
 from agent import AgentHost, ExitResult, Plugin, hcl, landlock, messages
@@ -64,6 +65,18 @@ def test_too_little_on_this_kernel(launch: Launch, host: AgentHost) -> None:
     plugin = launch({"landlock_min_abi": 10})
     with refused(f"version {landlock.abi()}", "landlock_min_abi is 10", "Linux 7.2"):
         host.task(plugin, host.program("act"), ["out=ran"]).start()
+
+
+def test_a_version_that_this_driver_does_not_know(launch: Launch, host: AgentHost) -> None:
+    """Seen before: the driver was undetected, and blamed the kernel in words of its own."""
+    plugin = launch({"landlock_min_abi": 11})
+    answer = fingerprint(plugin)
+    assert answer.health == messages.driver.FingerprintResponse.UNHEALTHY
+    with pytest.raises(grpc.RpcError) as failure:
+        host.task(plugin, host.program("act"), ["out=ran"]).start()
+    assert 'option "landlock_min_abi" is 11: must be a whole number from 1 to 10' in failure.value.details()
+    assert failure.value.details() in answer.health_description
+    assert "this kernel has version" not in answer.health_description
 
 
 @pytest.mark.parametrize("option, value, shown", [

@@ -11,10 +11,11 @@ import ctypes
 import os
 import resource
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Any, Callable, Iterator
 
 import grpc
 import pytest
@@ -145,6 +146,38 @@ def test_descriptors_run_out(host: AgentHost, launch: Callable[..., Plugin]) -> 
     running.destroy()
     assert state_directories(plugin) == []
     runs(host, plugin)
+
+
+def switches(pid: int) -> int:
+    """How often threads of a process have gone to sleep."""
+    found = 0
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        lines = (thread / "status").read_text().splitlines()
+        found += next(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches:"))
+    return found
+
+
+def test_connections_in_a_shortage_are_told_of_once(launch: Callable[..., Plugin]) -> None:
+    """Seen before: ten warnings a second, for as long as it lasted."""
+    plugin = launch(configure=False)
+    before = resource.prlimit(plugin.pid, resource.RLIMIT_NOFILE)
+    taken = processes.descriptors(plugin.pid)
+    resource.prlimit(plugin.pid, resource.RLIMIT_NOFILE, (next(number for number in range(len(taken) + 1) if number not in taken), before[1]))
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(plugin.address)
+        slept = switches(plugin.pid)
+        # The driver does nothing but try again, twenty times at least.
+        wait_until(lambda: switches(plugin.pid) >= slept + 40, 120, "the driver has tried again and again")
+        resource.prlimit(plugin.pid, resource.RLIMIT_NOFILE, before)
+
+        def lines(message: str) -> list[dict[str, Any]]:
+            return [entry for entry in plugin.log if entry["@message"] == message]
+
+        wait_until(lambda: lines("connections are taken in again"), 30, "the connection is taken in")
+    [warning] = lines("cannot take in connections for a moment")
+    assert warning["@level"] == "warn" and warning["error"] == "Too many open files"
+    [again] = lines("connections are taken in again")
+    assert again["@level"] == "info" and again["failed_attempts"] > 5
 
 
 def descendants(root: Path) -> int:

@@ -1,37 +1,66 @@
 import CLinux
 import Shared
 
-/// Threads for what can block: name services, files, the creation of processes.
+/// Threads for blocking calls: name services, files, the creation of processes.
 ///
-/// Swift's own threads are no more than there are processors. Calls that wait on them in the kernel, for a directory
-/// server that is dead say, would hold up every other call. A Swift task that may block prefers this executor
-/// (`Task(executorPreference:)`, `withTaskExecutorPreference`), or has single pieces of work done by it (`perform`).
+/// Swift's own threads are as many as there are processors. A call that waits in the kernel there, for a directory
+/// server that does not answer say, delays every other call. A Swift task that may block prefers this executor or that
+/// of another lane (`Task(executorPreference:)`, `withTaskExecutorPreference`), or has single pieces of work done by it
+/// (`perform`).
 ///
-/// Work is begun in the order in which it came, by as many threads as there is work for and at most `Limits.threads`.
-/// A thread is started when work finds all others busy, and ends when it has had nothing to do for a while. Name
-/// services have a lane of their own: as many of their lookups hang as may run at once, the other threads are free for
-/// all else.
+/// Work is in lanes. In each lane it begins in the order of its arrival, and at most `Limits` of it runs at once. The
+/// threads are shared, and there may be as many as all lanes together can use: work that hangs in one lane never takes
+/// a thread from another. A thread is started when work arrives and no thread is idle, and ends after some time without
+/// work.
 package final class BlockingPool: TaskExecutor {
-    package enum Lane: Sendable {
+    /// Kinds of work, by what can make it hang.
+    package enum Lane: Int, CaseIterable, Sendable {
+        /// Exit records, stops, ends and destroys, and whatever has no lane of its own.
         case general
+        /// The starts of tasks and of commands in them, which open paths that operators, jobs and clients name.
+        case starts
+        /// Recoveries, and searches in the state directory for tasks that this process does not know.
+        case recoveries
+        /// Facts of the host, for which the paths in the plugin's options are looked at.
+        case hostFacts
         /// Name services (nsswitch.conf(5)), which may ask a server on the network.
         case names
+        /// The same for accounts of the host's own files, while lookups of others fill the lane before.
+        case localNames
     }
 
+    /// How much work of each lane may run at once.
     struct Limits: Sendable {
-        /// Of all threads.
-        var threads = 16
-        /// Of those that wait for name services.
+        var general = 8
+        var starts = 8
+        var recoveries = 4
+        /// Those of the configuration in force, and those of one before that hang.
+        var hostFacts = 2
         var names = 4
+        var localNames = 2
         /// How long a thread stays without work.
         var idleNanoseconds: UInt64 = 10_000_000_000
+
+        subscript(lane: Lane) -> Int {
+            switch lane {
+            case .general: general
+            case .starts: starts
+            case .recoveries: recoveries
+            case .hostFacts: hostFacts
+            case .names: names
+            case .localNames: localNames
+            }
+        }
     }
 
     /// A piece of work that was given to `perform`.
-    package struct Ticket: Sendable { fileprivate let number: UInt64 }
+    package struct Ticket: Sendable {
+        fileprivate let lane: Lane
+        fileprivate let number: UInt64
+    }
 
     private enum Work: Sendable {
-        case job(UnownedJob)
+        case job(UnownedJob, any TaskExecutor)
         case body(@Sendable () -> Void)
     }
 
@@ -40,19 +69,32 @@ package final class BlockingPool: TaskExecutor {
         let work: Work
     }
 
-    private struct State {
-        var general = WaitingLine<Waiting>()
-        var names = WaitingLine<Waiting>()
-        /// Lookups under way.
-        var busyNames = 0
-        /// Threads that are there, and those of them that sleep, the last to fall asleep last.
-        var threads = 0
-        var sleepers: [ThreadSignal] = []
-        var nextNumber: UInt64 = 1
+    private struct LaneState {
+        var waiting = FIFOQueue<Waiting>()
+        /// How much of its work is running.
+        var running = 0
     }
 
-    private enum Step {
-        case none, startThread
+    private struct State {
+        var lanes = Lane.allCases.map { _ in LaneState() }
+        /// Threads that exist, and those of them that are idle, the last to become so last.
+        var threads = 0
+        var idle: [ThreadSignal] = []
+        /// A thread could not be started, and since then no thread was without work.
+        var lacksThreads = false
+        var nextNumber: UInt64 = 1
+
+        subscript(lane: Lane) -> LaneState {
+            get { lanes[lane.rawValue] }
+            set { lanes[lane.rawValue] = newValue }
+        }
+    }
+
+    /// What brings a thread to a new piece of work.
+    private enum Summons {
+        /// It waits for a thread that is busy.
+        case none
+        case startThread
         case wake(ThreadSignal)
     }
 
@@ -60,8 +102,13 @@ package final class BlockingPool: TaskExecutor {
 
     /// The one of this process.
     package static let shared = BlockingPool()
+    /// Its executor for the lane `starts`.
+    package static let starts = shared.executor(for: .starts)
+    /// Its executor for the lane `recoveries`.
+    package static let recoveries = shared.executor(for: .recoveries)
 
     private let limits: Limits
+    private let maximumThreads: Int
     private let startThread: StartThread
     private let state = Mutex(State())
 
@@ -70,43 +117,58 @@ package final class BlockingPool: TaskExecutor {
         _ limits: Limits = Limits(), startThread: @escaping StartThread = BlockingPool.startDetachedThread
     ) {
         self.limits = limits
+        maximumThreads = Lane.allCases.reduce(0) { $0 + limits[$1] }
         self.startThread = startThread
     }
 
     private static func startDetachedThread(_ body: @escaping @Sendable () -> Void) throws(SystemError) {
         // Modules of name services run on it, and are made for more than the 512 KiB that suffice elsewhere.
-        try DetachedThread.start("a thread for what can block", stackSize: 2 << 20, body)
+        try DetachedThread.start("a thread for blocking calls", stackSize: 2 << 20, body)
     }
 
     /// How many threads there are.
     var threadCount: Int { state.withLock { $0.threads } }
     /// How much work has not begun.
-    var waitingCount: Int { state.withLock { $0.general.count + $0.names.count } }
+    var waitingCount: Int { state.withLock { $0.lanes.reduce(0) { $0 + $1.waiting.count } } }
 
-    // MARK: Work comes
+    /// Whether work that is added to the lane now has to wait for other work of that lane.
+    package func isFull(_ lane: Lane) -> Bool {
+        state.withLock { $0[lane].running + $0[lane].waiting.count >= limits[lane] }
+    }
 
-    package func enqueue(_ job: consuming ExecutorJob) { _ = add(.job(UnownedJob(job)), .general) }
+    // MARK: Adding work
+
+    package func enqueue(_ job: consuming ExecutorJob) { enqueue(UnownedJob(job), .general, self) }
+
+    fileprivate func enqueue(_ job: UnownedJob, _ lane: Lane, _ executor: any TaskExecutor) {
+        _ = add(.job(job, executor), lane)
+    }
+
+    /// An executor whose Swift tasks run in this lane.
+    package func executor(for lane: Lane) -> any TaskExecutor {
+        lane == .general ? self : LaneExecutor(self, lane)
+    }
 
     /// Calls `body` on one of the threads.
     @discardableResult
     package func perform(in lane: Lane = .general, _ body: @escaping @Sendable () -> Void) -> Ticket {
-        Ticket(number: add(.body(body), lane))
+        Ticket(lane: lane, number: add(.body(body), lane))
     }
 
-    /// Forgets work that has not begun; false for what has.
+    /// Removes work that has not begun; false where it has.
     @discardableResult
     package func withdraw(_ ticket: Ticket) -> Bool {
         let withdrawn = state.withLock { state in
-            state.general.remove { $0.number == ticket.number } ?? state.names.remove { $0.number == ticket.number }
+            state[ticket.lane].waiting.remove { $0.number == ticket.number }
         }
         return withdrawn != nil
     }
 
     /// Runs `body` on one of the threads, and returns when it has.
     package func run<Value: Sendable, Failure: Error>(
-        _ body: () throws(Failure) -> Value
+        in lane: Lane = .general, _ body: () throws(Failure) -> Value
     ) async throws(Failure) -> Value {
-        try await withTaskExecutorPreference(self) { () async throws(Failure) in try body() }
+        try await withTaskExecutorPreference(executor(for: lane)) { () async throws(Failure) in try body() }
     }
 
     /// What `body` answers, called on one of the threads; nil when the Swift task is cancelled first. The thread then
@@ -120,100 +182,98 @@ package final class BlockingPool: TaskExecutor {
     }
 
     private func add(_ work: Work, _ lane: Lane) -> UInt64 {
-        let (number, step) = state.withLock { state in
+        let (number, summons) = state.withLock { state in
             let number = state.nextNumber
             state.nextNumber += 1
-            let waiting = Waiting(number: number, work: work)
-            let mayBegin: Bool
-            switch lane {
-            case .general:
-                state.general.append(waiting)
-                mayBegin = true
-            case .names:
-                mayBegin = state.busyNames + state.names.count < limits.names
-                state.names.append(waiting)
-            }
-            return (number, mayBegin ? nextStep(&state) : .none)
+            let mayBegin = state[lane].running + state[lane].waiting.count < limits[lane]
+            state[lane].waiting.append(Waiting(number: number, work: work))
+            return (number, mayBegin || state.lacksThreads ? summonThread(&state) : .none)
         }
-        take(step)
+        follow(summons)
         return number
     }
 
-    /// Who is to come for one more piece of work.
-    private func nextStep(_ state: inout State) -> Step {
-        if let sleeper = state.sleepers.popLast() { return .wake(sleeper) }
-        guard state.threads < limits.threads else { return .none }
+    /// Wakes an idle thread, or has one started. That there is one too many is no harm, for it becomes idle.
+    private func summonThread(_ state: inout State) -> Summons {
+        if let idle = state.idle.popLast() { return .wake(idle) }
+        guard state.threads < maximumThreads else { return .none }
         state.threads += 1
         return .startThread
     }
 
-    private func take(_ step: Step) {
-        switch step {
+    private func follow(_ summons: Summons) {
+        switch summons {
         case .none: return
         case .wake(let signal): signal.raise()
         case .startThread:
             do throws(SystemError) {
-                try startThread { [self] in work() }
+                try startThread { [self] in runThread() }
             } catch {
                 let isAlone = state.withLock { state in
                     state.threads -= 1
+                    state.lacksThreads = true
                     return state.threads == 0
                 }
-                // Nobody else would come for the work: for want of memory or of processes better on one of Swift's own
+                // No other thread would do the work: for want of memory or of processes better on one of Swift's own
                 // threads than never.
-                if isAlone { Task.detached { [self] in doWhatWaits() } }
+                if isAlone { Task.detached { [self] in workUntilNoneWaits() } }
             }
         }
     }
 
-    private func doWhatWaits() {
+    private func workUntilNoneWaits() {
         while doNext() {}
     }
 
-    // MARK: Work is done
+    // MARK: Doing work
 
-    /// A thread's life.
-    private func work() {
+    /// What each thread runs: it works until it has been idle for too long.
+    private func runThread() {
         _ = exec2_set_process_name("exec2-blocking")
         let signal = ThreadSignal()
         while true {
             if doNext() { continue }
-            guard sleep(signal) else { return }
+            guard waitForWork(signal) else { return }
         }
     }
 
-    /// Does the work whose turn it is, and lets go of it; false where there is none.
+    /// Does the work that has waited longest of all that may begin, and releases it; false where there is none.
     private func doNext() -> Bool {
-        guard let (waiting, lane) = state.withLock({ takeNext(&$0) }) else { return false }
-        switch waiting.work {
-        case .job(let job): job.runSynchronously(on: asUnownedTaskExecutor())
+        guard let (work, lane) = state.withLock({ takeNext(&$0) }) else { return false }
+        switch work {
+        case .job(let job, let executor): job.runSynchronously(on: executor.asUnownedTaskExecutor())
         case .body(let body): body()
         }
-        if case .names = lane { state.withLock { $0.busyNames -= 1 } }
+        state.withLock { $0[lane].running -= 1 }
         return true
     }
 
-    private func takeNext(_ state: inout State) -> (Waiting, Lane)? {
-        let general = state.general.first?.number ?? .max
-        if state.busyNames < limits.names, let name = state.names.first?.number, name < general {
-            state.busyNames += 1
-            return state.names.removeFirst().map { ($0, .names) }
+    private func takeNext(_ state: inout State) -> (Work, Lane)? {
+        var next: (number: UInt64, lane: Lane)?
+        for lane in Lane.allCases where state[lane].running < limits[lane] {
+            guard let first = state[lane].waiting.first, first.number < next?.number ?? .max else { continue }
+            next = (first.number, lane)
         }
-        return state.general.removeFirst().map { ($0, .general) }
+        guard let lane = next?.lane, let taken = state[lane].waiting.removeFirst() else { return nil }
+        state[lane].running += 1
+        return (taken.work, lane)
     }
 
     /// Waits for work; false where the thread is to end.
-    private func sleep(_ signal: ThreadSignal) -> Bool {
+    private func waitForWork(_ signal: ThreadSignal) -> Bool {
         let hasWork = state.withLock { state in
-            let canTake = !state.general.isEmpty || (!state.names.isEmpty && state.busyNames < limits.names)
-            if !canTake { state.sleepers.append(signal) }
-            return canTake
+            let hasWork = Lane.allCases.contains { !state[$0].waiting.isEmpty && state[$0].running < limits[$0] }
+            if !hasWork {
+                state.idle.append(signal)
+                state.lacksThreads = false
+            }
+            return hasWork
         }
         if hasWork || signal.wait(atMost: limits.idleNanoseconds) { return true }
         let ends = state.withLock { state in
             // Not there: it has been woken at this very moment.
-            guard let index = state.sleepers.firstIndex(where: { $0 === signal }) else { return false }
-            state.sleepers.remove(at: index)
+            guard let index = state.idle.firstIndex(where: { $0 === signal }) else { return false }
+            state.idle.remove(at: index)
             state.threads -= 1
             return true
         }
@@ -221,4 +281,17 @@ package final class BlockingPool: TaskExecutor {
         // The signal is raised, or will be at once.
         return signal.wait(atMost: .max)
     }
+}
+
+/// The executor of one lane. Whoever prefers it keeps it.
+private final class LaneExecutor: TaskExecutor {
+    private let pool: BlockingPool
+    private let lane: BlockingPool.Lane
+
+    init(_ pool: BlockingPool, _ lane: BlockingPool.Lane) {
+        self.pool = pool
+        self.lane = lane
+    }
+
+    func enqueue(_ job: consuming ExecutorJob) { pool.enqueue(UnownedJob(job), lane, self) }
 }

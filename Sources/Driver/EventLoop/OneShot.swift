@@ -3,16 +3,16 @@ import Shared
 /// A value that is set once and that any number of Swift tasks wait for.
 package final class OneShot<Value: Sendable>: Sendable {
     private enum Waiter {
-        /// On its way to wait.
+        /// Registered, not yet suspended.
         case coming
-        /// On its way, and its time is up already.
+        /// Registered, not yet suspended, and its deadline has passed or its Swift task was cancelled.
         case abandoned
         case waiting(UnsafeContinuation<Value?, Never>)
     }
 
     private struct State {
         var value: Value?
-        /// From `newWaiter` on until each goes on.
+        /// Each from `newWaiter` until it resumes.
         var waiters: [UInt64: Waiter] = [:]
         var nextWaiter: UInt64 = 0
     }
@@ -24,7 +24,7 @@ package final class OneShot<Value: Sendable>: Sendable {
     /// The value, if it is there.
     package var current: Value? { state.withLock { $0.value } }
 
-    /// Sets the value and wakes everybody; false where it had been set before, which stays.
+    /// Sets the value and resumes all waiters; false where it was set before: the first value stays.
     @discardableResult
     package func set(_ value: Value) -> Bool {
         let waiters = state.withLock { state -> [Waiter]? in
@@ -38,7 +38,7 @@ package final class OneShot<Value: Sendable>: Sendable {
         return true
     }
 
-    /// How many wait, or are on their way.
+    /// How many are registered, suspended or not.
     var waiterCount: Int { state.withLock { $0.waiters.count } }
 
     /// Waits for the value; nil when the waiting Swift task is cancelled first.
@@ -86,7 +86,7 @@ package final class OneShot<Value: Sendable>: Sendable {
         }
     }
 
-    /// Of deadline and cancellation the second finds a waiter that has gone on, and leaves nothing.
+    /// Deadline and cancellation may both call this: the second finds a waiter that has resumed, and does nothing.
     private func abandon(_ waiter: UInt64) {
         let continuation = state.withLock { state -> UnsafeContinuation<Value?, Never>? in
             switch state.waiters[waiter] {

@@ -14,16 +14,17 @@ package final class RPCListener: Sendable {
     private struct State {
         var watch: Reactor.Watch?
         var closed = false
-        /// Refusals since the last one that was logged, and when that was, on the monotonic clock.
-        var untold = 0
-        var toldAt: UInt64 = 0
+        var refusals = RepeatLimit(period: RPCListener.quietNanoseconds)
+        var failures = RepeatLimit(period: RPCListener.quietNanoseconds)
+        /// How often connections could not be taken in, until they can be again.
+        var attempts = 0
     }
 
     /// Connections taken in a row before other work of the reactor's has its turn.
     private static let batch = 16
     /// Out of descriptors or memory, the listener tries again after this.
     private static let pauseNanoseconds: UInt64 = 100_000_000
-    /// Whoever is refused again and again fills no log.
+    /// Clients that are refused again and again must not fill the log.
     private static let quietNanoseconds: UInt64 = 10_000_000_000
 
     private let socket: OwnedDescriptor
@@ -82,12 +83,13 @@ package final class RPCListener: Sendable {
             let number = exec2_accept(socket.number)
             guard number >= 0 else {
                 switch Errno.last {
-                case .wouldBlock: return
+                case .wouldBlock: return endShortage()
                 // The client has left already (accept(2), "Error handling").
                 case .interrupted, Errno(rawValue: ECONNABORTED): continue
-                case let errno: return pause(errno)
+                case let errno: return pause(errno.text)
                 }
             }
+            endShortage()
             serve(OwnedDescriptor(owning: number))
         }
     }
@@ -100,7 +102,10 @@ package final class RPCListener: Sendable {
         // gRPC closes what it is given.
         let number = exec2_duplicate(connection.number, 0)
         guard number >= 0 else {
-            log.warn("cannot take in a connection", ["error": Errno.last.text])
+            let error = Errno.last.text
+            if let count = state.withLock({ $0.failures.occurrence(at: exec2_monotonic()) }) {
+                log.warn("cannot take in a connection", ["error": error, "connections": count])
+            }
             return
         }
         let taken = state.withLock { state in
@@ -114,25 +119,19 @@ package final class RPCListener: Sendable {
     }
 
     private func refuse(_ reason: String) {
-        let now = exec2_monotonic()
-        let refused = state.withLock { state -> Int? in
-            state.untold += 1
-            guard state.toldAt == 0 || now - state.toldAt >= Self.quietNanoseconds else { return nil }
-            state.toldAt = now
-            defer { state.untold = 0 }
-            return state.untold
-        }
+        let refused = state.withLock { $0.refusals.occurrence(at: exec2_monotonic()) }
         guard let refused else { return }
         log.warn("refused a connection to the plugin's socket", ["reason": reason, "connections": refused])
     }
 
-    /// What the kernel has too little of is not there at once: to go on would be to spin.
-    private func pause(_ errno: Errno) {
-        log.warn("cannot take in connections for a moment", ["error": errno.text])
-        let watch = state.withLock { state in
+    /// The kernel lacks something, and may lack it for a while: to go on at once would be to spin.
+    private func pause(_ error: String) {
+        let (watch, isFirst) = state.withLock { state in
+            state.attempts += 1
             defer { state.watch = nil }
-            return state.watch
+            return (state.watch, state.attempts == 1)
         }
+        if isFirst { log.warn("cannot take in connections for a moment", ["error": error]) }
         if let watch { reactor.unwatch(watch, socket.number) }
         _ = reactor.after(Self.pauseNanoseconds) { [self] in resume() }
     }
@@ -142,8 +141,15 @@ package final class RPCListener: Sendable {
         do throws(SystemError) {
             try begin()
         } catch {
-            log.warn("cannot take in connections for a moment", ["error": error.text])
-            _ = reactor.after(Self.pauseNanoseconds) { [self] in resume() }
+            pause(error.text)
         }
+    }
+
+    private func endShortage() {
+        let attempts = state.withLock { state in
+            defer { state.attempts = 0 }
+            return state.attempts
+        }
+        if attempts > 0 { log.info("connections are taken in again", ["failed_attempts": attempts]) }
     }
 }

@@ -68,7 +68,7 @@ package struct StateSweep: Sendable {
     }
 
     private func onThePool(_ stage: Stage) {
-        Task(executorPreference: BlockingPool.shared) { await run(stage) }
+        Task(executorPreference: BlockingPool.recoveries) { await run(stage) }
     }
 
     func run(_ stage: Stage) async {

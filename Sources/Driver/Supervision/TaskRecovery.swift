@@ -51,7 +51,7 @@ extension TaskTable {
         case .ending(let other): _ = await other.done.wait()
         case .recovering, nil: break
         }
-        return try await withTaskExecutorPreference(BlockingPool.shared) { () async throws(TaskError) in
+        return try await withTaskExecutorPreference(BlockingPool.recoveries) { () async throws(TaskError) in
             try await adoptLeft(id: id, stateDirectory: stateDirectory, to: action)
         }
     }
@@ -89,7 +89,7 @@ extension TaskTable {
             return try await adopt(id: id, stateDirectory: stateDirectory, to: action)
         } catch {
             guard case .cannotAttach(_, _, let cause) = error, cause.errno != .busy else { throw error }
-            try await withTaskExecutorPreference(BlockingPool.shared) { () async throws(TaskError) in
+            try await withTaskExecutorPreference(BlockingPool.recoveries) { () async throws(TaskError) in
                 try await killUnreachable(id: id, stateDirectory: stateDirectory, to: action, reason: error.text)
             }
             return try await adopt(id: id, stateDirectory: stateDirectory, to: action)

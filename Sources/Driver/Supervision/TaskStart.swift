@@ -207,7 +207,7 @@ extension TaskTable {
     private func prepareStandby(_ specification: LaunchSpecification, _ executor: ExecutorSearch) {
         let template = specification.root == nil ? nil : templates.current
         guard let origin = origin(specification, executor, template) else { return }
-        Task(executorPreference: BlockingPool.shared) { [self] in
+        Task(executorPreference: BlockingPool.starts) { [self] in
             standby.prepare(origin, in: executorCgroup, forTaskIn: specification.cgroup)
         }
     }

@@ -64,7 +64,7 @@ package final class TaskTable: Sendable {
     /// - Parameter recovered: An earlier Driver started the task: the reader may have left before.
     package func watchLogs(of task: SupervisedTask, recovered: Bool) {
         guard task.end == nil else { return }
-        Task(executorPreference: BlockingPool.shared) { [self] in
+        Task(executorPreference: BlockingPool.starts) { [self] in
             let watches = logReaders.watch(
                 executor: task.executorPid, stateDirectory: task.directory.path, mayBeGone: recovered
             ) { [weak task, log] message in

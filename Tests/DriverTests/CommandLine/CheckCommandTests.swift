@@ -61,7 +61,8 @@ import Testing
     }
 
     @Test(arguments: [
-        (StateDirectoryCheck.Facts.Content.missing, true), (.tasks(0), true), (.tasks(2), true),
+        (StateDirectoryCheck.Facts.Content.missing, true), (.tasks(0, others: 0), true),
+        (.tasks(2, others: 0), true), (.tasks(0, others: 1), true), (.tasks(1, others: 2), true),
         (.unusable(.unusable("/srv/state", .notDirectory)), false),
         (.ofAnotherUser(4711), true), (.unreadable(.permissionDenied), false),
     ])

@@ -73,6 +73,23 @@ import Testing
                 + "alone can write to"
         ),
         (
+            "file system",
+            fit { $0.unanswered = .init(examined: .init(path: "/srv/x", option: "executor_path"), seconds: 10) },
+            .unhealthy,
+            "the path /srv/x (plugin option executor_path) has not answered within 10 s: its file system hangs, as a network "
+                + "file system does whose server is gone: restore the server or unmount the file system, or set "
+                + "executor_path to a path on another one"
+        ),
+        (
+            "file system",
+            fit {
+                $0.executor = nil
+                $0.unanswered = .init(examined: .init(path: "/srv/x", option: nil), seconds: 10)
+            }, .unhealthy,
+            "the path /srv/x has not answered within 10 s: its file system hangs, as a network file system does whose server "
+                + "is gone: restore the server or unmount the file system"
+        ),
+        (
             "root", fit { $0.effectiveUser = 1000 }, .undetected,
             "the driver runs as uid 1000 and not as root: run the client agent as root"
         ),
@@ -156,5 +173,36 @@ import Testing
                 + "the kernel, Linux 5.4.0, is older than 5.15: use Linux 5.15 or newer")
         #expect(Self.report(facts).attributes["driver.exec2.landlock.abi"] == nil)
         #expect(HostCheck.all(facts).filter { !$0.ok }.count == 3)
+    }
+}
+
+/// The plugin option landlock_min_abi.
+@Suite struct LandlockMinimumReportTests {
+    private static func report(minimum: Int) throws -> FingerprintReport {
+        var confinement = ConfinementPolicy()
+        confinement.landlockMinABI = minimum
+        var configuration = PluginConfiguration()
+        configuration.confinement = confinement
+        return FingerprintReport(FingerprintReportTests.fit, configuration: configuration)
+    }
+
+    @Test func anOlderKernelIsUndetected() throws {
+        #expect(try Self.report(minimum: 2).health == .healthy)
+        #expect(try Self.report(minimum: 3).health == .undetected)
+        #expect(try Self.report(minimum: LandlockABI.newestKnown).health == .undetected)
+    }
+
+    /// Seen before: the kernel was blamed for a version that this driver does not know, undetected, in other words than
+    /// those that each start fails with.
+    @Test func aVersionThatNobodyKnowsIsAnOptionToBeCorrected() throws {
+        let newer = LandlockABI.newestKnown + 1
+        #expect(try Self.report(minimum: newer).health == .healthy)
+        var facts = FingerprintReportTests.fit
+        var configuration = PluginConfiguration()
+        configuration.confinement.landlockMinABI = newer
+        facts.obstacles = ["option \"landlock_min_abi\" is \(newer)"]
+        let report = FingerprintReport(facts, configuration: configuration)
+        #expect(report.health == .unhealthy)
+        #expect(report.description == facts.obstacles[0])
     }
 }

@@ -13,8 +13,8 @@ import Testing
         #expect(facts.systemName == "Linux")
         let release = try HostFile.read("/proc/sys/kernel/osrelease")
         #expect(facts.kernelRelease + "\n" == String(decoding: release, as: UTF8.self))
-        #expect(facts.executor.found == nil)
-        #expect(facts.executor.misses == [.init(path: "/does/not/exist", reason: "No such file or directory")])
+        #expect(facts.executor?.found == nil)
+        #expect(facts.executor?.misses == [.init(path: "/does/not/exist", reason: "No such file or directory")])
     }
 
     /// cgroup v1 has no file of this name, nor has any other file system.

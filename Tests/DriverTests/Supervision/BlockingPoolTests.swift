@@ -5,74 +5,18 @@ import Testing
 import struct Synchronization.Atomic
 
 @testable import EventLoop
-@testable import HCLog
-@testable import Host
-@testable import Planning
 
 /// No test waits for a time to pass, but for threads that end when idle: what is waited for is an event, and the limit
 /// of the suite is there for what hangs.
 @Suite(.timeLimit(.minutes(2))) struct BlockingPoolTests {
-    private static func pool(threads: Int = 4, names: Int = 2, idle: UInt64 = 60_000_000_000) -> BlockingPool {
-        BlockingPool(.init(threads: threads, names: names, idleNanoseconds: idle))
-    }
-
-    /// Counts, and lets wait for a count.
-    private final class Counter: Sendable {
-        private let state = Mutex((count: 0, maximum: 0, waiters: [(Int, UnsafeContinuation<Void, Never>)]()))
-
-        var count: Int { state.withLock { $0.count } }
-        var maximum: Int { state.withLock { $0.maximum } }
-
-        func add(_ number: Int) {
-            let due = state.withLock { state in
-                state.count += number
-                state.maximum = max(state.maximum, state.count)
-                let due = state.waiters.filter { $0.0 <= state.count }
-                state.waiters.removeAll { $0.0 <= state.count }
-                return due
-            }
-            for waiter in due { waiter.1.resume() }
-        }
-
-        func reaches(_ count: Int) async {
-            await withUnsafeContinuation { continuation in
-                let isThere = state.withLock { state in
-                    if state.count < count { state.waiters.append((count, continuation)) }
-                    return state.count >= count
-                }
-                if isThere { continuation.resume() }
-            }
-        }
-    }
-
-    /// Holds threads until it is opened, as a name service that hangs does.
-    private final class Gate: Sendable {
-        let entered = Counter()
-        private let signals = Mutex<[ThreadSignal]?>([])
-
-        func pass() {
-            let signal = ThreadSignal()
-            let isClosed = signals.withLock { signals in
-                signals?.append(signal)
-                return signals != nil
-            }
-            entered.add(1)
-            if isClosed { _ = signal.wait(atMost: .max) }
-        }
-
-        func open() {
-            let held = signals.withLock { signals in
-                defer { signals = nil }
-                return signals ?? []
-            }
-            for signal in held { signal.raise() }
-        }
+    private static func pool(general: Int = 4, names: Int = 2, idle: UInt64 = 60_000_000_000) -> BlockingPool {
+        BlockingPool(.init(general: general, names: names, idleNanoseconds: idle))
     }
 
     // MARK: Bound and order
 
     @Test func atMostSoManyAtOnce() async {
-        let pool = Self.pool(threads: 4)
+        let pool = Self.pool(general: 4)
         let gate = Gate()
         let done = Counter()
         for _ in 0..<50 {
@@ -104,14 +48,40 @@ import struct Synchronization.Atomic
     }
 
     @Test func firstComeFirstServed() async {
-        let pool = Self.pool(threads: 1)
+        let pool = Self.pool(general: 1)
         let gate = Gate()
         let order = Mutex<[Int]>([])
         let done = Counter()
         pool.perform { gate.pass() }
         await gate.entered.reaches(1)
         for number in 0..<100 {
-            pool.perform(in: number % 3 == 0 ? .names : .general) {
+            pool.perform {
+                order.withLock { $0.append(number) }
+                done.add(1)
+            }
+        }
+        gate.open()
+        await done.reaches(100)
+        #expect(order.withLock { $0 } == Array(0..<100))
+    }
+
+    /// With one thread for all lanes.
+    @Test func firstComeFirstServedAmongLanes() async {
+        let isFirst = Atomic(true)
+        let pool = BlockingPool(.init()) { (body) throws(SystemError) in
+            guard isFirst.exchange(false, ordering: .relaxed) else {
+                throw SystemError("start", "a thread", .wouldBlock)
+            }
+            try DetachedThread.start("a thread", stackSize: 512 * 1024, body)
+        }
+        let gate = Gate()
+        let order = Mutex<[Int]>([])
+        let done = Counter()
+        pool.perform { gate.pass() }
+        await gate.entered.reaches(1)
+        let lanes = BlockingPool.Lane.allCases
+        for number in 0..<100 {
+            pool.perform(in: lanes[number * 7 % lanes.count]) {
                 order.withLock { $0.append(number) }
                 done.add(1)
             }
@@ -122,11 +92,12 @@ import struct Synchronization.Atomic
     }
 
     @Test func whatWasWithdrawnIsNotDone() async {
-        let pool = Self.pool(threads: 1)
+        let pool = Self.pool(general: 1, names: 1)
         let gate = Gate()
         let done = Counter()
         pool.perform { gate.pass() }
-        await gate.entered.reaches(1)
+        pool.perform(in: .names) { gate.pass() }
+        await gate.entered.reaches(2)
         let lane: [BlockingPool.Lane] = [.general, .names]
         let tickets = (0..<10).map { number in pool.perform(in: lane[number % 2]) { done.add(1000) } }
         pool.perform { done.add(1) }
@@ -138,32 +109,73 @@ import struct Synchronization.Atomic
         #expect(done.count == 1)
     }
 
-    // MARK: Name services
+    // MARK: Lanes
 
-    /// Without a lane of their own, lookups that hang held every thread, and with them the calls about all other tasks.
-    @Test func lookupsThatHangLeaveThreadsForAllElse() async {
-        let pool = Self.pool(threads: 4, names: 2)
+    /// Seen without lanes: sixteen starts that hung at a path of a dead file system, or lookups at a dead server, took
+    /// every thread, and no task's end was known any more.
+    @Test(arguments: BlockingPool.Lane.allCases)
+    func workThatHangsInOneLaneLeavesTheOthersAllTheirThreads(_ hanging: BlockingPool.Lane) async {
+        let pool = BlockingPool()
+        let limits = BlockingPool.Limits()
         let gate = Gate()
-        let done = Counter()
-        let looked = Counter()
+        let hung = Counter()
         for _ in 0..<50 {
-            pool.perform(in: .names) {
+            pool.perform(in: hanging) {
                 gate.pass()
-                looked.add(1)
+                hung.add(1)
+            }
+        }
+        await gate.entered.reaches(limits[hanging])
+        #expect(pool.isFull(hanging))
+        for lane in BlockingPool.Lane.allCases where lane != hanging {
+            #expect(!pool.isFull(lane))
+            let other = Gate()
+            for _ in 0..<limits[lane] { pool.perform(in: lane) { other.pass() } }
+            // Each of them has a thread, all at the same time.
+            await other.entered.reaches(limits[lane])
+            other.open()
+        }
+        #expect(gate.entered.count == limits[hanging])
+        #expect(hung.count == 0)
+        #expect(pool.waitingCount == 50 - limits[hanging])
+        gate.open()
+        await hung.reaches(50)
+    }
+
+    /// All lanes hang but the one for records and stops.
+    @Test func recordsAndStopsAlwaysHaveThreads() async {
+        let pool = BlockingPool()
+        let gate = Gate()
+        let hanging = BlockingPool.Lane.allCases.filter { $0 != .general }
+        for lane in hanging { for _ in 0..<50 { pool.perform(in: lane) { gate.pass() } } }
+        await gate.entered.reaches(hanging.reduce(0) { $0 + BlockingPool.Limits()[$1] })
+        let done = Counter()
+        for _ in 0..<100 { pool.perform { done.add(1) } }
+        await done.reaches(100)
+        #expect(await Task(executorPreference: pool) { 7 }.value == 7)
+        gate.open()
+    }
+
+    @Test func aTaskThatPrefersALaneIsBoundByIt() async {
+        let pool = BlockingPool(.init(starts: 2))
+        let gate = Gate()
+        let starts = (0..<10).map { _ in
+            Task(executorPreference: pool.executor(for: .starts)) { () -> String in
+                gate.pass()
+                return Self.threadName
             }
         }
         await gate.entered.reaches(2)
-        for _ in 0..<100 { pool.perform { done.add(1) } }
-        await done.reaches(100)
+        #expect(await pool.run { Self.threadName } == "exec2-blocking")
+        #expect(pool.waitingCount == 8)
         #expect(gate.entered.count == 2)
-        #expect(looked.count == 0)
-        #expect(pool.waitingCount == 48)
         gate.open()
-        await looked.reaches(50)
+        for start in starts { #expect(await start.value == "exec2-blocking") }
+        #expect(await pool.run(in: .starts) { 7 } == 7)
     }
 
     @Test func neverMoreLookupsAtOnceThanTheirLimit() async {
-        let pool = Self.pool(threads: 6, names: 2)
+        let pool = Self.pool(general: 6, names: 2)
         let running = Counter()
         let done = Counter()
         for number in 0..<600 {
@@ -176,71 +188,6 @@ import struct Synchronization.Atomic
         }
         await done.reaches(600)
         #expect(running.maximum <= 2)
-    }
-
-    private static func lookUp(
-        _ pool: BlockingPool, seconds: UInt64, _ answer: @escaping @Sendable (String) -> Result<TaskUser, TaskUserError>
-    ) throws -> UserLookUp {
-        UserLookUp(reactor: try Reactor(), pool: pool, nanoseconds: seconds * 1_000_000_000, resolve: answer)
-    }
-
-    @Test func aLookupIsAnswered() async throws {
-        let expected = TaskUser(name: "alice", uid: 7, gid: 7, groups: [7], home: "/home/alice")
-        let users = try Self.lookUp(Self.pool(), seconds: 3600) { name in
-            name == "alice" ? .success(expected) : .failure(.notFound(name))
-        }
-        #expect(try await users.user("alice") == expected)
-        await #expect(throws: TaskUserError.notFound("bob")) { try await users.user("bob") }
-    }
-
-    /// No name service is asked for a user that is made up by the host: such a task starts whatever hangs.
-    @Test func aDynamicUserIsNotLookedUp() async throws {
-        let users = try Self.lookUp(Self.pool(), seconds: 3600) { .failure(.notFound($0)) }
-        #expect(try await users.user("nomad-80000").uid == 80000)
-    }
-
-    @Test func aLookupThatHangsEndsWithItsTime() async throws {
-        let pool = Self.pool()
-        let gate = Gate()
-        let users = try Self.lookUp(pool, seconds: 0) { name in
-            gate.pass()
-            return .failure(.notFound(name))
-        }
-        let error = await #expect(throws: TaskUserError.self) { try await users.user("alice") }
-        #expect(error == .noAnswer("alice", seconds: 0))
-        // What has not begun is not kept for nobody.
-        for _ in 0..<10 { _ = try? await users.user("alice") }
-        #expect(pool.waitingCount == 0)
-        gate.open()
-    }
-
-    @Test func aLookupThatHangsIsGivenUpWithItsTask() async throws {
-        let gate = Gate()
-        let users = try Self.lookUp(Self.pool(), seconds: 3600) { name in
-            gate.pass()
-            return .failure(.notFound(name))
-        }
-        let looking = Task { () async -> TaskUserError? in
-            do throws(TaskUserError) {
-                _ = try await users.user("alice")
-                return nil
-            } catch {
-                return error
-            }
-        }
-        await gate.entered.reaches(1)
-        looking.cancel()
-        #expect(await looking.value == .givenUp("alice"))
-        gate.open()
-    }
-
-    @Test func theErrorSaysWhoWasLookedUpAndWhatToDo() {
-        let text = TaskUserError.noAnswer("alice", seconds: 20).description
-        for part in ["alice", "getpwnam", "20 s", "/etc/nsswitch.conf", "getent passwd"] {
-            #expect(text.contains(part))
-        }
-        #expect(TaskUserError.noAnswer("alice", seconds: 20).mayPass)
-        #expect(!TaskUserError.notFound("alice").mayPass)
     }
 
     // MARK: Swift tasks
@@ -279,7 +226,7 @@ import struct Synchronization.Atomic
 
     /// A call that waits holds no thread.
     @Test func aTaskThatWaitsHoldsNoThread() async {
-        let pool = Self.pool(threads: 1)
+        let pool = Self.pool(general: 1)
         let shot = OneShot<Int>()
         let waiting = (0..<100).map { _ in Task(executorPreference: pool) { await shot.wait() } }
         await Task(executorPreference: pool) { _ = shot.set(7) }.value
@@ -334,7 +281,7 @@ import struct Synchronization.Atomic
     }
 
     @Test func whatWasWithdrawnIsNotKept() async {
-        let pool = Self.pool(threads: 1)
+        let pool = Self.pool(general: 1)
         let gate = Gate()
         pool.perform { gate.pass() }
         await gate.entered.reaches(1)
@@ -347,7 +294,7 @@ import struct Synchronization.Atomic
     }
 
     @Test func idleThreadsEnd() async throws {
-        let pool = Self.pool(threads: 4, idle: 1_000_000)
+        let pool = Self.pool(general: 4, idle: 1_000_000)
         for _ in 0..<3 {
             let gate = Gate()
             let done = Counter()
@@ -367,7 +314,7 @@ import struct Synchronization.Atomic
 
     /// Work that comes while threads are just ending is done all the same.
     @Test func noWorkIsLostToThreadsThatEnd() async {
-        let pool = Self.pool(threads: 3, idle: 1000)
+        let pool = Self.pool(general: 3, idle: 1000)
         for round in 1...2000 {
             let done = Counter()
             pool.perform(in: round % 2 == 0 ? .names : .general) { done.add(1) }
@@ -379,7 +326,7 @@ import struct Synchronization.Atomic
 
     /// A host that has no more threads: calls were never answered, had nobody come for the work.
     @Test func withoutAnyThreadTheWorkIsDoneOnSwiftsOwn() async {
-        let pool = BlockingPool(.init(threads: 4, names: 1)) { (_) throws(SystemError) in
+        let pool = BlockingPool(.init(general: 4, names: 1)) { (_) throws(SystemError) in
             throw SystemError("start", "a thread", .wouldBlock)
         }
         let done = Counter()
@@ -392,7 +339,7 @@ import struct Synchronization.Atomic
 
     @Test func theFewThreadsThatThereAreDoAllTheWork() async {
         let first = Atomic(true)
-        let pool = BlockingPool(.init(threads: 4, names: 1)) { (body) throws(SystemError) in
+        let pool = BlockingPool(.init(general: 4, names: 1)) { (body) throws(SystemError) in
             guard first.exchange(false, ordering: .relaxed) else { throw SystemError("start", "a thread", .wouldBlock) }
             try DetachedThread.start("a thread", stackSize: 512 * 1024, body)
         }
@@ -402,10 +349,31 @@ import struct Synchronization.Atomic
         #expect(pool.threadCount == 1)
     }
 
+    /// Seen before: work that had come while no thread could be started waited for one that hung, however many threads
+    /// there could be by then.
+    @Test func threadsAreStartedAgainAfterAShortage() async {
+        let shortage = Atomic(false)
+        let pool = BlockingPool(.init(general: 4)) { (body) throws(SystemError) in
+            guard !shortage.load(ordering: .acquiring) else { throw SystemError("start", "a thread", .wouldBlock) }
+            try DetachedThread.start("a thread", stackSize: 512 * 1024, body)
+        }
+        let gate = Gate()
+        let done = Counter()
+        pool.perform { gate.pass() }
+        await gate.entered.reaches(1)
+        shortage.store(true, ordering: .releasing)
+        for _ in 0..<10 { pool.perform { done.add(1) } }
+        #expect(pool.threadCount == 1)
+        shortage.store(false, ordering: .releasing)
+        pool.perform { done.add(1) }
+        await done.reaches(11)
+        gate.open()
+    }
+
     // MARK: Races
 
     @Test func manyAtOnce() async {
-        let pool = Self.pool(threads: 8, names: 3, idle: 10_000)
+        let pool = Self.pool(general: 8, names: 3, idle: 10_000)
         let done = Counter()
         await withTaskGroup(of: Void.self) { group in
             for worker in 0..<8 {

@@ -66,8 +66,10 @@ class FrozenFileSystem:
 class DeadFileSystem:
     """Like a network file system without its server: a FUSE file system whose requests nobody reads."""
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, keeps_directory: bool = False):
+        """`keeps_directory`: the directory below it stays, because waiting callers may create something when they go on."""
         self.directory = directory
+        self._keeps_directory = keeps_directory
 
     def __enter__(self) -> "DeadFileSystem":
         self._device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
@@ -79,4 +81,5 @@ class DeadFileSystem:
         mounts.unmount(self.directory)
         # Waiting callers get ENOTCONN now.
         os.close(self._device)
-        self.directory.rmdir()
+        if not self._keeps_directory:
+            self.directory.rmdir()

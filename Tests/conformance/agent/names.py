@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Sequence
 
 from agent.messages import BUILD
 from agent.programs import SOURCES
@@ -41,10 +41,12 @@ class HangingNames:
             fresh.rename(built)
         self._library = built.parent
 
-    def launch(self, host: "AgentHost", config: dict[str, Any] | None = None, **options: Any) -> "Plugin":
-        """Launches a plugin that uses the module."""
+    def launch(
+        self, host: "AgentHost", config: dict[str, Any] | None = None, more: Sequence[tuple[Path, Path]] = (), **options: Any,
+    ) -> "Plugin":
+        """Launches a plugin that uses the module. `more`: other files that it alone sees, and where."""
         return host.launch(
-            config, binds=[(self.configuration, CONFIGURATION)],
+            config, binds=[(self.configuration, CONFIGURATION), *more],
             environment={"LD_LIBRARY_PATH": str(self._library), "EXEC2_NAMES": str(self.directory)}, **options)
 
     def asked(self) -> list[str]:

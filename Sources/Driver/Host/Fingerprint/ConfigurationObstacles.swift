@@ -6,11 +6,14 @@ import Shared
 ///
 /// Such an option does not fail SetConfig, which would stop an agent that has other drivers: it makes the driver
 /// unhealthy, so that no task comes here, until the host has it.
-package enum ConfigurationObstacles {
-    /// The obstacles now, each as the sentence that a start fails with. Looks at files, and so may block.
-    package static func onHost(_ configuration: PluginConfiguration) -> [String] {
+enum ConfigurationObstacles {
+    /// The obstacles now, each as the sentence that a start fails with.
+    /// - Parameter examining: Called with each path before it is looked at, which may block.
+    static func onHost(_ configuration: PluginConfiguration, examining: (ExaminedPath) -> Void) -> [String] {
         var texts = configuration.unusable.map(\.description)
-        for rule in configuration.unveilPaths where access(rule.path, F_OK) != 0 {
+        for rule in configuration.unveilPaths {
+            examining(ExaminedPath(path: rule.path, option: "unveil_paths"))
+            if access(rule.path, F_OK) == 0 { continue }
             texts.append(
                 SystemError(LaunchStage.unveil.attempt, rule.path).text + "; "
                     + StartError.namedBy(LaunchPlanning.operatorsRules, rule))

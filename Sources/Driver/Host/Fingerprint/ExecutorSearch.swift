@@ -32,9 +32,14 @@ package struct ExecutorSearch: Equatable, Sendable {
     /// Looks at `candidates` in their order.
     /// - Parameter areConfigured: Then root alone may be able to replace them. What is beside the Driver is no less
     ///   to be relied on than that is.
-    init(_ candidates: [String], areConfigured: Bool = false, after earlier: [Miss] = []) {
+    ///   - examining: Called with each path before it is looked at, which may block.
+    init(
+        _ candidates: [String], areConfigured: Bool = false, after earlier: [Miss] = [],
+        examining: (String) -> Void = { _ in }
+    ) {
         var misses = earlier
         for path in candidates {
+            examining(path)
             guard let reason = Self.obstacle(at: path) ?? (areConfigured ? Self.mistrust(of: path) : nil) else {
                 self.init(found: path, misses: misses)
                 return
@@ -45,15 +50,17 @@ package struct ExecutorSearch: Equatable, Sendable {
     }
 
     /// Looks on this host: at the path that is configured, or else beside the running Driver.
-    package static func onHost(configured: String?) -> ExecutorSearch {
+    /// - Parameter examining: Called with each path before it is looked at, which may block.
+    package static func onHost(configured: String?, examining: (String) -> Void = { _ in }) -> ExecutorSearch {
         if let driver = driverPath() {
             return ExecutorSearch(
-                candidates(configured: configured, driver: driver), areConfigured: configured != nil)
+                candidates(configured: configured, driver: driver), areConfigured: configured != nil,
+                examining: examining)
         }
         let reason = "the driver's own path is not known: " + Errno.last.text
         return ExecutorSearch(
             configured.map { [$0] } ?? [commonPath], areConfigured: configured != nil,
-            after: [Miss(path: "/proc/self/exe", reason: reason)])
+            after: [Miss(path: "/proc/self/exe", reason: reason)], examining: examining)
     }
 
     private static let commonPath = "/usr/libexec/nomad-driver-exec2/" + fileName

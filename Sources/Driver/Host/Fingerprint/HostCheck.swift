@@ -25,10 +25,10 @@ package struct HostCheck: Equatable, Sendable {
     /// undetected; what is missing on a host that is otherwise fit makes it unhealthy, so that an operator sees it.
     /// - Parameter landlockMinABI: The plugin option landlock_min_abi.
     package static func all(_ facts: HostFacts, landlockMinABI: Int = 1) -> [HostCheck] {
-        [root(facts), kernel(facts), cgroup(facts)] + controllers.map { controller($0, facts) } + [
-            landlock(facts, landlockMinABI), executor(facts),
-        ] + StateDirectoryCheck.check(facts.stateDirectoryFault)
+        [root(facts), kernel(facts), cgroup(facts)] + controllers.map { controller($0, facts) }
+            + [landlock(facts, landlockMinABI)] + executor(facts) + StateDirectoryCheck.check(facts.stateDirectoryFault)
             + facts.obstacles.map { HostCheck(name: "configuration", health: .unhealthy, detail: $0, remedy: nil) }
+            + unanswered(facts)
     }
 
     private static func passed(_ name: String, _ detail: String) -> HostCheck {
@@ -85,7 +85,8 @@ package struct HostCheck: Equatable, Sendable {
 
     private static func landlock(_ facts: HostFacts, _ minimum: Int) -> HostCheck {
         switch facts.landlock {
-        case .version(let version) where version < minimum:
+        // Of a minimum above the newest that this driver knows the configuration's check tells, as each start does.
+        case .version(let version) where version < minimum && minimum <= LandlockABI.newestKnown:
             failed(
                 "Landlock", .undetected, LandlockMinimum(found: version, minimum: minimum).detail,
                 remedy: LandlockMinimum(found: version, minimum: minimum).remedy)
@@ -114,8 +115,13 @@ package struct HostCheck: Equatable, Sendable {
         return passed("Landlock's protections", LandlockProtection.text(ofABI: version))
     }
 
-    private static func executor(_ facts: HostFacts) -> HostCheck {
-        if let path = facts.executor.found { return passed("Executor", path) }
-        return failed("Executor", .unhealthy, facts.executor.missesText, remedy: ExecutorSearch.remedy)
+    private static func executor(_ facts: HostFacts) -> [HostCheck] {
+        guard let search = facts.executor else { return [] }
+        if let path = search.found { return [passed("Executor", path)] }
+        return [failed("Executor", .unhealthy, search.missesText, remedy: ExecutorSearch.remedy)]
+    }
+
+    private static func unanswered(_ facts: HostFacts) -> [HostCheck] {
+        facts.unanswered.map { [failed("file system", .unhealthy, $0.text, remedy: $0.remedy)] } ?? []
     }
 }

@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import Planning
 import Shared
 
 /// What decides whether this host can run tasks.
@@ -14,11 +15,14 @@ package struct HostFacts: Equatable, Sendable {
     var landlock: LandlockSupport
     /// Faults of Landlock's that this kernel has mended, bit n - 1 for erratum n.
     var landlockErrata: UInt64 = 0
-    var executor: ExecutorSearch
+    /// Nil where no search has ended.
+    var executor: ExecutorSearch?
     /// Of the plugin's state_dir; nil where it can be used, or made, or nobody has asked.
     package var stateDirectoryFault: StateDirectoryFault?
     /// What options of the plugin ask for in vain, each as the sentence that a start fails with.
     package var obstacles: [String] = []
+    /// The path that does not answer, because of which what comes after it in this list is not known.
+    var unanswered: UnansweredPath?
 
     enum LandlockSupport: Equatable, Sendable {
         /// The kernel's version of the interface.
@@ -42,11 +46,43 @@ package struct HostFacts: Equatable, Sendable {
         }
     }
 
-    /// The facts of this host, now.
+    /// Called with a path before it is looked at, and with the facts that are known by then.
+    package typealias Examining = (_ path: ExaminedPath, _ facts: HostFacts) -> Void
+
+    /// The facts of this host, now. Looks at files, and so may block.
     /// - Parameters:
     ///   - executorPath: The plugin's configured `executor_path`.
     ///   - stateDirectory: Its `state_dir`, if that is asked about.
-    package static func gather(executorPath: String?, stateDirectory: String? = nil) -> HostFacts {
+    package static func gather(
+        executorPath: String?, stateDirectory: String? = nil, examining: Examining = { _, _ in }
+    ) -> HostFacts {
+        var facts = ofKernel()
+        facts.executor = ExecutorSearch.onHost(configured: executorPath) { path in
+            examining(ExaminedPath(path: path, option: executorPath == nil ? nil : "executor_path"), facts)
+        }
+        if let stateDirectory {
+            examining(ExaminedPath(path: stateDirectory, option: StateDirectory.option), facts)
+            facts.stateDirectoryFault = StateDirectory(path: stateDirectory).fault
+        }
+        return facts
+    }
+
+    /// The same with what the plugin's options ask for.
+    /// - Parameter isSet: Whether a client has set the options. Before that they are defaults, and nobody wants their
+    ///   directories made.
+    static func gather(_ configuration: PluginConfiguration, isSet: Bool, examining: Examining) -> HostFacts {
+        let stateDirectory = configuration.stateDirectory
+        var facts = gather(
+            executorPath: configuration.executorPath, stateDirectory: stateDirectory, examining: examining)
+        guard isSet else { return facts }
+        facts.stateDirectoryFault =
+            facts.stateDirectoryFault ?? StateDirectory(path: stateDirectory).faultWhereMissing
+        facts.obstacles = ConfigurationObstacles.onHost(configuration) { examining($0, facts) }
+        return facts
+    }
+
+    /// What the kernel tells, which answers always.
+    static func ofKernel() -> HostFacts {
         var names = utsname()
         uname(&names)
         return HostFacts(
@@ -55,13 +91,38 @@ package struct HostFacts: Equatable, Sendable {
             kernelRelease: text(of: names.release),
             cgroup: CgroupHierarchy.onHost(),
             landlock: LandlockSupport(answer: exec2_landlock_abi()),
-            landlockErrata: exec2_landlock_errata(),
-            executor: ExecutorSearch.onHost(configured: executorPath),
-            stateDirectoryFault: stateDirectory.flatMap { StateDirectory(path: $0).fault })
+            landlockErrata: exec2_landlock_errata())
     }
 
     /// The text in a fixed array of C's, up to its NUL.
     private static func text<Array>(of array: Array) -> String {
         withUnsafeBytes(of: array) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    }
+}
+
+/// A path of the host that is looked at for a fingerprint.
+package struct ExaminedPath: Equatable, Sendable {
+    let path: String
+    /// The plugin option that names it; nil where none does.
+    let option: String?
+}
+
+/// A path on a file system that does not answer.
+struct UnansweredPath: Equatable, Sendable {
+    let examined: ExaminedPath
+    /// For how long it has not, at least.
+    let seconds: UInt64
+
+    /// What is wrong.
+    var text: String {
+        "the path \(examined.path)" + (examined.option.map { " (plugin option \($0))" } ?? "")
+            + " has not answered within \(seconds) s: its file system hangs, as a network file system does whose server is "
+            + "gone"
+    }
+
+    /// What to do about it.
+    var remedy: String {
+        "restore the server or unmount the file system"
+            + (examined.option.map { ", or set \($0) to a path on another one" } ?? "")
     }
 }

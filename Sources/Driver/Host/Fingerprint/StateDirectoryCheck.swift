@@ -1,3 +1,4 @@
+import EventLoop
 import Glibc
 import Shared
 
@@ -13,14 +14,15 @@ package enum StateDirectoryCheck {
             /// The next start takes it back.
             case ofAnotherUser(uid_t)
             case unreadable(Errno)
-            case tasks(Int)
+            /// Tasks, and entries that belong to none.
+            case tasks(Int, others: Int)
         }
 
         let path: String
         let content: Content
     }
 
-    /// Looks, as the driver does before a start, and counts the tasks' directories.
+    /// Looks, as the driver does before a start, and counts the tasks, which are those that `tasks` lists.
     package static func look(_ path: String) -> Facts {
         if let fault = StateDirectory(path: path).fault { return Facts(path: path, content: .unusable(fault)) }
         var status = stat()
@@ -30,10 +32,17 @@ package enum StateDirectoryCheck {
         // A person without rights does not own what is root's; then reading fails, and that is said.
         guard status.st_uid == 0 else { return Facts(path: path, content: .ofAnotherUser(status.st_uid)) }
         do throws(SystemError) {
-            return Facts(path: path, content: .tasks(try StateDirectory(path: path).taskNames().count))
+            let names = try DirectoryListing.read(path)
+            let tasks = try StateDirectory(path: path).taskNames().filter { isTask(path + "/" + $0) }.count
+            return Facts(path: path, content: .tasks(tasks, others: names.count - tasks))
         } catch {
             return Facts(path: path, content: .unreadable(error.errno))
         }
+    }
+
+    /// A start makes a task's directory with the control pipe in it, and the task's Executor puts its identity there.
+    private static func isTask(_ directory: String) -> Bool {
+        [StateFile.control, StateFile.identity].contains { access(directory + "/" + $0, F_OK) == 0 }
     }
 
     /// The check for a report.
@@ -41,8 +50,12 @@ package enum StateDirectoryCheck {
         let path = facts.path
         switch facts.content {
         case .missing: return passed("\(path) does not exist; the first task's start makes it")
-        case .tasks(0): return passed("\(path) is empty: no task of the plugin's is on this host")
-        case .tasks(let count): return passed("\(path) has \(count) task\(count == 1 ? "" : "s")")
+        case .tasks(0, others: 0): return passed("\(path) is empty: no task of the plugin's is on this host")
+        case .tasks(let tasks, let others):
+            let entries = "\(others) \(others == 1 ? "entry that belongs" : "entries that belong") to none"
+            return passed(
+                "\(path) has \(tasks == 0 ? "no" : "\(tasks)") task\(tasks == 1 ? "" : "s")"
+                    + (others == 0 ? "" : ", and \(entries)"))
         case .unusable(let fault): return failed(fault.text, fault.remedy)
         case .ofAnotherUser(let user):
             return passed("\(path) is of uid \(user); the next task's start makes it root's again")

@@ -8,7 +8,8 @@ import Shared
 ///
 /// Only what is certainly the directory of a driver that has ended: of the name that `SocketDirectory` gives and of
 /// this process's user, who alone may enter it, with nothing in it but a socket and a lock, and nobody holds the lock.
-/// A driver takes that before there is a socket.
+/// A driver takes that before there is a socket. One that was killed before that left the directory empty or with the lock
+/// alone: such a directory is removed when it is too old for a driver that is just starting.
 package enum SocketSweep {
     /// Where drivers may have made theirs: agents that were started in another way have other variables.
     package static func places(environment: [String: String]) -> [String] {
@@ -19,6 +20,9 @@ package enum SocketSweep {
         }
         return places
     }
+
+    /// A driver that starts has its socket after some milliseconds.
+    private static let startSeconds = 60
 
     /// Goes through each place. What cannot be looked at is left alone.
     static func run(in places: [String], log: Logger) {
@@ -46,9 +50,18 @@ package enum SocketSweep {
     private static func remove(_ path: String) throws(SystemError) -> Bool {
         let directory = try OwnedDescriptor.open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
         var facts = stat()
-        guard fstat(directory.number, &facts) == 0, facts.st_uid == geteuid(), facts.st_mode & 0o7777 == 0o700,
-            Set(try DirectoryListing.read(path)) == [SocketDirectory.socketName, SocketDirectory.lockName]
-        else { return false }
+        guard fstat(directory.number, &facts) == 0, facts.st_uid == geteuid(), facts.st_mode & 0o7777 == 0o700 else {
+            return false
+        }
+        let names = Set(try DirectoryListing.read(path))
+        let isStarting = time(nil) - facts.st_mtim.tv_sec < startSeconds
+        switch names {
+        case [SocketDirectory.socketName, SocketDirectory.lockName]: break
+        case [SocketDirectory.lockName] where !isStarting: break
+        // Its driver made no lock. If another is just making one, the directory is not empty any more, and stays.
+        case [] where !isStarting: return try removeEmpty(path)
+        default: return false
+        }
         let lock = try OwnedDescriptor.open(SocketDirectory.lockName, in: directory, O_RDWR | O_NOFOLLOW | O_NONBLOCK)
         guard exec2_lock(lock.number) == 0 else {
             if Errno.last == .wouldBlock { return false }
@@ -60,6 +73,10 @@ package enum SocketSweep {
                 throw SystemError("remove", path + "/" + name)
             }
         }
+        return try removeEmpty(path)
+    }
+
+    private static func removeEmpty(_ path: String) throws(SystemError) -> Bool {
         guard rmdir(path) == 0 || Errno.last == .noSuchFile else { throw SystemError("remove the directory", path) }
         return true
     }

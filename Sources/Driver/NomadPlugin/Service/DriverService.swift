@@ -21,17 +21,26 @@ struct DriverService: Sendable {
     let table: TaskTable
     let stats: StatsService
     let log: Logger
+    let notes: ExecNotes
+
+    init(settings: DriverSettings, table: TaskTable, stats: StatsService, log: Logger) {
+        self.settings = settings
+        self.table = table
+        self.stats = stats
+        self.log = log
+        notes = ExecNotes(log: log)
+    }
 
     func register(on server: RPCServer) {
         registerFacts(on: server)
         registerExec(on: server)
         server.register(
-            Self.prefix + "StartTask", runsOn: BlockingPool.shared,
+            Self.prefix + "StartTask", runsOn: BlockingPool.starts,
             .undoable(Wire.StartTaskRequest.self) {
                 (request) throws(RPCStatus) in try await start(request)
             })
         server.register(
-            Self.prefix + "RecoverTask", runsOn: BlockingPool.shared,
+            Self.prefix + "RecoverTask", runsOn: BlockingPool.recoveries,
             .unary(Wire.RecoverTaskRequest.self) {
                 (request) throws(RPCStatus) in try await recover(request)
             })

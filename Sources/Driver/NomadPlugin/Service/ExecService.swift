@@ -35,7 +35,7 @@ extension DriverService {
         _ id: String, _ command: [String], _ kind: CommandStreams.Kind
     ) async throws(RPCStatus) -> (session: ExecSession, task: SupervisedTask) {
         let task = try task(id, to: .exec)
-        let session = try await BlockingPool.shared.run { () throws(RPCStatus) in
+        let session = try await BlockingPool.shared.run(in: .starts) { () throws(RPCStatus) in
             try startSession(in: task, command, kind)
         }
         return (session, task)
@@ -87,16 +87,12 @@ extension DriverService {
         } catch {
             throw error.status(ofCommand: command.first ?? "", in: id, timeout: timeout)
         }
-        tell(status, id)
+        if let note = status.note { notes.tell(note, of: task) }
         return Wire.ExecTaskResponse.encoded { response, arena in
             response.stdout = arena.bytes(tails.bytes(of: .stdout))
             response.stderr = arena.bytes(tails.bytes(of: .stderr))
             response.result = arena.exitResult(status)
         }
-    }
-
-    private func tell(_ status: ExecSession.ExitStatus, _ id: String) {
-        if let note = status.note { log.warn("exec in a task", ["task_id": id, "reason": note]) }
     }
 
     // MARK: ExecTaskStreaming
@@ -131,7 +127,7 @@ extension DriverService {
             // No time was given to it.
             throw error.status(ofCommand: setup.strings(.command).first ?? "", in: task.id, timeout: 0)
         }
-        tell(status, task.id)
+        if let note = status.note { notes.tell(note, of: task) }
         try await responses.send(
             Wire.ExecTaskStreamingResponse.encoded { response, arena in
                 response.exited = true.wire

@@ -14,13 +14,22 @@ struct FingerprintService: Sendable {
 
     let settings: DriverSettings
     let reactor: Reactor
+    private let hostFacts: SharedHostFacts
+
+    init(settings: DriverSettings, reactor: Reactor) {
+        self.settings = settings
+        self.reactor = reactor
+        hostFacts = SharedHostFacts(reactor: reactor)
+    }
 
     func stream(to responses: RPCResponseStream) async throws(RPCStatus) {
         var last: FingerprintReport?
         var unchanged = 0
         while !Task.isCancelled {
             let settings = settings.current
-            guard let facts = await Self.facts(of: settings) else { return }
+            guard let facts = await hostFacts.facts(for: settings.configuration, version: settings.version) else {
+                return
+            }
             let report = FingerprintReport(facts, configuration: settings.configuration)
             if report != last || unchanged >= Self.repeatChecks {
                 try await responses.send(Self.response(report))
@@ -29,22 +38,6 @@ struct FingerprintService: Sendable {
             }
             unchanged += 1
             _ = await OneShot<Void>().wait(atMost: Self.checkSeconds * 1_000_000_000, on: reactor)
-        }
-    }
-
-    /// The facts of this host. A path may be on a file system that does not answer: nil when the call is cancelled
-    /// first.
-    private static func facts(of settings: DriverSettings.Values) async -> HostFacts? {
-        await BlockingPool.shared.result {
-            let configuration = settings.configuration
-            var facts = HostFacts.gather(
-                executorPath: configuration.executorPath, stateDirectory: configuration.stateDirectory)
-            // Before SetConfig the options are defaults, and nobody wants their directories made.
-            guard settings.version > 0 else { return facts }
-            facts.obstacles = ConfigurationObstacles.onHost(configuration)
-            facts.stateDirectoryFault =
-                facts.stateDirectoryFault ?? StateDirectory(path: configuration.stateDirectory).faultWhereMissing
-            return facts
         }
     }
 

@@ -62,7 +62,11 @@ extension DriverService {
         let settings = settings.current
         let user: TaskUser
         do throws(TaskUserError) {
-            user = try await UserLookUp(reactor: table.reactor).user(request.user)
+            user = try await UserLookUp(reactor: table.reactor).user(request.user) { reason in
+                log.warn(
+                    "a task's user has the groups of /etc/group alone",
+                    ["task_id": request.id, "user": request.user, "reason": reason])
+            }
             try settings.configuration.users.check(user, named: request.user)
         } catch {
             if case .givenUp = error { throw .givenUp }

@@ -66,13 +66,15 @@ package enum TaskUserError: Error, Equatable, CustomStringConvertible {
     case groupsUnknown(String)
     /// The account may exist: whoever was asked has not answered.
     case noAnswer(String, seconds: UInt64)
+    /// The account may exist: nobody was asked, since the lookups of others hang.
+    case notLookedUp(String, seconds: UInt64, others: [String])
     /// Nobody waits for the answer any more.
     case givenUp(String)
 
     /// Whether the same lookup may succeed later.
     package var mayPass: Bool {
         switch self {
-        case .noAnswer, .givenUp: true
+        case .noAnswer, .notLookedUp, .givenUp: true
         case .lookupFailed(_, let error): StartError.mayPass(error)
         default: false
         }
@@ -113,11 +115,19 @@ package enum TaskUserError: Error, Equatable, CustomStringConvertible {
             "user \(quoted(name)): cannot list its supplementary groups"
         case .noAnswer(let name, let seconds):
             "user \(quoted(name)): the lookup of this user and its groups (getpwnam, getgrouplist) has not been answered "
-                + "within \(seconds) s: a name service of this host hangs (the lines passwd and group of "
-                + "/etc/nsswitch.conf say which there are); see whether \"getent passwd\" and \"id\" answer for this user, "
-                + "and restart the service (sssd, nslcd), or mend the way to its server"
+                + "within \(seconds) s: \(Self.hangingService("this user"))"
+        case .notLookedUp(let name, let seconds, let others):
+            "user \(quoted(name)): the lookup of this user and its groups (getpwnam, getgrouplist) could not begin within "
+                + "\(seconds) s, since those of other users have not been answered and no more may run at once ("
+                + others.map { quoted($0) }.joined(separator: ", ") + "): \(Self.hangingService("those users"))"
         case .givenUp(let name):
             "user \(quoted(name)): the lookup was given up"
         }
+    }
+
+    private static func hangingService(_ users: String) -> String {
+        "a name service of this host hangs (the lines passwd and group of /etc/nsswitch.conf say which there are); see "
+            + "whether \"getent passwd\" and \"id\" answer for \(users), and restart the service (sssd, nslcd), or restore "
+            + "the connection to its server"
     }
 }

@@ -1,5 +1,5 @@
-/// First come, first served. What has been taken out is kept no longer, and neither is the room of a long line.
-struct WaitingLine<Element> {
+/// A queue: first in, first out. It keeps no element that was taken out, and shrinks when it has become short.
+struct FIFOQueue<Element> {
     private var incoming: [Element] = []
     /// Those that came before all of `incoming`, the first of them last.
     private var outgoing: [Element] = []
@@ -19,9 +19,9 @@ struct WaitingLine<Element> {
         return outgoing.isEmpty ? nil : outgoing.removeLastAndShrink()
     }
 
-    /// Removes the first that is meant; nil where none is.
-    mutating func remove(where isMeant: (Element) -> Bool) -> Element? {
-        if let index = outgoing.lastIndex(where: isMeant) { return outgoing.remove(at: index) }
-        return incoming.firstIndex(where: isMeant).map { incoming.remove(at: $0) }
+    /// Removes the first element that matches; nil where none does.
+    mutating func remove(where matches: (Element) -> Bool) -> Element? {
+        if let index = outgoing.lastIndex(where: matches) { return outgoing.remove(at: index) }
+        return incoming.firstIndex(where: matches).map { incoming.remove(at: $0) }
     }
 }
