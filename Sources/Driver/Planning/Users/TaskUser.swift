@@ -66,7 +66,7 @@ package enum TaskUserError: Error, Equatable, CustomStringConvertible {
     case groupsUnknown(String)
     /// The account may exist: whoever was asked has not answered.
     case noAnswer(String, seconds: UInt64)
-    /// Nobody waits for the answer any more.
+    /// StartTask was cancelled.
     case givenUp(String)
 
     /// Whether the same lookup may succeed later.
@@ -81,9 +81,8 @@ package enum TaskUserError: Error, Equatable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .empty:
-            "the task has no user: the client gives each task that names none a dynamic user, and has forgotten which it "
-                + "gave this one when the agent was restarted; stop the allocation (nomad alloc stop), so that the task is "
-                + "placed anew, or name a user in the job"
+            "Nomad sent no user: it forgot this task's dynamic user when the agent was restarted; stop the "
+                + "allocation (nomad alloc stop), so that the task is placed again, or set user in the job"
         case .unusableName(let name):
             "user \(quoted(name)): a user's name cannot have a NUL character in it"
         case .dynamicIDOutOfRange(let name):
@@ -115,9 +114,9 @@ package enum TaskUserError: Error, Equatable, CustomStringConvertible {
             "user \(quoted(name)): the lookup of this user and its groups (getpwnam, getgrouplist) has not been answered "
                 + "within \(seconds) s: a name service of this host hangs (the lines passwd and group of "
                 + "/etc/nsswitch.conf say which there are); see whether \"getent passwd\" and \"id\" answer for this user, "
-                + "and restart the service (sssd, nslcd), or mend the way to its server"
+                + "and restart the service (sssd, nslcd), or restore the connection to its server"
         case .givenUp(let name):
-            "user \(quoted(name)): the lookup was given up"
+            "user \(quoted(name)): StartTask was cancelled before the lookup was answered"
         }
     }
 }
