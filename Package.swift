@@ -120,11 +120,11 @@ var targets: [Target] = [
     // The loop, threads, waiting, and files of the kernel's: knows nothing of tasks.
     layer("EventLoop", ["Shared", "CLinux"], linkerSettings: diversions),
     // The log: hclog's lines on stderr.
-    layer("HCLog", []),
+    layer("HCLog", ["Shared"]),
     // A bounded decoder of MessagePack.
     layer("MessagePack", ["Shared"]),
     // The messages of the wire as Swift values, validated before protobuf-c unpacks them.
-    layer("Messages", ["CMessages"], linkerSettings: protobuf),
+    layer("Messages", ["Shared", "CMessages"], linkerSettings: protobuf),
     // A gRPC server on libgrpc's C core: knows no service.
     layer(
         "GRPCServer", ["EventLoop", "HCLog", "Shared", "CAbseil", "CGRPC", "CLinux"],
