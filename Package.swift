@@ -147,11 +147,11 @@ var targets: [Target] = [
     // The command line: never gRPC.
     layer(
         "Commands",
-        ["EventLoop", "HCLog", "Messages", "Planning", "Host", "Supervision", "Exec", "Shared", "CLinux"]),
+        ["EventLoop", "HCLog", "Planning", "Host", "Supervision", "Exec", "Shared", "CLinux"]),
     // Plugin or tool, as the environment says.
     .executableTarget(
         name: "Driver",
-        dependencies: ["EventLoop", "HCLog", "Messages", "NomadPlugin", "Commands", "Shared", "CStartup"],
+        dependencies: ["EventLoop", "HCLog", "NomadPlugin", "Commands", "Shared", "CStartup"],
         path: "Sources/Driver", exclude: layers, sources: ["main.swift"], swiftSettings: strict + [small],
         linkerSettings: faulty
             ? []

@@ -1,7 +1,6 @@
 import CLinux
 import EventLoop
 import Glibc
-import Messages
 import Shared
 
 /// The standard streams of the tool.

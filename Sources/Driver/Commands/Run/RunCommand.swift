@@ -3,7 +3,6 @@ import Exec
 import Glibc
 import HCLog
 import Host
-import Messages
 import Planning
 import Shared
 import Supervision

@@ -1,4 +1,3 @@
-import Messages
 import Planning
 import Shared
 
