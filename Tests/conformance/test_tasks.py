@@ -159,7 +159,7 @@ def test_quiet_prints_the_ids_of_those_that_run(act: Act, plugin: Plugin, binary
 
 def test_errors_are_named(binary: Path, tmp_path: Path) -> None:
     missing = tool(binary, "tasks", "--state-dir", "/nonexistent")
-    assert missing.returncode == 1 and "cannot read the state folder /nonexistent: No such file" in missing.stderr
+    assert missing.returncode == 1 and "cannot read the state directory /nonexistent: No such file" in missing.stderr
     assert tool(binary, "tasks", "--state-dir", str(tmp_path)).stdout.count("\n") == 1
     assert tool(binary, "tasks", "--json", "--state-dir", str(tmp_path)).stdout == "[]\n"
     extra = tool(binary, "tasks", "extra")
@@ -194,7 +194,7 @@ def test_a_runs_directory_can_be_named(binary: Path, tmp_path: Path) -> None:
         for folder in (own, tmp_path):
             given = tool(binary, "exec", "--state-dir", str(folder), "X", "true")
             assert given.returncode == 125
-            assert given.stderr == f'nomad-driver-exec2: no task "X" runs: those that run are {own.name}\n'
+            assert given.stderr == f'nomad-driver-exec2: no task "X" runs: running tasks: {own.name}\n'
             for name in (own.name, str(run.pid)):
                 assert tool(binary, "exec", "--state-dir", str(folder), name, "echo", "in").stdout == "in\n"
             (task,) = json.loads(tool(binary, "tasks", "--json", "--state-dir", str(folder)).stdout)
