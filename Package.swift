@@ -116,7 +116,7 @@ var targets: [Target] = [
     // A bounded decoder of MessagePack.
     layer("MessagePack", ["Shared"]),
     // The messages of the wire as Swift values, validated before protobuf-c unpacks them.
-    layer("Messages", ["CMessages"], linkerSettings: protobuf),
+    layer("Messages", ["Shared", "CMessages"], linkerSettings: protobuf),
     // A gRPC server on libgrpc's C core: knows no service.
     layer(
         "GRPCServer", ["EventLoop", "HCLog", "Shared", "CAbseil", "CGRPC", "CLinux"],
@@ -139,11 +139,11 @@ var targets: [Target] = [
     // The command line: never gRPC.
     layer(
         "Commands",
-        ["EventLoop", "HCLog", "Messages", "Planning", "Host", "Supervision", "Exec", "Shared", "CLinux"]),
+        ["EventLoop", "HCLog", "Planning", "Host", "Supervision", "Exec", "Shared", "CLinux"]),
     // Plugin or tool, as the environment says.
     .executableTarget(
         name: "Driver",
-        dependencies: ["EventLoop", "HCLog", "Messages", "NomadPlugin", "Commands", "Shared", "CStartup"],
+        dependencies: ["EventLoop", "HCLog", "NomadPlugin", "Commands", "Shared", "CStartup"],
         path: "Sources/Driver", exclude: layers, sources: ["main.swift"], swiftSettings: strict + [small],
         linkerSettings: faulty
             ? []

@@ -1,14 +1,16 @@
+import CStartup
 import Commands
 import EventLoop
 import Glibc
 import HCLog
-import Messages
 import NomadPlugin
 import Shared
 
-/// The command line, in the form of `ByteText`.
+/// The command line, in the form of `ByteText`. Not Swift's own, which is read from /proc and empty without it.
 func commandLine() -> [String] {
-    (0..<Int(CommandLine.argc)).compactMap { index in CommandLine.unsafeArgv[index].map { ByteText.text(cString: $0) } }
+    (0..<Int(exec2_argument_count())).compactMap { index in
+        exec2_argument(Int32(index)).map { ByteText.text(cString: $0) }
+    }
 }
 
 /// The environment, in the form of `ByteText`; a variable given twice counts once, as for getenv(3).
@@ -27,7 +29,7 @@ func environment() -> [String: String] {
 }
 
 let variables = environment()
-switch PluginHandshake.decide(environment: variables, hasArguments: CommandLine.argc > 1) {
+switch PluginHandshake.decide(environment: variables, hasArguments: exec2_argument_count() > 1) {
 case .runByPerson:
     CommandLineTool.main(commandLine(), environment: variables)
 case .refuse(let reason):

@@ -7,17 +7,18 @@ import SharedEmbedded
 /// | phase    | main process ends | stop            | time is up                | nothing left     |
 /// |----------|-------------------|-----------------|---------------------------|------------------|
 /// | running  | kill → draining   | signal→stopping | –                         | –                |
-/// | stopping | kill → draining   | earlier deadline| kill all, stay            | –                |
+/// | stopping | kill → draining   | earlier deadline| kill all → killing        | –                |
+/// | killing  | kill → draining   | –               | record with survivors → overdue | –          |
 /// | draining | –                 | –               | record with survivors → overdue | record → leave |
 /// | emptying | –                 | –               | kill the cgroup → draining | record → leave     |
 /// | overdue  | –                 | –               | –                         | leave            |
 final class Supervision {
     private enum Phase {
-        case running, stopping, draining, emptying, overdue
+        case running, stopping, killing, draining, emptying, overdue
     }
 
     /// How long processes that were sent SIGKILL may take before the exit status is recorded without
-    /// waiting for them (a process in uninterruptible sleep can take for ever).
+    /// waiting for them (a process in uninterruptible sleep, or one that a tracer holds, can take for ever).
     private static let drainNanoseconds: UInt64 = 10_000_000_000
 
     /// How long commands that were run in the task from outside (alloc exec) may take to leave the cgroup:
@@ -109,7 +110,9 @@ final class Supervision {
             channel.session = session
             channel.send(.welcome(protocol: version, state: state, task: task), replyTo: id)
         case .signal(let number):
-            guard phase == .running || phase == .stopping else {
+            switch phase {
+            case .running, .stopping, .killing: break
+            case .draining, .emptying, .overdue:
                 channel.send(.refused(.noSuchProcess), replyTo: id)
                 return
             }
@@ -127,7 +130,7 @@ final class Supervision {
     private var state: ExecutorState {
         switch phase {
         case .running: .running
-        case .stopping: .stopping
+        case .stopping, .killing: .stopping
         case .draining, .emptying: .draining
         case .overdue: .ended
         }
@@ -145,8 +148,8 @@ final class Supervision {
                 arm(max(1, wanted - now))
             }
             phase = .stopping
-            if timeout == 0 { killAll() }
-        case .draining, .emptying, .overdue:
+            if timeout == 0 { killMain() }
+        case .killing, .draining, .emptying, .overdue:
             break
         }
     }
@@ -163,7 +166,12 @@ final class Supervision {
         _ = read(timer, &expirations, 8)
         switch phase {
         case .running: break
-        case .stopping: killAll()
+        case .stopping: killMain()
+        case .killing:
+            // What SIGKILL will make of it. The status itself comes when it can be reaped, which nobody waits for.
+            noteEnd(SIGKILL, rusage())
+            watchCgroup()
+            finish(survivors: true)
         case .draining: finish(survivors: true)
         case .emptying:
             phase = .draining
@@ -191,6 +199,17 @@ final class Supervision {
     }
 
     private func mainEnded(_ status: Int32, _ usage: rusage) {
+        // Its end is recorded already where it came too late for that.
+        guard phase != .overdue else { return }
+        noteEnd(status, usage)
+        phase = .draining
+        watchCgroup()
+        killAll()
+        arm(Self.drainNanoseconds)
+    }
+
+    /// Takes the main process's end into the record.
+    private func noteEnd(_ status: Int32, _ usage: rusage) {
         exec2_wait_status(status, &result.exitCode, &result.signal)
         let now = Int64(bitPattern: exec2_realtime())
         // The end is not before the start, whatever was done to the clock.
@@ -199,11 +218,20 @@ final class Supervision {
         result.userTime = microseconds(usage.ru_utime)
         result.systemTime = microseconds(usage.ru_stime)
         result.maxRSS = Int64(usage.ru_maxrss)
-        phase = .draining
+    }
+
+    /// Begins to listen to the cgroup's events.
+    private func watchCgroup() {
         cgroupEvents = cgroup?.openEvents() ?? -1
         // The file polls with POLLPRI until it is read for the first time.
         takeCgroupEvent()
+    }
+
+    /// Kills the task while its main process has not ended. A tracer can keep that process from being reaped, so that
+    /// its end is not waited for without a limit.
+    private func killMain() {
         killAll()
+        phase = .killing
         arm(Self.drainNanoseconds)
     }
 
@@ -228,7 +256,7 @@ final class Supervision {
 
     private func leaveWhenEmpty() {
         switch phase {
-        case .running, .stopping: return
+        case .running, .stopping, .killing: return
         case .draining, .emptying, .overdue: break
         }
         var status: Int32 = 0

@@ -52,7 +52,7 @@ import Testing
 
     /// The commands that the help lists: a line of two blanks, a word and what it does.
     @Test func everyCommandIsThere() {
-        let lines = HelpText.program.split(separator: "\n").drop { $0 != "Commands:" }.dropFirst()
+        let lines = HelpText.program.split(separator: "\n").drop { $0 != "Run from a shell, it provides:" }.dropFirst()
         let commands = lines.prefix { $0.hasPrefix("  ") }.map { String($0.split(separator: " ")[0]) }
         #expect(!commands.isEmpty)
         let items = Self.items(".Ss Commands").filter { $0.hasPrefix("Cm") }

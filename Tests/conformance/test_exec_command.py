@@ -72,7 +72,7 @@ def test_names_that_mean_none_or_several(binary: Path, plugin: Plugin, make: Cal
     other = make("/bin/sleep", ["300"]).start()
     given = run(binary, plugin, "web", "true")
     assert given.returncode == 125
-    assert b"may be any of" in given.stderr and task.id.encode() in given.stderr and other.id.encode() in given.stderr
+    assert b"is ambiguous; it matches" in given.stderr and task.id.encode() in given.stderr and other.id.encode() in given.stderr
 
 
 def test_a_task_of_run(binary: Path) -> None:
@@ -187,7 +187,7 @@ def test_usage(binary: Path, wrong: list[str], says: str) -> None:
 
 def test_another_user(binary: Path, plugin: Plugin, task: Task) -> None:
     given = run(binary, plugin, task.id, "true", user=65534)
-    assert given.returncode == 125 and b"needs to be root" in given.stderr
+    assert given.returncode == 125 and b"must run as root" in given.stderr
 
 
 def test_nothing_is_left(binary: Path, plugin: Plugin, task: Task) -> None:
@@ -200,3 +200,16 @@ def test_nothing_is_left(binary: Path, plugin: Plugin, task: Task) -> None:
         assert tool.wait(scaled(10)) == 0
     assert alone(task)
     assert attendants(task) == []
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_output_that_cannot_be_written(binary: Path, plugin: Plugin, task: Task, stream: str) -> None:
+    """Seen before: status 141 and not a word, as if a reader had left."""
+    with open("/dev/full", "wb") as full:
+        settings: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        given = subprocess.run(
+            words(binary, plugin, task.id, "sh", "-c", "echo x >&2" if stream == "stderr" else "echo x"),
+            timeout=scaled(60), check=False, **{**settings, stream: full})
+    assert given.returncode == 125
+    if stream == "stdout":
+        assert given.stderr == b"nomad-driver-exec2: cannot write the command's output: No space left on device\n"

@@ -192,7 +192,7 @@ COMMAND = 'must be an absolute path, for example ${NOMAD_TASK_DIR}/server, or a 
 MODES = 'must be modes:path, modes being any of r (read), w (write), x (execute) and c (create)'
 CAPABILITY = "must be the name of a Linux capability, such as net_bind_service, or all"
 PORT = "must be a port: a whole number from 0 to 65535, where 0 is a port of the kernel's choice"
-MAP = "must be a map of names and texts, or a block"
+MAP = "must be a map of strings, or a block"
 PAIR = "the name must be text, the value text or a whole number"
 LIMIT = "must be soft:hard, or one value for both; a value is a whole number, unlimited, or -1 for the same"
 # The text in HCL → the text that the operator reads, or its beginning.
@@ -259,7 +259,7 @@ WRONG_TASK = {
     'ulimit = { nofile = ["1"] }': f'task config: option "ulimit" is "nofile" = ["1"]: {PAIR}',
     'ulimit = { nofile = { soft = "1" } }': f'task config: option "ulimit" is "nofile" = [{{"soft" = "1"}}]: {PAIR}',
     'ulimit "nofile" { soft = "1" }': f'task config: option "ulimit" is "nofile" = [{{"soft" = "1"}}]: {PAIR}',
-    'ulimit { core = "1" }\nulimit { core = "2" }': 'task config: option "ulimit" is "core" = "2": is there twice',
+    'ulimit { core = "1" }\nulimit { core = "2" }': 'task config: option "ulimit" is "core" = "2": is given twice',
 }
 WRONG_PLUGIN = {
     'unveil_defaults = "yes"': unlike("unveil_defaults", "a bool is required"),

@@ -81,7 +81,7 @@ def test_calls_about_other_tasks_are_answered(host: AgentHost, plugin: Plugin, n
 
 
 def cancelled(plugin: Plugin) -> int:
-    return sum(line["@message"] == "cannot start a task" and "the client gave the start up" in line["error"] for line in plugin.log)
+    return sum(line["@message"] == "cannot start a task" and "StartTask was cancelled" in line["error"] for line in plugin.log)
 
 
 def test_a_lookup_has_a_limit_of_time(host: AgentHost, plugin: Plugin, names: HangingNames) -> None:

@@ -63,7 +63,7 @@ def test_a_start_without_a_user_names_the_cause(launch: Launch, host: AgentHost)
     plugin = launch()
     task = host.task(plugin, host.program("act"), ["exit=0"])
     task.request.task.user = ""
-    with refused("has forgotten", "dynamic user", "agent was restarted", "nomad alloc stop"):
+    with refused("it forgot", "dynamic user", "agent was restarted", "nomad alloc stop"):
         task.start()
 
 

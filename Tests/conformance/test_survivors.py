@@ -134,3 +134,25 @@ def test_a_process_in_uninterruptible_sleep(make: Make, host: AgentHost) -> None
         assert ticks_in_two_seconds(executor) <= IDLE_TICKS
         files.thaw()
         gone(task, executor)
+
+
+@pytest.mark.parametrize("timeout", [0, 1])
+def test_a_main_process_that_a_tracer_holds(make: Make, trace: Callable[[int], Tracer], timeout: int) -> None:
+    """Seen before: WaitTask without an answer for as long as the tracer lived, and StopTask failed after 35 seconds."""
+    task = make("/bin/sh", ["-c", "trap '' TERM; echo up; while :; do sleep 1; done"])
+    task.start().stdout.wait_for("up")
+    executor, pid = task.executor_pid, task.pid
+    waiting = task.wait_soon(LONG)
+    tracer = trace(pid)
+    task.stop_soon(timeout, "SIGTERM", seconds=LONG).result()
+    assert processes.is_alive(executor) and processes.look(pid).is_zombie
+    answer = waiting.result()
+    assert (answer.result.exit_code, answer.result.signal) == (137, 9)
+    assert "processes of the task had not ended long after SIGKILL" in answer.err and "held by a tracer" in answer.err
+    record = read_record(folder_of(task))
+    assert record.survivors and (record.exit_code, record.signal) == (137, 9)
+    assert ticks_in_two_seconds(executor) <= IDLE_TICKS
+    tracer.let_go()
+    gone(task, executor)
+    # Nothing is recorded anew when it can be reaped at last.
+    assert read_record(folder_of(task)) == record

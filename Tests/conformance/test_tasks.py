@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable
 
+import pytest
 
 from agent import AgentHost, Plugin, Task, cgroups, processes
 from agent.timing import scaled, wait_until
@@ -194,7 +195,7 @@ def test_a_runs_directory_can_be_named(binary: Path, tmp_path: Path) -> None:
         for directory in (own, tmp_path):
             given = tool(binary, "exec", "--state-dir", str(directory), "X", "true")
             assert given.returncode == 125
-            assert given.stderr == f'nomad-driver-exec2: no task "X" runs: those that run are {own.name}\n'
+            assert given.stderr == f'nomad-driver-exec2: no task "X" runs: running tasks: {own.name}\n'
             for name in (own.name, str(run.pid)):
                 assert tool(binary, "exec", "--state-dir", str(directory), name, "echo", "in").stdout == "in\n"
             (task,) = json.loads(tool(binary, "tasks", "--json", "--state-dir", str(directory)).stdout)
@@ -218,3 +219,18 @@ def test_other_directories_are_ignored(binary: Path, tmp_path: Path) -> None:
     tasks = json.loads(tool(binary, "tasks", "--json", "--state-dir", str(tmp_path)).stdout)
     assert {(task["id"], task["state"]) for task in tasks} == {
         ("alloc/web/1a2b3c4d", "starting"), ("alloc/db/1a2b3c4d", "starting")}
+
+
+@pytest.mark.parametrize("name", ['we"b\\', "line\nfeed", "\x1b[2J", "\x9b31m", "\U0010ffe9", "e\u0301\u2028"])
+def test_the_name_of_a_running_task(make: Callable[..., Task], plugin: Plugin, binary: Path, name: str) -> None:
+    """As the Executor has written it into the task's identity: whole in what a program reads, and on one line. A scalar
+    that stands for a byte of what is not UTF-8 is U+FFFD there."""
+    task = make("/bin/sleep", ["300"], config={"work_dir": "/"})
+    task.request.task.name = name
+    task.start()
+    shown = tool(binary, "tasks", "--json", "--state-dir", str(plugin.state_dir)).stdout
+    assert not [character for character in shown if character != "\n" and (ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0)]
+    assert [found["task"] for found in json.loads(shown) if found["id"] == task.id] == [name.replace("\U0010ffe9", "\ufffd")]
+    table = tool(binary, "tasks", "--state-dir", str(plugin.state_dir)).stdout
+    assert len(table.split("\n")) == len(json.loads(shown)) + 2
+    task.stop(timeout=0)

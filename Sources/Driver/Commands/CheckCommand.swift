@@ -3,7 +3,7 @@ import Host
 import Planning
 import Shared
 
-/// `check`: whether this host is fit, line by line.
+/// `check`: whether this host meets the requirements of the driver, line by line.
 enum CheckCommand {
     static let options = [
         CommandOption(
@@ -13,7 +13,8 @@ enum CheckCommand {
         CommandOption(
             name: "state-dir", value: "DIRECTORY",
             help: "the plugin's state_dir; default: \(PluginConfiguration().stateDirectory)", completes: .directories),
-        CommandOption(name: "json", help: "print JSON: whether the host is fit, and an object for each check"),
+        CommandOption(
+            name: "json", help: "print JSON: whether the host meets the requirements, and an object for each check"),
         CommandOption(name: "help", letter: "h", help: "show this help"),
     ]
 
@@ -27,14 +28,14 @@ enum CheckCommand {
             let mark = check.ok ? "ok  " : "FAIL"
             let shown = colour ? "\u{1B}[\(check.ok ? 32 : 31)m\(mark)\u{1B}[0m" : mark
             let gap = String(repeating: " ", count: width - check.name.count + 2)
-            text += "\(shown)  \(check.name)\(gap)\(check.detail)\n"
+            text += "\(shown)  \(check.name)\(gap)\(check.detail.onOneLine)\n"
             let next = index + 1 < checks.count ? checks[index + 1].remedy : nil
-            if let remedy = check.remedy, remedy != next { text += "      -> \(remedy)\n" }
+            if let remedy = check.remedy, remedy != next { text += "      -> \(remedy.onOneLine)\n" }
         }
         let failed = checks.filter { !$0.ok }.count
         let outcome =
             failed == 0
-            ? "This host is fit for the exec2 driver." : "\(failed) of \(checks.count) checks failed."
+            ? "This host meets the requirements of the exec2 driver." : "\(failed) of \(checks.count) checks failed."
         return "\(text)\n\(outcome)\n"
     }
 
@@ -64,8 +65,11 @@ enum CheckCommand {
         }
         if let word = rest.first { throw UsageError("check takes no argument, and there is \(quoted(word))") }
         let directory = found.last { $0.name == "state-dir" }?.value
-        if directory == "" { throw UsageError("--state-dir is empty") }
-        let facts = HostFacts.gather(executorPath: found.last { $0.name == "executor" }?.value)
+        let executor = found.last { $0.name == "executor" }?.value
+        for case (let name, let path?) in [("state-dir", directory), ("executor", executor)] {
+            try OptionScanner.checkPath(path, of: name)
+        }
+        let facts = HostFacts.gather(executorPath: executor)
         var checks = HostCheck.all(facts)
         if let protections = HostCheck.protections(facts) { checks.append(protections) }
         checks.append(

@@ -22,10 +22,11 @@ struct Command: Sendable {
             name: "run", summary: "run a command in the sandbox that a task has", options: RunOptions.table,
             operands: .program),
         Command(
-            name: "exec", summary: "run a command in a task that runs", options: ExecOptions.table,
+            name: "exec", summary: "run a command in a running task", options: ExecOptions.table,
             operands: .programInTask),
         Command(
-            name: "check", summary: "tell whether this host is fit for the driver", options: CheckCommand.options),
+            name: "check", summary: "check whether this host meets the requirements of the driver",
+            options: CheckCommand.options),
         Command(name: "tasks", summary: "show the tasks of this host", options: TasksCommand.options),
         Command(
             name: "completion", summary: "print the completion for a shell", options: CompletionCommand.options,

@@ -1,6 +1,5 @@
 import EventLoop
 import Glibc
-import Messages
 import Shared
 
 /// The program when a person has started it.

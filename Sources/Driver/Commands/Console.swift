@@ -1,7 +1,6 @@
 import CLinux
 import EventLoop
 import Glibc
-import Messages
 import Shared
 
 /// The standard streams of the tool.
@@ -23,8 +22,10 @@ enum Console {
         return isatty(STDOUT_FILENO) == 1
     }
 
-    /// Writes to stdout; whoever closed it does not want to know.
-    static func write(_ text: String) { write(text, to: STDOUT_FILENO) }
+    /// Writes to stdout, paths as the bytes that they are (`ByteText`); whoever closed it does not want to know.
+    static func write(_ text: String) {
+        _ = ByteText.bytes(text).withUnsafeBytes { writeAll($0, to: STDOUT_FILENO) }
+    }
 
     /// One line on stderr that says what went wrong and who says so.
     ///
@@ -34,15 +35,11 @@ enum Console {
         _ = bytes.withUnsafeBytes { writeAll($0, to: STDERR_FILENO) }
     }
 
-    private static func write(_ text: String, to descriptor: Int32) {
-        var text = text
-        _ = text.withUTF8 { writeAll(UnsafeRawBufferPointer($0), to: descriptor) }
-    }
-
-    /// Writes all bytes, however long the reader takes, on a thread that may wait; false where they cannot be written,
-    /// or the Swift task is cancelled first.
-    static func writeAll(_ bytes: [UInt8], to descriptor: Int32) async -> Bool {
-        await BlockingPool.shared.result(of: { bytes.withUnsafeBytes { writeAll($0, to: descriptor) } == nil }) ?? false
+    /// Writes all bytes, however long the reader takes, on a thread that may wait; the error that ended it, which is
+    /// ECANCELED where the Swift task is cancelled first, or nil.
+    static func writeAll(_ bytes: [UInt8], to descriptor: Int32) async -> Errno? {
+        let result = await BlockingPool.shared.result(of: { bytes.withUnsafeBytes { writeAll($0, to: descriptor) } })
+        return result ?? Errno(rawValue: ECANCELED)
     }
 
     /// Writes all bytes, however long the reader takes; the error that ended it, or nil.

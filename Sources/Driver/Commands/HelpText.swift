@@ -9,9 +9,8 @@ enum HelpText {
 
         The exec2 task driver of the Nomad agent, which starts it as a plugin: put it,
         with nomad-driver-exec2-executor beside it, into the agent's plugin_dir.
-        Started by a person it is a tool with the same engine.
+        Run from a shell, it provides:
 
-        Commands:
         \(commands)
 
         Options:
@@ -23,19 +22,20 @@ enum HelpText {
     static let run = """
         Usage: nomad-driver-exec2 run [option...] [--] command [argument...]
 
-        Runs a command as a task of Nomad's runs: as a user without rights of its own, in
-        process, mount and IPC namespaces of its own and a cgroup with its limits, and
-        reaching only the paths that are unveiled (Landlock). Its input and output are
-        passed through, and on a terminal it has one of its own. It starts in a new
-        directory with local, secrets, tmp and alloc in it, all its own and removed at the
-        end.
+        Runs a command in the same sandbox as a Nomad task: as a user without rights of
+        its own, in process, mount and IPC namespaces of its own and a cgroup with its
+        limits, and reaching only the paths that are unveiled (Landlock). Its input and
+        output are passed through, and on a terminal it has one of its own. It starts in
+        a new directory with local, secrets, tmp and alloc in it, all its own and removed
+        at the end.
 
         Options:
         \(options(RunOptions.table))
         On a terminal every key is the command's, Ctrl-C included. Signals that are sent
         to "run" go to the command. After SIGINT, SIGTERM, SIGHUP or SIGQUIT it is killed
-        when the kill timeout is over; a second one kills it at once. SIGTSTP stops both.
-        Where "run" itself is killed, the command gets SIGTERM and the kill timeout.
+        when the kill timeout is over, and output that nobody has read by then is lost; a
+        second one kills it at once. SIGTSTP stops both. If "run" itself is killed, the
+        command gets SIGTERM, and SIGKILL after the kill timeout.
 
         Exit status: the command's own; 128+n where signal n ended it; 127 where the
         command is not found, 126 where it cannot be executed; 125 where
@@ -50,7 +50,7 @@ enum HelpText {
     static let exec = """
         Usage: nomad-driver-exec2 exec [option...] TASK command [argument...]
 
-        Runs a command in a task that runs, under Nomad or under "run", as root: in its
+        Runs a command in a running task, of Nomad's or of "run", as root: in its
         namespaces and its cgroup, as its user, under its unveil rules, with its
         environment. TASK is the task's id or its beginning (the allocation's id), the
         task's name, or the pid of "run"; "tasks" shows what there is. The driver is not
@@ -71,7 +71,10 @@ enum HelpText {
         Usage: nomad-driver-exec2 check [option...]
 
         Tells for each thing that the driver needs whether this host has it, and what
-        to do where it has not. Exit status: 0 where all is there, 1 where not.
+        to do where it has not. With --json, a byte of a path that is not UTF-8 is U+FFFD.
+
+        Exit status: 0 if the host meets every requirement, 1 if not, 2 for a command line
+        that is not understood.
 
         Options:
         \(options(CheckCommand.options))
@@ -86,8 +89,13 @@ enum HelpText {
         on without one. MEMORY is what the task's cgroup is charged with; on a host that
         does not count that, it is the resident memory of its processes.
 
-        STATE is one of: starting; running; ending; exit:CODE; signal:NUMBER;
-        out-of-memory; lost, where the exit status is not known, and --json says why.
+        STATE is one of: starting; running; ending, where the exit status is known and
+        the task's Executor has not exited, for a moment, or for as long as processes are
+        left that SIGKILL does not end; exit:CODE; signal:NUMBER; out-of-memory; lost,
+        where the exit status is not known, and --json says why.
+
+        Exit status: 0, also where there is no task; 1 if a directory cannot be read, or
+        "tasks" does not run as root; 2 for a command line that is not understood.
 
         Options:
         \(options(TasksCommand.options))

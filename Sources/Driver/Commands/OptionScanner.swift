@@ -46,6 +46,12 @@ struct OptionScanner: Sendable {
     /// `val` of the first long option: above every letter.
     private static let firstCode: Int32 = 1000
 
+    /// Refuses a path of this program's own that is empty or not UTF-8, as what the plugin's options are.
+    static func checkPath(_ path: String, of option: String) throws(UsageError) {
+        if path.isEmpty { throw UsageError("--\(option) is empty") }
+        if !ByteText.isUTF8(path) { throw UsageError("--\(option) \(quoted(path)) is not UTF-8, which it must be") }
+    }
+
     /// - Parameter words: Without the program's own name.
     func scan(_ words: [String]) throws(UsageError) -> (found: [Found], rest: [String]) {
         try Self.oneAtATime.withLock { (_) throws(UsageError) in try scanAlone(words) }
@@ -104,7 +110,7 @@ struct OptionScanner: Sendable {
         let alike = options.filter { ("--" + $0.name).hasPrefix(word.prefix { $0 != "=" }) }
         if alike.count > 1 {
             return
-                "option \(quoted(word)) may be any of \(alike.map { "--" + $0.name }.joined(separator: ", "))"
+                "option \(quoted(word)) is ambiguous; it matches \(alike.map { "--" + $0.name }.joined(separator: ", "))"
         }
         return "unknown option \(quoted(word))"
     }

@@ -1,3 +1,5 @@
+import Shared
+
 /// One line of JSON that never grows beyond `capacity` bytes and is well-formed at any length:
 /// strings are cut where they no longer fit, fields that do not fit are left out.
 package struct LogLine {
@@ -46,7 +48,7 @@ package struct LogLine {
         bytes.append(UInt8(ascii: "\""))
         for scalar in text.unicodeScalars {
             let before = bytes.count
-            append(escaped: scalar)
+            JSONString.append(scalar, to: &bytes)
             if bytes.count > end {
                 bytes.removeSubrange(before...)
                 bytes += ellipsis
@@ -55,21 +57,5 @@ package struct LogLine {
             }
         }
         bytes.append(UInt8(ascii: "\""))
-    }
-
-    private mutating func append(escaped scalar: Unicode.Scalar) {
-        switch scalar {
-        case "\"": bytes += #"\""#.utf8
-        case "\\": bytes += #"\\"#.utf8
-        case "\n": bytes += #"\n"#.utf8
-        case "\r": bytes += #"\r"#.utf8
-        case "\t": bytes += #"\t"#.utf8
-        case _ where scalar.value < 0x20 || scalar.value == 0x7F:
-            let digits = Array("0123456789abcdef".utf8)
-            bytes += #"\u00"#.utf8
-            bytes += [digits[Int(scalar.value >> 4)], digits[Int(scalar.value & 15)]]
-        default:
-            bytes += UTF8.encode(scalar) ?? UTF8.encodedReplacementCharacter
-        }
     }
 }

@@ -1,3 +1,5 @@
+import Shared
+
 /// A value that can stand in a field of a log line.
 package protocol LogValue: Sendable {
     func write(to line: inout LogLine)
@@ -21,7 +23,7 @@ extension Int64: LogValue {}
 extension UInt32: LogValue {}
 extension UInt64: LogValue {}
 
-/// Bytes that are text as far as they are UTF-8; the rest is replaced by U+FFFD.
+/// Bytes that are text as far as they are UTF-8; each other byte is U+FFFD.
 extension [UInt8]: LogValue {
-    package func write(to line: inout LogLine) { line.append(quoted: String(decoding: self, as: UTF8.self)) }
+    package func write(to line: inout LogLine) { line.append(quoted: ByteText.text(self)) }
 }

@@ -1,4 +1,5 @@
 import CMessages
+import Shared
 
 /// A received message, owner of the C structs that protobuf-c unpacked.
 ///

@@ -1,5 +1,6 @@
 import CMessages
 import Glibc
+import Shared
 
 /// The memory of a message that is being built: text, lists and submessages live until it goes.
 ///

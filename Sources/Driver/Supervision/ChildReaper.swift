@@ -2,7 +2,6 @@ import CLinux
 import EventLoop
 import Glibc
 import Shared
-import Synchronization
 
 /// Reaps a child that has ended, or was sent SIGKILL, and never waits for it.
 ///

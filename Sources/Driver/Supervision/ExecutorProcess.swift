@@ -269,7 +269,7 @@ extension ExecutorProcess {
     ) throws(SpawnError) -> ExecutorProcess {
         var plan = exec2_plan()
         var pidfd: Int32 = -1
-        let pid = path.withCString { program in
+        let pid = ByteText.withPath(path) { program in
             let programs: [UnsafePointer<CChar>?] = [program, nil]
             let arguments: [UnsafeMutablePointer<CChar>?] = [UnsafeMutablePointer(mutating: program), nil]
             let environment: [UnsafeMutablePointer<CChar>?] = [nil]

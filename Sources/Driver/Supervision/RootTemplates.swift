@@ -5,7 +5,6 @@ import Glibc
 import HCLog
 import Planning
 import Shared
-import Synchronization
 
 /// The template of tasks' roots: one mount namespace, made with the first task that needs it, and made anew when the
 /// configuration or what it shows of the host has changed. Tasks that run keep theirs.

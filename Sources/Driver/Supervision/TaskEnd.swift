@@ -51,7 +51,8 @@ package enum TaskEnd: Sendable, Equatable {
         switch self {
         case .recorded(let record):
             record.survivors
-                ? "processes of the task had not ended long after SIGKILL (in uninterruptible sleep?)" : nil
+                ? "processes of the task had not ended long after SIGKILL (in uninterruptible sleep, or held by a tracer?)"
+                : nil
         case .lost(let reason, _): reason
         }
     }

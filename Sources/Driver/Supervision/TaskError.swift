@@ -46,7 +46,7 @@ package enum TaskError: Error, Sendable {
         case .executor(let id, let error): "task \(quoted(id)): \(error.text)"
         case .cannotBeKilled(let id, let executor):
             "task \(quoted(id)) has not ended 10 s after SIGKILL to its Executor (pid \(executor)): a process in "
-                + "uninterruptible sleep holds it up; see ps -o pid,stat,wchan"
+                + "uninterruptible sleep, or one that a tracer holds, has not ended; see ps -eo pid,stat,wchan:32,args"
         }
     }
 }

@@ -5,7 +5,6 @@ import HCLog
 import Host
 import Planning
 import Shared
-import Synchronization
 
 /// The tasks of this Driver: what is known of them, and their destruction. `TaskStart`, `TaskRecovery` and `TaskEnding` have
 /// the rest.

@@ -114,7 +114,7 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
         case .ruleset: "create a Landlock ruleset"
         case .clone: "clone the task's process"
         case .identity: "write the Executor's identity to"
-        case .networkRule: "allow the TCP port"
+        case .networkRule: "allow the port"
         case .rootMount: "mount in the task's root"
         case .rootEntry: "make in the task's root"
         case .enterTemplate: "enter the template of the task's root"
@@ -126,7 +126,7 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
         case .volumeIsDevice: "use as a volume's source"
         case .mountAttributes: "set the mount options for the task of"
         case .mountRule: "unveil the mount of"
-        case .taskDirectory: "mount, in the client's stead, the task's directory"
+        case .taskDirectory: "mount the task's directory, which the client did not mount,"
         }
     }
 }

@@ -10,7 +10,7 @@ import Testing
         HostCheck(name: name, health: ok ? .healthy : .unhealthy, detail: "detail of \(name)", remedy: remedy)
     }
 
-    @Test func aFitHostHasALineForEachCheck() {
+    @Test func aReportHasALineForEachCheck() {
         let text = CheckCommand.report(
             [check("root", ok: true), check("cgroup v2", ok: true)], colour: false)
         #expect(
@@ -18,7 +18,7 @@ import Testing
                 ok    root       detail of root
                 ok    cgroup v2  detail of cgroup v2
 
-                This host is fit for the exec2 driver.
+                This host meets the requirements of the exec2 driver.
 
                 """)
     }

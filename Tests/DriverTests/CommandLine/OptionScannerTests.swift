@@ -43,7 +43,7 @@ import Testing
             (["-v", "--nonsense=3", "x"], "unknown option \"--nonsense=3\""),
             (["-x"], "unknown option \"-x\""),
             (["-vx"], "unknown option \"-x\" in \"-vx\""),
-            (["--mem", "5"], "option \"--mem\" may be any of --memory, --memory-max"),
+            (["--mem", "5"], "option \"--mem\" is ambiguous; it matches --memory, --memory-max"),
             (["--memory"], "option --memory needs a value: --memory MB"),
             (["-v", "-m"], "option --memory needs a value: --memory MB"),
             (["--verbose=1"], "option --verbose takes no value, and \"--verbose=1\" gives it one"),

@@ -1,3 +1,4 @@
+import Shared
 import Testing
 
 @testable import Commands
@@ -54,5 +55,6 @@ import Testing
 
     @Test func aNameOnOneLine() {
         #expect("a b/\u{1B}[31m\nü\u{2028}".onOneLine == "a b/_[31m_ü_")
+        #expect(ByteText.text([0x61, 0xFF]).onOneLine == "a\u{FFFD}")
     }
 }

@@ -76,7 +76,7 @@ import Testing
     static let name = "the name must be one of as, core, cpu, data, "
     static let value = "must be soft:hard, or one value for both"
     static let wrong: [(MessagePackValue, String)] = [
-        (["cap_add": "chown"], #"option "cap_add" is "chown": must be a list of texts"#),
+        (["cap_add": "chown"], #"option "cap_add" is "chown": must be a list of strings"#),
         (
             ["cap_add": ["chown", "fly"]],
             #"option "cap_add", item 2, is "fly": must be the name of a Linux capability"#
@@ -84,9 +84,9 @@ import Testing
         (["cap_drop": [7]], #"option "cap_drop", item 1, is 7: must be text"#),
         (["pids_limit": -1], #"option "pids_limit" is -1: must be a whole number from 0 to 4194304"#),
         (["pids_limit": 1.5], #"option "pids_limit" is 1.5: must be"#),
-        (["ulimit": "nofile=1"], #"option "ulimit" is "nofile=1": must be a map of names and texts"#),
-        (["ulimit": [["core": "0"], "cpu"]], #"option "ulimit", item 2, is "cpu": must be a map of names and texts"#),
-        (["ulimit": [["core": "0"], ["core": "1"]]], "is there twice"),
+        (["ulimit": "nofile=1"], #"option "ulimit" is "nofile=1": must be a map of strings"#),
+        (["ulimit": [["core": "0"], "cpu"]], #"option "ulimit", item 2, is "cpu": must be a map of strings"#),
+        (["ulimit": [["core": "0"], ["core": "1"]]], "is given twice"),
         (["ulimit": ["nofile": 1.5]], #"option "ulimit" is "nofile" = 1.5: the name must be text, the value text or"#),
         (["ulimit": ["nofile": true]], #"option "ulimit" is "nofile" = true: the name must be text, the value text"#),
         (["ulimit": ["files": "1"]], #"option "ulimit" is "files" = "1": \#(name)"#),
@@ -100,7 +100,7 @@ import Testing
         (["ulimit": ["core": ":1"]], value),
         (["ulimit": ["core": "1k"]], value), (["ulimit": ["core": "-2"]], value), (["ulimit": ["core": "+1"]], value),
         (["ulimit": ["core": "18446744073709551615"]], value), (["ulimit": ["core": " 1"]], value),
-        (["ulimit": ["core": "1", "CORE": "2"]], "is there twice"),
+        (["ulimit": ["core": "1", "CORE": "2"]], "is given twice"),
         (["oom_group": 1], #"option "oom_group" is 1: must be true or false"#),
         (["tcp_bind": 80], #"option "tcp_bind" is 80: must be a list of port numbers"#),
         (["tcp_bind": [80, 65536]], #"option "tcp_bind", item 2, is 65536: must be a port"#),

@@ -48,7 +48,7 @@ import Testing
         (["unveil_defaults": "true"], #"option "unveil_defaults" is "true": must be true or false"#),
         (["standby_executor": 1], #"option "standby_executor" is 1: must be true or false"#),
         (["unveil_by_task": 1], #"option "unveil_by_task" is 1: must be true or false"#),
-        (["unveil_paths": "r:/etc"], #"option "unveil_paths" is "r:/etc": must be a list of texts"#),
+        (["unveil_paths": "r:/etc"], #"option "unveil_paths" is "r:/etc": must be a list of strings"#),
         (["unveil_paths": ["r:/a", 7]], #"option "unveil_paths", item 2, is 7: must be text"#),
         (["unveil_paths": [nil]], #"option "unveil_paths", item 1, is null: must be text"#),
         (

@@ -58,7 +58,7 @@ import Testing
         (["command": "local/server"], #"option "command" is "local/server": \#(command)"#),
         (["command": "s\0h"], #"option "command" is "s\u0000h": must not have a NUL character in it"#),
         (["command": ["sh"]], #"option "command" is ["sh"]: \#(command)"#),
-        (["command": "sh", "args": "-c"], #"option "args" is "-c": must be a list of texts"#),
+        (["command": "sh", "args": "-c"], #"option "args" is "-c": must be a list of strings"#),
         (["command": "sh", "args": ["a", 2]], #"option "args", item 2, is 2: must be text"#),
         (
             ["command": "sh", "args": [.string([0xFF])]],
@@ -80,7 +80,7 @@ import Testing
             ["command": "sh", "unveil": ["r:/a", "rr:/b"]],
             #"option "unveil", item 2, is "rr:/b": mode "r" is there twice: each mode at most once"#
         ),
-        (["command": "sh", "unveil": true], #"option "unveil" is true: must be a list of texts"#),
+        (["command": "sh", "unveil": true], #"option "unveil" is true: must be a list of strings"#),
     ]
 
     @Test(arguments: wrong)

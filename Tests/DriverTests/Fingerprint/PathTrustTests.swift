@@ -80,11 +80,11 @@ import Testing
         #expect(
             PathFault.owned("/x", 7).text == "/x belongs to user 7, who could replace it or what is in it")
         #expect(
-            PathFault.owned("/x", 7).remedy("executor_path")
+            PathFault.owned("/x", 7).remedy("set the plugin option executor_path")
                 == "give it to root (chown root /x), or set the plugin option executor_path to a path that root alone can "
                 + "write to")
         #expect(PathFault.writable("/x", false).text == "others may write to /x")
-        #expect(PathFault.writable("/x", false).remedy("executor_path") == "take away that right (chmod go-w /x)")
+        #expect(PathFault.writable("/x", false).remedy("set --state-dir") == "take away that right (chmod go-w /x)")
         #expect(PathFault.unreadable("/x", .permissionDenied).text == "cannot examine /x: Permission denied")
     }
 
@@ -97,5 +97,20 @@ import Testing
         #expect(target == "\(getpid())")
         #expect(PathTrust.look("/does/not/exist") == .missing)
         #expect(PathTrust.look("/dev/null/x") == .unreadable(.notDirectory))
+    }
+
+    /// Seen before: the target was another path, which did not exist, and so the way to it was trusted.
+    @Test func aSymlinksTargetNeedNotBeUTF8() throws {
+        let directory = try TemporaryDirectory()
+        let target = directory.path + "/" + ByteText.text([0x61, 0xE9])
+        #expect(ByteText.withPath(target) { mkdir($0, 0o777) } == 0)
+        #expect(ByteText.withPath(target) { chmod($0, 0o777) } == 0)
+        #expect(ByteText.withPath(target) { symlink($0, directory.path + "/link") } == 0)
+        #expect(PathTrust.look(directory.path + "/link") == .symlink(owner: geteuid(), target: target))
+        guard case .untrusted(.writable(target, true)) = PathTrust.of(directory.path + "/link/state", last: false)
+        else {
+            Issue.record("\(PathTrust.of(directory.path + "/link/state", last: false))")
+            return
+        }
     }
 }

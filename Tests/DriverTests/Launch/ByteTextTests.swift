@@ -1,3 +1,4 @@
+import Shared
 import Testing
 
 @testable import Messages
@@ -29,7 +30,29 @@ import Testing
         #expect(ByteText.text("ü€😀".utf8) == "ü€😀")
         #expect(ByteText.isUTF8(ByteText.text("ü€😀".utf8)))
         #expect(!ByteText.isUTF8(ByteText.text([0x61, 0xFF])))
-        #expect(!ByteText.isUTF8(ByteText.text("\u{10FF00}".utf8)))
+        #expect(!ByteText.isUTF8(ByteText.text("\u{10FF80}".utf8)))
+    }
+
+    /// Seen before: U+10FF2F was a slash, in a path whose parts had been looked at before.
+    @Test func noTextBecomesASlashOrANUL() {
+        for value in UInt32(0x10FF00)...0x10FF7F {
+            let text = Unicode.Scalar(value).map { String($0) } ?? ""
+            #expect(ByteText.bytes(text) == Array(text.utf8))
+        }
+    }
+
+    @Test func aPathIsItsBytes() {
+        let bytes: [UInt8] = [0x2F, 0x61, 0xFF, 0x62]
+        for path in [ByteText.text(bytes), "/plain"] {
+            ByteText.withPath(path) {
+                #expect(String(cString: $0) == String(decoding: ByteText.bytes(path), as: UTF8.self))
+            }
+        }
+    }
+
+    @Test func othersReadAReplacementCharacter() {
+        #expect(ByteText.readable(ByteText.text([0x61, 0xE2, 0x82, 0x62])) == "a\u{FFFD}\u{FFFD}b")
+        #expect(ByteText.readable("ü") == "ü")
     }
 
     @Test func aRequestHasTheBytes() {

@@ -51,7 +51,7 @@ import Testing
             ),
             (
                 .taskDirectory, ENOENT, "/alloc/web/secrets",
-                "cannot mount, in the client's stead, the task's directory /alloc/web/secrets: No such file or directory; "
+                "cannot mount the task's directory, which the client did not mount, /alloc/web/secrets: No such file or directory; "
                     + missingMounts
             ),
             (

@@ -1,4 +1,3 @@
-import Messages
 import Planning
 import Shared
 
@@ -53,10 +52,8 @@ struct ExecOptions: Equatable, Sendable {
     }
 
     private static func text(_ option: OptionScanner.Found) throws(UsageError) -> String {
-        guard let value = option.value, !value.isEmpty else { throw UsageError("--\(option.name) is empty") }
-        if !ByteText.isUTF8(value) {
-            throw UsageError("--\(option.name) \(quoted(value)) is not UTF-8, which it must be")
-        }
+        let value = option.value ?? ""
+        try OptionScanner.checkPath(value, of: option.name)
         return value
     }
 }

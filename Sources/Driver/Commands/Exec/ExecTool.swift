@@ -5,7 +5,6 @@ import Glibc
 import Host
 import Shared
 import Supervision
-import Synchronization
 
 /// `exec`: one command in a task that runs, under Nomad or under `run`. The task is found by its state directory;
 /// its Driver is not asked, and need not be there.
@@ -31,7 +30,7 @@ struct ExecTool: Sendable {
 
     /// Runs the command to its end; returns the exit status.
     func execute() async -> Int32 {
-        guard geteuid() == 0 else { return fail("exec needs to be root, whose the tasks' directories are: use sudo") }
+        guard geteuid() == 0 else { return fail("exec must run as root, which owns the state directories: use sudo") }
         do throws(SystemError) {
             let reactor = try Reactor()
             let session: ExecSession
@@ -107,7 +106,8 @@ struct ExecTool: Sendable {
             switch error {
             case .failed(let error): return fail(error.text)
             // As the command itself would have ended.
-            case .caller(.nobodyReads), .cancelled: return 128 + SIGPIPE
+            case .caller(.cannotWrite(.brokenPipe)), .cancelled: return 128 + SIGPIPE
+            case .caller(.cannotWrite(let error)): return fail("cannot write the command's output: \(error.text)")
             // None was given.
             case .timeIsUp: return fail("the command's time was up")
             }
@@ -116,7 +116,7 @@ struct ExecTool: Sendable {
 
     /// Why output came to an end.
     private enum OutputError: Error {
-        case nobodyReads
+        case cannotWrite(Errno)
     }
 
     private func run(
@@ -134,7 +134,7 @@ struct ExecTool: Sendable {
                     deliver: { (output, piece) throws(OutputError) in
                         guard let piece else { return }
                         let stream = output == .stdout ? STDOUT_FILENO : STDERR_FILENO
-                        guard await Console.writeAll(piece, to: stream) else { throw .nobodyReads }
+                        if let error = await Console.writeAll(piece, to: stream) { throw .cannotWrite(error) }
                     }))
         } catch {
             return .failure(error)

@@ -2,7 +2,7 @@ import CLinux
 import EventLoop
 import Glibc
 import Shared
-import Synchronization
+import struct Synchronization.Atomic
 
 /// Copies one of the task's log pipes, or its terminal, to a stream of the tool's as it comes. On a thread of its own,
 /// since the stream may block for as long as its reader likes.

@@ -3,26 +3,25 @@ import Exec
 import Glibc
 import HCLog
 import Host
-import Messages
 import Planning
 import Shared
 import Supervision
 
+/// Why `run` itself failed.
+struct RunFailure: Error {
+    let text: String
+
+    init(_ text: String) { self.text = text }
+}
+
 /// `run`: one command, as a task of the engine's that nobody but this process knows.
 struct RunCommand: Sendable {
-    /// Why the tool itself failed.
-    private struct Failure: Error {
-        let text: String
-
-        init(_ text: String) { self.text = text }
-    }
-
     let options: RunOptions
     let signals: RunSignals
 
     /// Runs the command to its end and removes everything; returns the exit status.
     func execute() async -> Int32 {
-        do throws(Failure) {
+        do throws(RunFailure) {
             return try await run()
         } catch {
             Console.complain(error.text)
@@ -30,19 +29,26 @@ struct RunCommand: Sendable {
         }
     }
 
-    private func run() async throws(Failure) -> Int32 {
+    private func run() async throws(RunFailure) -> Int32 {
         guard geteuid() == 0 else {
-            throw Failure("run needs to be root, for namespaces, cgroups and other users' ids: use sudo")
+            throw RunFailure("run must run as root, for namespaces, cgroups and other users' ids: use sudo")
+        }
+        // With fewer it would fail half-way, and could not even list what it has to remove.
+        guard DescriptorLimit.most >= Self.minimumOpenFiles else {
+            throw RunFailure(
+                "run needs at least \(Self.minimumOpenFiles) open files, and may have \(DescriptorLimit.most) (ulimit -n): "
+                    + "raise the limit")
         }
         let executor = try executor()
         let name = "\(RunDirectories.namePrefix)\(getpid())-" + String(UInt32.random(in: .min ... .max), radix: 16)
-        let stop = RunStop(timeoutSeconds: options.killTimeoutSeconds)
         let reactor = try reactor()
-        let user = try await user(on: reactor)
-        let result: Result<TaskEnd, Failure>
+        let stop = RunStop(timeoutSeconds: options.killTimeoutSeconds, reactor: reactor)
+        let named = try await user(on: reactor)
+        let directories = try RunDirectories(name: name, user: named, stateParent: options.stateParent)
+        let user = directories.user
+        let result: Result<TaskEnd, RunFailure>
         do throws(SystemError) {
             let table = TaskTable(reactor: reactor, log: log)
-            let directories = try RunDirectories(name: name, user: user, stateParent: options.stateParent)
             let cgroup = RunCgroup(
                 in: CgroupHierarchy.onHost(), name: name, controllers: RunLimits.controllers(for: options))
             defer {
@@ -62,10 +68,12 @@ struct RunCommand: Sendable {
             await streams.finish()
             _ = consume leash
         } catch {
-            throw Failure(error.text)
+            throw RunFailure(error.text)
         }
         return status(try result.get(), stop)
     }
+
+    private static let minimumOpenFiles = 32
 
     private var hasTerminal: Bool { options.terminal ?? (isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1) }
 
@@ -93,8 +101,8 @@ struct RunCommand: Sendable {
     private func runTask(
         in table: TaskTable, _ directories: RunDirectories, _ cgroup: RunCgroup, _ user: TaskUser,
         _ executor: ExecutorSearch, _ streams: RunStreams, _ attachment: LaunchSpecification.Attachment, _ stop: RunStop
-    ) async -> Result<TaskEnd, Failure> {
-        do throws(Failure) {
+    ) async -> Result<TaskEnd, RunFailure> {
+        do throws(RunFailure) {
             var specification = try specification(directories, cgroup, user)
             specification.attachment = attachment
             specification.isByteText = true
@@ -104,7 +112,7 @@ struct RunCommand: Sendable {
                     id: RunDirectories.taskName, name: RunDirectories.taskName, specification,
                     stateDirectory: directories.stateDirectory, executor: executor)
             } catch {
-                throw Failure(error.text)
+                throw RunFailure(error.text)
             }
             do throws(SystemError) {
                 try streams.begin()
@@ -119,10 +127,10 @@ struct RunCommand: Sendable {
                 try await table.destroy(
                     RunDirectories.taskName, force: true, stateDirectory: directories.stateDirectory)
             } catch {
-                throw Failure(error.text)
+                throw RunFailure(error.text)
             }
             // Only the end of this Swift task would end the wait, and nothing cancels that.
-            guard let end else { throw Failure("the wait for the command's end was broken off") }
+            guard let end else { throw RunFailure("the wait for the command's end was broken off") }
             return .success(end)
         } catch {
             return .failure(error)
@@ -131,7 +139,7 @@ struct RunCommand: Sendable {
 
     private func specification(
         _ directories: RunDirectories, _ cgroup: RunCgroup, _ user: TaskUser
-    ) throws(Failure) -> LaunchSpecification {
+    ) throws(RunFailure) -> LaunchSpecification {
         let megahertz = ClientTopology.ofThisHost().megahertzPerCore
         let limits = RunLimits(options, obstacles: cgroup.obstacles, megahertzPerCore: megahertz)
         limits.notices.forEach(Console.complain)
@@ -176,42 +184,41 @@ struct RunCommand: Sendable {
             specification.cgroupWrites.compactMap { TaskEvent.message(raised: $0) }.forEach(Console.complain)
             return specification
         } catch {
-            throw Failure(error.text)
+            throw RunFailure(error.text)
         }
     }
 
-    private func reactor() throws(Failure) -> Reactor {
+    private func reactor() throws(RunFailure) -> Reactor {
         do throws(SystemError) {
             return try Reactor()
         } catch {
-            throw Failure(error.text)
+            throw RunFailure(error.text)
         }
     }
 
-    private func executor() throws(Failure) -> ExecutorSearch {
+    private func executor() throws(RunFailure) -> ExecutorSearch {
         let search = ExecutorSearch.onHost(configured: options.executorPath)
         guard search.found != nil else {
-            throw Failure(
+            throw RunFailure(
                 "\(search.missesText); install \(ExecutorSearch.fileName) beside nomad-driver-exec2, or say with "
                     + "--executor where it is")
         }
         return search
     }
 
-    private func user(on reactor: Reactor) async throws(Failure) -> TaskUser {
+    /// The user that the command line names; nil where it names none.
+    private func user(on reactor: Reactor) async throws(RunFailure) -> TaskUser? {
+        guard let name = options.user else { return nil }
         do throws(TaskUserError) {
-            return try await UserLookUp(reactor: reactor).user(options.user ?? Self.dynamicUser)
+            return try await UserLookUp(reactor: reactor).user(name)
         } catch {
-            throw Failure(error.description)
+            throw RunFailure(error.description)
         }
     }
 
     private static var kindOfTerminal: String {
         getenv("TERM").map { ByteText.text(cString: $0) } ?? TerminalAccess.defaultKind
     }
-
-    /// One that no other run has at the same time, above those that a client hands out (80000 to 89999).
-    private static var dynamicUser: String { "nomad-\(90_000 + getpid() % 10_000)" }
 
     /// Without --verbose, nowhere: what matters comes back as errors.
     private var log: Logger {

@@ -1,4 +1,5 @@
 import Glibc
+import Host
 import Planning
 import Shared
 
@@ -10,6 +11,8 @@ struct RunDirectories: Sendable {
 
     /// Of the whole run; stands for a client's directory of an allocation.
     let root: String
+    /// Whose the task's directories are, and who so may not be another run's.
+    let user: TaskUser
     let task: TaskDirectories
     /// The directory for `TaskStateDirectory`, for this run alone.
     let stateDirectory: String
@@ -19,6 +22,8 @@ struct RunDirectories: Sendable {
     /// Of the directories of runs; the tool's pid and a random number follow.
     static let namePrefix = "nomad-driver-exec2-run-"
     static let taskName = "task"
+    /// Of the task's directory in that of its run.
+    static let taskDirectoryName = "\(allocID)-\(taskName)"
 
     /// Variables that tell the task, and `LaunchPlanning`, where the directories are.
     var variables: [String: String] {
@@ -28,37 +33,57 @@ struct RunDirectories: Sendable {
     var stdoutPipe: String { root + "/logs/stdout" }
     var stderrPipe: String { root + "/logs/stderr" }
 
-    /// Makes all but the state directory, which the engine makes.
-    /// - Parameter name: Of this run alone.
-    init(name: String, user: TaskUser, stateParent: String) throws(SystemError) {
-        var facts = stat()
-        guard stat(stateParent, &facts) == 0 else { throw SystemError("use --state-dir", stateParent) }
-        guard facts.st_mode & S_IFMT == S_IFDIR else {
-            throw SystemError("use --state-dir", stateParent, .notDirectory)
-        }
-        root = Self.parent + "/" + name
+    /// Makes all of it.
+    /// - Parameters:
+    ///   - name: Of this run alone.
+    ///   - user: Nil: a dynamic user that no other run has (`RunUser`).
+    init(name: String, user: TaskUser?, stateParent: String) throws(RunFailure) {
+        let root = Self.parent + "/" + name
+        self.root = root
         task = TaskDirectories(
-            environment: ["NOMAD_TASK_DIR": "\(root)/\(Self.allocID)-\(Self.taskName)/local"], allocDir: root,
+            environment: ["NOMAD_TASK_DIR": "\(root)/\(Self.taskDirectoryName)/local"], allocDir: root,
             allocID: Self.allocID, taskName: Self.taskName)
         stateDirectory = stateParent + (stateParent.hasSuffix("/") ? "" : "/") + name
-        // Others may pass through and not look around.
-        try Self.make(root, 0o711)
-        do throws(SystemError) {
-            try Self.make(root + "/logs", 0o700)
-            for pipe in [stdoutPipe, stderrPipe] where mkfifo(pipe, 0o600) != 0 {
-                throw SystemError("make the pipe", pipe)
-            }
-            for (directory, mode) in [
-                (task.task, 0o755), (task.local, 0o755), (task.secrets, 0o700), (task.tmp, 0o755),
-                (task.alloc, 0o755),
-            ] as [(String, mode_t)] {
-                try Self.make(directory, mode, owner: user)
+        do throws(RunFailure) {
+            try Self.makeStateDirectory(stateDirectory, in: stateParent)
+            do throws(SystemError) {
+                // Others may pass through and not look around.
+                try Self.make(root, 0o711)
+                try Self.make(task.task, 0o755)
+                self.user = try RunUser.claim(user, of: task.task, among: Self.parent)
+                try Self.make(root + "/logs", 0o700)
+                for pipe in [root + "/logs/stdout", root + "/logs/stderr"] where mkfifo(pipe, 0o600) != 0 {
+                    throw SystemError("make the pipe", pipe)
+                }
+                for (directory, mode) in [
+                    (task.local, 0o755), (task.secrets, 0o700), (task.tmp, 0o755), (task.alloc, 0o755),
+                ] as [(String, mode_t)] {
+                    try Self.make(directory, mode, owner: self.user)
+                }
+            } catch {
+                throw RunFailure(error.text)
             }
         } catch {
-            remove(Console.complain)
+            Self.remove(root, stateDirectory: stateDirectory, Console.complain)
             throw error
         }
     }
+
+    /// Before the engine does, which knows the plugin's options alone.
+    private static func makeStateDirectory(_ path: String, in parent: String) throws(RunFailure) {
+        if let fault = StateDirectory(path: path).fault { throw RunFailure(fault.sentence(option: option)) }
+        var facts = stat()
+        let isThere = stat(parent, &facts) == 0
+        guard isThere, facts.st_mode & S_IFMT == S_IFDIR else {
+            throw RunFailure(SystemError("use --state-dir", parent, isThere ? .notDirectory : .last).text)
+        }
+        guard mkdir(path, 0o700) == 0 else {
+            throw RunFailure(
+                "\(SystemError("make the directory", path).text); set \(option) to another directory")
+        }
+    }
+
+    private static let option = "--state-dir"
 
     private static func make(_ path: String, _ mode: mode_t, owner: TaskUser? = nil) throws(SystemError) {
         guard mkdir(path, 0o700) == 0 else { throw SystemError("make the directory", path) }
@@ -70,8 +95,11 @@ struct RunDirectories: Sendable {
     }
 
     /// Removes everything; what cannot be removed is reported.
-    func remove(_ report: (String) -> Void) {
-        if rmdir(stateDirectory) != 0 && Errno.last != .noSuchFile {
+    func remove(_ report: (String) -> Void) { Self.remove(root, stateDirectory: stateDirectory, report) }
+
+    private static func remove(_ root: String, stateDirectory: String, _ report: (String) -> Void) {
+        // A read-only file system refuses to remove what is not there as well.
+        if access(stateDirectory, F_OK) == 0, rmdir(stateDirectory) != 0 {
             report(SystemError("remove", stateDirectory).text)
         }
         do throws(SystemError) {

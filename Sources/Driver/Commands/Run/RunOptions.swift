@@ -1,4 +1,3 @@
-import Messages
 import Planning
 import Shared
 
@@ -10,7 +9,7 @@ struct RunOptions: Equatable, Sendable {
     var user: String?
     /// 0 is no limit, as everywhere.
     var memoryMB: Int64 = 0
-    /// −1 is no limit beyond `memoryMB`, which is then what the kernel tries to leave the task.
+    /// The maximum in total, where `memoryMB` is what the kernel tries to leave the task; −1 is no limit.
     var memoryMaxMB: Int64 = 0
     var cpuMHz: Int64 = 0
     /// The path of a network namespace; nil for the host's.
@@ -53,13 +52,16 @@ extension RunOptions {
         CommandOption(
             name: "user", value: "NAME",
             help:
-                "run as this user; default: one of nomad-90000 to nomad-99999, which no account stands behind",
+                "run as this user; default: one of nomad-90000 to nomad-99999 that no other run on this host has, without an "
+                + "account",
             completes: .users),
         CommandOption(
             name: "memory", letter: "m", value: "MB", help: "memory that the command may use; 0: no limit"),
         CommandOption(
             name: "memory-max", value: "MB",
-            help: "what it may use beyond --memory while the host has it; -1: no limit"),
+            help:
+                "the maximum in total; --memory is then what the kernel tries to leave it when memory is short; "
+                + "-1: no limit"),
         CommandOption(
             name: "cpu", value: "MHZ", help: "processor time that the command may use; 0: no limit"),
         CommandOption(

@@ -1,15 +1,19 @@
+import CLinux
 import EventLoop
 import Glibc
 import Shared
 import Supervision
 
 /// The end of a run on request: the first asks the command to end, the second kills it, and one that
-/// comes when the command is gone gives up what its output's reader has not taken yet.
+/// comes when the command is gone gives up what its output's reader has not taken yet. So does the end of the kill
+/// timeout, since a reader that hangs would keep the run for ever.
 final class RunStop: Sendable {
     private struct State {
         var task: SupervisedTask?
         /// The signal of the first request; SIGKILL once there is another.
         var wanted: Int32?
+        /// When the kill timeout is over, on the monotonic clock.
+        var deadline: UInt64?
         var outputs: [OutputCopy] = []
         var writeError: Errno?
         /// What was to be passed on before the command was there.
@@ -20,8 +24,16 @@ final class RunStop: Sendable {
 
     private let state = Mutex(State())
     private let timeoutSeconds: Int64
+    private let reactor: Reactor
+    /// How long a reader may take for what is left when the command ends at the end of the kill timeout.
+    private static let leastReading: UInt64 = 1_000_000_000
 
-    init(timeoutSeconds: Int64) { self.timeoutSeconds = timeoutSeconds }
+    init(timeoutSeconds: Int64, reactor: Reactor) {
+        self.timeoutSeconds = timeoutSeconds
+        self.reactor = reactor
+    }
+
+    private var timeoutNanoseconds: UInt64 { UInt64(timeoutSeconds) * 1_000_000_000 }
 
     /// Why the command's output could not be written, where that ended the run.
     var writeError: Errno? { state.withLock { $0.writeError } }
@@ -60,13 +72,23 @@ final class RunStop: Sendable {
     }
 
     /// The command is gone, and what is left to do is to copy the rest of its output.
-    func ended(_ outputs: [OutputCopy]) { state.withLock { $0.outputs = outputs } }
+    func ended(_ outputs: [OutputCopy]) {
+        let deadline = state.withLock { state in
+            state.outputs = outputs
+            return state.deadline
+        }
+        guard let deadline else { return }
+        let now = exec2_monotonic()
+        let left = max(Self.leastReading, deadline > now ? deadline - now : 0)
+        _ = reactor.after(left) { for output in outputs { output.giveUp() } }
+    }
 
     /// A request to stop with a signal.
     func request(_ signal: Int32) {
         let (task, isFirst, outputs) = state.withLock { state in
             let isFirst = state.wanted == nil
             state.wanted = isFirst ? signal : SIGKILL
+            state.deadline = exec2_monotonic() + (isFirst ? timeoutNanoseconds : 0)
             return (state.task, isFirst, state.outputs)
         }
         for output in outputs { output.giveUp() }
@@ -91,7 +113,7 @@ final class RunStop: Sendable {
     }
 
     private func stop(_ task: SupervisedTask, _ signal: Int32) {
-        let timeout = signal == SIGKILL ? 0 : UInt64(timeoutSeconds) * 1_000_000_000
+        let timeout = signal == SIGKILL ? 0 : timeoutNanoseconds
         Task.detached(executorPreference: BlockingPool.shared) { [before = state.withLock { $0.lastPassed }] in
             await before?.value
             do throws(TaskError) {

@@ -10,7 +10,8 @@ struct ListedTask: Equatable, Sendable {
         /// Its directory is there, and no Executor has put its name in.
         case starting
         case running
-        /// The exit record is there, the Executor just leaves.
+        /// The exit record is there, and the Executor still lives: for a moment, or as long as processes of the task
+        /// are left that SIGKILL does not end.
         case ending
         case ended(code: Int32, signal: Int32, oomKilled: Bool)
         case lost(reason: String)

@@ -45,9 +45,9 @@ enum TaskSearch {
         case 0:
             let others =
                 running.isEmpty
-                ? "nothing runs in \(TaskHome.places(named: stateDirectory))" : "those that run are \(list(running))"
+                ? "nothing runs in \(TaskHome.places(named: stateDirectory))" : "running tasks: \(list(running))"
             throw Failure("no task \(quoted(wanted)) runs: \(others)")
-        default: throw Failure("\(quoted(wanted)) may be any of \(list(found)): say which")
+        default: throw Failure("\(quoted(wanted)) is ambiguous; it matches \(list(found))")
         }
     }
 

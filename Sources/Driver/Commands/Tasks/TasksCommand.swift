@@ -28,9 +28,9 @@ enum TasksCommand {
         }
         if let word = rest.first { throw UsageError("tasks takes no argument, and there is \(quoted(word))") }
         let directory = found.last { $0.name == "state-dir" }?.value
-        if directory == "" { throw UsageError("--state-dir is empty") }
+        if let directory { try OptionScanner.checkPath(directory, of: "state-dir") }
         guard geteuid() == 0 else {
-            Console.complain("tasks needs to be root, whose the tasks' directories are: use sudo")
+            Console.complain("tasks must run as root, which owns the state directories: use sudo")
             return CommandLineTool.ExitStatus.failure
         }
         if found.contains(where: { $0.name == "quiet" }) { return printIDs(in: directory) }

@@ -1,3 +1,5 @@
+import Shared
+
 /// Rows in columns, for a person or for awk(1): cells have no blanks inside, and none is empty.
 struct TextTable: Sendable {
     /// Of ECMA-48.
@@ -91,11 +93,12 @@ struct TextTable: Sendable {
 }
 
 extension String {
-    /// With `_` for what a terminal would obey or take for the end of the line.
+    /// With `_` for what a terminal would obey or take for the end of the line, and U+FFFD for a byte of what is not
+    /// UTF-8.
     var onOneLine: String {
         String(
             String.UnicodeScalarView(
-                unicodeScalars.map { scalar in
+                ByteText.readable(self).unicodeScalars.map { scalar in
                     switch scalar.properties.generalCategory {
                     case .control, .lineSeparator, .paragraphSeparator: "_"
                     default: scalar

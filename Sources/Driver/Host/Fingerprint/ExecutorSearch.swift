@@ -11,7 +11,7 @@ package struct ExecutorSearch: Equatable, Sendable {
 
     package static let fileName = "nomad-driver-exec2-executor"
 
-    /// The Executor's path; nil where there is none.
+    /// The Executor's path, in the form of `ByteText`; nil where there is none.
     package let found: String?
     /// The places before it.
     let misses: [Miss]
@@ -79,12 +79,13 @@ package struct ExecutorSearch: Equatable, Sendable {
         ]
     }
 
-    /// The path of the running Driver, as the kernel has it in /proc/self/exe; nil where it does not say (errno).
+    /// The path of the running Driver, as the kernel has it in /proc/self/exe, in the form of `ByteText`; nil where it
+    /// does not say (errno).
     static func driverPath() -> String? {
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
         let count = readlink("/proc/self/exe", &buffer, buffer.count)
         guard count > 0 else { return nil }
-        let path = String(decoding: buffer[..<count].lazy.map(UInt8.init(bitPattern:)), as: UTF8.self)
+        let path = ByteText.text(buffer[..<count].map(UInt8.init(bitPattern:)))
         // The mark of a file that was replaced while it runs: an upgrade, and the new files are in its place.
         let mark = " (deleted)"
         return path.hasSuffix(mark) ? String(path.dropLast(mark.count)) : path
@@ -93,15 +94,15 @@ package struct ExecutorSearch: Equatable, Sendable {
     /// Why what is at `path` cannot be run; nil where it can.
     private static func obstacle(at path: String) -> String? {
         var status = stat()
-        if stat(path, &status) != 0 { return Errno.last.text }
+        if ByteText.withPath(path, { stat($0, &status) }) != 0 { return Errno.last.text }
         if status.st_mode & S_IFMT != S_IFREG { return "not a regular file" }
-        return access(path, X_OK) == 0 ? nil : "not executable: " + Errno.last.text
+        return ByteText.withPath(path) { access($0, X_OK) } == 0 ? nil : "not executable: " + Errno.last.text
     }
 
     /// Why others than root could put another program in its place; nil where they could not.
     private static func mistrust(of path: String) -> String? {
         guard case .untrusted(let fault) = PathTrust.of(path, last: true) else { return nil }
-        return fault.text + "; " + fault.remedy("executor_path")
+        return fault.text + "; " + fault.remedy("set the plugin option executor_path")
     }
 
     private static func parent(of path: String) -> String {

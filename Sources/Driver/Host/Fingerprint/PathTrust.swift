@@ -96,19 +96,19 @@ enum PathTrust: Equatable, Sendable {
 
     private static func text(_ parts: [Substring]) -> String { "/" + parts.joined(separator: "/") }
 
-    /// lstat(2), and readlink(2) for a symlink.
+    /// lstat(2), and readlink(2) for a symlink, whose target need not be UTF-8 (`ByteText`).
     static func look(_ path: String) -> Entry {
         var facts = stat()
-        guard lstat(path, &facts) == 0 else {
+        guard ByteText.withPath(path, { lstat($0, &facts) }) == 0 else {
             return Errno.last == .noSuchFile ? .missing : .unreadable(.last)
         }
         switch facts.st_mode & S_IFMT {
         case S_IFDIR: return .directory(owner: facts.st_uid, mode: facts.st_mode & 0o7777)
         case S_IFLNK:
             var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-            let count = readlink(path, &buffer, buffer.count)
+            let count = ByteText.withPath(path) { readlink($0, &buffer, buffer.count) }
             guard count >= 0 else { return .unreadable(.last) }
-            let target = String(decoding: buffer[..<count].lazy.map(UInt8.init(bitPattern:)), as: UTF8.self)
+            let target = ByteText.text(buffer[..<count].map(UInt8.init(bitPattern:)))
             return .symlink(owner: facts.st_uid, target: target)
         default: return .other(owner: facts.st_uid, mode: facts.st_mode & 0o7777)
         }
@@ -133,9 +133,9 @@ package enum PathFault: Equatable, Sendable {
     }
 
     /// What to do about it.
-    /// - Parameter option: The plugin option that has the path.
-    func remedy(_ option: String) -> String {
-        let elsewhere = "set the plugin option \(option) to a path that root alone can write to"
+    /// - Parameter setting: How another path is given: "set the plugin option state_dir".
+    func remedy(_ setting: String) -> String {
+        let elsewhere = "\(setting) to a path that root alone can write to"
         return switch self {
         case .unreadable: elsewhere
         case .writable(let path, true): "take away that right (chmod go-w \(path)), or \(elsewhere)"

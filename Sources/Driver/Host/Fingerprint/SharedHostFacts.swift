@@ -1,7 +1,7 @@
 import CLinux
 import EventLoop
 import Planning
-import Synchronization
+import Shared
 
 /// The facts of the host for all who ask at the same time, gathered once, in the time that they can wait.
 ///

@@ -120,10 +120,24 @@ package enum StateDirectoryFault: Error, Equatable {
     /// What to do about it.
     package var remedy: String {
         switch self {
-        case .untrustedPath(_, let fault): fault.remedy(StateDirectory.option)
+        case .untrustedPath(_, let fault): fault.remedy("set the plugin option \(StateDirectory.option)")
         case .takenByOther(let path, _):
             "remove \(path), or set the plugin option state_dir to a path that root alone can write to"
         case .unusable, .failed: "set the plugin option state_dir to a path at which root can make a directory"
+        }
+    }
+
+    /// What is wrong and what to do about it where the path is one of the command line's.
+    package func sentence(option: String) -> String {
+        switch self {
+        case .untrustedPath(let path, let fault):
+            "cannot use the state directory \(path): \(fault.text); \(fault.remedy("set " + option))"
+        case .takenByOther(let path, let owner):
+            "cannot use the state directory \(path): it belongs to user \(owner), and is in a directory where others may "
+                + "make it; remove it, or set \(option) to a directory that root alone can write to"
+        case .unusable(let path, let errno):
+            "cannot use the state directory \(path): \(errno.text); set \(option) to another directory"
+        case .failed(let error): "\(error.text); set \(option) to another directory"
         }
     }
 

@@ -1,7 +1,7 @@
 import CLinux
 import EventLoop
 import Planning
-import Synchronization
+import Shared
 
 /// The lookups of users that are under way: one for a name, shared by all who ask for it.
 ///

@@ -1,8 +1,8 @@
 import CLinux
 import EventLoop
 import HCLog
+import Shared
 import Supervision
-import Synchronization
 
 /// Logs what the operator should know about commands in tasks. A script check runs such a command every few seconds, and
 /// each would say the same: it is said at once, and then each hour with how many commands it is about.

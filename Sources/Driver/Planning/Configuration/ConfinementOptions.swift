@@ -65,7 +65,7 @@ package struct ConfinementOptions: Equatable, Sendable {
         for (name, value) in try options.textMap("ulimit") ?? [] {
             do throws(ResourceLimitTextError) {
                 let limit = try ResourceLimit(name: name, value: value)
-                if limits.contains(where: { $0.kind == limit.kind }) { throw .init("is there twice") }
+                if limits.contains(where: { $0.kind == limit.kind }) { throw .init("is given twice") }
                 limits.append(limit)
             } catch {
                 throw options.invalid("ulimit", "\(quoted(name)) = \(quoted(value))", error.reason)

@@ -47,7 +47,7 @@ struct OptionReader {
     func texts(_ option: String) throws(ConfigurationError) -> [String]? {
         guard let value = given(option) else { return nil }
         guard case .array(let items) = value else {
-            throw invalid(option, value.description, "must be a list of texts")
+            throw invalid(option, value.description, "must be a list of strings")
         }
         var texts: [String] = []
         for (index, item) in items.enumerated() {
@@ -96,7 +96,7 @@ struct OptionReader {
     /// itself. Several maps or blocks add up. A name with nil is not given.
     func textMap(_ option: String) throws(ConfigurationError) -> [(name: String, value: String)]? {
         guard let value = given(option) else { return nil }
-        let requirement = "must be a map of names and texts, or a block"
+        let requirement = "must be a map of strings, or a block"
         let maps: [MessagePackValue]
         switch value {
         case .map: maps = [value]

@@ -22,8 +22,8 @@ package struct StartError: Error, Sendable, Equatable {
 }
 
 extension StartError {
-    /// Nobody waits for the task any more.
-    package static let givenUp = StartError(.transient, "the client gave the start up before the task ran")
+    /// The client has cancelled StartTask.
+    package static let givenUp = StartError(.transient, "StartTask was cancelled before the task ran")
 
     /// A system call of the Driver's own failed.
     package init(_ error: SystemError) {

@@ -68,7 +68,7 @@ package enum TaskUserError: Error, Equatable, CustomStringConvertible {
     case noAnswer(String, seconds: UInt64)
     /// The account may exist: nobody was asked, since the lookups of others hang.
     case notLookedUp(String, seconds: UInt64, others: [String])
-    /// Nobody waits for the answer any more.
+    /// StartTask was cancelled.
     case givenUp(String)
 
     /// Whether the same lookup may succeed later.
@@ -83,9 +83,8 @@ package enum TaskUserError: Error, Equatable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .empty:
-            "the task has no user: the client gives each task that names none a dynamic user, and has forgotten which it "
-                + "gave this one when the agent was restarted; stop the allocation (nomad alloc stop), so that the task is "
-                + "placed anew, or name a user in the job"
+            "Nomad sent no user: it forgot this task's dynamic user when the agent was restarted; stop the "
+                + "allocation (nomad alloc stop), so that the task is placed again, or set user in the job"
         case .unusableName(let name):
             "user \(quoted(name)): a user's name cannot have a NUL character in it"
         case .dynamicIDOutOfRange(let name):
@@ -121,7 +120,7 @@ package enum TaskUserError: Error, Equatable, CustomStringConvertible {
                 + "\(seconds) s, since those of other users have not been answered and no more may run at once ("
                 + others.map { quoted($0) }.joined(separator: ", ") + "): \(Self.hangingService("those users"))"
         case .givenUp(let name):
-            "user \(quoted(name)): the lookup was given up"
+            "user \(quoted(name)): StartTask was cancelled before the lookup was answered"
         }
     }
 
