@@ -214,7 +214,6 @@ int exec2_socket_peer(int socket, uid_t *user) {
 
 void exec2_use_one_heap(void) {
     mallopt(M_ARENA_MAX, 1);
-    mallopt(M_MXFAST, 0);
 }
 
 void exec2_trim_heap(void) { malloc_trim(0); }

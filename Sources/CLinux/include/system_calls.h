@@ -125,9 +125,7 @@ int exec2_accept(int socket);
 /// Debian 12's headers lack, or else SO_PEERCRED and pidfd_open(2): ucred is a GNU extension.
 int exec2_socket_peer(int socket, uid_t *user);
 
-/// One arena for all threads, and small pieces that are free joined at once: mallopt(3), M_ARENA_MAX of 1 and M_MXFAST
-/// of
-/// 0. malloc_trim(3) of the whole heap. GNU extensions.
+/// One arena for all threads: mallopt(3), M_ARENA_MAX of 1. malloc_trim(3) of the whole heap. GNU extensions.
 void exec2_use_one_heap(void);
 void exec2_trim_heap(void);
 
