@@ -149,10 +149,10 @@ def test_a_main_process_that_a_tracer_holds(make: Make, trace: Callable[[int], T
     answer = waiting.result()
     assert (answer.result.exit_code, answer.result.signal) == (137, 9)
     assert "processes of the task had not ended long after SIGKILL" in answer.err and "held by a tracer" in answer.err
-    record = read_record(folder_of(task))
+    record = read_record(directory_of(task))
     assert record.survivors and (record.exit_code, record.signal) == (137, 9)
     assert ticks_in_two_seconds(executor) <= IDLE_TICKS
     tracer.let_go()
     gone(task, executor)
     # Nothing is recorded anew when it can be reaped at last.
-    assert read_record(folder_of(task)) == record
+    assert read_record(directory_of(task)) == record
