@@ -64,7 +64,7 @@ import Testing
         Set(
             try text(of: source).split(separator: "\n").compactMap { line in
                 let words = line.split(separator: " ").filter { !$0.hasPrefix("@") && !accessLevels.contains($0) }
-                return words.first == "import" ? words.last.map(String.init) : nil
+                return words.first == "import" ? words.last.map { String($0.prefix { $0 != "." }) } : nil
             })
     }
 
