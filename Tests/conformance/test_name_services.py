@@ -138,6 +138,8 @@ def test_users_of_the_hosts_own_files(host: AgentHost, plugin: Plugin, names: Ha
     uid = 0 if user == "root" else 65534
     local = host.task(plugin, host.program("act"), ["pause="], user=user, owner=(uid, uid)).start()
     assert processes.status(local.pid, "Uid").split()[0] == str(uid)
+    # Its own lookup was made, and did not wait until only the files were left to ask.
+    assert not [line for line in plugin.log if line["@message"] == "a task's user has the groups of /etc/group alone"]
     assert not any(start.done() for _, start in starts)
     for _, start in starts:
         start.cancel()
