@@ -77,9 +77,11 @@ let protobuf: [LinkerSetting] =
     faulty ? [.linkedLibrary("protobuf-c")] : [.unsafeFlags(["-Xlinker", "-l:libprotobuf-c.a"])]
 
 /// Small before fast, and smaller by 1 %: what takes a call's time is the kernel's work (docs/performance.md). One section
-/// a function, so that the linker drops what no other module calls: within a module the compiler does that.
+/// a function, so that the linker drops what no other module calls: within a module the compiler does that. Nothing looks at
+/// its own types at run time: without the names of fields and cases the Driver is smaller by 160 KB.
 let small = SwiftSetting.unsafeFlags(
-    ["-Osize", "-Xfrontend", "-function-sections"], .when(configuration: .release))
+    ["-Osize", "-Xfrontend", "-function-sections", "-Xfrontend", "-disable-reflection-metadata"],
+    .when(configuration: .release))
 
 /// A layer of the Driver, which has a directory of its name in Sources/Driver.
 func layer(_ name: String, _ dependencies: [Target.Dependency], linkerSettings: [LinkerSetting] = []) -> Target {
