@@ -26,8 +26,9 @@ int exec2_is_proc(int descriptor) {
     return facts.f_type == PROC_SUPER_MAGIC;
 }
 
-int exec2_terminal(int sides[2]) {
-    int holder = exec2_open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0);
+int exec2_terminal(int sides[2], int directory) {
+    int flags = O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC;
+    int holder = directory < 0 ? exec2_open("/dev/ptmx", flags, 0) : exec2_openat(directory, "ptmx", flags, 0);
     if (holder < 0) return -1;
     int unlocked = 0;
     int session = ioctl(holder, TIOCSPTLCK, &unlocked) < 0

@@ -218,6 +218,12 @@ struct TaskRoot {
             EXEC2_FILE_SYSTEM_NO_EXEC.rawValue)
         guard terminals >= 0 else { throw LaunchFailure(.rootMount, .last, Self.terminals.text) }
         try tree.mount(terminals, isDirectory: true, at: Self.terminals)
+        // Kept for commands with a terminal: a path could lead elsewhere in a task that has changed its root.
+        let kept = tree.open(Self.terminals)
+        guard kept >= 0, exec2_replace_descriptor(kept, TemplateDescriptor.terminals) >= 0 else {
+            throw LaunchFailure(.rootMount, .last, Self.terminals.text)
+        }
+        _ = close(kept)
     }
 
     /// Goes back to the host's namespace; the task has been cloned. A descriptor of the task's.

@@ -26,8 +26,12 @@ func runExecutor() -> Int32 {
     }
     _ = exec2_set_process_name("exec2-executor")
     preparation.complete()
-    // Nothing that is opened from here on takes the number that the ruleset is kept at.
-    if request.message.pointee.root != nil { _ = exec2_replace_descriptor(STDIN_FILENO, TemplateDescriptor.ruleset) }
+    if request.message.pointee.root != nil {
+        // Nothing that is opened from here on takes the numbers of what is kept for commands.
+        for number in [TemplateDescriptor.ruleset, TemplateDescriptor.terminals] {
+            _ = exec2_replace_descriptor(STDIN_FILENO, number)
+        }
+    }
     guard let channel = EventChannel.open(for: request) else { return ExecutorExit.launchFailed }
     do throws(LaunchFailure) {
         try request.checkVersion()

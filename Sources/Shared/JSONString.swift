@@ -5,8 +5,8 @@
     public enum JSONString {
         /// Appends a scalar as it stands between the quotes.
         ///
-        /// Control characters, C1 included, are `\u00XX`, or the short form where JSON has one for it. A byte of what is
-        /// not UTF-8 (`ByteText`) is U+FFFD.
+        /// Control characters, C1 included, are `\u00XX`, or the short form where JSON has one for it. A byte of what
+        /// is not UTF-8 (`ByteText`) is U+FFFD.
         public static func append(_ scalar: Unicode.Scalar, to bytes: inout [UInt8]) {
             switch scalar {
             case "\"": bytes += #"\""#.utf8

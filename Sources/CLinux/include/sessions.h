@@ -19,7 +19,8 @@ int exec2_is_proc(int descriptor);
 
 /// A new pseudoterminal (pty(7)): the side of the program that holds it in [0], non-blocking, and that of
 /// the session in [1]. C because ioctl(2) is variadic.
-int exec2_terminal(int sides[2]);
+/// directory: of a devpts file system; -1: the host's.
+int exec2_terminal(int sides[2], int directory);
 
 /// Sets a terminal's size, which tells the foreground process group (ioctl_tty(2), TIOCSWINSZ), and reads it.
 int exec2_terminal_resize(int descriptor, uint16_t rows, uint16_t columns);

@@ -47,13 +47,19 @@ struct CommandConnection: ~Copyable {
 
     /// Makes both ends.
     ///
-    /// - Parameter owner: The command's user, whose the pipes or the terminal become, so that the command can
+    /// - Parameters:
+    ///   - owner: The command's user, whose the pipes or the terminal become, so that the command can
     ///   open them again by /dev/stdout and the like.
-    init(_ kind: CommandStreams.Kind, owner: uid_t, reactor: Reactor) throws(SystemError) {
+    ///   - terminals: The devpts file system of the task's own; nil: the host's.
+    init(
+        _ kind: CommandStreams.Kind, owner: uid_t, terminals: Int32? = nil, reactor: Reactor
+    ) throws(SystemError) {
         switch kind {
         case .terminal(let size):
             var sides: [Int32] = [-1, -1]
-            guard exec2_terminal(&sides) == 0 else { throw SystemError("make", "a pseudoterminal (/dev/ptmx)") }
+            guard exec2_terminal(&sides, terminals ?? -1) == 0 else {
+                throw SystemError("make", "a pseudoterminal (/dev/ptmx)")
+            }
             let holder = OwnedDescriptor(owning: sides[0])
             let session = try ExecutorProcess.aboveStandard(OwnedDescriptor(owning: sides[1]))
             guard fchown(session.number, owner, gid_t.max) == 0, fchmod(session.number, 0o600) == 0 else {

@@ -85,7 +85,8 @@ package struct ExecSession: Sendable {
         let launch = entrance.request
         let connection: CommandConnection
         do throws(SystemError) {
-            connection = try CommandConnection(kind, owner: launch.user_id, reactor: reactor)
+            connection = try CommandConnection(
+                kind, owner: launch.user_id, terminals: entrance.terminalsNumber, reactor: reactor)
         } catch {
             throw ExecError(task: place.taskID, error)
         }

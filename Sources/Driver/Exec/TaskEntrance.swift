@@ -14,6 +14,9 @@ struct TaskEntrance: ~Copyable {
     /// The task's Landlock ruleset, which its Executor keeps; nil where the task has the host's root.
     private let ruleset: OwnedDescriptor?
     let rulesetNumber: Int32?
+    /// The task's own devpts file system; nil where it has none.
+    private let terminals: OwnedDescriptor?
+    let terminalsNumber: Int32?
 
     /// Opens the way.
     ///
@@ -32,11 +35,22 @@ struct TaskEntrance: ~Copyable {
             pid = found
         }
         let task = try Self.hold(pid, task: id, executor: executor)
-        let ruleset = try Self.ruleset(request, id, executor: executor, executorPidfd)
+        let root = request.root
+        let ruleset =
+            try root == nil
+            ? nil
+            : Self.kept(
+                TemplateDescriptor.ruleset, "the task's Landlock ruleset", id, executor: executor, executorPidfd)
+        let terminals =
+            try (root?.isSet(\.terminals) ?? false)
+            ? Self.kept(TemplateDescriptor.terminals, "the task's terminals", id, executor: executor, executorPidfd)
+            : nil
         self.task = task
         self.request = request
         rulesetNumber = Self.number(of: ruleset)
         self.ruleset = ruleset
+        terminalsNumber = Self.number(of: terminals)
+        self.terminals = terminals
     }
 
     private static func number(of descriptor: borrowing OwnedDescriptor?) -> Int32? {
@@ -46,14 +60,14 @@ struct TaskEntrance: ~Copyable {
         }
     }
 
-    private static func ruleset(
-        _ request: MessageView<Exec2__Executor__LaunchRequest>, _ id: String, executor: Int32, _ executorPidfd: Int32
+    /// A copy of what the Executor keeps for commands at a descriptor.
+    private static func kept(
+        _ place: Int32, _ subject: String, _ id: String, executor: Int32, _ executorPidfd: Int32
     ) throws(ExecError) -> OwnedDescriptor? {
-        if request.root == nil { return nil }
-        let number = exec2_pidfd_getfd(executorPidfd, TemplateDescriptor.ruleset)
+        let number = exec2_pidfd_getfd(executorPidfd, place)
         guard number >= 0 else {
             if Errno.last == .noSuchProcess { throw .notRunning(id) }
-            throw ExecError(task: id, SystemError("take the task's Landlock ruleset from", "Executor \(executor)"))
+            throw ExecError(task: id, SystemError("take \(subject) from", "Executor \(executor)"))
         }
         do throws(SystemError) {
             return try ExecutorProcess.aboveStandard(OwnedDescriptor(owning: number))

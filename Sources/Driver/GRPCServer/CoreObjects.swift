@@ -1,5 +1,6 @@
 import CGRPC
 import EventLoop
+
 import struct Synchronization.Atomic
 
 /// A pointer to an object of gRPC's C core that may be used from any thread.

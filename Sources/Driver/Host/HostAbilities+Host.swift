@@ -11,11 +11,18 @@ extension HostAbilities {
 
     private static let cgroupHierarchy = CgroupHierarchy.onHost()?.path
 
+    private static func resolverFile() -> String? {
+        guard let path = realpath("/etc/resolv.conf", nil) else { return nil }
+        defer { free(path) }
+        return String(cString: path)
+    }
+
     /// Landlock is asked anew each time: a question that failed once must not count for ever.
     package static func ofThisHost() -> HostAbilities {
         var abilities = HostAbilities(
             landlockABI: max(0, Int(exec2_landlock_abi())), capabilities: boundingSet, hardLimits: inheritedHardLimits)
         abilities.cgroups = cgroupHierarchy
+        abilities.resolverDirectory = resolverDirectory(ofResolved: resolverFile())
         return abilities
     }
 

@@ -36,7 +36,8 @@ package final class SupervisedTask: Sendable {
     /// A task whose Executor lives.
     /// - Parameters:
     ///   - isStandby: Whether the Executor was there before the task.
-    ///   - recovered: What the handle tells of a task that an earlier Driver started; nil for one that is being launched.
+    ///   - recovered: What the handle tells of a task that an earlier Driver started; nil for one that is being
+    ///     launched.
     init(
         id: String, name: String, directory: TaskStateDirectory, executor: consuming ExecutorProcess,
         isStandby: Bool = false,

@@ -235,8 +235,8 @@ extension TaskTable {
             throw .cannotAttach(id: id, action, error)
         }
         await task.openSession()
-        // It may have ended before we watched, so that `exited` was missed. A damaged record says nothing as long as the
-        // Executor lives: the task may still run.
+        // It may have ended before we watched, so that `exited` was missed. A damaged record says nothing as long as
+        // the Executor lives: the task may still run.
         task.takeRecord()
         watchLogs(of: task, recovered: true)
         switch damage {

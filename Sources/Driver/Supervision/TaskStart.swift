@@ -212,8 +212,8 @@ extension TaskTable {
         }
     }
 
-    /// Waits until the task runs. False where the standby Executor was gone before it began with the task: nothing of the
-    /// task has happened then, and another may start it.
+    /// Waits until the task runs. False where the standby Executor was gone before it began with the task: nothing of
+    /// the task has happened then, and another may start it.
     private func launch(
         _ task: SupervisedTask, _ specification: LaunchSpecification
     ) async throws(StartError) -> Bool {

@@ -6,8 +6,8 @@ import Host
 import Planning
 import Shared
 
-/// The tasks of this Driver: what is known of them, and their destruction. `TaskStart`, `TaskRecovery` and `TaskEnding` have
-/// the rest.
+/// The tasks of this Driver: what is known of them, and their destruction. `TaskStart`, `TaskRecovery` and `TaskEnding`
+/// have the rest.
 package final class TaskTable: Sendable {
     package let reactor: Reactor
     let entries = Mutex<[String: Entry]>([:])

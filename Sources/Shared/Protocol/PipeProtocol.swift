@@ -56,6 +56,8 @@ public enum TemplateDescriptor {
     public static let namespace: Int32 = 7
     /// What an Executor keeps for commands in its task: the task's Landlock ruleset.
     public static let ruleset: Int32 = 8
+    /// And the task's own devpts file system, where it has one.
+    public static let terminals: Int32 = 9
 }
 
 /// What the Driver asks of a running Executor.

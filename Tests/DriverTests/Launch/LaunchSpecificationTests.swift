@@ -56,7 +56,8 @@ import Testing
         let directory = RootSpecification.Directory(
             sourceRoot: "/l", source: "web", inside: "a-web", isReadOnly: true, onlyMounts: true)
         return RootSpecification(
-            template: TemplateSpecification(PluginConfiguration(), parent: "/mnt", cgroups: nil, hidden: []),
+            template: TemplateSpecification(
+                PluginConfiguration(), parent: "/mnt", host: HostAbilities(landlockABI: 7, capabilities: 0), hidden: []),
             parent: "/mnt", directories: [directory], replacements: [directory], paths: [path],
             sharedMemoryBytes: 1, hasTerminals: true, hasReadOnlyProc: true, hidden: ["/l"])
     }()

@@ -107,6 +107,18 @@ import Testing
         #expect(root.paths.first?.origin == "task option unveil")
     }
 
+    /// A service such as systemd-resolved replaces the file by a rename: a rule for the file would hold for the old
+    /// one.
+    @Test func aServicesResolvConfIsSeenByItsDirectory() {
+        #expect(
+            HostAbilities.resolverDirectory(ofResolved: "/run/systemd/resolve/stub-resolv.conf")
+                == "/run/systemd/resolve")
+        #expect(HostAbilities.resolverDirectory(ofResolved: "/run/resolv.conf") == nil)
+        #expect(HostAbilities.resolverDirectory(ofResolved: "/etc/resolv.conf") == nil)
+        #expect(HostAbilities.resolverDirectory(ofResolved: "/etc/resolvconf/run/resolv.conf") == nil)
+        #expect(HostAbilities.resolverDirectory(ofResolved: nil) == nil)
+    }
+
     @Test func withoutDefaultsThereIsNothingButTheTask() throws {
         let specification = try specification(Self.request(Self.mounted)) { $0.unveilDefaults = false }
         let root = try #require(specification.root)

@@ -2,6 +2,7 @@ import CLinux
 import EventLoop
 import Glibc
 import Shared
+
 import struct Synchronization.Atomic
 
 /// Copies one of the task's log pipes, or its terminal, to a stream of the tool's as it comes. On a thread of its own,

@@ -39,7 +39,7 @@ final class RunStreams: Sendable {
         self.onFailure = onFailure
         if terminal {
             var sides: [Int32] = [-1, -1]
-            guard exec2_terminal(&sides) == 0 else { throw SystemError("make", "a pseudoterminal (/dev/ptmx)") }
+            guard exec2_terminal(&sides, -1) == 0 else { throw SystemError("make", "a pseudoterminal (/dev/ptmx)") }
             let holder = OwnedDescriptor(owning: sides[0])
             let command = try ExecutorProcess.aboveStandard(OwnedDescriptor(owning: sides[1]))
             guard fchown(command.number, user.uid, gid_t.max) == 0, fchmod(command.number, 0o600) == 0 else {

@@ -2,6 +2,7 @@ import CLinux
 import EventLoop
 import Glibc
 import Shared
+
 import struct Synchronization.Atomic
 
 /// A file of the kernel's (/proc, cgroups) that is read at every sample. It is kept open as long as there

@@ -2,8 +2,8 @@ import EventLoop
 import Glibc
 import Planning
 
-/// The accounts in the host's own files, /etc/passwd and /etc/group, for the time in which another name service does not
-/// answer: nsswitch.conf(5) has that asked too, for the groups of a local user at least.
+/// The accounts in the host's own files, /etc/passwd and /etc/group, for the time in which another name service does
+/// not answer: nsswitch.conf(5) has that asked too, for the groups of a local user at least.
 struct LocalAccounts: Sendable {
     /// The content of a file; nil where it cannot be read.
     var read: @Sendable (String) -> [UInt8]? = { try? HostFile.read($0) }

@@ -8,8 +8,8 @@ import Shared
 ///
 /// Only what is certainly the directory of a driver that has ended: of the name that `SocketDirectory` gives and of
 /// this process's user, who alone may enter it, with nothing in it but a socket and a lock, and nobody holds the lock.
-/// A driver takes that before there is a socket. One that was killed before that left the directory empty or with the lock
-/// alone: such a directory is removed when it is too old for a driver that is just starting.
+/// A driver takes that before there is a socket. One that was killed before that left the directory empty or with the
+/// lock alone: such a directory is removed when it is too old for a driver that is just starting.
 package enum SocketSweep {
     /// Where drivers may have made theirs: agents that were started in another way have other variables.
     package static func places(environment: [String: String]) -> [String] {

@@ -4,8 +4,8 @@ import HCLog
 import Shared
 import Supervision
 
-/// Logs what the operator should know about commands in tasks. A script check runs such a command every few seconds, and
-/// each would say the same: it is said at once, and then each hour with how many commands it is about.
+/// Logs what the operator should know about commands in tasks. A script check runs such a command every few seconds,
+/// and each would say the same: it is said at once, and then each hour with how many commands it is about.
 final class ExecNotes: Sendable {
     private static let period: UInt64 = 3_600_000_000_000
 

@@ -12,10 +12,22 @@ package struct HostAbilities: Equatable, Sendable {
     /// Where cgroup v2 is mounted; nil where it is not.
     package var cgroups: String?
 
+    /// The directory that /etc/resolv.conf leads to, where that is a symlink into a service's directory below /run. The
+    /// service replaces the file there, and a task is to see the new one.
+    package var resolverDirectory: String?
+
     package init(landlockABI: Int, capabilities: UInt64, hardLimits: [ResourceLimit.Kind: UInt64] = [:]) {
         self.landlockABI = landlockABI
         self.capabilities = capabilities
         self.hardLimits = hardLimits
+    }
+
+    /// - Parameter path: What /etc/resolv.conf leads to; nil where it leads to nothing.
+    package static func resolverDirectory(ofResolved path: String?) -> String? {
+        let parts = path?.pathComponents ?? []
+        // Not /run itself.
+        guard parts.count > 2, parts.first == "run" else { return nil }
+        return "/" + parts.dropLast().joined(separator: "/")
     }
 
     /// What is counted for root as one, the host's own processes and all tasks of root's: signals that wait to be

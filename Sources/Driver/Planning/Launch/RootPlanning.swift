@@ -10,7 +10,7 @@ extension LaunchPlanning {
         // Other allocations, and the pipes of every task.
         let hidden = [Self.parent(of: request.allocDir), configuration.stateDirectory].filter { $0 != place.parent }
         return RootSpecification(
-            template: TemplateSpecification(configuration, parent: place.parent, cgroups: host.cgroups, hidden: hidden),
+            template: TemplateSpecification(configuration, parent: place.parent, host: host, hidden: hidden),
             parent: place.parent,
             directories: place.directories(of: directories, taskName: request.name),
             replacements: place.replacements(of: directories, allocDir: request.allocDir, taskName: request.name),
@@ -40,6 +40,7 @@ extension LaunchPlanning {
             // The default working directory.
             UnveilRule(modes: .all, path: directories.task),
         ]
+        if let directory = host.resolverDirectory { rules.append(UnveilRule(modes: .read, path: directory)) }
         if !request.cgroup.isEmpty { rules.append(UnveilRule(modes: .read, path: request.cgroup)) }
         return rules.map { .init(rule: $0, optional: true, noSymlink: $0.path == directories.task) }
     }

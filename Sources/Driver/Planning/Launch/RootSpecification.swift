@@ -24,9 +24,9 @@ package struct TemplateSpecification: Equatable, Sendable {
     /// - Parameters:
     ///   - configuration: The plugin's.
     ///   - parent: Of the directory of the task that is to be started.
-    ///   - cgroups: Where cgroup v2 is mounted.
+    ///   - host: Where cgroup v2 is mounted, and which directory a service keeps resolv.conf in.
     ///   - hidden: Directories of the host's that no task reaches.
-    init(_ configuration: PluginConfiguration, parent: String, cgroups: String?, hidden: [String]) {
+    init(_ configuration: PluginConfiguration, parent: String, host: HostAbilities, hidden: [String]) {
         var paths: [Path] = []
         func add(_ rule: UnveilRule, optional: Bool, origin: String?) {
             let writable = !rule.modes.isDisjoint(with: [.write, .create])
@@ -35,7 +35,9 @@ package struct TemplateSpecification: Equatable, Sendable {
         if configuration.unveilDefaults {
             for path in UnveilDefault.paths where !path.isBoundToProc { add(path.rule, optional: true, origin: nil) }
             paths.append(Path(path: "/dev/tty", optional: true, writable: true, origin: nil))
-            if let cgroups { paths.append(Path(path: cgroups, optional: true, writable: false, origin: nil)) }
+            for path in [host.cgroups, host.resolverDirectory].compactMap({ $0 }) {
+                paths.append(Path(path: path, optional: true, writable: false, origin: nil))
+            }
         }
         for rule in configuration.unveilPaths { add(rule, optional: false, origin: LaunchPlanning.operatorsRules) }
         self.paths = paths
