@@ -113,7 +113,7 @@ import Testing
     /// A terminal that nobody has open any more answers EIO.
     @Test func aTerminalEndsWithItsLastHolder() async throws {
         var sides: [Int32] = [-1, -1]
-        try #require(exec2_terminal(&sides) == 0)
+        try #require(exec2_terminal(&sides, -1) == 0)
         let stream = try ByteStream(
             OwnedDescriptor(owning: sides[0]), "a terminal", isTerminal: true, reactor: try Reactor())
         #expect(write(sides[1], "end", 3) == 3)
