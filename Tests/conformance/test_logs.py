@@ -122,8 +122,11 @@ def symlink(path: Path) -> None:
 
 
 def symlink_to_file(path: Path) -> None:
+    # Of the test's own: a driver without the check would write to it.
+    victim = path.with_name("victim")
+    victim.write_text("untouched")
     path.unlink()
-    path.symlink_to("/etc/passwd")
+    path.symlink_to(victim)
 
 
 def directory(path: Path) -> None:
@@ -172,13 +175,18 @@ def test_symlink_on_the_way_to_the_pipe(act: Make) -> None:
     moved.rename(task.logs)
 
 
-@pytest.mark.parametrize("path", ["", "relative.fifo", "/etc/passwd", "/dev/zero", "/nonexistent/x.fifo"])
-def test_impossible_log_path(act: Make, path: str) -> None:
-    """Seen without the check of its type: a task was started with /etc/passwd, or with /dev/zero, as its log."""
+@pytest.mark.parametrize("path", ["", "relative.fifo", "{plain}", "/dev/zero", "/nonexistent/x.fifo"])
+def test_impossible_log_path(act: Make, host: AgentHost, path: str) -> None:
+    """Seen without the check of its type: a task was started with a plain file, /etc/passwd for instance, or with
+    /dev/zero, as its log, and wrote to it."""
+    plain = host.root / "plain"
+    plain.write_text("untouched")
+    path = path.replace("{plain}", str(plain))
     task = act("out=x", "exit=0")
     task.request.task.stdout_path = path
     with refused("stdout", path):
         task.start()
+    assert plain.read_text() == "untouched"
 
 
 def test_same_pipe_for_both(act: Make) -> None:
