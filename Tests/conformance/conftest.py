@@ -46,6 +46,8 @@ def _needs_of_kernel(item: pytest.Item) -> str | None:
     marker = item.get_closest_marker("landlock")
     if marker is None:
         return None
+    if unknown := set(marker.kwargs) - {"minimum", "maximum"}:
+        raise pytest.UsageError(f"{item.nodeid}: the marker landlock has no argument {', '.join(sorted(unknown))}")
     minimum, maximum = marker.kwargs.get("minimum", 1), marker.kwargs.get("maximum", float("inf"))
     if minimum <= landlock.abi() <= maximum:
         return None
