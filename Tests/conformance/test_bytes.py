@@ -100,28 +100,28 @@ def test_exec_in_such_a_task() -> None:
 
 
 @pytest.mark.parametrize("command", ["check", "tasks"])
-def test_a_state_directory_that_no_plugin_can_have(folder: bytes, command: str) -> None:
+def test_a_state_directory_that_no_plugin_can_have(directory: bytes, command: str) -> None:
     """Seen before: that it did not exist, as if all was well."""
-    result = tool(command, "--state-dir", folder)
+    result = tool(command, "--state-dir", directory)
     assert (result.returncode, result.stdout) == (2, b"")
-    assert b'--state-dir "' + folder + b'" is not UTF-8, which it must be' in result.stderr
+    assert b'--state-dir "' + directory + b'" is not UTF-8, which it must be' in result.stderr
     if command == "check":
-        result = tool("check", "--executor", folder + b"/file")
-        assert result.returncode == 2 and b'--executor "' + folder + b'/file" is not UTF-8' in result.stderr
+        result = tool("check", "--executor", directory + b"/file")
+        assert result.returncode == 2 and b'--executor "' + directory + b'/file" is not UTF-8' in result.stderr
 
 
-def test_the_driver_in_such_a_directory(folder: bytes) -> None:
+def test_the_driver_in_such_a_directory(directory: bytes) -> None:
     """Seen before: "the Executor cannot be run from" a path with three other bytes in it."""
     for name in (PROGRAM, PROGRAM + "-executor"):
-        shutil.copy(os.fsencode(name), folder)
-    program = folder + b"/nomad-driver-exec2"
+        shutil.copy(os.fsencode(name), directory)
+    program = directory + b"/nomad-driver-exec2"
     result = subprocess.run([program, "run", "echo", "here"], stdin=subprocess.DEVNULL, capture_output=True,
                             timeout=GUARD, env=environment(), check=False)
     assert (result.returncode, result.stdout, result.stderr) == (0, b"here\n", b"")
     # As JSON, which is UTF-8, and as text, which has U+FFFD as well.
     found = subprocess.run([program, "check", "--json"], capture_output=True, timeout=GUARD, env=environment(), check=False)
     (check,) = [check for check in json.loads(found.stdout.decode())["checks"] if check["name"] == "Executor"]
-    shown = folder.decode(errors="replace") + "/nomad-driver-exec2-executor"
+    shown = directory.decode(errors="replace") + "/nomad-driver-exec2-executor"
     assert (check["ok"], check["detail"]) == (True, shown)
     found = subprocess.run([program, "check"], capture_output=True, timeout=GUARD, env=environment(), check=False)
     assert shown in found.stdout.decode()
