@@ -234,7 +234,8 @@ struct  Exec2__Executor__RootTemplate
   size_t n_paths;
   Exec2__Executor__TemplatePath **paths;
   /*
-   * Directories that are empty whatever is unveiled: mount points for what is one task's own, and what no task is to reach.
+   * Directories that are empty whatever is unveiled: mount points for what is one task's own, and what no task is to
+   * reach.
    */
   size_t n_directories;
   char **directories;

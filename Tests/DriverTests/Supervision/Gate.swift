@@ -1,4 +1,4 @@
-import Synchronization
+import Shared
 
 @testable import EventLoop
 
