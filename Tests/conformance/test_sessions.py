@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import random
+import termios
 import time
 from typing import Callable
 
@@ -11,7 +14,7 @@ from agent import AgentHost, ExitResult, Plugin, Task, cgroups, messages, proces
 from agent.expect import Code, refused
 from agent.restart import LOST, Stopped, lost_result, recover, recover_soon, successor
 from agent.state import directory_of, put
-from agent.timing import scaled
+from agent.timing import scaled, wait_until
 from sessions import BOUND, Duration, PROMPT, drained, ends_well
 
 Launch = Callable[..., Plugin]
@@ -139,6 +142,23 @@ def test_stop_of_a_task_with_a_stopped_executor(launch: Launch, host: AgentHost)
     assert lost_result(task, "supervisor") == LOST
     assert not cgroups.populated(task.scope)
     ends_well(other)
+
+
+def test_cancelled_stop(launch: Launch, host: AgentHost) -> None:
+    """The client does not wait for the answer, as an agent that ends: the task is stopped by its Executor all the same.
+    Seen before: the Executor was killed for not having answered, and the exit status was lost."""
+    plugin = launch()
+    task = host.paused(plugin)
+    control = os.open(directory_of(task) / "control", os.O_RDONLY | os.O_NONBLOCK)
+    with Stopped(task.executor_pid):
+        call = task.stop_soon(timeout=60, signal="SIGTERM")
+        wait_until(lambda: fcntl.ioctl(control, termios.FIONREAD, bytes(4)) != bytes(4), 5, "the request is in the pipe")
+        call.cancel()
+        # The driver has handled what came before the answer to this call.
+        plugin.ping()
+        time.sleep(scaled(0.2))
+    os.close(control)
+    assert task.wait() == ExitResult(143, 15)
 
 
 def test_full_control_pipe(launch: Launch, host: AgentHost) -> None:

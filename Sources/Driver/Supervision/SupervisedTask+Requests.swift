@@ -66,6 +66,8 @@ extension SupervisedTask {
                 ["task_id": id, "executor_pid": executorPid])
         } catch {
             if case .gone = error { return await waitForKill() }
+            // Nobody waits for the answer any more; the Executor may well have the request.
+            if Task.isCancelled { return }
             log.error("cannot stop through the Executor: it is killed", ["task_id": id, "reason": error.text])
         }
         killExecutor()
