@@ -12,15 +12,15 @@ let watchingThreads = Context.environment["SANITIZE"] == "thread"
 let faulty = Context.environment["FAULTS"] != nil
 
 let divertedCalls: [String] = [
-    "accept4", "access", "bind", "calloc", "chmod", "chown", "close", "dup2", "epoll_create1", "epoll_ctl",
-    "epoll_wait", "eventfd", "faccessat", "fallocate", "fchmod", "fchown", "fcntl", "fdopendir", "flock", "fstat",
-    "fstatfs", "fsync", "ftruncate", "getgrouplist", "getpwnam_r", "getpwuid_r", "getsockopt", "inotify_add_watch",
-    "inotify_init1", "ioctl", "kill", "listen", "lseek", "lstat", "malloc", "memfd_create", "mkdir", "mkdtemp",
-    "mkfifo", "mmap", "open", "openat", "opendir", "pipe2", "poll", "posix_memalign", "prctl", "pread",
-    "pthread_create", "pwrite", "read", "readdir", "readlink", "readlinkat", "realpath", "recvmsg", "rename",
-    "renameat", "rmdir", "sendmsg", "setns", "setresgid", "setrlimit", "sigaction", "signalfd", "socket", "stat",
-    "symlink", "syscall", "timerfd_create", "timerfd_settime", "uname", "unlink", "unlinkat", "unshare", "wait4",
-    "waitid", "waitpid", "write",
+    "accept4", "access", "bind", "calloc", "chdir", "chmod", "chown", "close", "dup2", "epoll_create1", "epoll_ctl",
+    "epoll_wait", "eventfd", "faccessat", "fallocate", "fchdir", "fchmod", "fchmodat", "fchown", "fchownat", "fcntl",
+    "fdopendir", "flock", "fstat", "fstatfs", "fsync", "ftruncate", "getgrouplist", "getpwnam_r", "getpwuid_r",
+    "getsockopt", "inotify_add_watch", "inotify_init1", "ioctl", "kill", "listen", "lseek", "lstat", "malloc",
+    "memfd_create", "mkdir", "mkdirat", "mkdtemp", "mkfifo", "mknodat", "mmap", "mount", "open", "openat", "opendir",
+    "pipe2", "poll", "posix_memalign", "prctl", "pread", "pthread_create", "pwrite", "read", "readdir", "readlink",
+    "readlinkat", "realpath", "recvmsg", "rename", "renameat", "rmdir", "sendmsg", "setns", "setresgid", "setrlimit",
+    "sigaction", "signalfd", "socket", "stat", "statx", "symlink", "symlinkat", "syscall", "timerfd_create",
+    "timerfd_settime", "umount2", "uname", "unlink", "unlinkat", "unshare", "wait4", "waitid", "waitpid", "write",
 ]
 let diversions: [LinkerSetting] = faulty ? [.unsafeFlags(divertedCalls.flatMap { ["-Xlinker", "--wrap=\($0)"] })] : []
 

@@ -38,9 +38,6 @@ plugin "nomad-driver-exec2" {
     # Resource limits that jobs may raise above the agent's own hard limits, such as memlock.
     allow_ulimits = []
 
-    # Whether each task has a root of its own, made of what is unveiled. On trial: not for production yet.
-    own_root = false
-
     # The minimum version of the kernel's Landlock interface: 4 has rules for TCP ports, 6 denies abstract sockets,
     # 9 has rules for unix sockets, 10 for UDP ports.
     landlock_min_abi = 1

@@ -26,6 +26,7 @@
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -93,15 +94,15 @@ long exec2_fault_environment(long environment) {
     }
 
 #define EACH_FUNCTION(F) \
-    F(accept4) F(access) F(bind) F(calloc) F(chmod) F(chown) F(close) F(dup2) F(epoll_create1) F(epoll_ctl) \
-    F(epoll_wait) F(eventfd) F(faccessat) F(fallocate) F(fchmod) F(fchown) F(fcntl) F(fdopendir) F(flock) F(fstat) \
-    F(fstatfs) F(fsync) F(ftruncate) F(getgrouplist) F(getpwnam_r) F(getpwuid_r) F(getsockopt) F(inotify_add_watch) \
-    F(inotify_init1) F(ioctl) F(kill) F(listen) F(lseek) F(lstat) F(malloc) F(memfd_create) F(mkdir) F(mkdtemp) \
-    F(mkfifo) F(mmap) F(open) F(openat) F(opendir) F(pipe2) F(poll) F(posix_memalign) F(prctl) F(pread) \
-    F(pthread_create) F(pwrite) F(read) F(readdir) F(readlink) F(readlinkat) F(realpath) F(recvmsg) F(rename) \
-    F(renameat) F(rmdir) F(sendmsg) F(setns) F(setresgid) F(setrlimit) F(sigaction) F(signalfd) F(socket) F(stat) \
-    F(symlink) F(timerfd_create) F(timerfd_settime) F(uname) F(unlink) F(unlinkat) F(unshare) F(wait4) F(waitid) \
-    F(waitpid) F(write)
+    F(accept4) F(access) F(bind) F(calloc) F(chdir) F(chmod) F(chown) F(close) F(dup2) F(epoll_create1) F(epoll_ctl) \
+    F(epoll_wait) F(eventfd) F(faccessat) F(fallocate) F(fchdir) F(fchmod) F(fchmodat) F(fchown) F(fchownat) \
+    F(fcntl) F(fdopendir) F(flock) F(fstat) F(fstatfs) F(fsync) F(ftruncate) F(getgrouplist) F(getpwnam_r) \
+    F(getpwuid_r) F(getsockopt) F(inotify_add_watch) F(inotify_init1) F(ioctl) F(kill) F(listen) F(lseek) F(lstat) \
+    F(malloc) F(memfd_create) F(mkdir) F(mkdirat) F(mkdtemp) F(mkfifo) F(mknodat) F(mmap) F(mount) F(open) F(openat) \
+    F(opendir) F(pipe2) F(poll) F(posix_memalign) F(prctl) F(pread) F(pthread_create) F(pwrite) F(read) F(readdir) \
+    F(readlink) F(readlinkat) F(realpath) F(recvmsg) F(rename) F(renameat) F(rmdir) F(sendmsg) F(setns) F(setresgid) \
+    F(setrlimit) F(sigaction) F(signalfd) F(socket) F(stat) F(statx) F(symlink) F(symlinkat) F(timerfd_create) \
+    F(timerfd_settime) F(umount2) F(uname) F(unlink) F(unlinkat) F(unshare) F(wait4) F(waitid) F(waitpid) F(write)
 
 #define NUMBER_OF(name) NUMBER_##name,
 enum { EACH_FUNCTION(NUMBER_OF) NUMBER_COUNT };
@@ -114,6 +115,7 @@ DIVERT(int, accept4, (int socket, struct sockaddr *address, socklen_t *length, i
 DIVERT(int, access, (const char *path, int mode), (path, mode))
 DIVERT(int, bind, (int socket, const struct sockaddr *address, socklen_t length), (socket, address, length))
 DIVERT_POINTER(void *, calloc, (size_t count, size_t size), (count, size))
+DIVERT(int, chdir, (const char *path), (path))
 DIVERT(int, chmod, (const char *path, mode_t mode), (path, mode))
 DIVERT(int, chown, (const char *path, uid_t user, gid_t group), (path, user, group))
 DIVERT(int, dup2, (int from, int to), (from, to))
@@ -130,8 +132,12 @@ DIVERT(int, epoll_wait, (int epoll, struct epoll_event *events, int count, int t
 DIVERT(int, eventfd, (unsigned value, int flags), (value, flags))
 DIVERT(int, faccessat, (int directory, const char *path, int mode, int flags), (directory, path, mode, flags))
 DIVERT(int, fallocate, (int fd, int mode, off_t offset, off_t length), (fd, mode, offset, length))
+DIVERT(int, fchdir, (int directory), (directory))
 DIVERT(int, fchmod, (int fd, mode_t mode), (fd, mode))
+DIVERT(int, fchmodat, (int directory, const char *path, mode_t mode, int flags), (directory, path, mode, flags))
 DIVERT(int, fchown, (int fd, uid_t user, gid_t group), (fd, user, group))
+DIVERT(int, fchownat, (int directory, const char *path, uid_t user, gid_t group, int flags),
+       (directory, path, user, group, flags))
 DIVERT_POINTER(DIR *, fdopendir, (int fd), (fd))
 DIVERT(int, flock, (int fd, int operation), (fd, operation))
 DIVERT(int, fstat, (int fd, struct stat *facts), (fd, facts))
@@ -158,10 +164,14 @@ DIVERT(int, lstat, (const char *path, struct stat *facts), (path, facts))
 DIVERT_POINTER(void *, malloc, (size_t size), (size))
 DIVERT(int, memfd_create, (const char *name, unsigned flags), (name, flags))
 DIVERT(int, mkdir, (const char *path, mode_t mode), (path, mode))
+DIVERT(int, mkdirat, (int directory, const char *path, mode_t mode), (directory, path, mode))
 DIVERT_POINTER(char *, mkdtemp, (char *path), (path))
 DIVERT(int, mkfifo, (const char *path, mode_t mode), (path, mode))
+DIVERT(int, mknodat, (int directory, const char *path, mode_t mode, dev_t device), (directory, path, mode, device))
 DIVERT_TO(void *, mmap, (void *address, size_t length, int protection, int flags, int fd, off_t offset),
           (address, length, protection, flags, fd, offset), (errno = error, MAP_FAILED))
+DIVERT(int, mount, (const char *source, const char *target, const char *type, unsigned long flags, const void *data),
+       (source, target, type, flags, data))
 DIVERT_POINTER(DIR *, opendir, (const char *path), (path))
 DIVERT(int, pipe2, (int descriptors[2], int flags), (descriptors, flags))
 DIVERT(int, poll, (struct pollfd *waits, nfds_t count, int timeout), (waits, count, timeout))
@@ -196,10 +206,14 @@ DIVERT(int, sigaction, (int signal, const struct sigaction *action, struct sigac
 DIVERT(int, signalfd, (int fd, const sigset_t *signals, int flags), (fd, signals, flags))
 DIVERT(int, socket, (int domain, int type, int protocol), (domain, type, protocol))
 DIVERT(int, stat, (const char *path, struct stat *facts), (path, facts))
+DIVERT(int, statx, (int directory, const char *path, int flags, unsigned mask, struct statx *facts),
+       (directory, path, flags, mask, facts))
 DIVERT(int, symlink, (const char *target, const char *path), (target, path))
+DIVERT(int, symlinkat, (const char *target, int directory, const char *path), (target, directory, path))
 DIVERT(int, timerfd_create, (clockid_t clock, int flags), (clock, flags))
 DIVERT(int, timerfd_settime, (int fd, int flags, const struct itimerspec *value, struct itimerspec *before),
        (fd, flags, value, before))
+DIVERT(int, umount2, (const char *path, int flags), (path, flags))
 DIVERT(int, uname, (struct utsname * name), (name))
 DIVERT(int, unlink, (const char *path), (path))
 DIVERT(int, unlinkat, (int directory, const char *path, int flags), (directory, path, flags))

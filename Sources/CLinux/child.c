@@ -96,7 +96,7 @@ static long perform(const struct exec2_step *step) {
     case EXEC2_STEP_CAPABILITIES: return exec2_child_set_capabilities(step->number);
     case EXEC2_STEP_NO_NEW_PRIVS: return CALL5(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     case EXEC2_STEP_WORK_DIR:
-        return step->text ? exec2_child_enter_beneath(step->path, step->text) : CALL1(SYS_chdir, step->path);
+        return exec2_child_enter(step->path, step->text);
     case EXEC2_STEP_DESCRIPTOR: {
         long result = CALL3(SYS_dup3, step->fd, step->number, 0);
         return result < 0 ? result : 0;

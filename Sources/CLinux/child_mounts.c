@@ -12,7 +12,8 @@
 #include <sys/stat.h>
 
 static long open_directory(const char *path) {
-    return CALL4(SYS_openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS};
+    return CALL4(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
 }
 
 // Below `directory` and through no symlink: where tasks can write, one could lead anywhere.
@@ -139,15 +140,16 @@ long exec2_child_mount(const struct exec2_step *step) {
     return result;
 }
 
-long exec2_child_enter_beneath(const char *root, const char *inside) {
-    long base = open_directory(root);
-    if (base < 0) return base;
-    struct open_how how = {
-        .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
-    };
-    long directory = CALL4(SYS_openat2, base, inside, &how, sizeof how);
-    CALL1(SYS_close, base);
+// A link of /proc would lead to what this process has open, out of every root.
+long exec2_child_enter(const char *path, const char *inside) {
+    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS};
+    long directory = CALL4(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+    if (directory >= 0 && inside) {
+        long base = directory;
+        how.resolve |= RESOLVE_BENEATH;
+        directory = CALL4(SYS_openat2, base, inside, &how, sizeof how);
+        CALL1(SYS_close, base);
+    }
     if (directory < 0) return directory;
     long result = CALL1(SYS_fchdir, directory);
     CALL1(SYS_close, directory);

@@ -15,8 +15,8 @@ long exec2_child_generated_file(int file_system, const char *path);
 /// EXEC2_STEP_MOUNT: attaches a detached mount.
 long exec2_child_mount(const struct exec2_step *step);
 
-/// EXEC2_STEP_WORK_DIR with `text`: changes to the directory `inside` below `root`. Symlinks are followed as long
-/// as they stay below `root`.
-long exec2_child_enter_beneath(const char *root, const char *inside);
+/// EXEC2_STEP_WORK_DIR: changes to the directory `path`, or to `inside` below it. Symlinks below it are followed as long as
+/// they stay there, and none of /proc's to what a process has open is followed anywhere.
+long exec2_child_enter(const char *path, const char *inside);
 
 #endif

@@ -35,9 +35,11 @@ static long open_by_names(const char *path) {
     if (start >= sizeof directory) return -ENAMETOOLONG;
     for (size_t index = 0; index < start; index++) directory[index] = path[index];
     directory[start] = 0;
-    long base = CALL4(SYS_openat, AT_FDCWD, directory, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS};
+    long base = CALL4(SYS_openat2, AT_FDCWD, directory, &how, sizeof how);
     if (base < 0) return base;
-    struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+    how.flags = O_PATH | O_CLOEXEC;
+    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
     long fd = CALL4(SYS_openat2, base, path + start, &how, sizeof how);
     CALL1(SYS_close, base);
     return fd;
@@ -50,9 +52,14 @@ static long open_beneath(const char *path, const char *root) {
     while (root[start] && path[start] == root[start]) start++;
     if (root[start]) return -EINVAL;
     while (path[start] == '/') start++;
-    long base = CALL4(SYS_openat, AT_FDCWD, root, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+    struct open_how how = {
+        .flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+        .resolve = RESOLVE_NO_MAGICLINKS,
+    };
+    long base = CALL4(SYS_openat2, AT_FDCWD, root, &how, sizeof how);
     if (base < 0) return base;
-    struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    how.flags = O_PATH | O_CLOEXEC;
+    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
     long fd = CALL4(SYS_openat2, base, path[start] ? path + start : ".", &how, sizeof how);
     CALL1(SYS_close, base);
     return fd;
@@ -60,13 +67,11 @@ static long open_beneath(const char *path, const char *root) {
 
 static long open_path(const struct exec2_step *step) {
     if (step->number & EXEC2_UNVEIL_NO_SYMLINK) return open_by_names(step->path);
-    if (step->number & EXEC2_UNVEIL_ONLY_CONTENT) {
-        // A link of /proc leads to no file that was made for the task.
-        struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS};
-        return CALL4(SYS_openat2, AT_FDCWD, step->path, &how, sizeof how);
-    }
-    if (step->text) return open_beneath(step->path, step->text);
-    return CALL4(SYS_openat, AT_FDCWD, step->path, O_PATH | O_CLOEXEC, 0);
+    if (step->text && !(step->number & EXEC2_UNVEIL_ONLY_CONTENT)) return open_beneath(step->path, step->text);
+    if (step->number & EXEC2_UNVEIL_STREAM) return CALL4(SYS_openat, AT_FDCWD, step->path, O_PATH | O_CLOEXEC, 0);
+    // A link of /proc leads to what this process has open, which is not the task's.
+    struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS};
+    return CALL4(SYS_openat2, AT_FDCWD, step->path, &how, sizeof how);
 }
 
 static int is_shortage(long error) { return error == -ENOMEM || error == -EMFILE || error == -ENFILE; }

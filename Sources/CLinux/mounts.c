@@ -4,8 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/mount.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/fsuid.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -92,6 +96,42 @@ int exec2_is_empty_below(const char *root, const char *inside) {
     return result;
 }
 
+// Neither call tells of a failure, which a shortage of memory is; who is asked to become nobody says who he is
+// (setfsuid(2)).
+static int act_as(uint32_t user, uint32_t group) {
+    setfsgid(group);
+    setfsuid(user);
+    if ((uint32_t)setfsgid((gid_t)-1) == group && (uint32_t)setfsuid((uid_t)-1) == user) return 0;
+    errno = ENOMEM;
+    return -1;
+}
+
+int exec2_make_directory_below(const char *root, const char *inside, uint32_t user, uint32_t group) {
+    const char *slash = strrchr(inside, '/');
+    char above[PATH_MAX] = {'.'};
+    size_t length = slash ? (size_t)(slash - inside) : 0;
+    if (length >= sizeof above) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    if (length > 0) memcpy(above, inside, length);
+    int directory = open_below(root, above, O_PATH);
+    if (directory < 0) return -1;
+    int result = act_as(user, group);
+    if (result == 0) result = mkdirat(directory, slash ? slash + 1 : inside, 0755);
+    if (result < 0 && errno == EEXIST) result = 0;
+    int error = errno;
+    int back = act_as(0, 0);
+    if (back == 0) errno = error;
+    close_keeping_errno(directory);
+    if (result < 0 || back < 0) return -1;
+    // What was there may be something else.
+    directory = open_below(root, inside, O_PATH);
+    if (directory < 0) return -1;
+    close(directory);
+    return 0;
+}
+
 int exec2_tree_attributes(int tree, int options) {
     struct mount_attr attributes = {
         .attr_set = MOUNT_ATTR_NOSUID | (options & EXEC2_TREE_READ_ONLY ? MOUNT_ATTR_RDONLY : 0)
@@ -101,4 +141,18 @@ int exec2_tree_attributes(int tree, int options) {
     };
     return (int)syscall(
         SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof attributes);
+}
+
+int exec2_reopen_read_only(int descriptor, int flags) {
+    int tree = (int)syscall(SYS_open_tree, descriptor, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (tree < 0) return -1;
+    struct mount_attr attributes = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC};
+    int file = -1;
+    if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes) == 0) {
+        char path[32];
+        snprintf(path, sizeof path, "/proc/self/fd/%d", tree);
+        file = exec2_open(path, flags | O_NOCTTY | O_CLOEXEC, 0);
+    }
+    close_keeping_errno(tree);
+    return file;
 }

@@ -5,9 +5,12 @@
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <sched.h>
+#include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 int exec2_unshare_mounts(void) { return unshare(CLONE_NEWNS); }
@@ -39,6 +42,12 @@ int exec2_new_file_system(const char *type, const char *const *options, size_t c
     return mount;
 }
 
+int exec2_new_terminals(void) {
+    // The kernel's own maximum is for all of the host's (Documentation/filesystems/devpts.rst).
+    static const char *const options[] = {"newinstance", NULL, "ptmxmode", "0666", "mode", "0620", "max", "256"};
+    return exec2_new_file_system("devpts", options, 4, EXEC2_FILE_SYSTEM_NO_EXEC);
+}
+
 int exec2_clone_mount(int directory, const char *path, int recursive) {
     unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW | (recursive ? AT_RECURSIVE : 0);
     return (int)syscall(SYS_open_tree, directory, path, flags | (path[0] ? 0 : AT_EMPTY_PATH));
@@ -56,6 +65,18 @@ int exec2_make_read_only(int mount) {
 
 int exec2_detach_mount(const char *path) { return umount2(path, MNT_DETACH); }
 
+// umount2(2) takes no descriptor, and a path could lead elsewhere by now.
+int exec2_detach_open_mount(int proc, int mount) {
+    char link[32];
+    snprintf(link, sizeof link, "self/fd/%d", mount);
+    if (fchdir(proc) < 0) return -1;
+    int result = umount2(link, MNT_DETACH);
+    int error = errno;
+    if (chdir("/") < 0) return -1;
+    errno = error;
+    return result;
+}
+
 // With both arguments ".", the old root ends up on top of the new one, where it is detached (pivot_root(2), NOTES).
 int exec2_enter_root(int root) {
     if (fchdir(root) < 0) return -1;
@@ -67,8 +88,20 @@ int exec2_enter_root(int root) {
 // Of statx(2), whose mask and field Debian 12's headers have under _GNU_SOURCE alone.
 uint64_t exec2_mount_id(int descriptor) {
     struct statx facts;
-    if (statx(descriptor, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_MNT_ID, &facts) < 0) return 0;
+    int flags = AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC;
+    if (statx(descriptor, "", flags, STATX_MNT_ID, &facts) < 0) return 0;
     return facts.stx_mask & STATX_MNT_ID ? facts.stx_mnt_id : 0;
 }
 
-const char *exec2_entry_name(const struct dirent *entry) { return entry->d_name; }
+int exec2_mount_options(int descriptor) {
+    struct statfs facts;
+    if (fstatfs(descriptor, &facts) < 0) return -1;
+    return (facts.f_flags & ST_RDONLY ? EXEC2_MOUNT_READ_ONLY : 0)
+           | (facts.f_flags & ST_NODEV ? EXEC2_MOUNT_NO_DEVICES : 0);
+}
+
+const char *exec2_next_name(DIR *directory) {
+    errno = 0;
+    const struct dirent *entry = readdir(directory);
+    return entry ? entry->d_name : NULL;
+}

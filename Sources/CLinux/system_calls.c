@@ -17,6 +17,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/vfs.h>
@@ -63,6 +64,12 @@ int exec2_replace_descriptor(int descriptor, int number) { return dup3(descripto
 
 int exec2_duplicate(int descriptor, int minimum) { return fcntl(descriptor, F_DUPFD_CLOEXEC, minimum); }
 
+int exec2_end_with_writer(int pipe) {
+    int flags = fcntl(pipe, F_GETFL);
+    if (flags < 0 || fcntl(pipe, F_SETOWN, getpid()) < 0) return -1;
+    return fcntl(pipe, F_SETFL, flags | O_ASYNC);
+}
+
 int exec2_is_unwritable(int descriptor) {
     int flags = fcntl(descriptor, F_GETFL);
     return flags >= 0 && (flags & O_ACCMODE) == O_RDONLY;
@@ -74,6 +81,11 @@ int exec2_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
 
 int exec2_pidfd_send_signal(int pidfd, int signal) {
     return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
+}
+
+int exec2_has_children(void) {
+    siginfo_t information;
+    return waitid(P_ALL, 0, &information, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0 || errno != ECHILD;
 }
 
 int exec2_pidfd_reap(int pidfd, int *exit_status, int *signal) {
@@ -130,23 +142,45 @@ int exec2_epoll_wait(int epoll, struct exec2_ready *ready, int capacity, int mil
 
 int exec2_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
 
+static enum exec2_file_type type_of(uint32_t mode) {
+    return S_ISREG(mode)    ? EXEC2_FILE_REGULAR
+           : S_ISDIR(mode)  ? EXEC2_FILE_DIRECTORY
+           : S_ISFIFO(mode) ? EXEC2_FILE_FIFO
+           : S_ISCHR(mode)  ? EXEC2_FILE_CHARACTER
+           : S_ISBLK(mode)  ? EXEC2_FILE_BLOCK
+           : S_ISLNK(mode)  ? EXEC2_FILE_SYMLINK
+                            : EXEC2_FILE_OTHER;
+}
+
 int exec2_fstat(int descriptor, struct exec2_file_facts *facts) {
     struct stat status;
     if (fstat(descriptor, &status) < 0) return -1;
     *facts = (struct exec2_file_facts){
-        .type = S_ISREG(status.st_mode)    ? EXEC2_FILE_REGULAR
-                : S_ISDIR(status.st_mode)  ? EXEC2_FILE_DIRECTORY
-                : S_ISFIFO(status.st_mode) ? EXEC2_FILE_FIFO
-                : S_ISCHR(status.st_mode)  ? EXEC2_FILE_CHARACTER
-                : S_ISBLK(status.st_mode)  ? EXEC2_FILE_BLOCK
-                : S_ISLNK(status.st_mode)  ? EXEC2_FILE_SYMLINK
-                                           : EXEC2_FILE_OTHER,
+        .type = type_of(status.st_mode),
         .device = status.st_dev,
         .inode = status.st_ino,
         .size = (uint64_t)status.st_size,
         .special_device = status.st_rdev,
         .owner = status.st_uid,
+        .group = status.st_gid,
         .mode = status.st_mode & 07777,
+    };
+    return 0;
+}
+
+int exec2_fstat_known(int descriptor, struct exec2_file_facts *facts) {
+    struct statx status;
+    int flags = AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
+    if (statx(descriptor, "", flags, STATX_BASIC_STATS, &status) < 0) return -1;
+    *facts = (struct exec2_file_facts){
+        .type = type_of(status.stx_mode),
+        .device = makedev(status.stx_dev_major, status.stx_dev_minor),
+        .inode = status.stx_ino,
+        .size = status.stx_size,
+        .special_device = makedev(status.stx_rdev_major, status.stx_rdev_minor),
+        .owner = status.stx_uid,
+        .group = status.stx_gid,
+        .mode = status.stx_mode & 07777,
     };
     return 0;
 }

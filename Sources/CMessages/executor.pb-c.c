@@ -2027,7 +2027,7 @@ const ProtobufCMessageDescriptor exec2__executor__launch_request__descriptor =
   (ProtobufCMessageInit) exec2__executor__launch_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor exec2__executor__root_template__field_descriptors[4] =
+static const ProtobufCFieldDescriptor exec2__executor__root_template__field_descriptors[5] =
 {
   {
     "paths",
@@ -2077,9 +2077,22 @@ static const ProtobufCFieldDescriptor exec2__executor__root_template__field_desc
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "hidden",
+    5,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Exec2__Executor__RootTemplate, n_hidden),
+    offsetof(Exec2__Executor__RootTemplate, hidden),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned exec2__executor__root_template__field_indices_by_name[] = {
   1,   /* field[1] = directories */
+  4,   /* field[4] = hidden */
   0,   /* field[0] = paths */
   2,   /* field[2] = placeholders */
   3,   /* field[3] = symlinks */
@@ -2087,7 +2100,7 @@ static const unsigned exec2__executor__root_template__field_indices_by_name[] = 
 static const ProtobufCIntRange exec2__executor__root_template__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor exec2__executor__root_template__descriptor =
 {
@@ -2097,7 +2110,7 @@ const ProtobufCMessageDescriptor exec2__executor__root_template__descriptor =
   "Exec2__Executor__RootTemplate",
   "exec2.executor",
   sizeof(Exec2__Executor__RootTemplate),
-  4,
+  5,
   exec2__executor__root_template__field_descriptors,
   exec2__executor__root_template__field_indices_by_name,
   1,  exec2__executor__root_template__number_ranges,
@@ -2168,7 +2181,7 @@ const ProtobufCMessageDescriptor exec2__executor__template_path__descriptor =
   (ProtobufCMessageInit) exec2__executor__template_path__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor exec2__executor__task_root__field_descriptors[9] =
+static const ProtobufCFieldDescriptor exec2__executor__task_root__field_descriptors[11] =
 {
   {
     "parent",
@@ -2267,12 +2280,36 @@ static const ProtobufCFieldDescriptor exec2__executor__task_root__field_descript
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "covered",
-    9,
-    PROTOBUF_C_LABEL_REPEATED,
+    "private_tmp",
+    10,
+    PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_STRING,
-    offsetof(Exec2__Executor__TaskRoot, n_covered),
-    offsetof(Exec2__Executor__TaskRoot, covered),
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__TaskRoot, private_tmp),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "cgroups",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__TaskRoot, cgroups),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "own_cgroup",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__TaskRoot, own_cgroup),
     NULL,
     &protobuf_c_empty_string,
     0,             /* flags */
@@ -2280,20 +2317,23 @@ static const ProtobufCFieldDescriptor exec2__executor__task_root__field_descript
   },
 };
 static const unsigned exec2__executor__task_root__field_indices_by_name[] = {
-  8,   /* field[8] = covered */
+  9,   /* field[9] = cgroups */
   1,   /* field[1] = directories */
   4,   /* field[4] = masked */
+  10,   /* field[10] = own_cgroup */
   0,   /* field[0] = parent */
   2,   /* field[2] = paths */
+  8,   /* field[8] = private_tmp */
   7,   /* field[7] = read_only_proc */
   6,   /* field[6] = replacements */
   3,   /* field[3] = shm_size */
   5,   /* field[5] = terminals */
 };
-static const ProtobufCIntRange exec2__executor__task_root__number_ranges[1 + 1] =
+static const ProtobufCIntRange exec2__executor__task_root__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 9 }
+  { 10, 8 },
+  { 0, 11 }
 };
 const ProtobufCMessageDescriptor exec2__executor__task_root__descriptor =
 {
@@ -2303,10 +2343,10 @@ const ProtobufCMessageDescriptor exec2__executor__task_root__descriptor =
   "Exec2__Executor__TaskRoot",
   "exec2.executor",
   sizeof(Exec2__Executor__TaskRoot),
-  9,
+  11,
   exec2__executor__task_root__field_descriptors,
   exec2__executor__task_root__field_indices_by_name,
-  1,  exec2__executor__task_root__number_ranges,
+  2,  exec2__executor__task_root__number_ranges,
   (ProtobufCMessageInit) exec2__executor__task_root__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -2464,7 +2504,7 @@ const ProtobufCMessageDescriptor exec2__executor__template_report__descriptor =
   (ProtobufCMessageInit) exec2__executor__template_report__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor exec2__executor__attachment__field_descriptors[2] =
+static const ProtobufCFieldDescriptor exec2__executor__attachment__field_descriptors[3] =
 {
   {
     "terminal",
@@ -2490,15 +2530,28 @@ static const ProtobufCFieldDescriptor exec2__executor__attachment__field_descrip
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "own_terminals",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__Attachment, own_terminals),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned exec2__executor__attachment__field_indices_by_name[] = {
   1,   /* field[1] = kill_timeout_ns */
+  2,   /* field[2] = own_terminals */
   0,   /* field[0] = terminal */
 };
 static const ProtobufCIntRange exec2__executor__attachment__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor exec2__executor__attachment__descriptor =
 {
@@ -2508,7 +2561,7 @@ const ProtobufCMessageDescriptor exec2__executor__attachment__descriptor =
   "Exec2__Executor__Attachment",
   "exec2.executor",
   sizeof(Exec2__Executor__Attachment),
-  2,
+  3,
   exec2__executor__attachment__field_descriptors,
   exec2__executor__attachment__field_indices_by_name,
   1,  exec2__executor__attachment__number_ranges,
@@ -2579,7 +2632,7 @@ const ProtobufCMessageDescriptor exec2__executor__resource_limit__descriptor =
   (ProtobufCMessageInit) exec2__executor__resource_limit__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor exec2__executor__unveil_path__field_descriptors[7] =
+static const ProtobufCFieldDescriptor exec2__executor__unveil_path__field_descriptors[8] =
 {
   {
     "path",
@@ -2665,10 +2718,23 @@ static const ProtobufCFieldDescriptor exec2__executor__unveil_path__field_descri
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "keeps_directories",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__UnveilPath, keeps_directories),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned exec2__executor__unveil_path__field_indices_by_name[] = {
   4,   /* field[4] = after_mounts */
   5,   /* field[5] = beneath */
+  7,   /* field[7] = keeps_directories */
   1,   /* field[1] = modes */
   3,   /* field[3] = no_symlink */
   2,   /* field[2] = optional */
@@ -2678,7 +2744,7 @@ static const unsigned exec2__executor__unveil_path__field_indices_by_name[] = {
 static const ProtobufCIntRange exec2__executor__unveil_path__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor exec2__executor__unveil_path__descriptor =
 {
@@ -2688,7 +2754,7 @@ const ProtobufCMessageDescriptor exec2__executor__unveil_path__descriptor =
   "Exec2__Executor__UnveilPath",
   "exec2.executor",
   sizeof(Exec2__Executor__UnveilPath),
-  7,
+  8,
   exec2__executor__unveil_path__field_descriptors,
   exec2__executor__unveil_path__field_indices_by_name,
   1,  exec2__executor__unveil_path__number_ranges,

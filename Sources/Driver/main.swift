@@ -35,7 +35,7 @@ case .runByPerson:
 case .refuse(let reason):
     Logger(name: "exec2").error("cannot serve this agent", ["error": reason])
     exit(1)
-case .serve(let socketDirectory, let announcesMultiplexing):
+case .serve(let socketPlace, let announcesMultiplexing):
     let log = Logger(name: "exec2")
     do throws(PluginError) {
         // A host whose boot is not known would take every task for one of an earlier boot.
@@ -43,7 +43,7 @@ case .serve(let socketDirectory, let announcesMultiplexing):
         try PluginProcess(
             log: log, sweptPlaces: SocketSweep.places(environment: variables),
             registerServices: NomadServices.register(on:reactor:)
-        ).serve(socketDirectory: socketDirectory, announcesMultiplexing: announcesMultiplexing)
+        ).serve(socketPlace: socketPlace, announcesMultiplexing: announcesMultiplexing)
     } catch {
         log.error("cannot serve as a plugin", ["error": error.description])
         _exit(1)

@@ -34,7 +34,8 @@ extension LaunchPlan {
         let isRoot = request.user_id == 0
         if !isRoot && request.capabilities != 0 { add(.keepCapabilities) }
         add(.userID(request.user_id))
-        if isRoot || request.capabilities != 0 { add(.capabilities(request.capabilities)) }
+        // Also where the change has dropped them: the agent's inheritable ones are left by it.
+        add(.capabilities(request.capabilities))
         if request.ambient_capabilities != 0 { add(.ambient(request.ambient_capabilities)) }
     }
 

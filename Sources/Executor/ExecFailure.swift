@@ -7,7 +7,8 @@ func explain(_ error: Errno, _ program: String, command: UnsafeMutablePointer<CC
     let isPath = name.utf8.contains(UInt8(ascii: "/"))
     var line = "nomad-driver-exec2: cannot run " + name + ": "
     if error == .noSuchFile {
-        line += "command not found (no such file" + (isPath ? ", or its interpreter is missing)" : " in PATH)")
+        line += "command not found (" + (isPath ? "the file or its interpreter is missing" : "not in PATH")
+        line += ", or not unveiled with r and x)"
     } else {
         line += error.text
         if !isPath { line += " (" + program + ")" }

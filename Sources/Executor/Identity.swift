@@ -44,12 +44,16 @@ struct Preparation {
     private(set) var startTime: UInt64
     /// Whether this process has an IPC namespace that is not the host's, so that its task need not be given one.
     let ownsIPC: Bool
+    /// What has been done for the task's ruleset; nil: nothing.
+    let rules: RulesAhead?
 
     init() {
         // To look oneself up in /proc for the first time takes as long as fifty other system calls.
         pid = ownPid()
         startTime = ownStartTime()
         ownsIPC = exec2_unshare_ipc() == 0
+        // Not open, unless the Driver has left it.
+        rules = RulesAhead.make()
     }
 
     /// Asks again for what was refused: one that stands by was spawned long before its task, in a shortage of
@@ -82,18 +86,19 @@ private func ownStartTime() -> UInt64 {
     }
 }
 
-/// The host's number of a process: what /proc, which is the host's here, shows for its pidfd; 0 where it does not. It
-/// is asked a second time then: the number is for the task's whole life.
-func hostPid(ofPidfd pidfd: Int32) -> Int32 {
-    let pid = pidShown(for: pidfd)
-    return pid > 0 ? pid : pidShown(for: pidfd)
+/// The host's number of a process: what the host's /proc shows for its pidfd; 0 where it does not. It is asked a second
+/// time then: the number is for the task's whole life.
+/// - Parameter proc: The open /proc of the host; -1 where it is the one at /proc.
+func hostPid(ofPidfd pidfd: Int32, proc: Int32) -> Int32 {
+    let pid = pidShown(for: pidfd, proc)
+    return pid > 0 ? pid : pidShown(for: pidfd, proc)
 }
 
-private func pidShown(for pidfd: Int32) -> Int32 {
+private func pidShown(for pidfd: Int32, _ proc: Int32) -> Int32 {
     withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 8) { buffer -> Int32 in
         guard let text = buffer.baseAddress?.assumingMemoryBound(to: CChar.self) else { return 0 }
-        writeDescriptorPath(pidfd, directory: "/proc/self/fdinfo/", into: text)
-        let file = exec2_open(text, O_RDONLY | O_CLOEXEC, 0)
+        writeDescriptorPath(pidfd, directory: proc >= 0 ? "self/fdinfo/" : "/proc/self/fdinfo/", into: text)
+        let file = exec2_openat(proc >= 0 ? proc : AT_FDCWD, text, O_RDONLY | O_CLOEXEC, 0)
         guard file >= 0 else { return 0 }
         defer { _ = close(file) }
         let count = retrying { read(file, text, buffer.count - 1) }

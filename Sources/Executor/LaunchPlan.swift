@@ -7,6 +7,8 @@ struct LaunchPlan {
     var steps: [exec2_step] = []
     let request: LaunchRequest.Message
     private let namespaces: UInt64
+    /// For each rule, whether the ruleset has it already; nil: none.
+    private var covered: [Bool]?
 
     /// An empty plan, for a child in such namespaces of its own (clone(2), CLONE_NEW*).
     init(_ request: LaunchRequest.Message, namespaces: UInt64) {
@@ -16,16 +18,17 @@ struct LaunchPlan {
 
     /// The plan of a task's main process.
     /// - Parameters:
+    ///   - covered: For each of the request's rules, whether the ruleset has it already; nil: none.
     ///   - ownsIPC: Whether the Executor's IPC namespace is good for the task.
     ///   - hostProc: The host's /proc, where this process is in the task's root already; else -1.
     init(
-        _ request: LaunchRequest.Message, ownsIPC: Bool, ruleset: Ruleset, mounts: TaskMounts, network: Int32,
-        stdout: LogStream,
-        stderr: LogStream, hostProc: Int32 = -1
+        _ request: LaunchRequest.Message, covered: [Bool]?, ownsIPC: Bool, ruleset: Ruleset, mounts: TaskMounts,
+        network: Int32, stdout: LogStream, stderr: LogStream, hostProc: Int32 = -1
     ) {
         // In a root of its own the task is in the Executor's mount namespace, which nobody else is in.
         let mountNamespace = request.root == nil ? EXEC2_CLONE_NEWNS : 0
         self.init(request, namespaces: mountNamespace | (ownsIPC ? 0 : EXEC2_CLONE_NEWIPC))
+        self.covered = covered
         add(.session)
         // Lowered from the Executor's own −1000 while there is still the right to do so, and through the Executor's
         // /proc: the task's own may be read-only.
@@ -45,17 +48,21 @@ struct LaunchPlan {
         addConfinement(ruleset)
     }
 
-    /// The last steps: nothing is opened behind them.
+    /// The last steps: nothing is opened behind them but the working directory, where nothing of this process is open any
+    /// more that a path could lead to.
     mutating func addConfinement(_ ruleset: Ruleset) {
+        let place = STDERR_FILENO + 1
+        if ruleset.number != place { add(.descriptor(ruleset.number, becomes: place)) }
+        add(.close(from: place + 1))
         addWorkDir()
         addDescriptorLimit()
         add(.noNewPrivileges)
-        add(.restrict(ruleset))
+        add(.restrict(ruleset, at: place))
         // The Executor blocks SIGCHLD, and has changed no disposition.
         add(.signalMask)
         add(.umask(0o022))
         addSeccompFilter()
-        add(.close(from: 3))
+        add(.close(from: place))
     }
 
     mutating func add(_ step: exec2_step) { steps.append(step) }
@@ -111,7 +118,7 @@ struct LaunchPlan {
     private mutating func addRules(_ ruleset: Ruleset, afterMounts: Bool) {
         for index in 0..<request.n_unveil {
             guard let unveil = request.unveil[index]?.pointee else { continue }
-            guard (unveil.after_mounts != 0) == afterMounts else { continue }
+            guard (unveil.after_mounts != 0) == afterMounts, covered?[index] != true else { continue }
             addRule(unveil, ruleset, optional: unveil.optional != 0)
         }
     }
@@ -126,11 +133,21 @@ struct LaunchPlan {
     mutating func addRule(
         _ unveil: Exec2__Executor__UnveilPath, _ ruleset: Ruleset, flags: Int32 = 0, optional: Bool
     ) {
-        let flags = flags | (unveil.no_symlink != 0 ? EXEC2_UNVEIL_NO_SYMLINK : 0)
+        let flags =
+            flags | (unveil.no_symlink != 0 ? EXEC2_UNVEIL_NO_SYMLINK : 0)
+            | (Self.isStream(unveil.path) ? EXEC2_UNVEIL_STREAM : 0)
         add(
             .unveil(
                 unveil.path, unveil.modes, in: ruleset, beneath: unveil.beneath.isEmpty ? nil : unveil.beneath,
-                flags: flags, optional: optional))
+                keepsDirectories: unveil.keeps_directories != 0, flags: flags, optional: optional))
+    }
+
+    private static func isStream(_ path: UnsafePointer<CChar>?) -> Bool {
+        guard let path else { return false }
+        let streams: [StaticString] = [
+            "/dev/stdin", "/dev/stdout", "/dev/stderr", "/proc/self/fd/0", "/proc/self/fd/1", "/proc/self/fd/2",
+        ]
+        return streams.contains { strcmp(path, RootTree.pointer($0)) == 0 }
     }
 
     mutating func addIdentity() {

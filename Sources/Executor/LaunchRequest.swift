@@ -41,17 +41,18 @@ struct LaunchRequest {
         var length: UInt64 = 0
         let count = retrying { read(pipe, &length, 8) }
         guard count == 8, length > 0, length < UInt64(Int32.max) else { return nil }
-        let size = Int(length)
-        // MAP_FAILED is a cast, which Swift does not import.
-        guard let bytes = mmap(nil, size, PROT_READ, MAP_PRIVATE, LaunchMemory.descriptor, 0),
-            Int(bitPattern: bytes) != -1
-        else { return nil }
-        defer { _ = munmap(bytes, size) }
-        guard
-            let message = exec2__executor__launch_request__unpack(
-                nil, size, bytes.assumingMemoryBound(to: UInt8.self))
-        else { return nil }
+        guard let message = unpack(LaunchMemory.descriptor, size: Int(length)) else { return nil }
         return LaunchRequest(message: message)
+    }
+
+    /// The message of that many bytes in memory (memfd_create(2)); nil where it is none.
+    static func unpack(_ memory: Int32, size: Int) -> UnsafeMutablePointer<Message>? {
+        // MAP_FAILED is a cast, which Swift does not import.
+        guard let bytes = mmap(nil, size, PROT_READ, MAP_PRIVATE, memory, 0), Int(bitPattern: bytes) != -1 else {
+            return nil
+        }
+        defer { _ = munmap(bytes, size) }
+        return exec2__executor__launch_request__unpack(nil, size, bytes.assumingMemoryBound(to: UInt8.self))
     }
 
     /// Fails where the Driver that asked for the launch is gone. To be called behind the identity file and before the
@@ -67,10 +68,26 @@ struct LaunchRequest {
         }
     }
 
-    /// Waits until the Driver closes its end of the pipe.
+    /// From here on this process ends as soon as the Driver's end of the pipe is closed, also where it waits for a file
+    /// system that does not answer.
+    static func endWithLauncher() throws(LaunchFailure) {
+        guard exec2_end_with_writer(pipe) == 0 else { throw LaunchFailure(.supervision, .last, "exec2-template") }
+        // In this order: it may be closed already.
+        var wait = pollfd(fd: pipe, events: Int16(POLLIN), revents: 0)
+        guard retrying({ poll(&wait, 1, 0) }) == 0 else {
+            throw LaunchFailure(.request, Errno(rawValue: ECANCELED), "of a driver that is gone")
+        }
+    }
+
+    /// Waits until the Driver closes its end of the pipe; behind `endWithLauncher`.
     static func waitForLauncher() {
         var byte: UInt8 = 0
-        while retrying({ read(pipe, &byte, 1) }) > 0 {}
+        while true {
+            let count = retrying { read(pipe, &byte, 1) }
+            if count == 0 { return }
+            // Ended too soon, the process would take along what the Driver is about to open. The signal ends it.
+            if count < 0 { _ = pause() }
+        }
     }
 
     static func closePipe() { _ = close(pipe) }

@@ -201,11 +201,12 @@ extension exec2_step {
     ///
     /// - Parameters:
     ///   - directory: What the path begins with and must not lead out of; nil where it may lead anywhere.
+    ///   - keepsDirectories: No directory below it can be removed or renamed.
     ///   - flags: EXEC2_UNVEIL_*.
     ///   - optional: A path that does not exist, or leads out of the directory, is passed over.
     static func unveil(
         _ path: UnsafePointer<CChar>?, _ modes: UInt32, in ruleset: Ruleset,
-        beneath directory: UnsafePointer<CChar>? = nil, flags: Int32, optional: Bool
+        beneath directory: UnsafePointer<CChar>? = nil, keepsDirectories: Bool = false, flags: Int32, optional: Bool
     ) -> exec2_step {
         var step = exec2_step(EXEC2_STEP_UNVEIL)
         step.fd = ruleset.number
@@ -213,6 +214,7 @@ extension exec2_step {
         step.path = path
         step.text = directory
         step.directory_rights = ruleset.rights(modes, on: .directory)
+        if keepsDirectories { step.directory_rights &= ~LandlockRights.removeDir.rawValue }
         step.file_rights = ruleset.rights(modes, on: .file)
         step.optional = optional ? 1 : 0
         return step
@@ -239,10 +241,10 @@ extension exec2_step {
         return step
     }
 
-    /// Enforces the ruleset (landlock_restrict_self(2)).
-    static func restrict(_ ruleset: Ruleset) -> exec2_step {
+    /// Enforces the ruleset, which is at `descriptor` (landlock_restrict_self(2)).
+    static func restrict(_ ruleset: Ruleset, at descriptor: Int32) -> exec2_step {
         var step = exec2_step(EXEC2_STEP_RESTRICT)
-        step.fd = ruleset.number
+        step.fd = descriptor
         step.number = ruleset.enforcementFlags
         return step
     }

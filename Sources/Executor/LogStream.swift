@@ -29,20 +29,26 @@ struct LogStream {
         // Opened through the descriptor, so that it is the same file whatever the path says now.
         let held = open(found, O_RDWR | O_NONBLOCK)
         guard held >= 0 else { throw LaunchFailure(stage, path) }
-        let forTask = open(found, O_WRONLY)
+        // Through the task's descriptor nobody changes the mode or the times of what the host has there.
+        let forTask = exec2_reopen_read_only(found, O_WRONLY)
         guard forTask >= 0 else { throw LaunchFailure(stage, path) }
         return LogStream(held: held, forTask: forTask)
     }
 
-    /// Makes the FIFO the task's user's, so that its programs can open it by path (/dev/stdout). No task reaches the
-    /// directory that it is in, and it was opened without any symlink (CVE-2026-6959).
+    /// Makes the FIFO the task's user's, so that its programs can open it by path (/dev/stdout). It was opened without any
+    /// symlink (CVE-2026-6959), and no task can change the directory that it is in.
+    ///
+    /// For writing alone: another task of the allocation with the same user finds it in the log directory, and must not
+    /// take what was written to it.
     func give(
-        to user: uid_t, _ group: gid_t, path: UnsafeMutablePointer<CChar>?
+        to user: uid_t, _ group: gid_t, path: UnsafeMutablePointer<CChar>?, stage: LaunchStage
     ) throws(LaunchFailure) {
         var facts = exec2_file_facts()
-        guard exec2_fstat(held, &facts) == 0 else { throw LaunchFailure(.stdoutLog, path) }
-        guard facts.type == EXEC2_FILE_FIFO, facts.owner != user else { return }
-        guard fchown(held, user, group) == 0 else { throw LaunchFailure(.stdoutLog, path) }
+        guard exec2_fstat(held, &facts) == 0 else { throw LaunchFailure(stage, path) }
+        guard facts.type == EXEC2_FILE_FIFO, user != 0 else { return }
+        if fchmod(held, 0o200) == 0, facts.owner == user || fchown(held, user, group) == 0 { return }
+        // An agent without CAP_CHOWN: the task has the descriptor all the same.
+        guard Errno.last == .notPermitted else { throw LaunchFailure(stage, path) }
     }
 
     private static func find(

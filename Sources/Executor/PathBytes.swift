@@ -38,6 +38,16 @@ struct PathBytes {
     /// Whether this is `other` or above it.
     func isAtOrAbove(_ other: PathBytes) -> Bool { other.components.starts(with: components) }
 
+    func isEqual(to other: PathBytes) -> Bool { components == other.components }
+
+    /// /dev/shm, /dev/pts and what is below them, /dev/ptmx, and the links to a process's own streams.
+    var isOwnDevice: Bool {
+        guard components.count > 1, begins(with: "dev") else { return false }
+        let name = PathBytes([components[1]])
+        let names: [StaticString] = ["shm", "pts", "ptmx", "fd", "stdin", "stdout", "stderr"]
+        return names.contains { name.begins(with: $0) }
+    }
+
     /// Whether the first component is this name.
     func begins(with name: StaticString) -> Bool {
         guard let first = components.first else { return false }

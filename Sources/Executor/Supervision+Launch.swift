@@ -23,27 +23,37 @@ extension Supervision {
         let cgroup = try CgroupDirectory.open(message.cgroup)
         try cgroup?.write(message.cgroup_writes, count: message.n_cgroup_writes)
         cgroup?.thaw()
-        let ruleset = try Ruleset.create(message)
+        let ahead = preparation.rules?.ruleset(for: message)
+        let ruleset: Ruleset
+        if let ahead {
+            ruleset = ahead
+        } else {
+            ruleset = try Ruleset.create(message)
+        }
         let root = try TaskRoot.prepare(message)
-        let mounts = try TaskMounts.open(message, ruleset: ruleset)
+        var mounts = try TaskMounts.open(message, ruleset: ruleset)
         let network = try openNetwork(message.network_namespace)
         let oomKills = cgroup?.oomKills()
 
         if let root {
-            try stdout.give(to: message.user_id, message.group_id, path: message.stdout_path)
-            try stderr.give(to: message.user_id, message.group_id, path: message.stderr_path)
-            try root.enter(mounts.volumes, network: network)
+            try stdout.give(to: message.user_id, message.group_id, path: message.stdout_path, stage: .stdoutLog)
+            try stderr.give(to: message.user_id, message.group_id, path: message.stderr_path, stage: .stderrLog)
+            try root.enter(&mounts, network: network, networkPath: message.network_namespace)
         }
+        var covered: [Bool]?
+        if ahead != nil, let root, root.isPlain(mounts) { covered = preparation.rules?.covered(of: message) }
         var plan = LaunchPlan(
-            message, ownsIPC: preparation.ownsIPC, ruleset: ruleset, mounts: mounts, network: network, stdout: stdout,
+            message, covered: covered, ownsIPC: preparation.ownsIPC, ruleset: ruleset, mounts: mounts, network: network,
+            stdout: stdout,
             stderr: stderr, hostProc: root?.hostProc ?? -1)
         let main = try plan.run(cgroup: cgroup?.directory ?? -1)
+        let task = StartedTask(
+            pid: hostPid(ofPidfd: main.pidfd, proc: root?.hostProc ?? -1), startedAt: main.startedAt)
         if let root {
             // Held until this process is gone: to take a namespace apart takes longer than a task's end may.
             _ = try root.leave()
             try ruleset.keep()
         }
-        let task = StartedTask(pid: hostPid(ofPidfd: main.pidfd), startedAt: main.startedAt)
         channel.send(.started(task))
 
         if let error = main.execError {

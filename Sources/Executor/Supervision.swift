@@ -204,9 +204,14 @@ final class Supervision {
         noteEnd(status, usage)
         phase = .draining
         watchCgroup()
-        killAll()
+        // kill(2) with -1 goes through all processes of the host: it is left out where the task had only one.
+        if hasOthers { killAll() }
         arm(Self.drainNanoseconds)
     }
+
+    /// Whether the task has processes: children of this one, to which every orphan comes, or commands that were run in
+    /// it from outside, which are in its cgroup. What enters later is seen in `leaveWhenEmpty`.
+    private var hasOthers: Bool { exec2_has_children() != 0 || cgroup?.isPopulated() != false }
 
     /// Takes the main process's end into the record.
     private func noteEnd(_ status: Int32, _ usage: rusage) {

@@ -16,7 +16,7 @@ struct TaskMounts {
 
     struct Volume {
         /// A detached mount.
-        let descriptor: Int32
+        var descriptor: Int32
         let isDirectory: Bool
         let root: UnsafePointer<CChar>?
         /// Below `root`.
@@ -80,14 +80,72 @@ struct TaskMounts {
             inside: UnsafePointer(mount.inside), isMade: mount.make != 0)
     }
 
-    /// A device is there to be opened; device nodes in a volume are not.
+    /// A device is there to be opened, which a read-only mount allows, while it keeps the node's mode and owner from being
+    /// changed. Device nodes in a volume are not.
     private static func options(_ mount: Exec2__Executor__Mount) -> Int32 {
         var options: UInt32 = 0
         if mount.device == 0 { options |= EXEC2_TREE_NO_DEVICES.rawValue }
-        if mount.read_only != 0 { options |= EXEC2_TREE_READ_ONLY.rawValue }
+        if mount.read_only != 0 || mount.device != 0 { options |= EXEC2_TREE_READ_ONLY.rawValue }
         if mount.no_exec != 0 { options |= EXEC2_TREE_NO_EXEC.rawValue }
         if mount.follow_host != 0 { options |= EXEC2_TREE_SLAVE.rawValue }
         return Int32(bitPattern: options)
+    }
+
+    // MARK: In a root of the task's own
+
+    /// Covers hidden directories that a volume shows. It is attached for a moment where nobody but this process sees it,
+    /// since what is detached cannot be mounted on before Linux 6.15; the volume is then a copy of that.
+    mutating func cover(
+        _ hidden: HiddenDirectories, in tree: inout RootTree, proc: Int32
+    ) throws(LaunchFailure) {
+        for index in volumes.indices {
+            let volume = volumes[index]
+            let place = volume.isDirectory ? PathBytes("/proc") : Masks.emptyFilePlace
+            try tree.mount(
+                try RootTree.duplicate(volume.descriptor, at: Self.place(of: volume)), isDirectory: volume.isDirectory,
+                at: place)
+            do throws(LaunchFailure) {
+                try hidden.cover(in: &tree, below: place, rules: [place], proc: proc)
+            } catch {
+                guard error.stage == .hiddenDirectory else { throw error }
+                throw LaunchFailure(.hiddenDirectory, error.errno, Self.place(of: volume).text)
+            }
+            let copy = exec2_clone_mount(volume.descriptor, "", 1)
+            guard copy >= 0, place.withRelativePath({ exec2_detach_mount($0) }) == 0 else {
+                throw LaunchFailure(.rootMount, .last, Self.place(of: volume).text)
+            }
+            _ = CLinux.close(volume.descriptor)
+            volumes[index].descriptor = copy
+        }
+    }
+
+    /// Makes the places of volumes, devices and generated files where the task's root lacks them. Nothing is made in a
+    /// directory of the host that the task writes to, through a symlink or below a file: there, attaching fails and says so.
+    func makePlaces(in tree: inout RootTree) throws(LaunchFailure) {
+        for volume in volumes where !volume.isMade {
+            let place = Self.place(of: volume)
+            try Self.make(place) { () throws(LaunchFailure) in
+                volume.isDirectory ? try tree.makeDirectory(place) : try tree.makeFile(place)
+            }
+        }
+        for file in files {
+            let place = PathBytes(file.path)
+            try Self.make(place) { () throws(LaunchFailure) in try tree.makeFile(place) }
+        }
+    }
+
+    private static func make(_ place: PathBytes, _ make: () throws(LaunchFailure) -> Void) throws(LaunchFailure) {
+        do throws(LaunchFailure) {
+            try make()
+        } catch {
+            guard [.noSuchFile, .tooManySymlinks, .notDirectory].contains(error.errno) else { throw error }
+        }
+    }
+
+    private static func place(of volume: Volume) -> PathBytes {
+        var place = PathBytes(volume.root)
+        for name in PathBytes(volume.inside).components { place.append(name) }
+        return place
     }
 
     /// The task has them now.

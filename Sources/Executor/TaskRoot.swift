@@ -5,19 +5,28 @@ import SharedEmbedded
 /// The root of one task: a copy of the template's namespace, with what is the task's alone.
 ///
 /// What it shows of the host is opened and cloned while this process is in the host's mount namespace. Then this
-/// process enters the copy, attaches that, and goes back once the task was cloned, which stays there.
+/// process enters the copy, attaches that, and leaves it for the template once the task was cloned, which stays there.
 struct TaskRoot {
     private let message: Exec2__Executor__TaskRoot
-    private let hostNamespace: Int32
     /// An O_PATH descriptor of the host's /proc.
     let hostProc: Int32
+    /// The directory that the task's directories are below, without symlinks.
+    private let parent: PathBytes
     private var directories: [Directory] = []
+    /// Open where a directory is still to be cloned; else -1.
+    private var hostNamespace: Int32 = -1
     private var objects = HostObjects()
+    private var privateTmp: PrivateTmp?
+    /// Whether the file system of the task's terminals is handed over, with a terminal of its in use.
+    private var hasTerminal = false
 
     private struct Directory {
+        /// A detached mount, or an O_PATH descriptor where it is still to be cloned.
         let tree: Int32
         let inside: PathBytes
         let isReadOnly: Bool
+        /// Below `TaskParent`, where it is still to be cloned.
+        var source: UnsafePointer<CChar>?
     }
 
     // MARK: In the host's namespace
@@ -25,13 +34,14 @@ struct TaskRoot {
     /// Opens and clones what the root of a request is to show. Nil where the task has the host's root.
     static func prepare(_ request: LaunchRequest.Message) throws(LaunchFailure) -> TaskRoot? {
         guard let message = request.root?.pointee else { return nil }
-        let namespace = exec2_open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC, 0)
-        guard namespace >= 0 else { throw LaunchFailure(.enterTemplate, nil) }
         let proc = exec2_open("/proc", EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
         guard proc >= 0 else { throw LaunchFailure(.enterTemplate, nil) }
-        var root = TaskRoot(message: message, hostNamespace: namespace, hostProc: proc)
-        let directories = try root.chosenDirectories()
-        try root.clone(directories)
+        var root = try TaskRoot(message: message, hostProc: proc)
+        root.privateTmp = try PrivateTmp(message, &root.objects)
+        root.hasTerminal = request.attachment.map { $0.pointee.own_terminals != 0 } ?? false
+        let isReplaced = try root.replacesDirectories()
+        if isReplaced { try root.makePlaces(user: request.user_id, group: request.group_id) }
+        try root.clone(replacements: isReplaced)
         for index in 0..<message.n_paths {
             if let path = message.paths[index]?.pointee { try root.objects.add(path) }
         }
@@ -39,41 +49,76 @@ struct TaskRoot {
         return root
     }
 
-    private init(message: Exec2__Executor__TaskRoot, hostNamespace: Int32, hostProc: Int32) {
+    private init(message: Exec2__Executor__TaskRoot, hostProc: Int32) throws(LaunchFailure) {
         self.message = message
         self.hostProc = hostProc
-        self.hostNamespace = hostNamespace
+        objects.ownsDeviceDirectories = message.terminals != 0
+        parent = try objects.addWay(to: message.parent)
     }
 
-    /// Those that the client has mounted; where its mounts are missing, what they are mounts of.
-    private func chosenDirectories() throws(LaunchFailure) -> UnsafeBufferPointer<
-        UnsafeMutablePointer<Exec2__Executor__RootDirectory>?
-    > {
-        let given = UnsafeBufferPointer(start: message.directories, count: message.n_directories)
-        guard message.n_replacements > 0, let first = given.first??.pointee else { return given }
+    /// Whether the client's mounts are missing, so that the task gets what they are mounts of.
+    private func replacesDirectories() throws(LaunchFailure) -> Bool {
+        guard message.n_replacements > 0, message.n_directories > 0, let first = message.directories[0]?.pointee else {
+            return false
+        }
         let isEmpty = exec2_is_empty_below(first.source_root, first.source)
-        guard isEmpty >= 0 else { throw LaunchFailure(.taskDirectory, .last, Self.path(first)) }
-        return isEmpty == 0
-            ? given : UnsafeBufferPointer(start: message.replacements, count: message.n_replacements)
+        if isEmpty >= 0 { return isEmpty == 1 }
+        let failure = LaunchFailure(.taskDirectory, .last, Self.path(first))
+        guard failure.errno == .noSuchFile else { throw LaunchFailure(.ownDirectory, failure.errno, failure.subject) }
+        throw failure
+    }
+
+    /// The task's directory has no place for the shared one where the client mounts both elsewhere. The task's user makes
+    /// it: what root would make wherever it was led, that user may not.
+    private func makePlaces(user: UInt32, group: UInt32) throws(LaunchFailure) {
+        guard let first = message.replacements[0]?.pointee else { return }
+        for index in 1..<message.n_replacements {
+            guard let directory = message.replacements[index]?.pointee, directory.only_mounts == 0,
+                directory.read_only == 0
+            else { continue }
+            let inside = PathBytes(directory.inside)
+            var place = PathBytes(first.source)
+            for name in inside.components.dropFirst(PathBytes(first.inside).components.count) { place.append(name) }
+            guard place.withRelativePath({ exec2_make_directory_below(first.source_root, $0, user, group) }) == 0 else {
+                throw LaunchFailure(.taskDirectory, .last, parent.text + inside.text)
+            }
+        }
     }
 
     /// One mount where they are one on the host, so that a program can rename from one directory to another.
-    private mutating func clone(
-        _ chosen: UnsafeBufferPointer<UnsafeMutablePointer<Exec2__Executor__RootDirectory>?>
-    ) throws(LaunchFailure) {
+    private mutating func clone(replacements: Bool) throws(LaunchFailure) {
+        let chosen =
+            replacements
+            ? UnsafeBufferPointer(start: message.replacements, count: message.n_replacements)
+            : UnsafeBufferPointer(start: message.directories, count: message.n_directories)
+        let stage: LaunchStage = replacements ? .taskDirectory : .ownDirectory
+        // Opened once: where the job has chosen it, another path of the same name must not give the logs.
+        let sources = exec2_open(chosen.first??.pointee.source_root, EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
+        guard sources >= 0 else { throw LaunchFailure(stage, chosen.first??.pointee.source_root) }
+        defer { _ = close(sources) }
         var mounts: [(inside: PathBytes, id: UInt64)] = []
         for pointer in chosen {
             guard let directory = pointer?.pointee else { continue }
-            let found = Self.open(directory)
+            let found = exec2_open_no_symlinks(sources, directory.source, EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 1)
             // Where there are no logs, none are to be protected.
             if found < 0, directory.read_only != 0, Errno.last == .noSuchFile { continue }
-            guard found >= 0 else { throw LaunchFailure(.taskDirectory, .last, Self.path(directory)) }
+            guard found >= 0 else { throw LaunchFailure(stage, .last, Self.path(directory)) }
             defer { _ = close(found) }
             let inside = PathBytes(directory.inside)
+            try privateTmp?.clone(found, at: inside)
             let id = exec2_mount_id(found)
             if directory.only_mounts != 0, let above = mounts.last(where: { $0.inside.isAtOrAbove(inside) }),
                 above.id == id, id != 0
             {
+                continue
+            }
+            if !replacements, directories.isEmpty, id != 0, id == exec2_mount_id(sources) {
+                let kept = exec2_duplicate(found, 0)
+                hostNamespace = exec2_openat(hostProc, "self/ns/mnt", O_RDONLY | O_CLOEXEC, 0)
+                guard kept >= 0, hostNamespace >= 0 else { throw LaunchFailure(stage, .last, Self.path(directory)) }
+                mounts.append((inside, id))
+                directories.append(
+                    Directory(tree: kept, inside: inside, isReadOnly: false, source: UnsafePointer(directory.source)))
                 continue
             }
             let tree = exec2_clone_mount(found, "", 0)
@@ -81,17 +126,10 @@ struct TaskRoot {
             guard tree >= 0,
                 // Private: what the task gets mounted in it must not appear on the host.
                 exec2_tree_attributes(tree, Int32(bitPattern: options | EXEC2_TREE_NO_DEVICES.rawValue)) == 0
-            else { throw LaunchFailure(.taskDirectory, .last, Self.path(directory)) }
+            else { throw LaunchFailure(stage, .last, Self.path(directory)) }
             mounts.append((inside, id))
             directories.append(Directory(tree: tree, inside: inside, isReadOnly: directory.read_only != 0))
         }
-    }
-
-    private static func open(_ directory: Exec2__Executor__RootDirectory) -> Int32 {
-        let root = exec2_open(directory.source_root, EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
-        guard root >= 0 else { return root }
-        defer { _ = close(root) }
-        return exec2_open_no_symlinks(root, directory.source, EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 1)
     }
 
     private static func path(_ directory: Exec2__Executor__RootDirectory) -> String {
@@ -102,42 +140,65 @@ struct TaskRoot {
 
     /// Enters a copy of the template and attaches what is the task's alone.
     /// - Parameters:
-    ///   - volumes: Whose places are made where they are outside of the task's directories.
+    ///   - mounts: Volumes get new descriptors. Their places are made where they are outside of the task's directories.
     ///   - network: Of the task's own; -1: the host's.
-    func enter(_ volumes: [TaskMounts.Volume], network: Int32) throws(LaunchFailure) {
+    ///   - networkPath: What it was opened by.
+    func enter(
+        _ mounts: inout TaskMounts, network: Int32, networkPath: UnsafePointer<CChar>?
+    ) throws(LaunchFailure) {
         let mask = umask(0)
         defer { _ = umask(mask) }
         // /proc/1 is this process, whose network a task would see there.
         guard network < 0 || exec2_setns(network, UInt64(EXEC2_CLONE_NEWNET)) == 0 else {
-            throw LaunchFailure(.enterNetwork, nil)
+            throw LaunchFailure(.enterNetwork, networkPath)
         }
         guard exec2_setns(TemplateDescriptor.namespace, UInt64(EXEC2_CLONE_NEWNS)) == 0, exec2_unshare_mounts() == 0
         else { throw LaunchFailure(.enterTemplate, nil) }
-        _ = close(TemplateDescriptor.namespace)
         let root = exec2_open("/", EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
         guard root >= 0 else { throw LaunchFailure(.enterTemplate, nil) }
         var tree = RootTree(root: root)
-        defer { tree.end() }
-        try tree.add(objects)
-        for index in 0..<message.n_covered {
-            let place = PathBytes(message.covered[index])
-            if objects.binds.contains(where: { $0.place.isAtOrAbove(place) }) { try tree.cover(place) }
+        let trees = try clonedDirectories(in: tree)
+        let showsRoot = objects.showsRoot
+        try tree.add(
+            objects, devices: showsRoot ? try templates(Self.devices, of: tree) : -1,
+            proc: showsRoot ? try templates(Self.proc, of: tree) : -1)
+        let masks = try Masks.open(in: &tree)
+        // Before the task's own directories, which are parts of hidden ones. Without binds, what the task sees of the host
+        // is in the template, where it was looked for.
+        if !objects.binds.isEmpty {
+            try masks.hidden.cover(in: &tree, rules: objects.binds.map { $0.place }, proc: hostProc)
         }
-        let own = try OwnFiles.make(shmSize: message.shm_size)
-        try attachOwn(own, to: &tree)
-        try mountProc(in: &tree)
+        let cgroup = OwnCgroup(message)
+        let own = try OwnFiles.make(shmSize: message.shm_size, cgroup: cgroup)
+        try privateTmp?.attach(to: &tree, before: parent)
+        try attachOwn(own, trees, to: &tree)
+        try mounts.cover(masks.hidden, in: &tree, proc: hostProc)
+        try mountProc(in: &tree, masks)
         if message.terminals != 0 { try mountTerminals(in: &tree) }
-        for volume in volumes where !volume.isMade {
-            var place = PathBytes(volume.root)
-            for name in PathBytes(volume.inside).components { place.append(name) }
-            try volume.isDirectory ? tree.makeDirectory(place) : tree.makeFile(place)
-        }
+        try mounts.makePlaces(in: &tree)
+        // After what copies mounts: the order of these is in mountinfo.
+        try cgroup?.attach(own.cgroup, to: tree)
+        try tree.finish()
+        masks.close()
         own.close()
     }
 
+    /// Whether every object of the host in it is the template's.
+    func isPlain(_ mounts: TaskMounts) -> Bool {
+        objects.binds.isEmpty && privateTmp == nil && mounts.files.isEmpty && mounts.volumes.isEmpty
+    }
+
+    /// A directory of the template, as a detached mount.
+    private func templates(_ place: PathBytes, of tree: RootTree) throws(LaunchFailure) -> Int32 {
+        let found = tree.open(place)
+        defer { _ = close(found) }
+        let copy = found >= 0 ? exec2_clone_mount(found, "", 1) : -1
+        guard copy >= 0 else { throw LaunchFailure(.rootMount, .last, place.text) }
+        return copy
+    }
+
     /// The way to the task's directories, which are the task's name, is for no other task to see.
-    private func attachOwn(_ own: OwnFiles, to tree: inout RootTree) throws(LaunchFailure) {
-        let parent = PathBytes(message.parent)
+    private func attachOwn(_ own: OwnFiles, _ trees: [Int32], to tree: inout RootTree) throws(LaunchFailure) {
         var made: [PathBytes] = []
         for directory in directories where !made.contains(where: { $0.isAtOrAbove(directory.inside) }) {
             var place = PathBytes()
@@ -150,15 +211,50 @@ struct TaskRoot {
             made.append(directory.inside)
         }
         guard exec2_make_read_only(own.tree) == 0 else { throw LaunchFailure(.rootMount, .last, parent.text) }
-        try tree.mount(exec2_duplicate(own.tree, 0), isDirectory: true, at: parent)
-        for directory in directories {
+        try tree.mount(try RootTree.duplicate(own.tree, at: parent), isDirectory: true, at: parent)
+        for (index, directory) in directories.enumerated() {
             var place = parent
             for name in directory.inside.components { place.append(name) }
-            try tree.mount(directory.tree, isDirectory: true, at: place)
+            try tree.mount(trees[index], isDirectory: true, at: place)
         }
         if own.shm >= 0 {
-            try tree.mount(exec2_duplicate(own.shm, 0), isDirectory: true, at: Self.shm)
+            try tree.mount(try RootTree.duplicate(own.shm, at: Self.shm), isDirectory: true, at: Self.shm)
         }
+    }
+
+    /// Detached mounts of the task's directories, cloned here where they are not yet. Before anything else is done in the
+    /// copy: `TaskParent` shows hidden directories.
+    private func clonedDirectories(in tree: RootTree) throws(LaunchFailure) -> [Int32] {
+        var trees: [Int32] = []
+        for directory in directories { trees.append(try cloned(directory, in: tree)) }
+        try TaskParent.detach()
+        if hostNamespace >= 0 { _ = close(hostNamespace) }
+        return trees
+    }
+
+    private func cloned(_ directory: Directory, in tree: RootTree) throws(LaunchFailure) -> Int32 {
+        guard let source = directory.source else { return directory.tree }
+        defer { _ = close(directory.tree) }
+        var clone = TaskParent.clone(source, like: directory.tree, in: tree)
+        if clone < 0 { clone = try clonedOnHost(directory.tree) }
+        guard clone >= 0,
+            exec2_tree_attributes(clone, Int32(bitPattern: EXEC2_TREE_NO_DEVICES.rawValue)) == 0
+        else { throw LaunchFailure(.ownDirectory, .last, parent.text + "/" + String(cString: source)) }
+        return clone
+    }
+
+    /// Where the template has another directory: the client has made its own anew since then.
+    private func clonedOnHost(_ directory: Int32) throws(LaunchFailure) -> Int32 {
+        let own = exec2_openat(hostProc, "self/ns/mnt", O_RDONLY | O_CLOEXEC, 0)
+        guard own >= 0, exec2_setns(hostNamespace, UInt64(EXEC2_CLONE_NEWNS)) == 0 else {
+            throw LaunchFailure(.enterTemplate, nil)
+        }
+        defer { _ = close(own) }
+        let clone = exec2_clone_mount(directory, "", 0)
+        let error = Errno.last
+        guard exec2_setns(own, UInt64(EXEC2_CLONE_NEWNS)) == 0 else { throw LaunchFailure(.enterTemplate, nil) }
+        guard clone >= 0 else { throw LaunchFailure(.ownDirectory, error, parent.text) }
+        return clone
     }
 
     private func makeDirectory(_ place: PathBytes, in directory: Int32) -> Bool {
@@ -166,21 +262,7 @@ struct TaskRoot {
     }
 
     /// Of this process's PID namespace, which is the task's.
-    private func mountProc(in tree: inout RootTree) throws(LaunchFailure) {
-        // Of the template, below what is mounted next. The host's root has none.
-        if !tree.exists(Self.emptyFile) {
-            let masks = RootTree.memory(bytes: RootTree.skeletonBytes, EXEC2_FILE_SYSTEM_NO_DEVICES)
-            guard masks >= 0 else { throw LaunchFailure(.mountProc, nil) }
-            try tree.mount(masks, isDirectory: true, at: Self.proc)
-            try tree.addMasks()
-        }
-        let empty = tree.open(Self.emptyFile)
-        let none = tree.open(Self.emptyDirectory)
-        guard empty >= 0, none >= 0 else { throw LaunchFailure(.mountProc, nil) }
-        defer {
-            _ = close(empty)
-            _ = close(none)
-        }
+    private func mountProc(in tree: inout RootTree, _ masks: Masks) throws(LaunchFailure) {
         var attributes = EXEC2_FILE_SYSTEM_NO_DEVICES.rawValue | EXEC2_FILE_SYSTEM_NO_EXEC.rawValue
         if message.read_only_proc != 0 { attributes |= EXEC2_FILE_SYSTEM_READ_ONLY.rawValue }
         let proc = RootTree.fileSystem("proc", [], attributes)
@@ -189,33 +271,27 @@ struct TaskRoot {
         for index in 0..<message.n_masked {
             var place = Self.proc
             for name in PathBytes(message.masked[index]).components { place.append(name) }
-            try mask(place, with: empty, or: none, in: &tree)
+            try mask(place, with: masks, in: tree)
         }
     }
 
     private func mask(
-        _ place: PathBytes, with empty: Int32, or none: Int32, in tree: inout RootTree
+        _ place: PathBytes, with masks: Masks, in tree: RootTree
     ) throws(LaunchFailure) {
-        let found = tree.open(place)
         // A kernel without it has nothing to hide.
-        guard found >= 0 else { return }
+        guard let found = try tree.find(place) else { return }
         defer { _ = close(found) }
         var facts = exec2_file_facts()
         guard exec2_fstat(found, &facts) == 0 else { throw LaunchFailure(.rootMount, .last, place.text) }
         let isDirectory = facts.type == EXEC2_FILE_DIRECTORY
-        let mask = exec2_clone_mount(isDirectory ? none : empty, "", 0)
+        let mask = exec2_clone_mount(isDirectory ? masks.emptyDirectory : masks.emptyFile, "", 0)
         guard mask >= 0 else { throw LaunchFailure(.rootMount, .last, place.text) }
-        try tree.mount(mask, isDirectory: isDirectory, at: place)
+        defer { _ = close(mask) }
+        guard exec2_attach_mount(mask, found, "") == 0 else { throw LaunchFailure(.rootMount, .last, place.text) }
     }
 
     private func mountTerminals(in tree: inout RootTree) throws(LaunchFailure) {
-        let terminals = RootTree.fileSystem(
-            "devpts",
-            [
-                RootTree.pointer("newinstance"), nil, RootTree.pointer("ptmxmode"), RootTree.pointer("0666"),
-                RootTree.pointer("mode"), RootTree.pointer("0620"),
-            ],
-            EXEC2_FILE_SYSTEM_NO_EXEC.rawValue)
+        let terminals = hasTerminal ? exec2_duplicate(TemplateDescriptor.terminals, 0) : exec2_new_terminals()
         guard terminals >= 0 else { throw LaunchFailure(.rootMount, .last, Self.terminals.text) }
         try tree.mount(terminals, isDirectory: true, at: Self.terminals)
         // Kept for commands with a terminal: a path could lead elsewhere in a task that has changed its root.
@@ -226,50 +302,53 @@ struct TaskRoot {
         _ = close(kept)
     }
 
-    /// Goes back to the host's namespace; the task has been cloned. A descriptor of the task's.
+    /// Leaves the task's namespace for the template's; the task has been cloned. Returns a descriptor of the task's.
+    ///
+    /// Not for the host's: the task can read what /proc/1/mountinfo tells of this process.
     func leave() throws(LaunchFailure) -> Int32 {
-        let namespace = exec2_open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC, 0)
-        guard namespace >= 0, exec2_setns(hostNamespace, UInt64(EXEC2_CLONE_NEWNS)) == 0 else {
+        let namespace = exec2_openat(hostProc, "self/ns/mnt", O_RDONLY | O_CLOEXEC, 0)
+        guard namespace >= 0, exec2_setns(TemplateDescriptor.namespace, UInt64(EXEC2_CLONE_NEWNS)) == 0 else {
             throw LaunchFailure(.enterTemplate, nil)
         }
-        _ = close(hostNamespace)
+        _ = close(TemplateDescriptor.namespace)
         _ = close(hostProc)
         return namespace
     }
 
     private static var proc: PathBytes { PathBytes("/proc") }
-    private static var emptyFile: PathBytes { PathBytes("/proc/empty") }
-    private static var emptyDirectory: PathBytes { PathBytes("/proc/none") }
+    private static var devices: PathBytes { PathBytes("/dev") }
     private static var shm: PathBytes { PathBytes("/dev/shm") }
     private static var terminals: PathBytes { PathBytes("/dev/pts") }
 }
 
-/// A tmpfs of the task's own: the way to its directories, and /dev/shm.
+/// A tmpfs of the task's own: the way to its directories, the way to its cgroup, and /dev/shm.
 private struct OwnFiles {
     /// A detached mount of an empty directory.
     let tree: Int32
     /// The same, that everybody can write to; -1: none.
     let shm: Int32
+    /// A detached mount of the way to the task's cgroup; -1: none.
+    let cgroup: Int32
 
     /// It is attached at /proc for a moment, where nobody but this process sees it: below Linux 6.15 a part of a file
     /// system can be cloned out of an attached one only.
-    static func make(shmSize: UInt64) throws(LaunchFailure) -> OwnFiles {
-        let file = RootTree.memory(bytes: max(shmSize, RootTree.skeletonBytes), EXEC2_FILE_SYSTEM_NO_DEVICES)
+    static func make(shmSize: UInt64, cgroup: OwnCgroup?) throws(LaunchFailure) -> OwnFiles {
+        let file = RootTree.memory(bytes: max(shmSize, RootTree.skeletonBytes))
         guard file >= 0, exec2_attach_mount(file, AT_FDCWD, "/proc") == 0 else { throw LaunchFailure(.rootMount, nil) }
-        defer {
-            _ = exec2_detach_mount("/proc")
-            _ = CLinux.close(file)
-        }
+        defer { _ = CLinux.close(file) }
         guard mkdirat(file, "tree", 0o755) == 0, mkdirat(file, "shm", 0o1777) == 0 else {
             throw LaunchFailure(.rootEntry, nil)
         }
         let tree = exec2_clone_mount(file, "tree", 0)
         let shm = shmSize > 0 ? exec2_clone_mount(file, "shm", 0) : -1
-        guard tree >= 0, shm >= 0 || shmSize == 0 else { throw LaunchFailure(.rootMount, nil) }
-        return OwnFiles(tree: tree, shm: shm)
+        let way = try cgroup?.makeWay(in: file) ?? -1
+        guard tree >= 0, shm >= 0 || shmSize == 0, exec2_detach_mount("/proc") == 0 else {
+            throw LaunchFailure(.rootMount, nil)
+        }
+        return OwnFiles(tree: tree, shm: shm, cgroup: way)
     }
 
     func close() {
-        for number in [tree, shm] where number >= 0 { _ = CLinux.close(number) }
+        for number in [tree, shm, cgroup] where number >= 0 { _ = CLinux.close(number) }
     }
 }

@@ -12,101 +12,144 @@ enum TemplateMaker {
         _ = exec2_set_process_name("exec2-template")
         _ = umask(0)
         do throws(LaunchFailure) {
+            try LaunchRequest.endWithLauncher()
             try request.checkVersion()
             if let template = request.message.pointee.root_template { try make(template.pointee) }
-            report(0, Errno(rawValue: 0), "")
         } catch {
-            report(error.stage.rawValue, error.errno, error.subject)
+            _ = report(error.stage.rawValue, error.errno, error.subject)
             return ExecutorExit.launchFailed
         }
+        // The Driver would wait for it in vain.
+        guard report(0, Errno(rawValue: 0), "") else { return ExecutorExit.launchFailed }
         LaunchRequest.waitForLauncher()
         return ExecutorExit.finished
     }
 
     private static func make(_ template: Exec2__Executor__RootTemplate) throws(LaunchFailure) {
+        let proc = exec2_open("/proc", EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
+        guard proc >= 0 else { throw LaunchFailure(.rootMount, .last, "/proc") }
         // Slaves: what is mounted here stays here.
         guard exec2_unshare_mounts() == 0, exec2_make_mounts_slave() == 0 else {
             throw LaunchFailure(.privateMounts, nil)
         }
+        let hidden = try hiddenDirectories(template, proc)
         var objects = HostObjects()
+        objects.ownsDeviceDirectories = template.n_symlinks > 0
         for index in 0..<template.n_paths {
+            tell(index + 1)
             if let path = template.paths[index]?.pointee { try objects.add(path) }
         }
         var directories: [PathBytes] = []
         for index in 0..<template.n_directories {
+            tell(template.n_paths + index + 1)
             directories.append(try objects.addWay(to: template.directories[index]))
         }
+        tell(0)
+        let parent = try TaskParent.clone(template)
         try objects.clone()
+        // Asked while this process sees the host.
+        var hostPlaceholders: [Int] = []
+        for index in 0..<template.n_placeholders where try exists(template.placeholders[index]) {
+            hostPlaceholders.append(index)
+        }
 
-        let file = RootTree.memory(bytes: RootTree.skeletonBytes, EXEC2_FILE_SYSTEM_NO_DEVICES)
+        let file = RootTree.memory(bytes: RootTree.skeletonBytes)
         // It needs a place until it is the root. Whatever is there on the host, /proc is a directory.
         guard file >= 0, exec2_attach_mount(file, AT_FDCWD, "/proc") == 0 else { throw LaunchFailure(.rootMount, nil) }
-        var tree = RootTree(root: exec2_duplicate(file, 0))
-        try copyTopLevel(to: &tree)
-        try tree.addMasks()
-        try tree.add(objects)
-        for directory in directories { try tree.empty(directory, under: objects) }
-        for index in 0..<template.n_placeholders {
-            guard let path = template.placeholders[index], access(path, F_OK) == 0 else { continue }
-            try tree.makeFile(PathBytes(path))
+        var tree = RootTree(root: try RootTree.duplicate(file, at: PathBytes()))
+        try tree.adopt(file, at: PathBytes())
+        let showsRoot = objects.showsRoot
+        try tree.add(
+            objects, devices: showsRoot ? try tree.addFileSystem(for: PathBytes("/dev")) : -1,
+            proc: showsRoot ? try tree.addFileSystem(for: PathBytes("/proc")) : -1)
+        if !showsRoot { try copyTopLevel(to: &tree) }
+        try Masks.make(in: &tree, hidden)
+        for directory in directories { try tree.makeDirectory(directory) }
+        for index in hostPlaceholders {
+            try tree.makeFile(PathBytes(template.placeholders[index]))
         }
         for index in stride(from: 0, to: template.n_symlinks & ~1, by: 2) {
             let place = PathBytes(template.symlinks[index])
-            try tree.makeDirectory(place.parent)
             let target = template.symlinks[index + 1]
             try tree.symlink(
                 place, to: target.map { Array(UnsafeRawBufferPointer(start: $0, count: strlen($0))) } ?? [])
         }
-        tree.end()
-        if objects.showsRoot { return }
-        guard exec2_make_read_only(file) == 0 else { throw LaunchFailure(.rootMount, nil) }
-        guard exec2_enter_root(file) == 0 else { throw LaunchFailure(.rootMount, nil) }
+        // Only now are the mounts' places those of the tree.
+        guard showsRoot || exec2_enter_root(file) == 0 else { throw LaunchFailure(.rootMount, nil) }
         _ = close(file)
+        try hidden.cover(in: &tree, rules: objects.binds.map { $0.place }, proc: proc)
+        try TaskParent.attach(parent, to: &tree)
+        try tree.finish()
     }
 
-    /// The host's other top-level directories stand there, empty: a path below one leads nowhere.
+    private static func hiddenDirectories(
+        _ template: Exec2__Executor__RootTemplate, _ proc: Int32
+    ) throws(LaunchFailure) -> HiddenDirectories {
+        var hidden = HiddenDirectories()
+        let table = try MountTable.read(proc: proc)
+        for index in 0..<template.n_hidden { try hidden.add(template.hidden[index], in: table, proc: proc) }
+        return hidden
+    }
+
+    private static func exists(_ path: UnsafePointer<CChar>?) throws(LaunchFailure) -> Bool {
+        guard let path, access(path, F_OK) != 0 else { return path != nil }
+        switch Errno.last {
+        case .noSuchFile, .notDirectory, .tooManySymlinks: return false
+        default: throw LaunchFailure(.rootEntry, path)
+        }
+    }
+
+    /// Says which path is looked at next.
+    private static func tell(_ progress: Int) {
+        var progress = UInt32(truncatingIfNeeded: progress)
+        _ = pwrite(LaunchMemory.descriptor, &progress, 4, TemplateProgress.offset)
+    }
+
+    /// The host's other top-level directories stand there, empty: a path below one leads nowhere. None of them is asked
+    /// for anything, since its file system may not answer.
     private static func copyTopLevel(to tree: inout RootTree) throws(LaunchFailure) {
         guard let stream = opendir("/") else { throw LaunchFailure(.rootEntry, .last, "/") }
         defer { closedir(stream) }
-        while let entry = readdir(stream) {
-            let name = nameBytes(entry)
-            if name.count <= 2, name.allSatisfy({ $0 == UInt8(ascii: ".") }) { continue }
+        while let name = try nextName(in: stream, PathBytes()) {
             let place = PathBytes([name])
             var facts = exec2_file_facts()
             let found = place.withRelativePath {
                 exec2_openat(dirfd(stream), $0, EXEC2_O_PATH | O_NOFOLLOW | O_CLOEXEC, 0)
             }
             // Removed since it was listed.
-            guard found >= 0 else { continue }
+            if found < 0, Errno.last == .noSuchFile { continue }
+            guard found >= 0 else { throw LaunchFailure(.rootEntry, .last, place.text) }
             defer { _ = close(found) }
-            guard exec2_fstat(found, &facts) == 0 else { continue }
+            guard exec2_fstat_known(found, &facts) == 0 else { throw LaunchFailure(.rootEntry, .last, place.text) }
             switch facts.type {
-            case EXEC2_FILE_DIRECTORY: try tree.makeDirectory(place)
-            case EXEC2_FILE_SYMLINK: try tree.symlink(place, to: linkTarget(found))
+            case EXEC2_FILE_DIRECTORY: try tree.makeDirectory(place, like: facts)
+            case EXEC2_FILE_SYMLINK: try tree.symlink(place, to: linkTarget(found, place))
             default: continue
             }
         }
     }
 
-    private static func report(_ stage: UInt32, _ errno: Errno, _ subject: String) {
+    /// Whether it could be told.
+    private static func report(_ stage: UInt32, _ errno: Errno, _ subject: String) -> Bool {
         var subject = subject
-        subject.withUTF8 { bytes in
+        return subject.withUTF8 { bytes -> Bool in
             var text = Array(bytes)
             text.append(0)
-            text.withUnsafeMutableBytes { buffer in
+            return text.withUnsafeMutableBytes { buffer -> Bool in
                 var message = Exec2__Executor__TemplateReport()
                 exec2__executor__template_report__init(&message)
                 message.stage = stage
                 message.error = errno.rawValue
                 message.subject = buffer.baseAddress?.assumingMemoryBound(to: CChar.self)
-                withUnsafeTemporaryAllocation(byteCount: Frame.maximumSize, alignment: 16) { frame in
+                return withUnsafeTemporaryAllocation(byteCount: Frame.maximumSize, alignment: 16) { frame -> Bool in
                     guard exec2__executor__template_report__get_packed_size(&message) <= Frame.maximumPayload,
                         let start = frame.baseAddress
-                    else { return }
+                    else { return false }
                     let payload = (start + Frame.headerSize).assumingMemoryBound(to: UInt8.self)
                     let size = exec2__executor__template_report__pack(&message, payload)
                     let sealed = Frame.seal(frame, payload: size)
-                    _ = retrying { write(TemplateDescriptor.report, sealed.baseAddress, sealed.count) }
+                    return retrying { write(TemplateDescriptor.report, sealed.baseAddress, sealed.count) }
+                        == sealed.count
                 }
             }
         }

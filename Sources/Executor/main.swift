@@ -28,9 +28,9 @@ func runExecutor() -> Int32 {
     preparation.complete()
     if request.message.pointee.root != nil {
         // Nothing that is opened from here on takes the numbers of what is kept for commands.
-        for number in [TemplateDescriptor.ruleset, TemplateDescriptor.terminals] {
-            _ = exec2_replace_descriptor(STDIN_FILENO, number)
-        }
+        _ = exec2_replace_descriptor(STDIN_FILENO, TemplateDescriptor.ruleset)
+        let hasTerminals = request.message.pointee.attachment.map { $0.pointee.own_terminals != 0 } ?? false
+        if !hasTerminals { _ = exec2_replace_descriptor(STDIN_FILENO, TemplateDescriptor.terminals) }
     }
     guard let channel = EventChannel.open(for: request) else { return ExecutorExit.launchFailed }
     do throws(LaunchFailure) {

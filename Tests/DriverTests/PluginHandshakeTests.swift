@@ -1,4 +1,5 @@
 import Glibc
+import HCLog
 import Testing
 
 @testable import NomadPlugin
@@ -7,13 +8,13 @@ import Testing
 @Suite struct PluginHandshakeTests {
     private static let cookie = "e4327c2e01eabfd75a8a67adb114fb34a757d57eee7728d857a8cec6e91a7255"
 
-    private func decide(_ variables: [String: String]) -> PluginHandshake {
+    private func decide(_ variables: [String: String], user: uid_t = 0) -> PluginHandshake {
         let cookie = ["NOMAD_PLUGIN_MAGIC_COOKIE": Self.cookie]
-        return .decide(environment: cookie.merging(variables) { $1 })
+        return .decide(environment: cookie.merging(variables) { $1 }, user: user)
     }
 
-    private func refusal(_ variables: [String: String]) -> String? {
-        if case .refuse(let reason) = decide(variables) { reason } else { nil }
+    private func refusal(_ variables: [String: String], user: uid_t = 0) -> String? {
+        if case .refuse(let reason) = decide(variables, user: user) { reason } else { nil }
     }
 
     @Test func withoutTheCookieAPersonRunsIt() {
@@ -27,16 +28,41 @@ import Testing
         #expect(PluginHandshake.decide(environment: cookie, hasArguments: false) != .runByPerson)
     }
 
-    @Test func socketDirectoryComesFromTheEnvironment() {
-        #expect(decide([:]) == .serve(socketDirectory: "/tmp", announcesMultiplexing: false))
-        #expect(decide(["TMPDIR": "/t"]) == .serve(socketDirectory: "/t", announcesMultiplexing: false))
+    @Test func socketDirectoryIsTheHostsUnlessTheEnvironmentNamesOne() {
+        let named = SocketPlace.named("/s", variable: "PLUGIN_UNIX_SOCKET_DIR")
+        #expect(decide([:]) == .serve(socketPlace: .ofHost, announcesMultiplexing: false))
+        #expect(decide(["TMPDIR": "/t"]) == .serve(socketPlace: .ofHost, announcesMultiplexing: false))
+        #expect(decide(["TMPDIR": "relative"]) == .serve(socketPlace: .ofHost, announcesMultiplexing: false))
+        #expect(decide(["PLUGIN_UNIX_SOCKET_DIR": ""]) == .serve(socketPlace: .ofHost, announcesMultiplexing: false))
+        for user: uid_t in [0, 33] {
+            #expect(
+                decide(
+                    ["TMPDIR": "/t", "PLUGIN_UNIX_SOCKET_DIR": "/s", "PLUGIN_MULTIPLEX_GRPC": "true"], user: user)
+                    == .serve(socketPlace: named, announcesMultiplexing: true))
+        }
+        for path in ["relative", "/a|b", "/a\nb", "/a\rb"] {
+            let reason = refusal(["PLUGIN_UNIX_SOCKET_DIR": path])
+            #expect(reason?.contains("\(path) (from PLUGIN_UNIX_SOCKET_DIR)") == true)
+        }
+    }
+
+    /// It cannot write to /run.
+    @Test func anotherUsersSocketIsInItsTemporaryDirectory() throws {
+        #expect(decide([:], user: 33) == .serve(socketPlace: .ofOtherUser, announcesMultiplexing: false))
+        #expect(decide(["TMPDIR": ""], user: 33) == .serve(socketPlace: .ofOtherUser, announcesMultiplexing: false))
         #expect(
-            decide(["TMPDIR": "/t", "PLUGIN_UNIX_SOCKET_DIR": "/s", "PLUGIN_MULTIPLEX_GRPC": "true"])
-                == .serve(socketDirectory: "/s", announcesMultiplexing: true))
-        #expect(decide(["TMPDIR": ""]) == .serve(socketDirectory: "/tmp", announcesMultiplexing: false))
-        #expect(refusal(["TMPDIR": "relative"])?.contains("relative") == true)
-        #expect(refusal(["TMPDIR": "/a|b"])?.contains("/a|b") == true)
-        #expect(refusal(["TMPDIR": "/a\nb"]) != nil)
+            decide(["TMPDIR": "/t"], user: 33)
+                == .serve(socketPlace: .named("/t", variable: "TMPDIR"), announcesMultiplexing: false))
+        #expect(refusal(["TMPDIR": "relative"], user: 33)?.contains("relative (from TMPDIR)") == true)
+        #expect(try SocketPlace.ofOtherUser.prepare(log: Logger(name: "test")) == "/tmp")
+    }
+
+    @Test func everyPlaceOfASocketIsSwept() {
+        #expect(SocketSweep.places(environment: [:]) == [PluginSockets.path, "/tmp"])
+        #expect(
+            SocketSweep.places(environment: ["PLUGIN_UNIX_SOCKET_DIR": "/s", "TMPDIR": "/t"])
+                == ["/s", PluginSockets.path, "/t", "/tmp"])
+        #expect(SocketSweep.places(environment: ["TMPDIR": "relative"]) == [PluginSockets.path, "/tmp"])
     }
 
     @Test func protocolVersionMustBeOffered() {
@@ -53,6 +79,87 @@ import Testing
     @Test func lineHasSixFieldsOrSeven() {
         #expect(PluginHandshake.line(socket: "/t/s", announcesMultiplexing: false) == "1|2|unix|/t/s|grpc|\n")
         #expect(PluginHandshake.line(socket: "/t/s", announcesMultiplexing: true) == "1|2|unix|/t/s|grpc||false\n")
+    }
+}
+
+@Suite struct SocketPlaceTests {
+    private func prepare(_ parent: String) -> String? {
+        do throws(PluginError) {
+            try SocketPlace.prepare(parent: parent, log: Logger(name: "test"))
+            return nil
+        } catch {
+            return error.description
+        }
+    }
+
+    private func facts(_ path: String) -> stat? {
+        var facts = stat()
+        return lstat(path, &facts) == 0 ? facts : nil
+    }
+
+    @Test func theDefaultIsShortEnough() {
+        let name = SocketDirectory.namePrefix + String(repeating: "X", count: SocketDirectory.randomLength)
+        let socket = "\(PluginSockets.path)/\(name)/\(SocketDirectory.socketName)"
+        #expect(socket.utf8.count <= SocketDirectory.longestSocketPath)
+    }
+
+    @Test func isMadeOncePrivateAndTakenBack() throws {
+        let base = try SocketDirectory(below: "/tmp")
+        defer { base.remove() }
+        let parent = base.path + "/driver"
+        let sockets = parent + "/" + PluginSockets.name
+        defer {
+            rmdir(sockets)
+            rmdir(parent)
+        }
+        for _ in 0..<2 {
+            #expect(prepare(parent) == nil)
+            for path in [parent, sockets] { #expect(facts(path)?.st_mode == S_IFDIR | 0o700) }
+        }
+        let kept = try #require(facts(sockets)).st_ino
+        try #require(chmod(sockets, 0o755) == 0 && chmod(parent, 0o777) == 0)
+        #expect(prepare(parent) == nil)
+        #expect(facts(parent)?.st_mode == S_IFDIR | 0o700 && facts(sockets)?.st_mode == S_IFDIR | 0o700)
+        guard geteuid() == 0 else { return }
+        // A task of root's with a view of the host could do that to earlier releases.
+        try #require(chown(parent, 4711, 4711) == 0 && chown(sockets, 4711, 4711) == 0)
+        #expect(prepare(parent) == nil)
+        #expect(facts(parent)?.st_uid == 0 && facts(sockets)?.st_uid == 0 && facts(sockets)?.st_ino == kept)
+    }
+
+    @Test func reasonsNameThePathAndTheRemedy() throws {
+        let base = try SocketDirectory(below: "/tmp")
+        defer { base.remove() }
+        let run = base.path + "/run"
+        let parent = run + "/driver"
+        let remedy = "point PLUGIN_UNIX_SOCKET_DIR to another directory"
+        #expect(prepare("/dev/null/driver")?.contains("/dev/null") == true)
+        #expect(prepare("/dev/null/driver")?.contains("point PLUGIN_UNIX_SOCKET_DIR") == true)
+        // Nobody makes a directory in /proc.
+        #expect(
+            prepare("/proc/driver-of-tests")
+                == "cannot make the directory of plugins' sockets /proc/driver-of-tests: No such file or directory; "
+                + remedy)
+        #expect(
+            prepare("/proc/missing/driver")
+                == "cannot make, for the directory of plugins' sockets, the directory /proc/missing: No such file or "
+                + "directory; \(remedy)")
+        try #require(mkdir(run, 0o700) == 0)
+        defer { rmdir(run) }
+        try #require(symlink("/tmp", parent) == 0)
+        #expect(
+            prepare(parent) == "cannot use the directory of plugins' sockets \(parent): Not a directory; \(remedy)")
+        unlink(parent)
+        try #require(chmod(run, 0o777) == 0)
+        #expect(
+            prepare(parent)
+                == "cannot use the directory of plugins' sockets \(parent): others may write to \(run), so they could "
+                + "replace what is in it; take away that right (chmod go-w \(run)), or point PLUGIN_UNIX_SOCKET_DIR to a "
+                + "path that root alone can write to")
+        #expect(facts(parent) == nil)
+        guard geteuid() == 0 else { return }
+        try #require(chmod(run, 0o755) == 0 && chown(run, 4711, 0) == 0)
+        #expect(prepare(parent)?.contains("\(run) belongs to user 4711") == true)
     }
 }
 

@@ -51,11 +51,9 @@ import Testing
             ("environment", name(Launch.self, .environment)),
             ("groups", name(Launch.self, .groups)),
             ("unveil", name(Launch.self, .unveil)),
-            ("read_only", name(Launch.self, .readOnly)),
             ("cgroup_writes", name(Launch.self, .cgroupWrites)),
             ("generated_files", name(Launch.self, .generatedFiles)),
             ("mounts", name(Launch.self, .mounts)),
-            ("task_directories", name(Launch.self, .taskDirectories)),
             ("resource_limits", name(Launch.self, .resourceLimits)),
             ("tcp_bind", name(Launch.self, .tcpBind)),
             ("tcp_connect", name(Launch.self, .tcpConnect)),
@@ -66,11 +64,11 @@ import Testing
             ("directories", name(Exec2__Executor__RootTemplate.self, .directories)),
             ("placeholders", name(Exec2__Executor__RootTemplate.self, .placeholders)),
             ("symlinks", name(Exec2__Executor__RootTemplate.self, .symlinks)),
+            ("hidden", name(Exec2__Executor__RootTemplate.self, .hidden)),
             ("paths", name(Exec2__Executor__TaskRoot.self, .paths)),
             ("directories", name(Exec2__Executor__TaskRoot.self, .directories)),
             ("replacements", name(Exec2__Executor__TaskRoot.self, .replacements)),
             ("masked", name(Exec2__Executor__TaskRoot.self, .masked)),
-            ("covered", name(Exec2__Executor__TaskRoot.self, .covered)),
         ]
     }
 

@@ -56,8 +56,10 @@ extension FuzzTarget {
     private static func handshake(_ text: String) {
         let cookie = "e4327c2e01eabfd75a8a67adb114fb34a757d57eee7728d857a8cec6e91a7255"
         for name in ["PLUGIN_PROTOCOL_VERSIONS", "PLUGIN_UNIX_SOCKET_DIR", "TMPDIR"] {
-            let decision = PluginHandshake.decide(environment: ["NOMAD_PLUGIN_MAGIC_COOKIE": cookie, name: text])
-            guard case .serve(let directory, _) = decision else { continue }
+            // TMPDIR counts for another user than root.
+            let decision = PluginHandshake.decide(
+                environment: ["NOMAD_PLUGIN_MAGIC_COOKIE": cookie, name: text], user: 33)
+            guard case .serve(.named(let directory, _), _) = decision else { continue }
             let line = PluginHandshake.line(socket: directory + "/plugin", announcesMultiplexing: false)
             precondition(line.utf8.filter { $0 == UInt8(ascii: "\n") }.count == 1)
             precondition(line.utf8.filter { $0 == UInt8(ascii: "|") }.count == 5)

@@ -13,7 +13,7 @@ import sys
 from typing import Any
 from xml.sax.saxutils import escape
 
-from table import figure
+from table import BEFORE, KINDS, THIS, figure
 
 WIDTH, LEFT, RIGHT, TOP, BAR, GAP = 760, 250, 90, 56, 18, 10
 # Okabe and Ito's colours, which everybody can distinguish.
@@ -89,11 +89,14 @@ def bars(title: str, subtitle: str, rows: list[dict[str, Any]], unit: str) -> st
     return str(drawing)
 
 
-def curve(title: str, subtitle: str, points: list[tuple[int, dict[str, Any]]], unit: str) -> str:
-    """Medians over a number that doubles."""
+Points = list[tuple[int, dict[str, Any]]]
+
+
+def curve(title: str, subtitle: str, points: Points, unit: str, other: Points | None = None) -> str:
+    """Medians over a growing number, and lines from the minimum to p99. `other`: somebody else's, at the same numbers."""
     height, top, bottom, right = 300, 66, 250, WIDTH - 40
     drawing = Drawing(height, title, subtitle)
-    maximum = max(row["p99"] for _, row in points)
+    maximum = max(row["p99"] for _, row in points + (other or []))
     step = 10 ** math.floor(math.log10(maximum))
     while maximum / step < 4:
         step /= 2
@@ -105,15 +108,29 @@ def curve(title: str, subtitle: str, points: list[tuple[int, dict[str, Any]]], u
     def x(index: int) -> float:
         return 80 + index * (right - 80) / (len(points) - 1)
 
+    def line(rows: Points, colour: str, aside: int) -> None:
+        for index, (_, row) in enumerate(rows):
+            at = x(index) + aside
+            if index:
+                drawing.line(x(index - 1) + aside, y(rows[index - 1][1]["median"]), at, y(row["median"]), colour, 2)
+            drawing.line(at, y(row["min"]), at, y(row["p99"]), TEXT, 1.2)
+            drawing.circle(at, y(row["median"]), colour)
+            # Two lines' figures stand on either side of the points.
+            height = y(row["p99"]) - 7 if other is None else y(row["median"]) + 4
+            anchor = "middle" if other is None else "end" if aside > 0 or index == len(rows) - 1 else "start"
+            beside = 0 if other is None else 7 if anchor == "start" else -7
+            drawing.text(at + beside, height, figure(row["median"]), size=11, anchor=anchor, weight="bold")
+
     for number in range(round(ceiling / step) + 1):
         drawing.line(80, y(number * step), right, y(number * step), GRID)
         drawing.text(72, y(number * step) + 4, f"{number * step:g}", size=11, anchor="end")
-    for index, (number, row) in enumerate(points):
-        if index:
-            drawing.line(x(index - 1), y(points[index - 1][1]["median"]), x(index), y(row["median"]), OWN, 2)
-        drawing.line(x(index), y(row["min"]), x(index), y(row["p99"]), TEXT, 1.2)
-        drawing.circle(x(index), y(row["median"]), OWN)
-        drawing.text(x(index), y(row["p99"]) - 7, figure(row["median"]), size=11, anchor="middle", weight="bold")
+    if other:
+        line(other, OTHER, -3)
+    line(points, OWN, 3 if other else 0)
+    for place, (rows, colour) in enumerate([(points, OWN), (other, OTHER)] if other else []):
+        drawing.circle(96, top + 12 + 16 * place, colour)
+        drawing.text(106, top + 16 + 16 * place, rows[0][1]["who"], size=11)
+    for index, (number, _) in enumerate(points):
         drawing.text(x(index), bottom + 18, str(number), size=11, anchor="middle")
     drawing.text((80 + right) / 2, bottom + 38, unit, anchor="middle")
     return str(drawing)
@@ -142,6 +159,16 @@ def write(results: dict[str, Any], directory: pathlib.Path) -> None:
     (directory / "throughput.svg").write_text(curve(
         "Tasks started and ended per second", f"median, line from minimum to maximum; {on}", sorted(points, key=lambda at: at[0]),
         "tasks at a time"))
+
+    def while_others_run(what: str, who: str) -> Points:
+        return sorted(
+            ((int(row["what"].split(", ")[-1].split(" ")[0]), row) for row in rows
+             if row["group"] == "growth" and row["what"].startswith(what) and row["who"] == who), key=lambda at: at[0])
+
+    (directory / "growth.svg").write_text(curve(
+        "From the request to the first instruction while others run", f"ms, median, line from minimum to p99; {on}",
+        while_others_run(KINDS["starts"], THIS), "tasks that run, each with four mounts of the agent's",
+        while_others_run(KINDS["starts"], BEFORE)))
 
 
 if __name__ == "__main__":

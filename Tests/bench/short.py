@@ -12,16 +12,18 @@ import sys
 
 sys.dont_write_bytecode = True
 
+import flat  # noqa: E402
 from bench import Bench  # noqa: E402
 from limits import LIMITS  # noqa: E402
 from subject import Subject, Tasks  # noqa: E402
-from table import figure  # noqa: E402
+from table import BEFORE, THIS, figure  # noqa: E402
 from tools import memory, quantile  # noqa: E402
 
 from agent.plugin import default_binary  # noqa: E402
 
 ROUNDS = 60
 TASKS = 50
+FEW, MANY = 25, 400  # tasks that sleep, where figures with one and with many are compared
 
 
 def measure(bench: Bench) -> dict[str, float]:
@@ -51,7 +53,7 @@ def measure(bench: Bench) -> dict[str, float]:
 
     with Tasks(bench) as tasks:
         idle = memory(tasks.plugin.pid)["RSS"]
-        _, stops = tasks.among(20)
+        stops = tasks.among(20).stops
         measured["end of the last process until StopTask is answered"] = quantile(stops, 0.1) / spawn
         tasks.grow_to(TASKS)
         each = [memory(pid) for pid in tasks.executors()]
@@ -60,7 +62,33 @@ def measure(bench: Bench) -> dict[str, float]:
             measured[f"Executor, {kind}, of {TASKS}"] = statistics.median(facts[kind] for facts in each)
         measured["Driver, RSS, idle"] = idle
         measured[f"Driver, RSS, a task of {TASKS}"] = (memory(tasks.plugin.pid)["RSS"] - idle) / TASKS
-    return measured
+    return {**measured, **growth(bench), **beside_before(bench)}
+
+
+def growth(bench: Bench) -> dict[str, float]:
+    levels = flat.measure(bench, (FEW, MANY), rounds=2, each=20)
+    one, few, many = levels[1], levels[FEW], levels[MANY]
+    return {
+        f"start, {MANY} tasks run, to one": _ratio(many, one, "starts"),
+        f"end until WaitTask, {MANY} tasks run, to one": _ratio(many, one, "exits"),
+        f"memory of a task of {MANY}": many.median("accounted"),
+        f"memory of a task of {MANY}, to one of {FEW}": many.median("accounted") / few.median("accounted"),
+    }
+
+
+def beside_before(bench: Bench) -> dict[str, float]:
+    levels = flat.beside_before(bench, ROUNDS)
+    now, before = levels[THIS], levels[BEFORE]
+    return {
+        "start, to that before": _ratio(now, before, "starts"),
+        "end until WaitTask, to that before": _ratio(now, before, "exits"),
+        "end until StopTask, to that before": _ratio(now, before, "stops"),
+        "memory of a task, to that before": now.median("accounted") / before.median("accounted"),
+    }
+
+
+def _ratio(level: flat.Level, other: flat.Level, kind: str) -> float:
+    return quantile(getattr(level.samples, kind), 0.1) / quantile(getattr(other.samples, kind), 0.1)
 
 
 def main() -> int:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import struct
 import time
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tools import Client
+from accounts import Account
+from tools import Called, Client
 
 from agent import Plugin, Task, messages
 
 if TYPE_CHECKING:
     from bench import Bench
 
-MOUNTED = 100  # how many of the sleeping tasks have the agent's bind mounts
 GROUP = 16  # StartTasks under way at once while many are made
+SETTLE_SECONDS = 0.5  # in which the kernel frees what it frees later, and the next Executor is spawned
 
 
 def moment(task: Task, index: int = 0) -> int:
@@ -34,10 +37,10 @@ def destroy_request(task: Task) -> Any:
 class Subject:
     """One Driver, and a client of it."""
 
-    def __init__(self, bench: "Bench", standby: bool):
+    def __init__(self, bench: "Bench", standby: bool, binary: Path | None = None):
         self.bench = bench
         self.host = bench.host
-        self.plugin: Plugin = self.host.launch({"standby_executor": standby})
+        self.plugin: Plugin = self.host.launch({"standby_executor": standby}, binary=binary)
         self.client = Client(self.plugin.address)
 
     def close(self) -> None:
@@ -45,8 +48,9 @@ class Subject:
         self.plugin.end()
         self.host.plugins.remove(self.plugin)
 
-    def make(self, *arguments: str, mounts: bool = True) -> Task:
-        return self.host.task(self.plugin, self.bench.program, arguments, bind_mounts=mounts)
+    def make(self, *arguments: str) -> Task:
+        """A task with the four bind mounts that an agent makes for it."""
+        return self.host.task(self.plugin, self.bench.program, arguments)
 
     def forget(self, task: Task) -> None:
         """Removes what the agent made for a destroyed task."""
@@ -84,50 +88,99 @@ class Subject:
         return count / ((max(calls[-1].received for calls in called) - began) / 1e9)
 
 
+@dataclass
+class Samples:
+    """Milliseconds of tasks that were started and stopped one after another."""
+
+    starts: list[float] = field(default_factory=list)  # StartTask is sent → first instruction
+    exits: list[float] = field(default_factory=list)  # end of the last process → WaitTask is answered
+    stops: list[float] = field(default_factory=list)  # end of the last process → StopTask is answered
+
+    def __iadd__(self, other: "Samples") -> "Samples":
+        self.starts += other.starts
+        self.exits += other.exits
+        self.stops += other.stops
+        return self
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The memory that starts have taken, in KiB a task: of their processes and of the kernel for them, and not what an
+    agent makes for each task."""
+
+    available: float  # that MemAvailable has fallen by
+    accounted: float  # see accounts.py
+
+
 class Tasks(Subject):
     """Many tasks that sleep."""
 
-    def __init__(self, bench: "Bench"):
-        super().__init__(bench, standby=True)
+    def __init__(self, bench: "Bench", binary: Path | None = None):
+        super().__init__(bench, True, binary)
+        self.account = Account(self.host, self.plugin)
         self.tasks: list[Task] = []
 
     def __enter__(self) -> "Tasks":
         return self
 
     def __exit__(self, *_: object) -> None:
-        called = self.client.sequences([[("DestroyTask", destroy_request(task))] for task in self.tasks], GROUP)
-        for call in called:
-            call[0].ok()
+        for called in self._grouped([[("DestroyTask", destroy_request(task))] for task in self.tasks]):
+            called[0].ok()
         for task in self.tasks:
             self.forget(task)
         self.close()
+        self.account.close()
 
-    def grow_to(self, count: int) -> None:
-        # Bind mounts for all tasks would take longer than the measurement.
-        fresh = [self.make("wait", mounts=number < MOUNTED) for number in range(len(self.tasks), count)]
-        for call in self.client.sequences([[("StartTask", task.request)] for task in fresh], GROUP):
-            call[0].ok()
+    def _grouped(self, sequences: list[list[tuple[str, Any]]]) -> list[list[Called]]:
+        """In parts, so that the client's memory for them is small beside what is measured."""
+        called = []
+        for at in range(0, len(sequences), 4 * GROUP):
+            called += self.client.sequences(sequences[at:at + 4 * GROUP], GROUP)
+        return called
+
+    def grow_to(self, count: int) -> Taken:
+        """Makes tasks until there are so many; the memory that the further ones have taken."""
+        fresh = [self.make("wait") for _ in range(len(self.tasks), count)]
+        before = self._memory()
+        for called in self._grouped([[("StartTask", task.request)] for task in fresh]):
+            called[0].ok()
         for task in fresh:
             moment(task)
         self.tasks += fresh
-        time.sleep(0.5)
+        after = self._memory()
+        return Taken(
+            (before.available - after.available) / len(fresh), (after.accounted - before.accounted) / len(fresh))
+
+    def _memory(self) -> Taken:
+        time.sleep(SETTLE_SECONDS)
+        return Taken(available_memory(), self.account.kibibytes())
 
     def executors(self) -> list[int]:
         return [process.pid for process in self.plugin.executors() if process.name == "exec2-executor"]
 
-    def among(self, count: int) -> tuple[list[float], list[float]]:
-        """Starts and stops further tasks, one after another: milliseconds to the first instruction, and from the end of
-        the last process to the answer of StopTask."""
-        starts, stops = [], []
+    def among(self, count: int) -> Samples:
+        """Starts and stops further tasks, one after another."""
+        samples = Samples()
         for _ in range(count):
             task = self.make("wait")
             started = self.client("StartTask", task.request)
-            starts.append((moment(task) - started.sent) / 1e6)
+            samples.starts.append((moment(task) - started.sent) / 1e6)
             request = messages.driver.StopTaskRequest(task_id=task.id, signal="SIGTERM")
             request.timeout.FromSeconds(5)
-            stopped = self.client("StopTask", request)
-            stops.append((stopped.received - moment(task, 1)) / 1e6)
+            # The agent has waited for the task since its start.
+            waited, stopped = self.client.sequences([[("WaitTask", wait_request(task))], [("StopTask", request)]], 2)
+            ended = moment(task, 1)
+            samples.exits.append((waited[0].ok().received - ended) / 1e6)
+            samples.stops.append((stopped[0].ok().received - ended) / 1e6)
             self.client("DestroyTask", destroy_request(task))
             self.forget(task)
             time.sleep(0.01)
-        return starts, stops
+        return samples
+
+
+def available_memory() -> int:
+    """MemAvailable in KiB."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1])
+    raise RuntimeError("/proc/meminfo has no MemAvailable")

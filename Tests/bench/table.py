@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+THIS = "this driver"
+BEFORE = "before, with the host's root"
+# Samples (subject.py) and what they are called.
+KINDS = {
+    "starts": "request → first instruction",
+    "exits": "last process gone → WaitTask answered",
+    "stops": "last process gone → StopTask answered",
+}
 TITLES = {
     "start": "Start of one task",
-    "growth": "Start and stop while others run",
+    "before": "With one task, and before tasks had roots of their own",
+    "growth": "While others run, each with four mounts of the agent's",
     "throughput": "Many starts at a time",
     "driver": "Driver",
     "memory": "Supervisor of a sleeping task",

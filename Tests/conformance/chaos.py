@@ -107,7 +107,7 @@ class Chaos:
         self._report(killed - began, ended - killed, time.monotonic() - ended)
 
     def _launch(self) -> None:
-        environment = {"TMPDIR": str(self.sockets)}
+        environment = {"PLUGIN_UNIX_SOCKET_DIR": str(self.sockets)}
         plugin = self.host.launch(
             {"state_dir": str(self.state_dir), "orphan_grace": GRACE}, environment=environment)
         driver = Driver(plugin, self.statistics)
@@ -192,10 +192,11 @@ class Chaos:
         plugin = self.driver.plugin
         # The standby Executor ends, and with it the Executors' cgroup.
         plugin.set_config({**plugin.config, "standby_executor": False})
-        fresh = self.host.launch({"orphan_grace": GRACE}, environment={"TMPDIR": str(self.sockets)})
+        fresh = self.host.launch({"orphan_grace": GRACE}, environment={"PLUGIN_UNIX_SOCKET_DIR": str(self.sockets)})
         try:
-            # The first log makes the Driver open an inotify descriptor; the new one has had no log yet.
-            plugin.settle(len(processes.descriptors(fresh.pid)) + 1)
+            # The first task has made the template of tasks' roots, and the first log an inotify descriptor; the new one has
+            # had neither.
+            plugin.settle(len(processes.descriptors(fresh.pid)) + 2)
         except AssertionError as error:
             self.faults.append(str(error))
         self.faults += [f"state directory left: {name}" for name in os.listdir(self.state_dir)]

@@ -108,6 +108,9 @@ def test_subreaper_adopts_reports_and_counts(tmp_path: Path) -> None:
     with os.fdopen(read) as report:
         pid = int(report.readline().split()[1])
         assert report.readline() == "exit 0\n"
+        # It says so itself: before, the only process may be its parent, which is about to end.
+        assert subreaper.stdout is not None
+        assert {subreaper.stdout.readline(), subreaper.stdout.readline()} == {b"main\n", b"child daemon\n"}
         seen: list[list[processes.Process]] = []
 
         def daemon_alone() -> bool:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
 import pytest
 
@@ -25,12 +25,25 @@ Launch = Callable[..., Plugin]
 CLOSED = REFUSED | {"EPIPE", "ECONNRESET"}
 
 
+@pytest.fixture
+def within_reach(host: AgentHost, launch: Launch) -> Iterator[Plugin]:
+    """A plugin whose socket every task reaches, as where an operator has chosen such a directory: what then keeps tasks from
+    the driver is that it checks who connects."""
+    place = host.root / "sockets"
+    place.mkdir(mode=0o755)
+    plugin = launch({"unveil_by_task": True, "unveil_paths": [host.programs_rule, f"rwc:{place}"]},
+                    environment={"PLUGIN_UNIX_SOCKET_DIR": str(place)})
+    yield plugin
+    plugin.end()
+    place.rmdir()
+
+
 @pytest.mark.parametrize("user", USERS)
-def test_task_cannot_command_the_driver(host: AgentHost, launch: Launch, user: str) -> None:
-    """The socket is below /tmp, which every task may list, and no rule governs connecting to a path: file permissions keep
-    users out, but not user 0. Seen before the Driver checked its peers: a root task was served."""
-    plugin = launch({"unveil_by_task": True})
-    found = attack(host, plugin, ("rpc", plugin.address), user=user, unveil=[f"rw:{Path(plugin.address).parent}"])
+def test_task_cannot_command_the_driver(host: AgentHost, within_reach: Plugin, user: str) -> None:
+    """Before Landlock 9 no rule governs connecting to a path: file permissions keep users out, but not user 0. Seen before
+    the Driver checked its peers: a root task was served."""
+    plugin = within_reach
+    found = attack(host, plugin, ("rpc", plugin.address), user=user)
     assert set(found.values()) <= CLOSED
     if user == "root":
         def told() -> bool:
@@ -40,16 +53,16 @@ def test_task_cannot_command_the_driver(host: AgentHost, launch: Launch, user: s
     plugin.ping()
 
 
-def test_descendants_of_a_task_cannot_either(host: AgentHost, launch: Launch) -> None:
+def test_descendants_of_a_task_cannot_either(host: AgentHost, within_reach: Plugin) -> None:
     """A process in namespaces that the task has made. Seen before the Driver checked who connects: it was served."""
-    plugin = launch()
+    plugin = within_reach
     found = attack(host, plugin, ("unshare", "user+mnt+net"), ("rpc", plugin.address), user="root")
     assert found[f"rpc {plugin.address}"] in CLOSED
 
 
-def test_many_refusals_fill_no_log(host: AgentHost, launch: Launch) -> None:
+def test_many_refusals_fill_no_log(host: AgentHost, within_reach: Plugin) -> None:
     """And do not keep others from being served. Seen with a line for each: 200 lines."""
-    plugin = launch()
+    plugin = within_reach
     before = len(plugin.log)
     # Every attempt is made, though the dictionary of outcomes has one entry.
     task = host.task(plugin, host.program("attack"), ["rpc", plugin.address] * 200, user="root")
@@ -57,6 +70,59 @@ def test_many_refusals_fill_no_log(host: AgentHost, launch: Launch) -> None:
     assert {line.split("\t")[2] for line in task.lines()} <= CLOSED
     plugin.ping()
     assert len([entry for entry in plugin.log[before:] if "refused a connection" in entry["@message"]]) <= 2
+
+
+# Attempts on a socket and its directory, each with its outcome on a line. Where the protection is missing they succeed, and
+# must do so on what is this plugin's alone: nothing above its directory is renamed or changed.
+TAKE_OVER = """
+import errno, os, socket, sys
+address = sys.argv[1]
+own = os.path.dirname(address)
+above = os.path.dirname(own)
+
+def link():
+    open("tmp/file", "w").close()
+    os.link("tmp/file", own + "/link")
+
+def bind():
+    if not os.path.isdir(own):
+        os.mkdir(own)
+    socket.socket(socket.AF_UNIX).bind(address)
+
+for name, attempt in (
+    ("stat", lambda: os.stat(address)), ("list above", lambda: os.listdir(above)), ("list", lambda: os.listdir(own)),
+    ("connect", lambda: socket.socket(socket.AF_UNIX).connect(address)), ("make above", lambda: os.makedirs(above)),
+    ("link", link), ("device", lambda: os.mknod(own + "/device", 0o600)), ("chmod", lambda: os.chmod(own, 0o777)),
+    ("chown", lambda: os.chown(own, 1, 1)), ("rename socket", lambda: os.rename(address, address + ".old")),
+    ("rename", lambda: os.rename(own, own + ".old")), ("bind", bind),
+):
+    try:
+        attempt()
+        print(name, "done", sep=": ")
+    except OSError as error:
+        print(name, errno.errorcode[error.errno], sep=": ")
+"""
+TWELFTH = "mknod"
+
+
+@pytest.mark.parametrize("unveil", [[], ["rwc:/tmp"], ["rwc:/run"], ["rwc:/"]], ids=["defaults", "tmp", "run", "all"])
+def test_the_socket_does_not_exist_for_a_task(host: AgentHost, launch: Launch, unveil: list[str]) -> None:
+    """As root, with the eleven capabilities of root's tasks and the one that a client may add. Seen with the socket below
+    /tmp, which tasks have: the task renamed it and bound its own, and the agent's next connection went to the task."""
+    plugin = launch({"unveil_by_task": True, "allow_caps": [TWELFTH]})
+    assert Path(plugin.address).parent.parent == Path("/run/nomad-driver-exec2/.sockets")
+    before = os.stat(plugin.address)
+    task = host.task(plugin, "/usr/bin/python3", ["-c", TAKE_OVER, plugin.address], user="root", unveil=unveil,
+                     config={"cap_add": [TWELFTH]})
+    assert task.run() == ExitResult(0), task.stderr.text
+    found = dict(line.split(": ") for line in task.lines())
+    # The directory above may stand there, as an empty file system that cannot be written to.
+    assert found.pop("make above") in {"EACCES", "EROFS"}, found
+    assert len(found) == 11 and set(found.values()) <= {"ENOENT", "EACCES"}, found
+    after = os.stat(plugin.address)
+    assert (after.st_ino, after.st_mode, after.st_uid) == (before.st_ino, before.st_mode, before.st_uid)
+    assert client(plugin.address, "root") == "served"
+    plugin.ping()
 
 
 # Connects, greets and waits for the server's first frame.
@@ -91,10 +157,10 @@ def test_another_user_cannot_connect(launch: Launch) -> None:
     assert client(plugin.address, "root") == "served"
 
 
-def test_another_user_is_not_served_whatever_the_modes(launch: Launch) -> None:
+def test_another_user_is_not_served_whatever_the_modes(within_reach: Plugin) -> None:
     """If the modes of directory and socket allow the connection, the driver still checks its peer. Seen without that:
     served."""
-    plugin = launch()
+    plugin = within_reach
     Path(plugin.address).parent.chmod(0o755)
     Path(plugin.address).chmod(0o666)
     assert client(plugin.address, "nobody") == "closed"

@@ -103,12 +103,15 @@ def test_frozen_by_the_task(make: Make, host: AgentHost) -> None:
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_frozen_by_the_task_without_the_rule(make: Make, host: AgentHost, user: str) -> None:
-    """Landlock denies the file to root, and the file's mode to other users as well. Seen with a rule that allows it: the
-    root task froze itself; the dynamic user was still denied. Seen without Landlock: the root task froze itself."""
+@pytest.mark.parametrize("modes", ["", "rc"], ids=["default", "rule without w"])
+def test_frozen_by_the_task_without_the_rule(make: Make, host: AgentHost, user: str, modes: str) -> None:
+    """Its mount is read-only; where a rule makes that writable, Landlock denies the file to root, and the file's mode to
+    other users as well. Seen with a rule that allows it: the root task froze itself; the dynamic user was still denied. Seen
+    without Landlock, and with a writable mount: the root task froze itself."""
     task = make(host.program("bomb"), user=user)
-    task.set_config({"command": str(host.program("bomb")), "args": [f"freeze={task.scope}/cgroup.freeze"]})
-    task.start().stdout.wait_for("freeze EACCES")
+    task.set_config({"command": str(host.program("bomb")), "args": [f"freeze={task.scope}/cgroup.freeze"],
+                     "unveil": [f"{modes}:{cgroups.mount_point()}"] if modes else []})
+    task.start().stdout.wait_for("freeze EROFS" if user == "root" and not modes else "freeze EACCES")
     stop(task)
 
 

@@ -179,12 +179,29 @@ def test_wrong_plugin_value(launch: Launch, value: Any, shown: str) -> None:
         plugin.set_config(hcl.unchecked({**plugin.config, "allow_caps": value}))
 
 
+# Agents with other capabilities
+
+
+def behind_setpriv(directory: Path, option: str) -> Path:
+    """A program that becomes the driver with an option of setpriv's."""
+    wrapper = directory / "nomad-driver-exec2"
+    wrapper.write_text(f"#!/bin/sh\nexec setpriv {option} '{default_binary()}' \"$@\"\n")
+    wrapper.chmod(wrapper.stat().st_mode | stat.S_IXUSR)
+    return wrapper
+
+
+@pytest.mark.parametrize("user", ["nomad-80000", "root"])
+def test_what_the_agent_passes_on(launch: Launch, host: AgentHost, tmp_path: Path, user: str) -> None:
+    """Programs of root's get what their process may inherit, even where its bounding set lacks it; some containers let
+    theirs inherit much (CVE-2022-24769). Seen without the step: a root task had sys_time, and was allowed to inherit it."""
+    plugin = launch(binary=behind_setpriv(tmp_path, "--inh-caps=+sys_time,+kill"))
+    left = ROOTS & own() if user == "root" else set()
+    assert sets(host, plugin, user) == [left, left, set(), left, set()]
+
+
 def test_what_the_agent_lacks(launch: Launch, host: AgentHost, tmp_path: Path) -> None:
     """As in a container: by name it is an error; from "all", and from root's default, it is left out."""
-    wrapper = tmp_path / "nomad-driver-exec2"
-    wrapper.write_text(f"#!/bin/sh\nexec setpriv --bounding-set=-sys_time,-chown '{default_binary()}' \"$@\"\n")
-    wrapper.chmod(wrapper.stat().st_mode | stat.S_IXUSR)
-    plugin = launch({"allow_caps": ["all"]}, binary=wrapper)
+    plugin = launch({"allow_caps": ["all"]}, binary=behind_setpriv(tmp_path, "--bounding-set=-sys_time,-chown"))
     task = host.task(plugin, host.program("confined"), ["out=ran"], config={"cap_add": ["sys_time"]})
     with refused("sys_time", "cap_add", "agent"):
         task.start()

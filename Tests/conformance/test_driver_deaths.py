@@ -16,7 +16,9 @@ from agent.state import directory_of
 from agent.timing import scaled, wait_until
 
 Launch = Callable[..., Plugin]
-# Milliseconds from StartTask to SIGKILL; the first is before the call. A start takes about 4 ms.
+# Milliseconds from StartTask to SIGKILL; the first is before the call. A start takes about 4 ms once the
+# template of tasks' roots is made; where it takes longer, they are longer too.
+START = 4
 DELAYS = [-2, -1, -0.5] + [step * 0.1 for step in range(40)] + [4 + step * 0.25 for step in range(24)] + [10 + step for step in range(11)]
 
 # The killing thread runs before the call is made.
@@ -52,6 +54,17 @@ def start_and_kill(plugin: Plugin, task: Task, seconds: float) -> bool:
         plugin.wait_exit()
 
 
+def milliseconds(host: AgentHost, plugin: Plugin) -> float:
+    """How long a start takes now."""
+    task = host.task(plugin, host.program("act"), ["exit=0"])
+    begun = time.monotonic()
+    task.start()
+    taken = (time.monotonic() - begun) * 1000
+    assert task.wait() == ExitResult(0)
+    task.destroy(force=False)
+    return taken
+
+
 def executors_below(plugins: list[Plugin]) -> list[processes.Process]:
     return [process for plugin in plugins for process in plugin.executors()]
 
@@ -64,12 +77,15 @@ def test_kill_at_every_step_of_a_start(launch: Launch, host: AgentHost) -> None:
     arrived: list[Task] = []
     lost: list[Task] = []
     for number, delay in enumerate(DELAYS):
-        plugin = launch({"state_dir": state_dir, "orphan_grace": 0})
+        plugin = launch({"state_dir": state_dir, "orphan_grace": 0, "standby_executor": False})
         plugins.append(plugin)
+        # Makes the template.
+        milliseconds(host, plugin)
+        slower = max(1, milliseconds(host, plugin) / START)
         # Alternately one that ends soon and one that ends by a signal.
         task = appending(host, plugin, "sleep=50", f"exit={number}") if number % 2 else appending(host, plugin, "pause=")
         numbers[task] = number
-        (arrived if start_and_kill(plugin, task, delay / 1000) else lost).append(task)
+        (arrived if start_and_kill(plugin, task, slower * delay / 1000) else lost).append(task)
     # Otherwise the test has tried nothing: kills before, during and after the start.
     assert arrived and lost, (len(arrived), len(lost))
     assert any(runs(task) for task in lost), "no kill fell between the start of a program and the answer"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import signal
 from pathlib import Path
 from typing import Callable
 
@@ -125,9 +126,20 @@ def test_work_dir_is_the_task_directory(act: Make) -> None:
     assert task.line("cwd") in (str(task.directory), str(task.local))
 
 
-def test_signal_state_is_clean(make: Make, host: AgentHost) -> None:
-    """The task inherits no blocked and no ignored signal."""
-    task = make(host.program("recorder")).start()
+def test_signal_state_is_clean(launch: Callable[..., Plugin], host: AgentHost) -> None:
+    """The task inherits no blocked and no ignored signal, whatever the agent's are. Seen without the empty mask: every signal
+    was blocked, as it is in the Executor at that moment. Seen without the default dispositions: the agent's and the
+    driver's ignored signals were ignored."""
+    disposition = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+    try:
+        plugin = launch()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGUSR1, disposition)
+    for name, field in ((signal.SIGUSR1, "SigIgn"), (signal.SIGUSR2, "SigBlk")):
+        assert int(processes.status(plugin.pid, field), 16) >> (name - 1) & 1, f"the driver has not inherited {field}"
+    task = host.task(plugin, host.program("recorder")).start()
     task.stdout.wait_for("ready main")
     assert task.lines() == ["ready main"]
     task.stop(signal="SIGKILL")

@@ -52,8 +52,10 @@ def test_signal(sleeper: Task) -> None:
 def test_command_not_found(sleeper: Task) -> None:
     given = session(sleeper, "no-such-program")
     assert given.wait() == (127, 0)
-    assert b"no-such-program: command not found (no such file in PATH)" in given.stderr
-    assert session(sleeper, "/no/such/program").wait() == (127, 0)
+    assert b"no-such-program: command not found (not in PATH, or not unveiled with r and x)" in given.stderr
+    given = session(sleeper, "/no/such/program")
+    assert given.wait() == (127, 0)
+    assert b"command not found (the file or its interpreter is missing, or not unveiled with r and x)" in given.stderr
     answer = exec_task(sleeper, "no-such-program")
     assert answer.result.exit_code == 127 and b"command not found" in answer.stderr
 

@@ -204,7 +204,8 @@ def test_recovered_task(launch: Launch, host: AgentHost) -> None:
     second = successor(launch, plugin)
     recover(second, task)
     assert output(task, "/bin/sh", "-c", "id; env | grep -v SHLVL | sort; pwd; cat /proc/self/cgroup") == before
-    assert b"Permission denied" in exec_task(task, "cat", "/etc/shadow").stderr
+    assert b"No such file or directory" in exec_task(task, "cat", "/etc/shadow").stderr
+    assert b"Permission denied" in exec_task(task, "cat", "/etc/passwd").stderr
     given = script(task, "stty size; read line; echo $line; exit 43", tty=True, sizes=[(12, 34)])
     given.send(b"hello\n")
     assert given.wait() == (43, 0)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import select
 import subprocess
 import time
 from typing import Callable
@@ -120,18 +123,41 @@ def test_streams_can_be_opened_again(sleeper: Task) -> None:
     assert b"out\r\n" in given.stdout and b"err\r\n" in given.stdout
 
 
-def test_other_terminals_stay_denied(sleeper: Task) -> None:
-    """The rule for the command's terminal allows no other terminal, and none to a command without one."""
-    first = script(sleeper, "echo up; read line", tty=True)
+def test_other_terminals_stay_denied(sleeper: Task, make: Make) -> None:
+    """Neither the host's terminals nor those of commands in other tasks exist for a task, and a command without one has no
+    /dev/tty. Seen with the host's /dev/pts in its place: the names of all of them."""
+    other = make("/bin/sleep", ["300"], user=sleeper.request.task.user).start()
+    first = script(other, "tty; echo up; read line", tty=True)
     first.wait_for("up")
-    second = script(sleeper, "for tty in /dev/pts/[0-9]* /dev/pts/0 /dev/pts/1 /dev/pts/2; do echo spy > $tty; done", tty=True)
-    second.wait()
-    assert b"spy" not in first.stdout
-    without = script(sleeper, "echo spy > /dev/tty || echo spy > /dev/pts/0")
-    assert without.wait()[0] != 0
+    holder, terminal = pty.openpty()
+    try:
+        os.chmod(os.ttyname(terminal), 0o666)
+        second = script(
+            sleeper, f"tty; cd /dev/pts; echo *; for tty in [0-9]* {os.ttyname(terminal)}; do echo spy > $tty; done; true", tty=True)
+        assert second.wait() == (0, 0)
+        lines = second.stdout.decode().splitlines()
+        own = lines[0].removeprefix("/dev/pts/")
+        assert lines[1].split() == [own, "ptmx"] and "spy" in lines[2:]
+        without = script(sleeper, "echo spy > /dev/tty")
+        assert without.wait()[0] != 0
+        assert not select.select([holder], [], [], 0)[0]
+    finally:
+        os.close(terminal)
+        os.close(holder)
     first.send(b"\n")
     assert first.wait() == (0, 0)
     assert b"spy" not in first.stdout
+
+
+def test_terminals_of_one_task(sleeper: Task) -> None:
+    """Its commands are one user's, who owns their terminals, as in a container."""
+    first = script(sleeper, "tty; echo up; read line", tty=True)
+    first.wait_for("up")
+    path = first.stdout.decode().split()[0]
+    assert script(sleeper, f"echo seen > {path}").wait() == (0, 0)
+    first.wait_for("seen")
+    first.send(b"\n")
+    assert first.wait() == (0, 0)
 
 
 def test_terminal_has_a_name_for_programs(sleeper: Task, make: Make) -> None:

@@ -72,10 +72,12 @@ def kind_of(target: str, task: Task) -> str:
     directory, logs = directory_of(task), (task.stdout_path, task.stderr_path)
     known = {
         "/dev/null": "null", "/memfd:exec2-launch-request (deleted)": "memory", str(directory): "directory", str(directory / "control"): "control", str(directory / "events"): "events",
-        str(directory / "exit.reserved"): "record", str(task.scope): "cgroup", **{str(path): "log" for path in logs}}
+        str(directory / "exit.reserved"): "record", str(task.scope): "cgroup",
+        # Of the task's root, by whose paths the kernel names it.
+        "/dev/pts": "terminals", os.readlink(f"/proc/{task.pid}/ns/mnt"): "mounts", **{str(path): "log" for path in logs}}
     if target in known:
         return known[target]
-    anonymous = re.fullmatch(r"anon_inode:\[(\w+)\]", target)
+    anonymous = re.fullmatch(r"anon_inode:\[([\w-]+)\]", target)
     return anonymous.group(1) if anonymous else target
 
 
@@ -84,11 +86,13 @@ def test_descriptors(launch: Launch, host: AgentHost) -> None:
     plugin = launch()
     others = [paused(host, plugin) for _ in range(3)]
     task = paused(host, plugin)
-    held = processes.descriptors(settled(task))
+    held = processes.descriptors(settled(task), task.stdout_path, task.stderr_path)
     kinds = sorted(kind_of(target, task) for target in held.values())
     assert kinds == sorted(
-        ["null"] * 3 + ["memory", "directory", "control", "events", "record", "cgroup", "log", "log", "signalfd", "timerfd"]), held
-    assert {held[number] for number in range(3)} == {"/dev/null"}
+        ["null"] * 5 + ["landlock-ruleset", "terminals", "mounts"]
+        + ["memory", "directory", "control", "events", "record", "cgroup", "log", "log", "signalfd", "timerfd"]), held
+    # The last two in the places of what an attached task has.
+    assert {held[number] for number in (0, 1, 2, 5, 6)} == {"/dev/null"}
     # None of them is one of the agent's pipes or its socket, by inode.
     theirs = {target for target in processes.descriptors(plugin.pid).values() if target.startswith(("pipe:", "socket:"))}
     assert theirs

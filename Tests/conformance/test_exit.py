@@ -75,12 +75,13 @@ def test_command_not_executable(make: Make, user: str) -> None:
     assert task.stderr.text.count("\n") == 1
 
 
-def test_command_not_unveiled(launch: Callable[..., Plugin], host: AgentHost) -> None:
-    """A program that exists and that no rule allows to execute."""
-    plugin = launch({"unveil_defaults": False})
+@pytest.mark.parametrize("rules, code, words", [([], 127, "or not unveiled with r and x"), (["r:/bin/true"], 126, "unveiled with r and x")])
+def test_command_not_unveiled(launch: Callable[..., Plugin], host: AgentHost, rules: list[str], code: int, words: str) -> None:
+    """A program that exists on the host and that no rule shows, or allows to execute."""
+    plugin = launch({"unveil_defaults": False, "unveil_paths": rules})
     task = host.task(plugin, "/bin/true")
-    assert task.run().exit_code == 126
-    assert "/bin/true" in task.stderr.text
+    assert task.run() == ExitResult(code)
+    assert "/bin/true" in task.stderr.text and words in task.stderr.text
 
 
 def test_command_is_a_directory(make: Make) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+import subprocess
 import time
 from pathlib import Path
 from typing import Callable
@@ -13,6 +15,7 @@ import pytest
 
 from agent import AgentHost, HandshakeError, Plugin, messages, processes
 from agent.expect import Code
+from agent.plugin import agent_environment
 from agent.timing import scaled, wait_until
 
 Check = messages.health.HealthCheckRequest
@@ -34,6 +37,63 @@ def test_socket_is_roots_alone(plugin: Plugin) -> None:
 def test_socket_directory_is_the_agents_choice(launch: Callable[..., Plugin], tmp_path: Path) -> None:
     plugin = launch(environment={"PLUGIN_UNIX_SOCKET_DIR": str(tmp_path)})
     assert tmp_path in Path(plugin.address).parents
+
+
+def test_default_socket_directory_is_roots_alone(launch: Callable[..., Plugin], tmp_path: Path) -> None:
+    """Whatever TMPDIR is. A group is of no use, since only root's clients are served."""
+    plugin = launch(environment={"TMPDIR": str(tmp_path), "PLUGIN_UNIX_SOCKET_GROUP": "nogroup"})
+    address = Path(plugin.address)
+    assert address.parents[1] == Path("/run/nomad-driver-exec2/.sockets")
+    assert len(os.fsencode(address)) <= 107
+    for path, mode in ((address, 0o600), *((above, 0o700) for above in address.parents[:3])):
+        facts = path.stat()
+        assert (facts.st_uid, facts.st_gid, stat.S_IMODE(facts.st_mode)) == (0, 0, mode), path
+    assert list(tmp_path.iterdir()) == []
+    plugin.ping()
+
+
+def test_run_that_cannot_be_written_to(host: AgentHost, launch: Callable[..., Plugin], tmp_path: Path) -> None:
+    place = host.root / "read-only"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,mode=755", "tmpfs", str(place)], check=True)
+    try:
+        with pytest.raises(HandshakeError) as refusal:
+            host.launch(binds=[(place, Path("/run"))])
+        host.plugins = [plugin for plugin in host.plugins if plugin.channel is not None]
+        assert (
+            "cannot make the directory of plugins' sockets /run/nomad-driver-exec2: Read-only file system; point "
+            "PLUGIN_UNIX_SOCKET_DIR to another directory") in str(refusal.value)
+        # The remedy.
+        launch(binds=[(place, Path("/run"))], environment={"PLUGIN_UNIX_SOCKET_DIR": str(tmp_path)}).ping()
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+        place.rmdir()
+
+
+@pytest.mark.parametrize("variable", [None, "TMPDIR", "PLUGIN_UNIX_SOCKET_DIR"])
+def test_agent_that_is_not_roots_can_start(host: AgentHost, binary: Path, tmp_path: Path, variable: str | None) -> None:
+    """A server's agent with the same configuration, say: it loads the plugin, whose driver is undetected there. Seen with a
+    driver that needs /run: it could not make its socket."""
+    program = host.root / "plugin-of-nobody"
+    shutil.copy(binary, program)
+    place = host.root / "nobodys"
+    place.mkdir()
+    os.chown(place, 65534, 65534)
+    environment = {**agent_environment(), **({variable: str(place)} if variable else {})}
+    process = subprocess.Popen(
+        [program], env=environment, user="nobody", group="nogroup", extra_groups=[], stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        address = Path(process.stdout.readline().split("|")[3])
+        assert address.parents[1] == (place if variable else Path("/tmp"))
+        process.terminate()
+        assert process.wait(scaled(10)) == 0
+        assert not address.parent.exists()
+    finally:
+        process.kill()
+        process.communicate()
+        program.unlink()
+        place.rmdir()
 
 
 def test_multiplexing_is_declined(launch: Callable[..., Plugin]) -> None:

@@ -34,6 +34,9 @@ TASK: dict[str, list[tuple[str, Any]]] = {
              ("[<<-EOT\n    -e\n  EOT\n]", ["-e\n"])],
     "unveil": texts("r:/etc/os-release"),
     "oom_score_adj": numbers(7),
+    "private_tmp": BOOLS,
+    "user_files": BOOLS,
+    "shm_size": [('"64m"', "64m"), ("67108864", "67108864"), ("null", None)],
     "work_dir": [('"local"', "local"), ("null", None)],
     "cap_add": texts("net_raw"),
     "cap_drop": texts("all"),
@@ -52,7 +55,6 @@ PLUGIN: dict[str, list[tuple[str, Any]]] = {
     "executor_path": [('"/usr/libexec/executor"', "/usr/libexec/executor"), ("null", None)],
     "orphan_grace": numbers(60),
     "standby_executor": BOOLS,
-    "own_root": BOOLS,
     "state_dir": [('"/run/another"', "/run/another")],
     "allow_caps": texts("net_raw"),
     "landlock_min_abi": numbers(1),
@@ -71,7 +73,7 @@ PLUGIN: dict[str, list[tuple[str, Any]]] = {
 }
 # For an option with a default, null means the default.
 PLUGIN_DEFAULTS = {
-    "unveil_defaults": True, "unveil_paths": [], "unveil_by_task": False, "orphan_grace": 30, "own_root": False, "standby_executor": True,
+    "unveil_defaults": True, "unveil_paths": [], "unveil_by_task": False, "orphan_grace": 30, "standby_executor": True,
     "allow_caps": [], "landlock_min_abi": 1, "abstract_sockets": False, "pathname_sockets": False,
     "log_denials": False, "quiet_paths": [], "memory_swap": False, "seccomp": True,
     "allow_syscalls": [], "allow_ulimits": [], "dynamic_user_min": 80000, "dynamic_user_max": 89999,
@@ -192,6 +194,7 @@ COMMAND = 'must be an absolute path, for example ${NOMAD_TASK_DIR}/server, or a 
 MODES = 'must be modes:path, modes being any of r (read), w (write), x (execute) and c (create)'
 CAPABILITY = "must be the name of a Linux capability, such as net_bind_service, or all"
 PORT = "must be a port: a whole number from 0 to 65535, where 0 is a port of the kernel's choice"
+SIZE = "must be a number of bytes, or a number and k, m or g (1024, 1024² or 1024³ bytes), from 1m to 16384g"
 MAP = "must be a map of strings, or a block"
 PAIR = "the name must be text, the value text or a whole number"
 LIMIT = "must be soft:hard, or one value for both; a value is a whole number, unlimited, or -1 for the same"
@@ -221,6 +224,15 @@ WRONG_TASK = {
     'oom_score_adj = "high"': unlike("oom_score_adj", "a number is required"),
     "oom_score_adj = [1]": unlike("oom_score_adj", "number required"),
     "oom_score_adj = true": unlike("oom_score_adj", "number required"),
+    'private_tmp = "yes"': unlike("private_tmp", "a bool is required"),
+    "private_tmp = 1": unlike("private_tmp", "bool required"),
+    'user_files = "yes"': unlike("user_files", "a bool is required"),
+    'user_files = ["root"]': unlike("user_files", "bool required"),
+    'shm_size = "64 MB"': f'task config: option "shm_size" is "64 MB": {SIZE}',
+    'shm_size = ""': f'task config: option "shm_size" is "": {SIZE}',
+    "shm_size = 64": f'task config: option "shm_size" is "64": {SIZE}',
+    "shm_size = -1": f'task config: option "shm_size" is "-1": {SIZE}',
+    'shm_size = ["64m"]': unlike("shm_size", "string required"),
     'work_dir = ""': 'task config: option "work_dir" is "": must be the path of a ',
     'work_dir = ["local"]': unlike("work_dir", "string required"),
     'cap_add = "net_raw"': unlike("cap_add", "list of string required"),
@@ -274,7 +286,6 @@ WRONG_PLUGIN = {
     "executor_path = []": unlike("executor_path", "string required"),
     'executor_path = "relative"': 'plugin config: option "executor_path" is "relative": must be the absolute path of a file',
     'state_dir = "relative"': 'plugin config: option "state_dir" is "relative": must be the absolute path of a ',
-    'own_root = "yes"': unlike("own_root", "a bool is required"),
     "state_dir = 7": 'plugin config: option "state_dir" is "7": must be the absolute path of a ',
     'orphan_grace = "30s"': unlike("orphan_grace", "a number is required"),
     "orphan_grace = -1": 'plugin config: option "orphan_grace" is -1: must be a whole number from 0 to 86400',

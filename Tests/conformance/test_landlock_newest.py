@@ -51,10 +51,10 @@ def outcomes(host: AgentHost, plugin: Plugin, sockets: tuple[Path, Path], **opti
 @users
 @by_rule
 def test_sockets_need_a_rule(launch: Launch, host: AgentHost, sockets: tuple[Path, Path], user: str) -> None:
-    """Seen without the right, as test_sockets_on_an_older_kernel and test_sockets_left_open show: both could be connected
-    to."""
+    """Without any rule they do not exist. Seen without the right, as test_sockets_on_an_older_kernel and
+    test_sockets_left_open show: both could be connected to."""
     plugin = launch({"unveil_by_task": True})
-    assert outcomes(host, plugin, sockets, user=user) == ["EACCES"] * 2
+    assert outcomes(host, plugin, sockets, user=user) == ["ENOENT"] * 2
     for modes, outcome in (("r", "EACCES"), ("rx", "EACCES"), ("rc", "EACCES"), ("w", "ok")):
         rules = [f"{modes}:{path}" for path in sockets]
         assert outcomes(host, plugin, sockets, user=user, config={"unveil": rules}) == [outcome] * 2, modes
@@ -64,14 +64,26 @@ def test_sockets_need_a_rule(launch: Launch, host: AgentHost, sockets: tuple[Pat
 @users
 @by_rule
 def test_sockets_left_open(launch: Launch, host: AgentHost, sockets: tuple[Path, Path], user: str) -> None:
-    assert outcomes(host, launch({"pathname_sockets": True}), sockets, user=user) == ["ok"] * 2
-    assert outcomes(host, launch({"pathname_sockets": False}), sockets, user=user) == ["EACCES"] * 2
+    for is_open, outcome in ((True, "ok"), (False, "EACCES")):
+        plugin = launch({"pathname_sockets": is_open, "unveil_by_task": True})
+        assert outcomes(host, plugin, sockets, user=user) == ["ENOENT"] * 2
+        rules = [f"r:{path}" for path in sockets]
+        assert outcomes(host, plugin, sockets, user=user, config={"unveil": rules}) == [outcome] * 2
 
 
 @users
 @pytest.mark.landlock(maximum=8)
 def test_sockets_on_an_older_kernel(launch: Launch, host: AgentHost, sockets: tuple[Path, Path], user: str) -> None:
-    assert outcomes(host, launch(), sockets, user=user) == ["ok"] * 2
+    """Any rule shows a socket, and then its permissions decide."""
+    plugin = launch({"unveil_by_task": True})
+    assert outcomes(host, plugin, sockets, user=user) == ["ENOENT"] * 2
+    for modes in ("r", "w"):
+        rules = [f"{modes}:{path}" for path in sockets]
+        assert outcomes(host, plugin, sockets, user=user, config={"unveil": rules}) == ["ok"] * 2
+    for path in sockets:
+        path.chmod(0o600)
+    rules = [f"w:{sockets[0].parent}"]
+    assert outcomes(host, plugin, sockets, user=user, config={"unveil": rules}) == ["ok" if user == "root" else "EACCES"] * 2
 
 
 @users
@@ -110,7 +122,8 @@ def test_the_task_api_socket(launch: Launch, host: AgentHost, user: str) -> None
 def test_a_command_has_the_same_rules(launch: Launch, host: AgentHost, sockets: tuple[Path, Path]) -> None:
     """Seen without the right, under Landlock 7: the command connected."""
     program = host.program("confined")
-    task = host.task(launch(), host.program("act"), ["pause="]).start()
+    plugin = launch({"unveil_by_task": True})
+    task = host.task(plugin, host.program("act"), ["pause="], unveil=[f"r:{sockets[0]}"]).start()
     said = keyed(output(task, program, f"unix={sockets[0]}", "exit=0"))
     assert said[f"unix:{sockets[0]}"] == "EACCES"
     task.stop()
@@ -124,8 +137,6 @@ def test_a_socket_in_a_volume(launch: Launch, host: AgentHost, sockets: tuple[Pa
     for inside, read_only, outcome in ((False, False, "ok"), (False, True, "EACCES"), (True, True, "ok")):
         task = host.task(plugin, host.program("confined"), [])
         place = task.directory / "local" / "sockets" if inside else host.root / "elsewhere"
-        if not inside:
-            place.mkdir(exist_ok=True)
         task.set_config({**task.config, "args": [f"unix={place / 'stream.sock'}"]})
         add_volume(task, sockets[0].parent, place, readonly=read_only)
         assert task.run() == ExitResult(0), task.stderr.text
@@ -233,14 +244,17 @@ def test_a_kernel_without_rules_for_udp(launch: Launch, host: AgentHost, older: 
 @pytest.mark.landlock(minimum=10)
 def test_denials_are_logged(launch: Launch, host: AgentHost, places: Path) -> None:
     """Denials of the program after execve are logged, except below quiet_paths; without the option none are."""
-    loud, quiet = places / "loud", places / "quiet"
-    for path in (loud, quiet):
+    loud, quiet, below = places / "loud", places / "quiet", places / "directory" / "file"
+    below.parent.mkdir()
+    for path in (loud, quiet, below):
         path.write_text("of the host")
         path.chmod(0o644)
 
     def denials(config: dict[str, Any]) -> list[Denial]:
         with AuditLog() as log:
-            task = host.task(launch(config), host.program("access"), ["read", loud, "read", quiet, "read", "/etc/passwd"])
+            # Shown by rules that do not read.
+            plugin = launch({"unveil_paths": [host.programs_rule, *(f"w:{path}" for path in (loud, quiet, below))], **config})
+            task = host.task(plugin, host.program("access"), ["read", loud, "read", quiet, "read", below])
             assert task.run() == ExitResult(0)
             return log.denials()
 
@@ -248,8 +262,8 @@ def test_denials_are_logged(launch: Launch, host: AgentHost, places: Path) -> No
         return {denial.path for denial in found if denial.blockers == ["fs.read_file"]}
 
     assert paths(denials({})) == set()
-    assert paths(denials({"log_denials": True})) == {str(loud), str(quiet), "/etc/passwd"}
-    assert paths(denials({"log_denials": True, "quiet_paths": [str(quiet), "/etc", "/nowhere"]})) == {str(loud)}
+    assert paths(denials({"log_denials": True})) == {str(loud), str(quiet), str(below)}
+    assert paths(denials({"log_denials": True, "quiet_paths": [str(quiet), str(below.parent), "/nowhere"]})) == {str(loud)}
 
 
 def test_check_names_what_this_kernel_lacks(binary: Path) -> None:

@@ -80,13 +80,17 @@ def test_null_instead_of_logs(act: Make) -> None:
     assert task.stdout.text == task.stderr.text == ""
 
 
-def test_pipes_keep_owner_and_mode(act: Make) -> None:
-    task = act("out=up", "pause=").start()
+@pytest.mark.parametrize(
+    "user, uid, gid, mode", [("nomad-80000", 80000, 80000, 0o200), ("nobody", 65534, 65534, 0o200), ("root", 0, 0, 0o600)])
+def test_pipes_become_the_users(act: Make, user: str, uid: int, gid: int, mode: int) -> None:
+    """So that the task's programs can open /dev/stdout, and to write only: another task of the user must not take what it
+    wrote. Nobody else can open it."""
+    task = act("out=up", "pause=", user=user).start()
     task.stdout.wait_for("up")
     for path in (task.stdout_path, task.stderr_path):
         facts = path.stat()
         assert stat.S_ISFIFO(facts.st_mode)
-        assert (facts.st_uid, facts.st_gid, stat.S_IMODE(facts.st_mode)) == (0, 0, 0o600)
+        assert (facts.st_uid, facts.st_gid, stat.S_IMODE(facts.st_mode)) == (uid, gid, mode)
     task.stop()
 
 

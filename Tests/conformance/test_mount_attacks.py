@@ -48,22 +48,31 @@ def outcomes(task: Task) -> list[str]:
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_a_volume_in_the_place_of_a_default_path(host: AgentHost, make: Make, volume: Path, outside: Path, user: str) -> None:
-    """With the rules opened after the volumes, r:/etc/hosts unveils the symlink's target."""
+@pytest.mark.parametrize("is_there", [False, True], ids=["hidden", "there"])
+def test_a_volume_in_the_place_of_a_default_path(
+    host: AgentHost, make: Make, volume: Path, outside: Path, is_there: bool, user: str
+) -> None:
+    """With the rules opened after the volumes, r:/etc/hosts unveils the symlink's target, where the task's root has it."""
     (volume / "hosts").symlink_to(outside)
     (volume / "resolv.conf").symlink_to(outside / "secret")
-    task = make(host.program("access"), ["read", outside / "secret", "readdir", outside, "read", "/etc/file"], user=user)
-    assert outcomes(add_volume(task, volume, "/etc")) == ["EACCES", "EACCES", "ok"]
+    task = make(host.program("access"), ["read", outside / "secret", "readdir", outside, "read", "/etc/file"], user=user,
+                unveil=[f"x:{outside}"] if is_there else [])
+    refusal = "EACCES" if is_there else "ENOENT"
+    assert outcomes(add_volume(task, volume, "/etc")) == [refusal, refusal, "ok"]
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_a_volume_in_the_place_of_an_operators_path(host: AgentHost, launch: Launch, volume: Path, outside: Path, places: Path, user: str) -> None:
-    """With the rules opened after the volumes, rwc:…/site/data unveils the symlink's target."""
+@pytest.mark.parametrize("is_there", [False, True], ids=["hidden", "there"])
+def test_a_volume_in_the_place_of_an_operators_path(
+    host: AgentHost, launch: Launch, volume: Path, outside: Path, places: Path, is_there: bool, user: str
+) -> None:
+    """With the rules opened after the volumes, rwc:…/site/data unveils the symlink's target, where the task's root has it."""
     (places / "site/data").mkdir(parents=True)
     (volume / "data").symlink_to(outside)
-    plugin = launch({"unveil_paths": [host.programs_rule, f"rwc:{places}/site/data"]})
+    shown = [f"w:{outside}"] if is_there else []
+    plugin = launch({"unveil_paths": [host.programs_rule, f"rwc:{places}/site/data", *shown]})
     task = host.task(plugin, host.program("access"), ["read", outside / "secret", "mkfile", outside / "made"], user=user)
-    assert outcomes(add_volume(task, volume, places / "site")) == ["EACCES", "EACCES"]
+    assert outcomes(add_volume(task, volume, places / "site")) == (["EACCES", "EACCES"] if is_there else ["ENOENT", "ENOENT"])
     assert not (outside / "made").exists()
 
 

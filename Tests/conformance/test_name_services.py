@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, messages, processes
+from agent.expect import is_recoverable
 from agent.host import state_directories
 from agent.names import HangingNames
 from agent.timing import scaled, wait_until
@@ -164,9 +165,3 @@ def test_a_local_user_whose_groups_are_not_answered(host: AgentHost, names: Hang
         host.clean_tasks()
         plugin.end()
         host.plugins.remove(plugin)
-
-
-def is_recoverable(error: grpc.RpcError) -> bool:
-    [value] = [value for key, value in error.trailing_metadata() if key == "grpc-status-details-bin"]
-    status = messages.status.Status.FromString(value)
-    return bool(messages.recoverable.RecoverableError.FromString(status.details[0].value).recoverable)

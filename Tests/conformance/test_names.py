@@ -101,7 +101,7 @@ def test_without_defaults_they_are_closed(host: AgentHost, launch: Launch) -> No
     words: list[str | Path] = ["read", RESOLV, "read", HOSTS]
     task = named(host.task(plugin, host.program("access"), words), servers=["10.9.8.7"], hostname="web-1", address="172.26.64.2")
     task.run()
-    assert [line.split("\t")[2] for line in task.lines()] == ["EACCES", "EACCES"]
+    assert [line.split("\t")[2] for line in task.lines()] == ["EACCES", "EACCES"], "they are there"
     task = named(host.task(plugin, host.program("access"), words, unveil=[f"r:{RESOLV}"]), servers=["10.9.8.7"], hostname="web-1", address="172.26.64.2")
     task.run()
     assert [line.split("\t")[2] for line in task.lines()] == ["ok", "EACCES"]
@@ -114,7 +114,7 @@ def test_nothing_but_the_files_is_mounted(make: Make, host: AgentHost) -> None:
     plain = make(host.program("act"), ["out=up", "pause="]).start()
     plain.stdout.wait_for("up")
     without, with_files = (sorted(mounts.below(Path("/etc"), pid) + mounts.below(Path("/proc"), pid)) for pid in (plain.pid, task.pid))
-    assert [point for point in with_files if with_files.count(point) > without.count(point)] == [str(HOSTS), str(RESOLV)]
+    assert sorted({point for point in with_files if with_files.count(point) > without.count(point)}) == [str(HOSTS), str(RESOLV)]
     assert len(with_files) == len(without) + 2
     task.stop()
     plain.stop()
@@ -148,10 +148,9 @@ def test_a_host_without_the_file(host: AgentHost, launch: Launch, tmp_path: Path
     if dangling:
         (etc / "resolv.conf").symlink_to("/run/exec2-nothing/resolv.conf")
     plugin = replaced(host, launch, etc)
-    task = named(host.task(plugin, host.program("act"), ["out=ran"], user="root", bind_mounts=False), servers=["10.9.8.7"])
-    with refused("/etc/resolv.conf", "make an empty one"):
-        task.start()
-    assert task.stdout.text == ""
+    task = named(host.task(plugin, "cat", [RESOLV], user="root", bind_mounts=False), servers=["10.9.8.7"])
+    assert content(task) == ["nameserver 10.9.8.7"]
+    assert not (etc / "resolv.conf").exists()
 
 
 @pytest.mark.parametrize("values, reason", [

@@ -1,10 +1,11 @@
-"""A root of the task's own (plugin option own_root): what it shows of the host, and what is not there."""
+"""A root of the task's own: what it shows of the host, and what is not there."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import socket
+import stat
 from pathlib import Path
 from typing import Any, Callable
 
@@ -26,7 +27,7 @@ ALL_CAPABILITIES = ["chown", "dac_override", "fowner", "fsetid", "kill", "setgid
 
 @pytest.fixture
 def plugin(launch: Launch) -> Plugin:
-    return launch({"own_root": True, "unveil_by_task": True, "allow_caps": ["mknod"]})
+    return launch({"unveil_by_task": True, "allow_caps": ["mknod"]})
 
 
 @pytest.fixture
@@ -121,6 +122,22 @@ def test_a_volume_at_any_destination(own: Own, volume: Path, user: str) -> None:
         assert not Path(destination).exists()
 
 
+@users
+def test_a_volume_below_the_root_beside_rules(own: Own, volume: Path, places: Path, user: str) -> None:
+    """Places are made for the rules first, then all of them anew below a root of the task's own: they are read-only as before.
+
+    Seen: "cannot mount in the task's root /: Invalid argument"."""
+    (places / "file").write_text("of the host\n")
+    task = own(f"cat {places}/file; cat /data/file; echo; cat /proc/self/mountinfo", user=user, unveil=[f"r:{places}", "r:/usr/share/doc"])
+    add_volume(task, volume, "/data")
+    lines = result(task).splitlines()
+    assert lines[:2] == ["of the host", "of the volume"]
+    made = {fields[4]: fields[5] for fields in map(str.split, lines[2:]) if fields[fields.index("-") + 1] == "tmpfs"}
+    assert {"/", str(Path("/", *places.parts[1:2])), "/usr/share"} <= set(made)
+    made.pop("/dev/shm")
+    assert {place for place, options in made.items() if "ro" not in options.split(",")} <= {"/dev/log", "/tmp"}
+
+
 # What is not there
 
 
@@ -139,15 +156,28 @@ def test_passwd_is_denied_and_hidden_paths_do_not_exist(own: Own, places: Path, 
 @pytest.mark.parametrize("call", ["chmod 777", "chown 1:1", "touch -d 2001-01-01", "rm", "ln -sf /x"])
 def test_a_root_task_changes_nothing_outside(own: Own, places: Path, call: str) -> None:
     """Seen with the host's root: modes, owners and times of any file of the host's could be changed."""
-    kept = places / "kept"
-    kept.write_text("x")
-    before = kept.stat()
-    for path in (kept, Path("/usr/bin/env"), Path("/etc/hosts")):
-        task = own(f"{call} {path}", user="root", config={"cap_add": ALL_CAPABILITIES[-1:]})
+    shown, kept = places / "shown", places / "kept"
+    for path in (shown, kept):
+        path.write_text("x")
+    before = [path.stat() for path in (shown, kept)]
+    for path in (shown, kept):
+        task = own(f"{call} {path}", user="root", unveil=[f"rx:{shown}"], config={"cap_add": ALL_CAPABILITIES[-1:]})
         assert task.run().exit_code != 0
-    after = kept.stat()
-    assert (after.st_mode, after.st_uid, after.st_mtime, after.st_ino) == (before.st_mode, before.st_uid, before.st_mtime, before.st_ino)
-    assert kept.read_text() == "x"
+    for path, old in zip((shown, kept), before):
+        new = path.stat()
+        assert (new.st_mode, new.st_uid, new.st_mtime, new.st_ino) == (old.st_mode, old.st_uid, old.st_mtime, old.st_ino)
+        assert path.read_text() == "x"
+
+
+@pytest.mark.parametrize("path", ["/usr/bin/env", "/etc/hosts"])
+def test_a_root_task_changes_nothing_of_the_defaults(own: Own, path: str) -> None:
+    """Seen where they were bound writable: root changed them for the whole host. Here it tries to give them the mode, the owner
+    and the time that they have."""
+    mode = stat.S_IMODE(os.stat(path).st_mode)
+    for call in (f"chmod {mode:o}", "chown 0:0", f"touch -c -m -r {path}"):
+        task = own(f"{call} {path}", user="root")
+        assert task.run().exit_code != 0
+        assert "Read-only file system" in task.stderr.text
 
 
 def test_a_root_task_sees_nothing_of_other_tasks_and_of_state(own: Own, plugin: Plugin, host: AgentHost) -> None:
@@ -178,6 +208,7 @@ def test_few_mounts_however_many_tasks(own: Own, user: str) -> None:
 
 @users
 def test_parts_of_proc_are_masked(own: Own, user: str) -> None:
+    """Seen in a /proc without the masks: root read the timers and the names of keys."""
     names = [name for name in ("keys", "key-users", "timer_list", "kcore", "kmsg", "sysrq-trigger") if Path("/proc", name).exists()]
     task = own("; ".join(f"cat /proc/{name}; echo h > /proc/{name}" for name in names) + "; true", user=user)
     assert result(task) == ""
@@ -234,7 +265,7 @@ def test_a_file_that_the_host_replaces(launch: Launch, host: AgentHost, places: 
     file = places / "hosts"
     file.write_text("old\n")
     file.chmod(0o644)
-    plugin = launch({"own_root": True, "unveil_paths": [host.programs_rule, f"r:{file}"]})
+    plugin = launch({"unveil_paths": [host.programs_rule, f"r:{file}"]})
     task = host.task(plugin, "sh", ["-c", f"cat {file}; echo up; read -r line < local/go; cat {file}"], user=user)
     os.mkfifo(task.local / "go")
     (task.local / "go").chmod(0o666)
@@ -252,7 +283,7 @@ def test_a_file_that_the_host_replaces(launch: Launch, host: AgentHost, places: 
 
 
 def test_a_path_that_is_missing_is_named(launch: Launch, host: AgentHost, places: Path) -> None:
-    plugin = launch({"own_root": True, "unveil_paths": [host.programs_rule, f"r:{places / 'none'}"]})
+    plugin = launch({"unveil_paths": [host.programs_rule, f"r:{places / 'none'}"]})
     with refused(f"cannot unveil {places / 'none'}: No such file or directory", "plugin option unveil_paths"):
         host.task(plugin, "true").start()
     (places / "none").write_text("there\n")
@@ -262,7 +293,7 @@ def test_a_path_that_is_missing_is_named(launch: Launch, host: AgentHost, places
 @pytest.mark.parametrize("standby", [True, False])
 def test_nothing_is_left(launch: Launch, host: AgentHost, standby: bool) -> None:
     """No mount on the host, no namespace and no descriptor."""
-    plugin = launch({"own_root": True, "standby_executor": standby})
+    plugin = launch({"standby_executor": standby})
     assert host.task(plugin, "true").run() == ExitResult(0)
     before, open_before = mounts.below(Path("/")), len(processes.descriptors(plugin.pid))
     for _ in range(10):
@@ -298,10 +329,10 @@ def test_a_command_with_a_terminal(own: Own, user: str) -> None:
 
 def test_a_task_of_an_earlier_driver(launch: Launch, host: AgentHost) -> None:
     """Recovered, with commands in it."""
-    plugin = launch({"own_root": True})
+    plugin = launch()
     task = host.task(plugin, "sleep", ["300"]).start()
     plugin.kill()
-    later = successor(launch, plugin, own_root=True)
+    later = successor(launch, plugin)
     recover(later, task)
     assert output(task, "sh", "-c", "grep -c devpts /proc/self/mountinfo") == "1\n"
     task.stop()

@@ -13,6 +13,7 @@ import pytest
 from agent import AgentHost, Plugin, hcl, messages, processes
 from agent.expect import refused
 from agent.host import state_directories
+from agent.timing import wait_until
 
 Launch = Callable[..., Plugin]
 
@@ -162,7 +163,7 @@ def test_what_the_host_lacks(host: AgentHost, bare: Plugin, option: str, value: 
     with refused(text):
         task.start()
     assert task.stdout.text == ""
-    assert bare.executors() == []
+    wait_until(lambda: bare.executors() == [], 5, "neither a standby Executor nor the maker of a root is left")
     bare.set_config({**bare.config})
     assert text not in bare.fingerprint().health_description
     started_with(host, bare)
@@ -189,9 +190,10 @@ def test_what_the_host_lacked_appears(host: AgentHost, bare: Plugin, tmp_path: P
 
 
 def test_fingerprint_before_the_configuration_makes_nothing(bare: Plugin) -> None:
-    there = Path("/run/nomad-driver-exec2").exists()
+    default = Path("/run/nomad-driver-exec2")
+    before = set(default.iterdir())
     bare.fingerprint()
-    assert Path("/run/nomad-driver-exec2").exists() == there and not bare.state_dir.exists()
+    assert set(default.iterdir()) - before <= {default / ".sockets"} and not bare.state_dir.exists()
 
 
 def test_refused_config_leaves_the_former_one(host: AgentHost, bare: Plugin) -> None:
@@ -205,7 +207,7 @@ def test_set_config_again_changes_it(host: AgentHost, bare: Plugin) -> None:
     bare.set_config({**bare.config, "unveil_defaults": False})
     first = host.task(bare, host.program("access"), ["readdir", "/usr/bin"])
     first.run()
-    assert first.lines() == ["readdir\t/usr/bin\tEACCES"]
+    assert first.lines() == ["readdir\t/usr/bin\tENOENT"]
     bare.set_config({**bare.config, "unveil_defaults": True})
     second = host.task(bare, host.program("access"), ["readdir", "/usr/bin"])
     second.run()

@@ -95,7 +95,7 @@ def test_a_shell(on_terminal: Any) -> None:
     """Seen before: bash had /dev/null as its stdin, and ended at once."""
     person = on_terminal("bash", "--norc")
     person.type("PS1='$ '; tty; echo re''ady\n")
-    person.wait_for("/dev/pts/")
+    person.wait_for("/dev/pts/0\r\n")
     person.wait_for("ready")
     assert b"no job control" not in person.seen
     person.type("echo $((40 + 2)); exit 7\n")
@@ -216,6 +216,35 @@ def test_the_terminal_can_be_opened_again(on_terminal: Any) -> None:
     person.type("x\n")
     person.wait_for("got x")
     assert person.end() == 0
+
+
+def test_the_terminals_are_those_of_the_commands_root(on_terminal: Any) -> None:
+    """The first is the command's own; another that it makes is beside it, and nobody else's is there."""
+    program = "import os, pty; print(os.ttyname(0), *sorted(os.listdir('/dev/pts'))); print(os.ttyname(pty.openpty()[1]))"
+    person = on_terminal("python3", "-c", program)
+    person.wait_for("/dev/pts/0 0 ptmx\r\n/dev/pts/1\r\n")
+    assert person.end() == 0
+
+
+@pytest.mark.parametrize("user", ["nomad-81234", "nobody", "root"])
+def test_a_terminal_without_defaults(on_terminal: Any, user: str) -> None:
+    rules = [word for path in ("/bin", "/usr/bin", "/lib", "/lib64", "/usr/lib") if os.path.exists(path)
+             for word in ("--unveil", f"rx:{path}")]
+    person = on_terminal("--no-defaults", *rules, "--user", user, "sh", "-c", "tty; echo up > /dev/tty; read line; exit $line")
+    person.wait_for("/dev/pts/0\r\nup\r\n")
+    person.type("5\n")
+    assert person.end() == 5
+
+
+def test_a_command_of_exec_has_another_terminal(on_terminal: Any) -> None:
+    person = on_terminal("sh", "-c", "echo u''p; exec sleep 300")
+    person.wait_for("up")
+    pid = str(person.tool.pid)
+    result = subprocess.run([PROGRAM, "exec", "--tty", pid, "sh", "-c", "tty; ls /dev/pts"], stdin=subprocess.DEVNULL,
+                            capture_output=True, timeout=GUARD, env=environment(), check=False)
+    assert (result.returncode, result.stdout) == (0, b"/dev/pts/1\r\n0  1  ptmx\r\n"), result
+    person.tool.send_signal(signal.SIGTERM)
+    assert person.end() == 143
 
 
 def test_no_tty_gives_the_command_none(on_terminal: Any) -> None:

@@ -44,11 +44,13 @@ def reads(make: Make, file: Path, task_dir: str, user: str) -> Task:
 
 
 @pytest.mark.parametrize("directory", DIRECTORIES)
-def test_any_directory_of_the_host(make: Make, outside: Path, directory: str) -> None:
+@pytest.mark.parametrize("unveil, reason", [([], "No such file"), (["x:{outside}"], "Permission denied")], ids=["hidden", "there"])
+def test_any_directory_of_the_host(make: Make, outside: Path, unveil: list[str], reason: str, directory: str) -> None:
     """Seen with the variable believed as it is: the task read the file."""
     task = reads(make, outside / directory / "file", str(outside / "local"), "root")
+    task.set_config({**task.config, "unveil": [rule.format(outside=outside) for rule in unveil]})
     assert task.run().exit_code == 1
-    assert "Permission denied" in task.stderr.text
+    assert reason in task.stderr.text
 
 
 def test_any_directory_of_the_host_as_another_user(make: Make, outside: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Callable
 import pytest
 
 from agent import AgentHost, Plugin, Task, cgroups, processes
+from agent.task import DIRECTORIES
 from agent.timing import scaled, wait_until
 
 Act = Callable[..., Task]
@@ -227,6 +228,9 @@ def test_the_name_of_a_running_task(make: Callable[..., Task], plugin: Plugin, b
     that stands for a byte of what is not UTF-8 is U+FFFD there."""
     task = make("/bin/sleep", ["300"], config={"work_dir": "/"})
     task.request.task.name = name
+    # A cgroup cannot have every one of these names, but directories can.
+    for directory in DIRECTORIES:
+        (task.alloc_dir / name / directory).mkdir(parents=True)
     task.start()
     shown = tool(binary, "tasks", "--json", "--state-dir", str(plugin.state_dir)).stdout
     assert not [character for character in shown if character != "\n" and (ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0)]

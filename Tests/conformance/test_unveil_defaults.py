@@ -1,5 +1,5 @@
-"""Every default path: it is accessible with the defaults and with its own rule, and
-denied without."""
+"""Every default path: it is accessible with the defaults and with its own rule; without, it does not exist, or is denied
+where another rule shows it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ PATHS = {
           "/proc/sys/vm/overcommit_memory", "/etc/hosts", "/hostname", "/etc/hostname", "/etc/services", "/etc/protocols",
           "/etc/resolv.conf", "/etc/ssl/certs", "/etc/pki/tls/certs", "/etc/ssl/ca-bundle.pem", "/etc/pki/tls/cacert.pem",
           "/etc/pki/ca-trust-extracted/pem/tls-ca-bundle.pem", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-          "/etc/ssl/cert.pem"],
+          "/etc/ssl/cert.pem", "/etc/ssl/openssl.cnf", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates",
+          "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf", "/etc/alternatives", "/usr/share/perl", "/usr/share/perl5",
+          "/usr/share/terminfo", "/etc/terminfo", "/etc/java-8-openjdk", "/etc/java-11-openjdk", "/etc/java-17-openjdk",
+          "/etc/java-21-openjdk", "/etc/java-25-openjdk", "/etc/localtime", "/etc/timezone"],
     "rwc": ["/tmp"],
     "rw": ["/dev/null", "/dev/full", "/dev/stdin", "/dev/stdout", "/dev/stderr"],
     "w": ["/dev/log"],
@@ -35,7 +38,9 @@ PATHS = {
 CASES = [(path, letter) for modes, paths in PATHS.items() for path in paths for letter in modes]
 MODES = {path: modes for modes, paths in PATHS.items() for path in paths}
 DIRECTORIES = {*PATHS["rx"], "/etc/ld.so.conf.d", "/dev/fd", "/usr/share/locale", "/usr/share/zoneinfo", "/usr/share/common-licenses",
-           "/etc/ssl/certs", "/etc/pki/tls/certs", "/tmp"}
+           "/etc/ssl/certs", "/etc/pki/tls/certs", "/tmp", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates",
+           "/etc/alternatives", "/usr/share/perl", "/usr/share/perl5", "/usr/share/terminfo", "/etc/terminfo",
+           "/etc/java-8-openjdk", "/etc/java-11-openjdk", "/etc/java-17-openjdk", "/etc/java-21-openjdk", "/etc/java-25-openjdk"}
 
 PROGRAM = "exec2-program"
 
@@ -118,6 +123,13 @@ def closed(host: AgentHost, binary: Path, layer: Path) -> Iterator[Plugin]:
     yield from one(host, layer, {"unveil_defaults": False, "unveil_by_task": True})
 
 
+@pytest.fixture(scope="module")
+def shown(host: AgentHost, binary: Path, layer: Path) -> Iterator[Plugin]:
+    """A plugin without defaults, whose tasks have the host's whole root, of which no rule lets them do anything: `x` without
+    `r` allows nothing."""
+    yield from one(host, layer, {"unveil_defaults": False, "unveil_paths": [host.programs_rule, "x:/"]})
+
+
 def one(host: AgentHost, layer: Path, config: dict[str, Any]) -> Iterator[Plugin]:
     plugin = host.launch(config, layer=layer)
     yield plugin
@@ -139,27 +151,41 @@ def outcomes(host: AgentHost, plugin: Plugin, user: str, cases: list[tuple[Any, 
 
 
 @pytest.fixture(scope="module")
-def seen(host: AgentHost, plugin: Plugin, closed: Plugin, scratch: Path) -> dict[str, tuple[dict, dict]]:
-    """For each user what happened with all defaults, and with none."""
+def seen(host: AgentHost, plugin: Plugin, closed: Plugin, shown: Plugin, scratch: Path) -> dict[str, tuple[dict, dict, dict]]:
+    """For each user what happened with all defaults, with none, and with none in the host's whole root."""
 
     def tried(which: Plugin, user: str) -> dict[Any, str]:
         cases = [((path, letter), *attempt(path, letter, scratch)) for path, letter in CASES
                  if can_be_tried(path, letter, user)]
         return outcomes(host, which, user, cases)
 
-    return {user: (tried(plugin, user), tried(closed, user)) for user in USERS}
+    return {user: (tried(plugin, user), tried(closed, user), tried(shown, user)) for user in USERS}
+
+
+def without_rule(path: str, letter: str) -> tuple[str, str]:
+    """What happens with no defaults, and in the host's whole root, which is mounted read-only and shown by a rule that allows
+    nothing."""
+    if path.startswith("/proc/"):
+        return "EACCES", "EACCES"
+    if path == "/dev/log":
+        # No root has the host's /dev.
+        return "ENOENT", "ENOENT"
+    if path == "/tmp":
+        # The directory stands there, and what is in it does not.
+        return {"r": ("EACCES", "EACCES"), "w": ("ENOENT", "EROFS"), "c": ("EROFS", "EROFS")}[letter]
+    return "ENOENT", "EACCES"
 
 
 @pytest.mark.parametrize(
     "path, letter, user", [(*case, user) for case in CASES for user in USERS if can_be_tried(*case, user)])
 def test_default_path(
-    host: AgentHost, closed: Plugin, seen: dict[str, tuple[dict, dict]], scratch: Path, path: str, letter: str, user: str,
+    host: AgentHost, closed: Plugin, seen: dict[str, tuple[dict, dict, dict]], scratch: Path, path: str, letter: str, user: str,
 ) -> None:
     # A socket cannot be opened, but the kernel checks the permission first.
     permitted = "ENXIO" if path == "/dev/log" else "ok"
-    with_defaults, with_none = seen[user]
+    with_defaults, with_none, in_whole_root = seen[user]
     assert with_defaults[path, letter] == permitted
-    assert with_none[path, letter] == "EACCES"
+    assert (with_none[path, letter], in_whole_root[path, letter]) == without_rule(path, letter)
     own = outcomes(host, closed, user, [("own", *attempt(path, letter, scratch))], unveil=[f"{MODES[path]}:{path}"])
     assert own["own"] == permitted
 
@@ -190,20 +216,29 @@ def test_task_directories(host: AgentHost, plugin: Plugin, closed: Plugin, direc
 
 
 def test_nothing_but_the_defaults(host: AgentHost, plugin: Plugin) -> None:
-    """Directories that every host has and that are not below a default path."""
+    """Directories that every host has and that are not below a default path: at the top they stand there, and deeper only
+    those that lead to one."""
+    there = ["/", "/etc", "/root", "/home", "/var", "/run", "/sys", "/dev", "/usr", "/usr/share", "/usr/local"]
     for user in USERS:
-        denied = outcomes(host, plugin, user, [
-            (path, "readdir", path) for path in ("/", "/etc", "/root", "/home", "/var", "/run", "/proc", "/sys", "/dev", "/usr")])
-        assert set(denied.values()) == {"EACCES"}, (user, denied)
+        found = outcomes(host, plugin, user, [(path, "readdir", path) for path in [*there, "/var/lib", "/usr/share/doc", "/proc"]])
+        assert found == {**dict.fromkeys(there, "EACCES"), "/var/lib": "ENOENT", "/usr/share/doc": "ENOENT", "/proc": "ok"}, user
 
 
-def test_agents_own_directories_are_closed(host: AgentHost, plugin: Plugin) -> None:
-    """Even for root: the agent's data, the state directory, the cgroup, and another
-    task's directory."""
-    other = host.task(plugin, host.program("act"), ["pause="], user="root", bind_mounts=False).start()
-    task = host.task(plugin, host.program("access"), user="root", bind_mounts=False)
-    places = [host.data, task.alloc_dir, plugin.state_dir, other.directory, other.local, task.scope]
-    task.set_config({"command": str(host.program("access")), "args": [word for place in places for word in ("readdir", str(place))]})
+@pytest.mark.parametrize("above", [False, True], ids=["default", "rule above"])
+def test_agents_own_directories_are_closed(host: AgentHost, plugin: Plugin, closed: Plugin, shown: Plugin, above: bool) -> None:
+    """Even for root: the agent's data, the state directory, another task's directory, and the cgroup, which a task may only
+    read. A rule for what is above them all shows empty directories."""
+    used = shown if above else plugin
+    other = host.task(used, host.program("act"), ["pause="], user="root", bind_mounts=False).start()
+    task = host.task(used, host.program("access"), user="root", bind_mounts=False)
+    places = [host.data, host.data / "alloc", task.alloc_dir, used.state_dir, other.directory, other.local, task.scope]
+    words = [word for place in places for word in ("readdir", place, "mkdir", place / "new")]
+    task.set_config({"command": str(host.program("access")), "args": [str(word) for word in words]})
     task.run()
-    assert {line.split("\t")[1]: line.split("\t")[2] for line in task.lines()} == {str(place): "EACCES" for place in places}
+    found = [line.split("\t")[2] for line in task.lines()]
+    denied, missing = ["EACCES", "EROFS"], ["ENOENT", "ENOENT"]
+    if above:
+        assert found == [*denied, *denied, *missing, *denied, *missing, *missing, *denied]
+    else:
+        assert found == [*missing * 6, "ok", "EROFS"]
     other.stop()

@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from agent import AgentHost, Plugin, Task, messages, mounts
+from agent import AgentHost, Plugin, Task, messages, mounts, processes
 from agent.expect import refused
 from agent.timing import scaled, wait_until
 from agent.volumes import add_volume
@@ -104,9 +104,10 @@ def test_the_operator_makes_a_source_executable(host: AgentHost, launch: Launch,
 
 def test_without_defaults_a_volume_is_reachable_all_the_same(host: AgentHost, launch: Launch, volume: Path, data: Path) -> None:
     """The job names it, so that it is one of the configured paths."""
-    plugin = launch({"unveil_defaults": False})
-    task = host.task(plugin, host.program("access"), ["read", data / "file", "read", "/etc/hosts"])
-    assert outcomes(add_volume(task, volume, data)) == ["ok", "EACCES"]
+    plugin = launch({"unveil_defaults": False, "unveil_by_task": True})
+    for unveil, other in ([], "ENOENT"), (["w:/etc/hosts"], "EACCES"):
+        task = host.task(plugin, host.program("access"), ["read", data / "file", "read", "/etc/hosts"], unveil=unveil)
+        assert outcomes(add_volume(task, volume, data)) == ["ok", other]
 
 
 @pytest.mark.parametrize("user", USERS)
@@ -121,6 +122,23 @@ def test_destinations_in_the_task_directory_are_made(make: Make, host: AgentHost
     (volume / "new").unlink()
     assert path.is_dir() and list(path.iterdir()) == []
     assert path.stat().st_uid == task.local.stat().st_uid, "it is made as the task's user"
+
+
+@pytest.mark.parametrize("destination", ["/nonexistent/data", "/srv/exec2-nonexistent", "/var/run/exec2-nonexistent"])
+def test_other_destinations_are_made_for_the_task_alone(access: Make, volume: Path, destination: str) -> None:
+    task = access("read", f"{destination}/file", "mkfile", f"{destination}/new", user="root")
+    assert outcomes(add_volume(task, volume, destination)) == ["ok", "ok"]
+    (volume / "new").unlink()
+    assert not Path(destination).exists()
+
+
+@pytest.mark.parametrize("first, second", [("/etc/exec2-a", "/exec2-b"), ("/exec2-a", "/etc/exec2-b"), ("/exec2-a/b", "/exec2-c")])
+def test_two_destinations_are_made(access: Make, volume: Path, first: str, second: str) -> None:
+    """The second adds to a root, or to a copy of a directory, that was made for the first; both are read-only in the end.
+
+    Seen where the copy's mount was not found again: the start failed."""
+    task = access("read", f"{first}/file", "read", f"{second}/file", "mkfile", "/new", "mkfile", "/etc/new", "read", "/etc/hosts", user="root")
+    assert outcomes(add_volume(add_volume(task, volume, first), volume, second)) == ["ok", "ok", "EROFS", "EROFS", "ok"]
 
 
 def test_a_file_as_a_volume(access: Make, volume: Path, places: Path) -> None:
@@ -215,7 +233,7 @@ def test_a_volume_can_be_unmounted_once_the_task_has_ended(make: Make, host: Age
     """The Executor keeps no source open: the client unmounts CSI volumes."""
     task = add_volume(make(host.program("act"), ["out=up", "pause="]), shared, data).start()
     task.stdout.wait_for("up")
-    links = [os.readlink(link) for link in Path(f"/proc/{task.executor_pid}/fd").iterdir()]
+    links = processes.descriptors(task.executor_pid).values()
     assert not [link for link in links if "source" in link or "shared" in link or link == "/"], links
     task.stop()
 
@@ -230,9 +248,9 @@ WRONG = {
     "sys": ("/sys/fs", "the kernel's"),
     "dev": ("/dev", "the kernel's"),
     "variable": ("${NOMAD_TASK_DIR}/data", "${NOMAD_TASK_DIR}/data"),
-    "missing": ("/nonexistent/data", "make it on this host"),
-    "missing with its parent": ("/srv/exec2-nonexistent", "${NOMAD_TASK_DIR}/data"),
-    "symlink": ("/var/run/lock", "no symlink is followed"),
+    "missing in a directory of the host": ("/tmp/exec2-nonexistent", "make it on this host"),
+    "missing with its parent": ("/tmp/exec2-nonexistent/data", "${NOMAD_TASK_DIR}/data"),
+    "symlink": ("/bin/exec2-nonexistent", "no symlink is followed"),
     "file": ("/etc/hosts", "a directory can only be mounted on a directory"),
     "directory of a file": ("/etc/hosts/x", "a directory can only be mounted on a directory"),
     "own directory": (".", "hide the task's own directories"),
@@ -256,7 +274,7 @@ def test_wrong_destinations(make: Make, host: AgentHost, volume: Path, name: str
 
 
 def test_a_file_needs_a_file(make: Make, host: AgentHost, volume: Path, data: Path) -> None:
-    task = add_volume(make(host.program("act"), ["out=ran"]), volume / "file", data)
+    task = add_volume(make(host.program("act"), ["out=ran"], unveil=[f"r:{data.parent}"]), volume / "file", data)
     with refused("a file can only be mounted on a file", str(data)):
         task.start()
 

@@ -37,9 +37,15 @@ def test_relative_to_the_task_directory(act: Make, user: str, work_dir: str, fou
 
 @pytest.mark.parametrize("user", USERS)
 def test_absolute(act: Make, places: Path, user: str) -> None:
-    task = started_in(act, str(places), user=user)
+    task = started_in(act, str(places), user=user, unveil=[f"x:{places}"])
     task.run()
     assert task.line("cwd") == str(places)
+
+
+def test_absolute_and_not_unveiled(act: Make, places: Path) -> None:
+    """It does not exist for the task."""
+    with refused("working directory", str(places), "below what is unveiled"):
+        started_in(act, str(places), user="root").start()
 
 
 def test_absolute_in_the_task_directory(make: Make, host: AgentHost) -> None:
@@ -51,7 +57,7 @@ def test_absolute_in_the_task_directory(make: Make, host: AgentHost) -> None:
 
 def test_work_dir_unveils_nothing(make: Make, host: AgentHost, places: Path) -> None:
     (places / "file").write_text("x")
-    task = make(host.program("access"), ["read", "file", "readdir", "."], config={"work_dir": str(places)})
+    task = make(host.program("access"), ["read", "file", "readdir", "."], config={"work_dir": str(places)}, unveil=[f"x:{places}"])
     task.run()
     assert [line.split("\t")[2] for line in task.lines()] == ["EACCES", "EACCES"]
 
@@ -102,7 +108,7 @@ def test_wrong_values(act: Make, work_dir: Any, reason: str) -> None:
 def test_the_user_must_be_able_to_enter(act: Make, places: Path) -> None:
     places.chmod(0o700)
     with refused("working directory", str(places), "nomad-80000"):
-        started_in(act, str(places)).start()
-    task = started_in(act, str(places), user="root")
+        started_in(act, str(places), unveil=[f"x:{places}"]).start()
+    task = started_in(act, str(places), user="root", unveil=[f"x:{places}"])
     task.run()
     assert task.line("cwd") == str(places)

@@ -55,6 +55,8 @@ enum exec2_step_kind {
 
 /// The rule allows nothing: denials on what the path names are not logged (LANDLOCK_ADD_RULE_QUIET).
 #define EXEC2_UNVEIL_QUIET 16
+/// The path is that of a standard stream: a link of /proc is followed to what this process has open there.
+#define EXEC2_UNVEIL_STREAM 32
 
 /// In `number` of EXEC2_STEP_MOUNT: what is mounted is a directory; what is missing on the way to where it is
 /// mounted, and that itself, is made as the user and group of the step.

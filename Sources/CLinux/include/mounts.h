@@ -5,6 +5,7 @@
 #define MOUNTS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /// The name of the file in a file system of exec2_memory_file's.
 #define EXEC2_MEMORY_FILE "file"
@@ -24,6 +25,10 @@ int exec2_open_tree_below(const char *root, const char *inside);
 /// Whether the directory `inside` below `root`, opened in the same way, is empty: 1 or 0, or -1.
 int exec2_is_empty_below(const char *root, const char *inside);
 
+/// Makes the directory `inside` below `root`, opened in the same way, as that user, unless it is there: 0, or -1. What is
+/// above it must exist.
+int exec2_make_directory_below(const char *root, const char *inside, uint32_t user, uint32_t group);
+
 /// What exec2_tree_attributes sets.
 enum exec2_tree_option {
     EXEC2_TREE_READ_ONLY = 1,
@@ -35,5 +40,10 @@ enum exec2_tree_option {
 /// Sets options of exec2_tree_option on a detached mount and everything below it (mount_setattr(2), Linux 5.12).
 /// Set-user-id programs never work there. No option that is set already is taken away.
 int exec2_tree_attributes(int tree, int options);
+
+/// A new description of an open file, on a read-only mount of its own: what the mount refuses, such as a change of the
+/// file's mode, cannot be asked of the descriptor, and a device, FIFO or socket can be written to all the same. -1 with
+/// errno set. To be called in the mount namespace that the file was opened in.
+int exec2_reopen_read_only(int descriptor, int flags);
 
 #endif

@@ -20,6 +20,9 @@ int exec2_make_mounts_slave(void);
 /// options: `count` pairs of a key and a value; a NULL value sets the key as a flag.
 int exec2_new_file_system(const char *type, const char *const *options, size_t count, int attributes);
 
+/// A detached devpts file system of its own, nosuid and noexec, whose terminals everybody may make: its descriptor, or -1.
+int exec2_new_terminals(void);
+
 /// In `attributes` of exec2_new_file_system.
 enum exec2_file_system_attribute {
     EXEC2_FILE_SYSTEM_READ_ONLY = 1,
@@ -41,13 +44,27 @@ int exec2_make_read_only(int mount);
 /// Detaches what is mounted at `path` (umount2(2), MNT_DETACH).
 int exec2_detach_mount(const char *path);
 
+/// Detaches a mount of this namespace, of which `mount` is the root, with what is mounted below it; EINVAL where it is
+/// no mount's root. `proc` is an open /proc that shows this process. The working directory is the root afterwards.
+int exec2_detach_open_mount(int proc, int mount);
+
 /// Makes the directory `root`, which is a mount, the root of this namespace, and detaches the old one (pivot_root(2)).
 int exec2_enter_root(int root);
 
 /// The mount that an open file is on (statx(2), STATX_MNT_ID), or 0 where the kernel does not tell.
 uint64_t exec2_mount_id(int descriptor);
 
-/// The name in an entry of readdir(3), which Swift sees as a tuple of 256 bytes.
-const char *exec2_entry_name(const struct dirent *entry);
+/// In what exec2_mount_options returns.
+enum exec2_mount_option {
+    EXEC2_MOUNT_READ_ONLY = 1,
+    EXEC2_MOUNT_NO_DEVICES = 2,
+};
+
+/// The options of the mount that an open file is on, exec2_mount_option (fstatfs(2)), or -1.
+int exec2_mount_options(int descriptor);
+
+/// The name of a directory's next entry, which Swift sees as a tuple of 256 bytes (readdir(3)). NULL at the end, where
+/// errno is 0, and where it cannot be read.
+const char *exec2_next_name(DIR *directory);
 
 #endif

@@ -27,6 +27,10 @@ int exec2_pipe2(int descriptors[2], int flags);
 int exec2_replace_descriptor(int descriptor, int number);
 int exec2_duplicate(int descriptor, int minimum);
 
+/// Has this process sent SIGIO, which ends it, when the last writer of a pipe is gone, or when something is written to it
+/// (fcntl(2) is variadic).
+int exec2_end_with_writer(int pipe);
+
 /// Whether a descriptor is open, but not for writing (fcntl(2) is variadic).
 int exec2_is_unwritable(int descriptor);
 
@@ -41,6 +45,9 @@ int exec2_pidfd_send_signal(int pidfd, int signal);
 /// status or the signal (the other is -1); 0 where it still runs, or has ended and is held by a tracer; -1 where it is
 /// not a child of this process. siginfo_t has unions, which Swift cannot read.
 int exec2_pidfd_reap(int pidfd, int *exit_status, int *signal);
+
+/// Whether this process has children, ended or not (waitid(2), which leaves them to be reaped).
+int exec2_has_children(void);
 
 /// signalfd(2) for one signal, non-blocking and close-on-exec; blocks the signal.
 int exec2_signalfd(int signal);
@@ -83,9 +90,11 @@ struct exec2_file_facts {
     enum exec2_file_type type;
     uint64_t device, inode, size;
     uint64_t special_device; // st_rdev
-    uint32_t owner, mode;
+    uint32_t owner, group, mode;
 };
 int exec2_fstat(int descriptor, struct exec2_file_facts *facts);
+/// What the kernel knows already (statx(2), AT_STATX_DONT_SYNC): it does not wait for a file system that does not answer.
+int exec2_fstat_known(int descriptor, struct exec2_file_facts *facts);
 
 /// Whether the descriptor is on a cgroup v2 file system (fstatfs(2) and its magic number): 1, 0 or -1.
 int exec2_is_cgroup2(int descriptor);

@@ -249,10 +249,15 @@ struct  Exec2__Executor__RootTemplate
    */
   size_t n_symlinks;
   char **symlinks;
+  /*
+   * Directories of the host that no task reaches, whatever is unveiled above them and whichever mount leads there.
+   */
+  size_t n_hidden;
+  char **hidden;
 };
 #define EXEC2__EXECUTOR__ROOT_TEMPLATE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__root_template__descriptor) \
-    , 0,NULL, 0,NULL, 0,NULL, 0,NULL }
+    , 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL }
 
 
 struct  Exec2__Executor__TemplatePath
@@ -289,7 +294,8 @@ struct  Exec2__Executor__TaskRoot
   size_t n_directories;
   Exec2__Executor__RootDirectory **directories;
   /*
-   * What the job unveils of the host.
+   * What the job unveils of the host, and then the template's own paths too: what the job unveils above one of them
+   * must not take away what that allows.
    */
   size_t n_paths;
   Exec2__Executor__TemplatePath **paths;
@@ -311,20 +317,28 @@ struct  Exec2__Executor__TaskRoot
    */
   protobuf_c_boolean read_only_proc;
   /*
-   * Directories of the host's that are empty even where the job unveils what they are in.
-   */
-  size_t n_covered;
-  char **covered;
-  /*
    * In the place of `directories` where the first of those is empty: after a reboot of the host the client does not
    * repeat its mounts.
    */
   size_t n_replacements;
   Exec2__Executor__RootDirectory **replacements;
+  /*
+   * Which of `directories` is /tmp too, in the place of the host's; empty: none.
+   */
+  char *private_tmp;
+  /*
+   * Where the template shows cgroup v2. The task finds its own cgroup there, and of the first directory on the way to
+   * it nothing else. Empty: all that the template shows.
+   */
+  char *cgroups;
+  /*
+   * The task's cgroup, below that.
+   */
+  char *own_cgroup;
 };
 #define EXEC2__EXECUTOR__TASK_ROOT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__task_root__descriptor) \
-    , (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0, 0,NULL, 0, 0, 0,NULL, 0,NULL }
+    , (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0, 0,NULL, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
 struct  Exec2__Executor__RootDirectory
@@ -383,10 +397,14 @@ struct  Exec2__Executor__Attachment
    * The process is gone: SIGTERM to the task, and SIGKILL after this.
    */
   uint64_t kill_timeout_ns;
+  /*
+   * The terminal is of a devpts file system that is mounted nowhere yet, and is found open too: it becomes the task's.
+   */
+  protobuf_c_boolean own_terminals;
 };
 #define EXEC2__EXECUTOR__ATTACHMENT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__attachment__descriptor) \
-    , 0, 0 }
+    , 0, 0, 0 }
 
 
 /*
@@ -438,10 +456,14 @@ struct  Exec2__Executor__UnveilPath
    * Where the rule comes from, for errors: "plugin option unveil_paths". Empty: a default.
    */
   char *origin;
+  /*
+   * Directories can be made, and not removed or renamed: the client has some of its own there.
+   */
+  protobuf_c_boolean keeps_directories;
 };
 #define EXEC2__EXECUTOR__UNVEIL_PATH__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__unveil_path__descriptor) \
-    , (char *)protobuf_c_empty_string, 0, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+    , (char *)protobuf_c_empty_string, 0, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
 
 
 /*

@@ -24,10 +24,10 @@ enum HelpText {
 
         Runs a command in the same sandbox as a Nomad task: as a user without rights of
         its own, in process, mount and IPC namespaces of its own and a cgroup with its
-        limits, and reaching only the paths that are unveiled (Landlock). Its input and
-        output are passed through, and on a terminal it has one of its own. It starts in
-        a new directory with local, secrets, tmp and alloc in it, all its own and removed
-        at the end.
+        limits. Its root directory has only what is unveiled, and Landlock enforces the
+        modes. Its input and output are passed through, and on a terminal it has one of
+        its own. It starts in a new directory that it can write to, with local, secrets,
+        tmp and alloc in it, which is removed at the end.
 
         Options:
         \(options(RunOptions.table))

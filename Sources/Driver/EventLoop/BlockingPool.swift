@@ -23,6 +23,8 @@ package final class BlockingPool: TaskExecutor {
         case recoveries
         /// Facts of the host, for which the paths in the plugin's options are looked at.
         case hostFacts
+        /// Which objects of the host the paths of tasks' roots lead to, for all starts together.
+        case templates
         /// Name services (nsswitch.conf(5)), which may ask a server on the network.
         case names
         /// The same for accounts of the host's own files, while lookups of others fill the lane before.
@@ -36,6 +38,8 @@ package final class BlockingPool: TaskExecutor {
         var recoveries = 4
         /// Those of the configuration in force, and those of one before that hang.
         var hostFacts = 2
+        /// As with the facts of the host.
+        var templates = 2
         var names = 4
         var localNames = 2
         /// How long a thread stays without work.
@@ -47,6 +51,7 @@ package final class BlockingPool: TaskExecutor {
             case .starts: starts
             case .recoveries: recoveries
             case .hostFacts: hostFacts
+            case .templates: templates
             case .names: names
             case .localNames: localNames
             }

@@ -74,7 +74,7 @@ struct CommandConnection: ~Copyable {
             self.stdout = stdout
             self.stderr = stderr
         case .outputs:
-            let null = try ExecutorProcess.aboveStandard(OwnedDescriptor.open("/dev/null", O_RDONLY))
+            let null = try ExecutorProcess.aboveStandard(NullDevice.open())
             let output = try Self.pipe(owner)
             let error = try Self.pipe(owner)
             streams = CommandStreams(

@@ -126,7 +126,7 @@ extension ExecutorProcess {
     /// Spawns an Executor in the same way, but without a request: it waits in read(2) for one. It ends
     /// when the pipe's other end is closed, and so with the Driver at the latest.
     static func spawnAhead(
-        path: String, template: RootTemplates.Template? = nil, cgroup: Int32, reactor: Reactor
+        path: String, template: RootTemplates.Template? = nil, rules: [UInt8] = [], cgroup: Int32, reactor: Reactor
     ) throws(SpawnError) -> WaitingExecutor {
         let descriptors: Handover
         do throws(SystemError) {
@@ -134,9 +134,15 @@ extension ExecutorProcess {
         } catch {
             throw .system(error)
         }
+        let memory: OwnedDescriptor
+        do throws(SystemError) {
+            memory = try Self.memory(of: rules)
+        } catch {
+            throw .system(error)
+        }
         let process = try spawn(
-            path: path, steps(handing: places(descriptors, nil, template)), namespaces: EXEC2_CLONE_NEWPID,
-            cgroup: cgroup, reactor: reactor)
+            path: path, steps(handing: places(descriptors, nil, template, rules: memory.number)),
+            namespaces: EXEC2_CLONE_NEWPID, cgroup: cgroup, reactor: reactor)
         return WaitingExecutor(
             process: try process.identified(launchPipe: nil, reactor), memory: descriptors.memory,
             launchPipe: descriptors.launchPipe)
@@ -145,12 +151,22 @@ extension ExecutorProcess {
     /// Without a gap: what is not given is /dev/null.
     private static func places(
         _ handover: borrowing Handover, _ attachment: LaunchSpecification.Attachment?,
-        _ template: RootTemplates.Template?
+        _ template: RootTemplates.Template?, rules: Int32? = nil
     ) -> [(number: Int32, place: Int32)] {
-        let given = handover.places + (attachment?.places ?? [])
-        guard let template else { return given }
-        let missing = (Int32(given.count)..<TemplateDescriptor.namespace).map { (handover.null.number, $0) }
-        return given + missing + [(template.namespace.number, TemplateDescriptor.namespace)]
+        let given =
+            handover.places + (attachment?.places ?? [])
+            + (template.map { [($0.namespaceNumber, TemplateDescriptor.namespace)] } ?? [])
+            + (rules.map { [($0, TemplateDescriptor.rules)] } ?? [])
+        let last = given.map(\.place).max() ?? 0
+        return (0...last).map { place in given.first { $0.place == place } ?? (handover.null.number, place) }
+    }
+
+    private static func memory(of rules: [UInt8]) throws(SystemError) -> OwnedDescriptor {
+        let number = exec2_memfd("exec2-rules")
+        guard number >= 0 else { throw SystemError("make memory for", "the rules of every task") }
+        let memory = try aboveStandard(OwnedDescriptor(owning: number))
+        try rules.span.bytes.withUnsafeBytes { (bytes) throws(SystemError) in try memory.writeAll(bytes) }
+        return memory
     }
 
     /// An Executor that was spawned ahead, and the Driver's ends of what its request goes through.
@@ -199,7 +215,7 @@ extension ExecutorProcess {
             if let request { try ExecutorProcess.handOver(request, memory, writing) }
             let highMemory = try aboveStandard(memory)
             let highReading = try aboveStandard(reading)
-            let highNull = try aboveStandard(OwnedDescriptor.open("/dev/null", O_RDWR))
+            let highNull = try aboveStandard(NullDevice.open())
             self.memory = highMemory
             pipe = highReading
             launchPipe = writing

@@ -1,5 +1,5 @@
-import EventLoop
 import HCLog
+import Host
 import Planning
 import Shared
 
@@ -27,7 +27,7 @@ final class OrphanedStateDirectories: Sendable {
 
     private static func list(_ stateDirectory: String) throws(SystemError) -> [String] {
         do throws(SystemError) {
-            return try DirectoryListing.read(stateDirectory)
+            return try StateDirectory(path: stateDirectory).names()
         } catch {
             if error.errno == .noSuchFile { return [] }
             throw error

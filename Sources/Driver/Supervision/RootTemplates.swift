@@ -1,173 +1,187 @@
-import CLinux
-import CMessages
 import EventLoop
-import Glibc
 import HCLog
 import Planning
 import Shared
 
-/// The template of tasks' roots: one mount namespace, made with the first task that needs it, and made anew when the
-/// configuration or what it shows of the host has changed. Tasks that run keep theirs.
+/// The templates of tasks' roots: each a mount namespace, made with the first task that needs it, and made anew when what
+/// it shows of the host has changed. Tasks that run keep theirs.
+///
+/// A few are kept, since tasks of one configuration may need several: their directories may stand in different places.
+/// Starts that need the same template at the same time have it made once.
 final class RootTemplates: Sendable {
     /// A template, held by its namespace.
     final class Template: Sendable {
-        let namespace: OwnedDescriptor
-        fileprivate let specification: TemplateSpecification
-        fileprivate let facts: [PathFacts]
+        private let held: TemplateNamespace
+        let specification: TemplateSpecification
+        let contents: TemplateContents
 
-        fileprivate init(
-            namespace: consuming OwnedDescriptor, _ specification: TemplateSpecification, _ facts: [PathFacts]
+        /// A descriptor of the mount namespace.
+        var namespaceNumber: Int32 { held.namespace.number }
+        /// See `TemplateNamespace`.
+        var hasOtherMounts: Bool { held.hasOtherMounts }
+
+        init(
+            namespace: consuming TemplateNamespace, _ specification: TemplateSpecification, _ contents: TemplateContents
         ) {
-            self.namespace = namespace
+            held = namespace
             self.specification = specification
-            self.facts = facts
+            self.contents = contents
         }
     }
 
-    /// Which object a path leads to; zeros where it leads to none.
-    fileprivate struct PathFacts: Equatable, Sendable {
-        private let device: UInt
-        private let inode: UInt
+    /// What a start has asked for.
+    struct Request: Sendable {
+        fileprivate let specification: TemplateSpecification
+        fileprivate let reading: TemplateFacts.Reading
+    }
 
-        init(_ path: String) {
-            var facts = stat()
-            let exists = stat(path, &facts) == 0
-            device = exists ? UInt(facts.st_dev) : 0
-            inode = exists ? UInt(facts.st_ino) : 0
+    private final class Making: Sendable {
+        let specification: TemplateSpecification
+        let contents: TemplateContents
+        let result = OneShot<Result<Template, TemplateError>>()
+
+        init(_ specification: TemplateSpecification, _ contents: TemplateContents) {
+            self.specification = specification
+            self.contents = contents
         }
     }
 
-    private let state = Mutex<Template?>(nil)
-    private let reactor: Reactor
+    private struct State {
+        var kept = KeptTemplates()
+        var underWay: [Making] = []
+    }
+
+    private enum Source {
+        case kept(Template)
+        case underWay(Making)
+        case new(Making, reason: String)
+    }
+
+    typealias Make =
+        @Sendable (_ specification: TemplateSpecification, _ program: String) async -> Result<
+            TemplateNamespace, TemplateError
+        >
+
+    /// How often a template or a task's root is made where a file of the host is replaced meanwhile.
+    static let attempts = 20
+
+    private let state = Mutex(State())
+    private let facts: TemplateFacts
+    private let make: Make
     private let log: Logger
 
-    init(reactor: Reactor, log: Logger) {
-        self.reactor = reactor
-        self.log = log
+    convenience init(reactor: Reactor, log: Logger) {
+        self.init(TemplateFacts(reactor: reactor), log: log) { specification, program in
+            await TemplateProcess.make(specification, program: program, reactor)
+        }
     }
 
-    /// The template for a specification, as the host is now. Blocks its thread while one is made.
+    /// - Parameter make: Another way to make a template's namespace, for tests.
+    init(_ facts: TemplateFacts, log: Logger, make: @escaping Make) {
+        self.facts = facts
+        self.log = log
+        self.make = make
+    }
+
+    /// Has it read what a template would show of the host from now on, and does not wait for that.
+    func request(_ specification: TemplateSpecification) -> Request {
+        Request(specification: specification, reading: facts.begin(specification.paths))
+    }
+
+    /// The template that was asked for, as the host is now.
     ///
     /// - Parameter program: The Executor's file, which makes it.
-    func template(_ specification: TemplateSpecification, program: String) throws(TemplateError) -> Template {
-        // Taken first: what changes while the template is made makes the next start renew it.
-        let facts = specification.paths.map { PathFacts($0.path) }
-        let known = state.withLock { $0 }
-        if let known, known.specification == specification, known.facts == facts { return known }
-        let namespace = try TemplateProcess.make(specification, program: program, reactor)
-        let made = Template(namespace: namespace, specification, facts)
-        if known != nil { log.debug("what tasks' roots show has changed: their template was made anew") }
-        state.withLock { $0 = made }
-        return made
+    func template(_ request: Request, program: String) async throws(TemplateError) -> Template {
+        var request = request
+        for _ in 1..<Self.attempts {
+            do throws(TemplateError) {
+                return try await attempt(request, program: program)
+            } catch {
+                guard error.isReplacement else { throw error }
+                request = self.request(request.specification)
+            }
+        }
+        return try await attempt(request, program: program)
     }
 
-    /// The one that the last task was made from.
-    var current: Template? { state.withLock { $0 } }
+    private func attempt(_ request: Request, program: String) async throws(TemplateError) -> Template {
+        // Read before it is made: what changes meanwhile makes the next start renew it.
+        let contents = try await facts.contents(of: request.reading)
+        let making: Making
+        switch source(request.specification, contents) {
+        case .kept(let template): return template
+        case .underWay(let other): making = other
+        case .new(let new, let reason):
+            making = new
+            log.debug("a template of tasks' roots is made", ["reason": reason])
+            // It goes on for other starts where this one is cancelled.
+            Task(executorPreference: BlockingPool.starts) { [self] in await make(new, program: program) }
+        }
+        guard let result = await making.result.wait() else { throw .givenUp }
+        return try result.get()
+    }
+
+    private func source(_ specification: TemplateSpecification, _ contents: TemplateContents) -> Source {
+        state.withLock { state in
+            let before = state.kept.use(specification)
+            let hasOtherMounts = before?.hasOtherMounts ?? false
+            if let before, before.contents == contents, !hasOtherMounts { return .kept(before) }
+            if let making = state.underWay.first(where: {
+                $0.specification == specification && $0.contents == contents
+            }) {
+                return .underWay(making)
+            }
+            let making = Making(specification, contents)
+            state.underWay.append(making)
+            let changes = before.map { contents.changes(since: $0.contents, specification.paths) }
+            let reasons = (changes ?? []) + (hasOtherMounts ? ["the host's mounts have changed there"] : [])
+            return .new(
+                making, reason: before == nil ? "none is kept for these paths" : reasons.joined(separator: ", "))
+        }
+    }
+
+    private func make(_ making: Making, program: String) async {
+        let result: Result<Template, TemplateError>
+        switch await make(making.specification, program) {
+        case .success(let namespace):
+            result = .success(Template(namespace: namespace, making.specification, making.contents))
+        case .failure(let error): result = .failure(error)
+        }
+        let unused = state.withLock { state -> [Template] in
+            state.underWay.removeAll { $0 === making }
+            guard case .success(let template) = result else { return [] }
+            return state.kept.keep(template)
+        }
+        making.result.set(result)
+        // Taking a namespace apart takes a while: not under the lock.
+        _ = consume unused
+    }
 }
 
-/// Why a template could not be made.
-enum TemplateError: Error, Sendable {
-    case spawn(SpawnError)
-    case system(SystemError)
-    /// A step of the process that makes it.
-    case step(stage: UInt32, Errno, subject: String)
-    case silent
+/// The templates that were used last. A template that nobody uses any more is closed, and with it goes its namespace,
+/// unless a task has a copy of it.
+struct KeptTemplates {
+    static let maximum = 4
 
-    /// The error of the start that needed the template.
-    func startError(_ context: LaunchFailureContext) -> StartError {
-        switch self {
-        case .spawn(let error): StartError(error.isTransient ? .transient : .permanent, error.text)
-        case .system(let error): StartError(error)
-        case .step(let stage, let errno, let subject):
-            StartError(stage: stage, errno, subject: subject, context: context)
-        case .silent:
-            StartError(
-                .transient,
-                "the template of tasks' roots was not made within \(TemplateProcess.milliseconds / 1000) s (a path on a "
-                    + "file system that does not answer?)")
-        }
-    }
-}
+    /// The last used first.
+    private(set) var templates: [RootTemplates.Template] = []
 
-/// The process that makes a template.
-private enum TemplateProcess {
-    /// As long as a launch may take: a file system that does not answer may be on the way to a path.
-    static let milliseconds: Int32 = 30_000
-
-    /// Has the template made and holds its namespace.
-    static func make(
-        _ specification: TemplateSpecification, program: String, _ reactor: Reactor
-    ) throws(TemplateError) -> OwnedDescriptor {
-        let places: Places
-        do throws(SystemError) {
-            places = try Places(specification)
-        } catch {
-            throw .system(error)
-        }
-        let process: ExecutorProcess
-        do throws(SpawnError) {
-            let handed = places.request.places + [(places.writing.number, TemplateDescriptor.report)]
-            process = try ExecutorProcess.spawn(
-                path: program, ExecutorProcess.steps(handing: handed), namespaces: 0, cgroup: -1,
-                reactor: reactor)
-        } catch {
-            throw .spawn(error)
-        }
-        let outcome = namespace(of: process, after: places.reading.number)
-        process.killAndReap(on: reactor)
-        return try outcome.get()
+    /// The template of a specification, which is now the last used.
+    mutating func use(_ specification: TemplateSpecification) -> RootTemplates.Template? {
+        guard let index = templates.firstIndex(where: { $0.specification == specification }) else { return nil }
+        let template = templates.remove(at: index)
+        templates.insert(template, at: 0)
+        return template
     }
 
-    /// What the process finds open, and the Driver's ends of that.
-    private struct Places: ~Copyable {
-        let request: ExecutorProcess.Handover
-        let reading, writing: OwnedDescriptor
-
-        init(_ specification: TemplateSpecification) throws(SystemError) {
-            let request = try ExecutorProcess.Handover(specification.encoded)
-            var ends: [Int32] = [-1, -1]
-            guard exec2_pipe2(&ends, O_CLOEXEC) == 0 else { throw SystemError("make", "a pipe") }
-            let reading = OwnedDescriptor(owning: ends[0])
-            let writing = try ExecutorProcess.aboveStandard(OwnedDescriptor(owning: ends[1]))
-            self.request = request
-            self.reading = reading
-            self.writing = writing
-        }
-    }
-
-    private static func namespace(
-        of process: borrowing ExecutorProcess, after report: Int32
-    ) -> Result<OwnedDescriptor, TemplateError> {
-        var waits = [
-            pollfd(fd: report, events: Int16(POLLIN), revents: 0),
-            pollfd(fd: process.pidfdNumber, events: Int16(POLLIN), revents: 0),
-        ]
-        _ = retrying { poll(&waits, 2, milliseconds) }
-        // An end without a report leaves the pipe empty.
-        guard waits[0].revents != 0 else { return .failure(.silent) }
-        if let error = read(report) { return .failure(error) }
-        do throws(SystemError) {
-            return .success(try OwnedDescriptor.open("/proc/\(process.pid)/ns/mnt", O_RDONLY))
-        } catch {
-            return .failure(.system(error))
-        }
-    }
-
-    /// Nil where the report says that the template is ready.
-    private static func read(_ report: Int32) -> TemplateError? {
-        withUnsafeTemporaryAllocation(byteCount: Frame.maximumSize, alignment: 16) { buffer -> TemplateError? in
-            let count = retrying { Glibc.read(report, buffer.baseAddress, buffer.count) }
-            var scanner = FrameScanner()
-            guard count > 0,
-                let payload = scanner.next(in: UnsafeRawBufferPointer(rebasing: buffer[..<count])),
-                let message = exec2__executor__template_report__unpack(
-                    nil, payload.count, payload.bindMemory(to: UInt8.self).baseAddress)
-            else { return .silent }
-            defer { exec2__executor__template_report__free_unpacked(message, nil) }
-            guard message.pointee.stage != 0 else { return nil }
-            return .step(
-                stage: message.pointee.stage, Errno(rawValue: message.pointee.error),
-                subject: String(cString: message.pointee.subject))
-        }
+    /// Keeps a new one, in place of the one of the same specification.
+    ///
+    /// - Returns: Those that are not kept any more.
+    mutating func keep(_ template: RootTemplates.Template) -> [RootTemplates.Template] {
+        var unused = templates.filter { $0.specification == template.specification }
+        templates.removeAll { $0.specification == template.specification }
+        templates.insert(template, at: 0)
+        while templates.count > Self.maximum { unused.append(templates.removeLast()) }
+        return unused
     }
 }

@@ -94,7 +94,8 @@ final class StandbyExecutor: Sendable {
     }
 
     /// Spawns one where none stands by or is being made. It may block its thread for a moment.
-    func prepare(_ origin: ExecutorOrigin, in cgroup: ExecutorCgroup, forTaskIn taskCgroup: String) {
+    /// - Parameter rules: What it can do before its request comes (`LaunchSpecification.encodedRules`).
+    func prepare(_ origin: ExecutorOrigin, rules: [UInt8], in cgroup: ExecutorCgroup, forTaskIn taskCgroup: String) {
         let dismissals = state.withLock { state -> Int? in
             guard state.ready == nil, !state.isMaking else { return nil }
             state.isMaking = true
@@ -104,7 +105,8 @@ final class StandbyExecutor: Sendable {
         do throws(SpawnError) {
             let executor = try cgroup.spawn(forTaskIn: taskCgroup) { (number) throws(SpawnError) in
                 try ExecutorProcess.spawnAhead(
-                    path: origin.program, template: origin.template, cgroup: number, reactor: reactor)
+                    path: origin.program, template: origin.template, rules: rules, cgroup: number,
+                    reactor: reactor)
             }
             keep(executor, origin, dismissals)
         } catch {

@@ -103,7 +103,7 @@ package struct StateSweep: Sendable {
 
     private func names(in stateDirectory: String) -> [String] {
         do throws(SystemError) {
-            return try DirectoryListing.read(stateDirectory)
+            return try StateDirectory(path: stateDirectory).names()
         } catch {
             if error.errno != .noSuchFile { log.warn("the state directory cannot be swept", ["reason": error.text]) }
             return []

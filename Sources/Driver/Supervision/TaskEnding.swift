@@ -103,14 +103,10 @@ extension TaskTable {
 
     private func occupant(of cgroup: String) -> Occupant? {
         entries.withLock { entries in
-            for entry in entries.values {
+            for entry in entries.entries(in: cgroup) {
                 switch entry {
-                case .recovering(let transition) where transition.cgroup == cgroup,
-                    .ending(let transition) where transition.cgroup == cgroup:
-                    return .passing(transition)
-                case .known(let task)
-                where task.cgroup == cgroup && task.end == nil && !task.claims.isWaitedFor:
-                    return .abandoned(task)
+                case .recovering(let transition), .ending(let transition): return .passing(transition)
+                case .known(let task) where task.end == nil && !task.claims.isWaitedFor: return .abandoned(task)
                 default: continue
                 }
             }

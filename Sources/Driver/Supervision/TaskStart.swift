@@ -25,23 +25,29 @@ extension TaskTable {
         let directoryName = try directoryName(id)
         let (starting, earlier) = try reserve(id, in: specification.cgroup)
         defer { starting.done.set(()) }
+        // Read while the start goes on to where it needs it.
+        let request = specification.root.map { templates.request($0.template) }
         do throws(StartError) {
             if Task.isCancelled { throw .givenUp }
             try await clear(specification.cgroup, after: earlier)
             try await endOrphans(in: specification.cgroup, stateDirectory: stateDirectory)
             let directory = TaskStateDirectory(stateDirectory: stateDirectory, name: directoryName)
+            var template = try await template(request, specification, executor)
             if !keepsStandby { standby.dismiss() }
             var task = try spawn(
-                id: id, name: taskName, in: directory, try makeDirectory(directory), specification, executor,
+                id: id, name: taskName, in: directory, try makeDirectory(directory), specification, executor, template,
                 standby: keepsStandby)
-            if try await !launch(task, specification) {
+            var attempt = 1
+            while try await !launch(task, specification, isLast: attempt == RootTemplates.attempts) {
+                attempt += 1
+                template = try await self.template(
+                    specification.root.map { templates.request($0.template) }, specification, executor)
                 task = try spawn(
                     id: id, name: taskName, in: directory, try makeDirectory(directory), specification, executor,
-                    standby: false)
-                _ = try await launch(task, specification)
+                    template, standby: false)
             }
             take(id, .settled(starting, task))
-            if keepsStandby { prepareStandby(specification, executor) }
+            if keepsStandby { prepareStandby(specification, executor, template) }
             return task
         } catch {
             take(id, .givenUp(starting))
@@ -67,8 +73,8 @@ extension TaskTable {
     ) throws(StartError) -> (starting: Transition, earlier: [Transition]) {
         let starting = Transition(cgroup: cgroup)
         let earlier = entries.withLock { entries -> [Transition]? in
-            let others = entries.values.compactMap { entry -> Transition? in
-                guard case .starting(let other) = entry, !cgroup.isEmpty, other.cgroup == cgroup else { return nil }
+            let others = entries.entries(in: cgroup).compactMap { entry -> Transition? in
+                guard case .starting(let other) = entry else { return nil }
                 return other
             }
             return entries.take(id, .claimed(.start, starting)) ? others : nil
@@ -129,14 +135,14 @@ extension TaskTable {
 
     private func spawn(
         id: String, name: String, in directory: TaskStateDirectory, _ pipes: consuming SessionPipes,
-        _ specification: LaunchSpecification, _ executor: ExecutorSearch, standby mayStandBy: Bool
+        _ specification: LaunchSpecification, _ executor: ExecutorSearch, _ template: RootTemplates.Template?,
+        standby mayStandBy: Bool
     ) throws(StartError) -> SupervisedTask {
         let session = UInt64.random(in: 1...UInt64.max)
         let process: ExecutorProcess
         let isStandby: Bool
         do throws(StartError) {
             let request = specification.encoded(session: session, directory: directory)
-            let template = try template(specification, executor)
             let origin = mayStandBy ? origin(specification, executor, template) : nil
             if mayStandBy, let standing = standby.take(origin, request: request) {
                 process = standing
@@ -193,32 +199,39 @@ extension TaskTable {
 
     /// What the task's root is made from; nil where that is the host's.
     private func template(
-        _ specification: LaunchSpecification, _ executor: ExecutorSearch
-    ) throws(StartError) -> RootTemplates.Template? {
-        guard let root = specification.root, let program = executor.found else { return nil }
+        _ request: RootTemplates.Request?, _ specification: LaunchSpecification, _ executor: ExecutorSearch
+    ) async throws(StartError) -> RootTemplates.Template? {
+        guard let request, let program = executor.found else { return nil }
         do throws(TemplateError) {
-            return try templates.template(root.template, program: program)
+            return try await templates.template(request, program: program)
         } catch {
             throw error.startError(LaunchFailureContext(specification))
         }
     }
 
     /// Has the next start's Executor spawned, while this one's answer is on its way.
-    private func prepareStandby(_ specification: LaunchSpecification, _ executor: ExecutorSearch) {
-        let template = specification.root == nil ? nil : templates.current
+    private func prepareStandby(
+        _ specification: LaunchSpecification, _ executor: ExecutorSearch, _ template: RootTemplates.Template?
+    ) {
         guard let origin = origin(specification, executor, template) else { return }
         Task(executorPreference: BlockingPool.starts) { [self] in
-            standby.prepare(origin, in: executorCgroup, forTaskIn: specification.cgroup)
+            standby.prepare(
+                origin, rules: specification.encodedRules, in: executorCgroup, forTaskIn: specification.cgroup)
         }
     }
 
-    /// Waits until the task runs. False where the standby Executor was gone before it began with the task: nothing of
-    /// the task has happened then, and another may start it.
+    /// Waits until the task runs. False where another Executor may start it, since nothing of the task has happened: the
+    /// standby Executor was gone before it began with the task, or a file of its root was replaced meanwhile.
     private func launch(
-        _ task: SupervisedTask, _ specification: LaunchSpecification
+        _ task: SupervisedTask, _ specification: LaunchSpecification, isLast: Bool
     ) async throws(StartError) -> Bool {
         switch await outcome(of: task) {
         case .started: return true
+        case .failed(.reported(let stage, let errno, let subject))
+        where !isLast && TemplateError.step(stage: stage, errno, subject: subject).isReplacement:
+            log.debug("a file was replaced while a task's root was made", ["task_id": task.id, "path": subject])
+            await task.remove()
+            return false
         case .failed(.reported(let stage, let errno, let subject)):
             await task.remove()
             throw StartError(stage: stage, errno, subject: subject, context: LaunchFailureContext(specification))

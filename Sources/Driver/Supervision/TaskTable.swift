@@ -10,7 +10,7 @@ import Shared
 /// have the rest.
 package final class TaskTable: Sendable {
     package let reactor: Reactor
-    let entries = Mutex<[String: Entry]>([:])
+    let entries = Mutex(TaskEntries())
     /// The handles of tasks that may run and could not be recovered: what the host destroys then is found by them
     /// where the state directory tells nothing.
     let unreached = Mutex<[String: HandleState]>([:])
@@ -19,6 +19,7 @@ package final class TaskTable: Sendable {
     let standby: StandbyExecutor
     package let events = TaskEventQueue()
     let templates: RootTemplates
+    package let clientMounts = ClientMounts()
     private let logReaders: LogReaders
     let memory: MemoryReturn
     let log: Logger
@@ -46,13 +47,13 @@ package final class TaskTable: Sendable {
 
     /// Whether a task is being started for which this directory is made.
     func isStarting(in directory: TaskStateDirectory) -> Bool {
-        entries.withLock { $0.keys.contains { (try? stateDirectoryName(ofTask: $0)) == directory.name } }
+        entries.withLock { $0.byID.keys.contains { (try? stateDirectoryName(ofTask: $0)) == directory.name } }
     }
 
     /// Every task that is known.
     var tasks: [SupervisedTask] {
         entries.withLock { entries in
-            entries.values.compactMap { entry in
+            entries.byID.values.compactMap { entry in
                 guard case .known(let task) = entry else { return nil }
                 return task
             }
@@ -136,6 +137,6 @@ package final class TaskTable: Sendable {
 
     /// Once no task is left, the Executors' cgroup goes too, unless one stands by in it.
     func removeCgroupWhenIdle() {
-        if entries.withLock({ $0.isEmpty }) { executorCgroup.removeEmpty() }
+        if entries.withLock({ $0.byID.isEmpty }) { executorCgroup.removeEmpty() }
     }
 }

@@ -25,6 +25,14 @@ extension TaskTable {
             case .known: nil
             }
         }
+
+        /// The task's; "": none.
+        var cgroup: String {
+            switch self {
+            case .starting(let transition), .recovering(let transition), .ending(let transition): transition.cgroup
+            case .known(let task): task.cgroup
+            }
+        }
     }
 
     /// What happens to an entry.
@@ -55,10 +63,23 @@ extension TaskTable {
     }
 }
 
-extension [String: TaskTable.Entry] {
+/// The entries of all tasks, by their ids and by their cgroups: a start asks who is in its cgroup, and must not look at
+/// every task for that.
+struct TaskEntries {
+    private(set) var byID: [String: TaskTable.Entry] = [:]
+    private var idsByCgroup: [String: [String]] = [:]
+
+    subscript(id: String) -> TaskTable.Entry? {
+        get { byID[id] }
+        set { replace(id, by: newValue) }
+    }
+
+    /// Those in a cgroup; none where that is "".
+    func entries(in cgroup: String) -> [TaskTable.Entry] { (idsByCgroup[cgroup] ?? []).compactMap { byID[$0] } }
+
     /// Takes an event of a task's entry; false where the entry refuses it.
     mutating func take(_ id: String, _ event: TaskTable.EntryEvent) -> Bool {
-        let entry = self[id]
+        let entry = byID[id]
         switch event {
         case .claimed(let claim, let transition):
             guard entry == nil else { return false }
@@ -76,11 +97,31 @@ extension [String: TaskTable.Entry] {
             self[id] = .known(task)
         case .givenUp(let transition):
             guard let own = entry?.transition, own === transition else { return false }
-            _ = removeAndShrink(id)
+            self[id] = nil
         case .removed(let task):
             guard case .known(let known)? = entry, known === task else { return false }
-            _ = removeAndShrink(id)
+            self[id] = nil
         }
         return true
+    }
+
+    private mutating func replace(_ id: String, by other: TaskTable.Entry?) {
+        let cgroup = byID[id]?.cgroup ?? ""
+        if let other {
+            byID[id] = other
+        } else {
+            _ = byID.removeAndShrink(id)
+        }
+        let next = other?.cgroup ?? ""
+        guard cgroup != next else { return }
+        if !cgroup.isEmpty {
+            let others = (idsByCgroup[cgroup] ?? []).filter { $0 != id }
+            if others.isEmpty {
+                _ = idsByCgroup.removeAndShrink(cgroup)
+            } else {
+                idsByCgroup[cgroup] = others
+            }
+        }
+        if !next.isEmpty { idsByCgroup[next, default: []].append(id) }
     }
 }

@@ -57,11 +57,13 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
     case mountAttributes = 135
     case mountRule = 136
     case taskDirectory = 137
+    case ownDirectory = 138
     case networkRule = 150
 
     case rootMount = 170
     case rootEntry = 171
     case enterTemplate = 172
+    case hiddenDirectory = 173
 
     // An attendant, before the clone.
     case enterProcesses = 160
@@ -117,6 +119,7 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
         case .networkRule: "allow the port"
         case .rootMount: "mount in the task's root"
         case .rootEntry: "make in the task's root"
+        case .hiddenDirectory: "show the task"
         case .enterTemplate: "enter the template of the task's root"
         case .supervision: "prepare the supervision of"
         case .fileContent: "write to memory what is to be the task's own"
@@ -126,7 +129,8 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
         case .volumeIsDevice: "use as a volume's source"
         case .mountAttributes: "set the mount options for the task of"
         case .mountRule: "unveil the mount of"
-        case .taskDirectory: "mount the task's directory, which the client did not mount,"
+        case .ownDirectory: "show the task its directory"
+        case .taskDirectory: "mount the task's directory"
         }
     }
 }

@@ -8,6 +8,7 @@ public struct UnveilDefault: Sendable {
         case sharedObjects
         case io
         case common
+        case runtimes
         case dns
         case certificates
     }
@@ -29,7 +30,7 @@ public struct UnveilDefault: Sendable {
 
     /// The default paths of the host.
     public static var paths: [UnveilDefault] {
-        programs + sharedObjects + io + common + dns + certificates
+        programs + sharedObjects + io + common + runtimes + dns + certificates
     }
 
     /// The task's own directories, by their names in the task directory; all with every mode.
@@ -82,9 +83,21 @@ public struct UnveilDefault: Sendable {
         ]
     }
 
+    /// What distributions keep outside of the directories above, of programs in them.
+    private static var runtimes: [UnveilDefault] {
+        ["/etc/alternatives", "/usr/share/perl", "/usr/share/perl5", "/usr/share/terminfo", "/etc/terminfo"]
+            .map { UnveilDefault(.runtimes, .read, $0) }
+            + javaVersions.map { UnveilDefault(.runtimes, .read, "/etc/java-\($0)-openjdk") }
+            + ["/etc/localtime", "/etc/timezone"].map { UnveilDefault(.runtimes, .read, $0) }
+    }
+
+    /// Those with long support, which Debian and Ubuntu have packages of.
+    private static var javaVersions: [String] { ["8", "11", "17", "21", "25"] }
+
     private static var dns: [UnveilDefault] {
         [
             "/etc/hosts", "/hostname", "/etc/hostname", "/etc/services", "/etc/protocols", "/etc/resolv.conf",
+            "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf",
         ].map { UnveilDefault(.dns, .read, $0) }
     }
 
@@ -93,6 +106,7 @@ public struct UnveilDefault: Sendable {
             "/etc/ssl/certs", "/etc/pki/tls/certs", "/etc/ssl/ca-bundle.pem", "/etc/pki/tls/cacert.pem",
             "/etc/pki/ca-trust-extracted/pem/tls-ca-bundle.pem",
             "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/cert.pem",
+            "/etc/ssl/openssl.cnf", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates",
         ].map { UnveilDefault(.certificates, .read, $0) }
     }
 }

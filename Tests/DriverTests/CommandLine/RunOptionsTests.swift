@@ -38,7 +38,7 @@ import Testing
             "--memory-max", "-1", "--cpu", "500", "--network-namespace", "blue", "-e", "A=b=c", "--env",
             "HERE",
             "--env", "EMPTY", "--volume", "data:/data:ro", "--volume=/srv/x:own/x", "--work-dir", "/srv",
-            "--oom-score-adj", "1000", "--kill-timeout", "0",
+            "--private-tmp", "--user-files", "--shm-size", "2g", "--oom-score-adj", "1000", "--kill-timeout", "0",
             "--executor",
             "bin/executor", "--state-dir", "state", "--verbose", "--", "-x", "--help", "")
         var expected = RunOptions()
@@ -58,6 +58,9 @@ import Testing
             VolumeRequest(taskPath: "own/x", hostPath: "/srv/x"),
         ]
         expected.workDir = "/srv"
+        expected.root.privateTmp = true
+        expected.root.userFiles = true
+        expected.root.sharedMemoryBytes = 2 << 30
         expected.oomScoreAdjustment = 1000
         expected.killTimeoutSeconds = 0
         expected.executorPath = "/home/somebody/bin/executor"
@@ -72,7 +75,7 @@ import Testing
         for option in RunOptions.table where option.name != "help" {
             let values = [
                 "unveil": "r:/", "env": "A=1", "volume": "/a:/b", "cap-add": "chown", "cap-drop": "all",
-                "ulimit": "core=0", "syscalls": "bpf",
+                "ulimit": "core=0", "syscalls": "bpf", "shm-size": "64m",
             ]
             let value = values[option.name] ?? "100"
             #expect(throws: Never.self) {
@@ -89,11 +92,21 @@ import Testing
     @Test(
         arguments: [
             ("sh", .name("sh")), ("/bin/sh", .path("/bin/sh")), ("./sh", .path("/home/somebody/sh")),
-            ("bin/sh", .path("/home/somebody/bin/sh")), ("../sh", .path("/home/somebody/../sh")),
-            ("././.hidden", .path("/home/somebody/.hidden")), ("./../sh", .path("/home/somebody/../sh")),
+            ("bin/sh", .path("/home/somebody/bin/sh")), ("../sh", .path("/home/sh")),
+            ("././.hidden", .path("/home/somebody/.hidden")), ("./../sh", .path("/home/sh")),
+            ("../../../sh", .path("/sh")), ("a/../sh", .path("/home/somebody/a/../sh")),
+            ("..sh/x", .path("/home/somebody/..sh/x")),
         ] as [(String, TaskOptions.Command)])
     func aCommandWithASlashIsAPath(word: String, command: TaskOptions.Command) throws {
         #expect(try options(word)?.command == command)
+    }
+
+    /// The directories above are not there for the command.
+    @Test func relativePathsHaveNoDotsInFront() throws {
+        let found = try #require(
+            try options("-u", "r:../a", "-u", "rx:.", "-u", "r:..", "--work-dir", "..", "--volume", "../v:v", "x"))
+        #expect(found.unveil.map(\.text) == ["r:/home/a", "rx:/home/somebody", "r:/home"])
+        #expect(found.workDir == "/home" && found.volumes.first?.hostPath == "/home/v")
     }
 
     @Test func aNamespaceWithASlashIsAPath() throws {
@@ -128,6 +141,7 @@ import Testing
                 mistake("--volume=" + text, "x")
                     == "--volume \"\(text)\": must be SOURCE:PATH or SOURCE:PATH:ro")
         }
+        #expect(mistake("--shm-size", "1k", "x") == "--shm-size is \"1k\": " + RootOptions.sizeRequirement)
         for option in ["user", "network-namespace", "work-dir", "executor", "state-dir"] {
             #expect(mistake("--\(option)=", "x") == "--\(option) is empty")
         }

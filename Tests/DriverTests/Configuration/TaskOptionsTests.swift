@@ -81,12 +81,43 @@ import Testing
             #"option "unveil", item 2, is "rr:/b": mode "r" is there twice: each mode at most once"#
         ),
         (["command": "sh", "unveil": true], #"option "unveil" is true: must be a list of strings"#),
+        (["command": "sh", "private_tmp": 1], #"option "private_tmp" is 1: must be true or false"#),
+        (["command": "sh", "user_files": "yes"], #"option "user_files" is "yes": must be true or false"#),
+        (["command": "sh", "shm_size": "64x"], #"option "shm_size" is "64x": \#(RootOptions.sizeRequirement)"#),
+        (["command": "sh", "shm_size": ["64m"]], #"option "shm_size" is ["64m"]: \#(RootOptions.sizeRequirement)"#),
     ]
 
     @Test(arguments: wrong)
     func aWrongValueIsNamedWithItsOption(value: MessagePackValue, message: String) {
         let error = #expect(throws: ConfigurationError.self) { try Self.decode(value) }
         #expect(error?.description == "task config: " + message)
+    }
+
+    @Test func filesOfTheTasksOwn() throws {
+        #expect(try Self.decode(["command": "sh"]).root == RootOptions())
+        let options = try Self.decode(
+            ["command": "sh", "private_tmp": true, "user_files": true, "shm_size": "1g"]
+        ).root
+        #expect(options.privateTmp && options.userFiles && options.sharedMemoryBytes == 1 << 30)
+    }
+
+    @Test(
+        arguments: [
+            ("1048576", 1 << 20), ("1m", 1 << 20), ("1024K", 1 << 20), ("64M", 64 << 20), ("134217728", 1 << 27),
+            ("016m", 16 << 20), ("16384g", 1 << 44), ("17592186044416", 1 << 44),
+        ] as [(String, UInt64)])
+    func aSizeIsANumberOfBytesOrHasAUnit(text: String, bytes: UInt64) {
+        #expect(RootOptions.sharedMemoryBytes(text) == bytes)
+    }
+
+    @Test(
+        arguments: [
+            "", "m", "0", "64", "1048575", "1023k", "16385g", "17592186044417", "-1", "+64m", "64 m", "64mb", "64t",
+            "1.5g",
+            "1e9", "0x100000", "18446744073709551616", "18446744073709551615g", "17179869185g", "64m ", "６４m",
+        ])
+    func whatIsNoSizeOfSharedMemory(text: String) {
+        #expect(RootOptions.sharedMemoryBytes(text) == nil)
     }
 
     @Test func workDirIsAbsoluteOrRelative() throws {
@@ -121,10 +152,27 @@ import Testing
             try Self.decode(["command": "sh", "unveil": []], plugin: PluginConfiguration()).unveil.isEmpty)
     }
 
+    @Test func aTaskHasSoManyRulesAtMost() throws {
+        func decode(_ count: Int) throws -> TaskOptions {
+            let rules = (0..<count).map { MessagePackValue.string(Array("r:/srv/\($0)".utf8)) }
+            return try Self.decode(["command": "sh", "unveil": .array(rules)])
+        }
+        #expect(try decode(1024).unveil.count == 1024)
+        let error = #expect(throws: ConfigurationError.self) { try decode(1025) }
+        #expect(
+            error?.description
+                == #"task config: option "unveil" is a list of 1025 rules: must be at most 1024 rules: unveil a directory "#
+                + "above the paths instead")
+    }
+
     @Test func theSchemaNamesEveryOption() {
-        let own = TaskOptions.schema.dropLast(ConfinementOptions.schema.count)
+        let own = TaskOptions.schema.dropLast(RootOptions.schema.count + ConfinementOptions.schema.count)
         #expect(own.map(\.name) == ["command", "args", "unveil", "oom_score_adj", "work_dir"])
         #expect(own.map(\.type) == ["string", "list(string)", "list(string)", "number", "string"])
+        #expect(
+            RootOptions.schema.map { [$0.name, $0.type] } == [
+                ["private_tmp", "bool"], ["user_files", "bool"], ["shm_size", "string"],
+            ])
         let confinement = [
             ("cap_add", "list(string)"), ("cap_drop", "list(string)"), ("pids_limit", "number"),
             ("ulimit", "map(string)"),

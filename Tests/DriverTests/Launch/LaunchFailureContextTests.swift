@@ -18,14 +18,14 @@ import Testing
 
     private static var subjects: [String] {
         let specification = StartErrorTests.specification
-        return specification.unveil.map(\.rule.path) + specification.taskDirectories.map(\.path)
-            + specification.mounts.map(\.source) + specification.mounts.compactMap { $0.destination?.path } + ["/x"]
+        return specification.unveil.map(\.rule.path) + specification.mounts.map(\.source)
+            + specification.mounts.map(\.destination.path) + ["/x"]
     }
 
     @Test func theStoredRequestGivesTheContextOfTheStart() throws {
         let context = LaunchFailureContext(StartErrorTests.specification)
         #expect(LaunchFailureContext(try Self.stored()) == context)
-        #expect(!context.rules.isEmpty && !context.mounts.isEmpty && !context.taskDirectories.isEmpty)
+        #expect(!context.rules.isEmpty && !context.mounts.isEmpty)
         #expect(context.rules.contains { $0.origin != nil } && context.rules.contains(where: \.staysInTask))
         #expect(context.mounts.contains(where: \.isMade) && context.mounts.contains(where: \.isDevice))
     }

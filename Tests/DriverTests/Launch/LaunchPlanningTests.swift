@@ -1,7 +1,9 @@
+import CMessages
 import Shared
 import Testing
 
 @testable import MessagePack
+@testable import Messages
 @testable import Planning
 
 @Suite struct LaunchPlanningTests {
@@ -150,7 +152,14 @@ import Testing
     @Test func defaultsAreOptionalAndTheTasksDirectoriesNoSymlinks() throws {
         let rules = try plan(request()).unveil
         let defaults = UnveilDefault.paths.count
-        #expect(rules.count == defaults + 4)
+        let ownRoot = [
+            "r:/proc", "rw:/dev/pts", "rw:/dev/ptmx", "rw:/dev/tty", "rwc:/dev/shm", "rwxc:\(Self.directory)",
+            "r:/sys/fs/cgroup/nomad.slice/share.slice/\(Self.alloc).web.scope",
+        ]
+        #expect(rules.count == defaults + ownRoot.count + 4)
+        #expect(rules.dropFirst(defaults).prefix(ownRoot.count).map(\.rule.text) == ownRoot)
+        // The task can neither rename nor remove what the client keeps in its directory.
+        #expect(rules.filter(\.keepsDirectories).map(\.rule.path) == [Self.directory])
         #expect(rules.prefix(defaults).map(\.rule) == UnveilDefault.paths.map(\.rule))
         #expect(rules.prefix(defaults).allSatisfy { $0.optional && !$0.noSymlink && $0.origin == nil })
         #expect(
@@ -159,6 +168,23 @@ import Testing
                 "rwxc:\(Self.directory)/alloc",
             ])
         #expect(rules.suffix(4).allSatisfy { $0.optional && $0.noSymlink })
+    }
+
+    /// What an Executor that stands by can do for every task of the configuration, in the order of the request.
+    @Test func rulesOfEveryTaskAreKnownBeforeARequest() throws {
+        var configuration = PluginConfiguration()
+        configuration.unveilByTask = true
+        configuration.unveilPaths = [UnveilRule(modes: .read, path: "/srv")]
+        let specification = try plan(request(["command": "env", "unveil": ["rx:/opt/x"]]), configuration)
+        let rules = try DecodedMessage<Exec2__Executor__LaunchRequest>(specification.encodedRules).root
+        let paths = rules.messages(.unveil).map(\.path)
+        #expect(paths.contains("/usr/bin") && paths.last == "/srv")
+        // Of the task alone, or each task's own.
+        #expect(!paths.contains { $0.hasPrefix("/proc") || $0.hasPrefix(Self.directory) || $0 == "/opt/x" })
+        #expect(!paths.contains("/dev/stdout") && !paths.contains("/dev/pts"))
+        let all = specification.unveil.map(\.rule.path)
+        #expect(paths == all.filter { paths.contains($0) })
+        #expect(rules.isSet(\.scope_abstract_sockets) && !rules.isSet(\.restrict_tcp_bind))
     }
 
     @Test func withoutDefaultsOnlyWhatIsNamedIsReachable() throws {
@@ -201,45 +227,7 @@ import Testing
         #expect(try plan(request(["command": "x", "oom_score_adj": 500])).oomScoreAdj == 500)
     }
 
-    // MARK: Logs
-
-    @Test func theLogDirectoriesAreReadOnlyWhereverTheTaskSeesThem() throws {
-        let result = try plan(request())
-        #expect(
-            result.readOnly == [
-                .init(root: "/alloc/\(Self.alloc)", inside: "alloc/logs"),
-                .init(root: Self.directory + "/alloc", inside: "logs"),
-            ])
-        #expect(result.logRoot == "/alloc/\(Self.alloc)")
-    }
-
-    @Test func aLogElsewhereInTheAllocMakesItsDirectoryReadOnlyToo() throws {
-        var request = request()
-        request.stdoutPath = "/alloc/\(Self.alloc)/web/out/x.fifo"
-        request.stderrPath = "/dev/null"
-        #expect(try plan(request).readOnly.contains(.init(root: "/alloc/\(Self.alloc)", inside: "web/out")))
-        #expect(try plan(request).readOnly.count == 3)
-    }
-
-    @Test func aLogInTheAllocsOwnDirectoryMakesNoWholeAllocReadOnly() throws {
-        var request = request()
-        request.stdoutPath = "/alloc/\(Self.alloc)/x.fifo"
-        #expect(try plan(request).readOnly.allSatisfy { !$0.inside.isEmpty })
-    }
-
     // MARK: Network and limits
-
-    @Test(arguments: [
-        ([], false), (["rwxc:/"], false), (["rw:/proc"], false), (["rw:/proc/"], false), (["r:/proc/sys"], false),
-        (["rw:/proc/sys/net"], true), (["w:/proc/self"], true), (["w:/proc/../etc"], false),
-    ])
-    func procIsReadOnlyToRootUnlessARuleNamesAPartOfIt(rules: [String], opened: Bool) throws {
-        var configuration = PluginConfiguration()
-        configuration.unveilPaths = try rules.map { try UnveilRule(parsing: $0) }
-        let proc = LaunchSpecification.ReadOnlyDirectory(root: "/", inside: "proc")
-        #expect(try plan(request(), configuration, user: Self.root).readOnly.contains(proc) != opened)
-        #expect(try !plan(request(), configuration).readOnly.contains(proc))
-    }
 
     @Test func theNetworkIsTheHostsOrTheGroups() throws {
         var request = request()

@@ -27,16 +27,18 @@ import Testing
                 rule: UnveilRule(modes: .all, path: "/mnt/a-web/tmp"), noSymlink: true, afterMounts: true,
                 beneath: "/mnt/a-web", origin: "x"),
         ]
-        result.readOnly = [.init(root: "/l", inside: "alloc/logs")]
+        result.unveil[1].keepsDirectories = true
         result.generatedFiles = [GeneratedFile(path: "/etc/hosts", text: "127.0.0.1 localhost\n")]
         result.mounts = [
-            TaskMount(kind: .device, source: "/dev/kvm", destination: nil, modes: [.read, .write]),
-            TaskMount(
-                kind: .volume, source: "/srv/data", destination: destination, modes: .read, readOnly: true,
-                noExec: true,
-                followsHost: true),
-        ]
-        result.taskDirectories = directories.mounts(allocDir: "/l", taskName: "web")
+            destination("/dev/kvm", isDevice: true).map {
+                TaskMount(kind: .device, source: "/dev/kvm", destination: $0, modes: [.read, .write])
+            },
+            destination("local/data", isDevice: false).map {
+                TaskMount(
+                    kind: .volume, source: "/srv/data", destination: $0, modes: .read, readOnly: true, noExec: true,
+                    followsHost: true)
+            },
+        ].compactMap { $0 }
         result.networkNamespace = "/run/netns/x"
         result.cgroup = "/sys/fs/cgroup/x.scope"
         result.cgroupWrites = [
@@ -48,8 +50,10 @@ import Testing
 
     private static let directories = TaskDirectories(
         environment: ["NOMAD_TASK_DIR": "/mnt/a-web/local"], allocDir: "/l", allocID: "a", taskName: "web")
-    private static let destination = try? MountDestination(
-        "local/data", of: "x", directories: directories, allocDir: "/l", isDevice: false)
+
+    private static func destination(_ path: String, isDevice: Bool) -> MountDestination? {
+        try? MountDestination(path, of: "x", directories: directories, allocDir: "/l", isDevice: isDevice)
+    }
 
     private static let root: RootSpecification = {
         let path = TemplateSpecification.Path(path: "/srv", optional: true, writable: true, origin: nil)
@@ -57,9 +61,12 @@ import Testing
             sourceRoot: "/l", source: "web", inside: "a-web", isReadOnly: true, onlyMounts: true)
         return RootSpecification(
             template: TemplateSpecification(
-                PluginConfiguration(), parent: "/mnt", host: HostAbilities(landlockABI: 7, capabilities: 0), hidden: []),
-            parent: "/mnt", directories: [directory], replacements: [directory], paths: [path],
-            sharedMemoryBytes: 1, hasTerminals: true, hasReadOnlyProc: true, hidden: ["/l"])
+                PluginConfiguration(), parent: "/mnt", host: HostAbilities(landlockABI: 7, capabilities: 0),
+                hasDevices: true, hidden: ["/l"]),
+            parent: "/mnt", directories: [directory], replacements: [directory],
+            privateTmp: "a-web/tmp",
+            ownCgroup: .init(mountPoint: "/sys/fs/cgroup", inside: "nomad.slice/x.scope"), paths: [path],
+            sharedMemoryBytes: 1, hasTerminals: true, hasReadOnlyProc: true)
     }()
 
     private func decoded(_ specification: LaunchSpecification) throws -> MessageView<
@@ -81,6 +88,12 @@ import Testing
         #expect(attachment.isSet(\.terminal) && attachment.kill_timeout_ns == 5_000_000_000)
         #expect(specification.attachment?.places.map(\.number) == [17, 18])
         #expect(specification.attachment?.places.map(\.place) == [5, 6])
+        #expect(!attachment.isSet(\.own_terminals))
+        specification.attachment = .init(
+            leash: 17, stdin: 18, hasTerminal: true, terminals: 19, killTimeoutNanoseconds: 5)
+        #expect(specification.attachment?.places.map(\.number) == [17, 18, 19])
+        #expect(specification.attachment?.places.map(\.place) == [5, 6, TemplateDescriptor.terminals])
+        #expect(try #require(try decoded(specification).attachment).isSet(\.own_terminals))
     }
 
     @Test func everythingIsInTheRequest() throws {
@@ -112,9 +125,6 @@ import Testing
         #expect(unveil.map { $0.isSet(\.optional) } == [true, false])
         #expect(unveil.map { $0.isSet(\.no_symlink) } == [false, true])
         #expect(unveil.map { $0.isSet(\.after_mounts) } == [false, true])
-        let readOnly = request.messages(.readOnly)
-        #expect(readOnly.map(\.root) == ["/l"])
-        #expect(readOnly.map(\.inside) == ["alloc/logs"])
         let writes = request.messages(.cgroupWrites)
         #expect(writes.map(\.file) == ["memory.max", "memory.swap.max"])
         #expect(writes.map(\.value) == ["1", "0"])
@@ -128,13 +138,31 @@ import Testing
         #expect(files.map(\.content) == [Array("127.0.0.1 localhost\n".utf8)])
         let mounts = request.messages(.mounts)
         #expect(mounts.map(\.source) == ["/dev/kvm", "/srv/data"])
-        #expect(mounts.map(\.root) == ["", "/mnt"])
-        #expect(mounts.map(\.inside) == ["", "a-web/local/data"])
+        #expect(mounts.map(\.root) == ["/", "/mnt"])
+        #expect(mounts.map(\.inside) == ["dev/kvm", "a-web/local/data"])
         #expect(mounts.map(\.modes) == [0b0011, 0b0001])
         #expect(mounts.map { $0.isSet(\.device) } == [true, false])
         for flag in [\Exec2__Executor__Mount.make, \.read_only, \.no_exec, \.follow_host] {
             #expect(mounts.map { $0.isSet(flag) } == [false, true])
         }
+    }
+
+    /// The request of a template has them; a task's has what is found of them in the template.
+    @Test func whatNoTaskReachesIsInTheRequestOfATemplate() throws {
+        var planning = LaunchPlanning(
+            configuration: PluginConfiguration(), megahertzPerCore: nil,
+            host: HostAbilities(landlockABI: 7, capabilities: 0))
+        planning.clientMounts = ["/clients"]
+        let options = TaskOptions(
+            command: .path("/bin/true"), arguments: [], unveil: [], oomScoreAdjustment: nil, root: RootOptions())
+        let specification = try planning.specification(
+            for: RootPlanningTests.request(), options: options,
+            user: TaskUser(name: "web", uid: 1000, gid: 1000, groups: [], home: "/"))
+        let template = try #require(specification.root?.template)
+        let request = try DecodedMessage<Exec2__Executor__LaunchRequest>(template.encoded).root
+        let hidden = try #require(request.root_template).strings(.hidden)
+        #expect(hidden == template.hidden)
+        #expect(Set(["/clients", "/data/alloc_mounts", PluginSockets.parent]).isSubset(of: hidden))
     }
 
     // MARK: Nothing is left out
@@ -178,7 +206,8 @@ import Testing
     /// A field of the request that `encoded` forgets stays at its default, whatever the description has.
     @Test func everyFieldOfTheRequestComesFromTheDescription() throws {
         var specification = Self.full
-        specification.attachment = .init(leash: 17, stdin: 18, hasTerminal: true, killTimeoutNanoseconds: 5)
+        specification.attachment = .init(
+            leash: 17, stdin: 18, hasTerminal: true, terminals: 19, killTimeoutNanoseconds: 5)
         specification.confinement.capabilities = 3
         specification.confinement.ambientCapabilities = 1
         specification.confinement.resourceLimits = [ResourceLimit(.nofile, soft: 1, hard: 2)]
@@ -196,8 +225,8 @@ import Testing
         var filled: Set<String> = []
         let (owner, pointer) = request.parts
         withExtendedLifetime(owner) { Self.fields(pointer, all: &all, filled: &filled) }
-        // What only the requests of a command and of a template have.
-        #expect(all.subtracting(filled) == ["exec", "root_template"])
+        // What only the requests of a command, of a template and of an earlier release have.
+        #expect(all.subtracting(filled) == ["exec", "root_template", "read_only", "task_directories"])
         #expect(filled.count > 60)
     }
 }

@@ -27,7 +27,6 @@ import Testing
         result.mounts =
             (try? MountPlanning(directories: directories, allocDir: "/alloc", namedRules: []).mounts(
                 volumes: volumes, devices: [DeviceRequest(taskPath: "/dev/kvm", hostPath: "/dev/kvm")])) ?? []
-        result.taskDirectories = directories.mounts(allocDir: "/alloc", taskName: "web")
         return result
     }()
 
@@ -50,18 +49,26 @@ import Testing
                     + "\"rx:/srv/x\""
             ),
             (
+                .unveil, E2BIG, "/srv/x",
+                "cannot unveil /srv/x: Argument list too long; a root has at most 4096 directories and symlinks on the "
+                    + "ways to what is unveiled: unveil fewer paths, or a directory above them; it is named by the "
+                    + "plugin option unveil_paths: \"rx:/srv/x\""
+            ),
+            (
                 .taskDirectory, ENOENT, "/alloc/web/secrets",
-                "cannot mount the task's directory, which the client did not mount, /alloc/web/secrets: No such file or directory; "
+                "cannot mount the task's directory /alloc/web/secrets: No such file or directory; "
                     + missingMounts
             ),
             (
-                .mount, ELOOP, "/mnt/a-web/alloc",
-                "cannot mount at /mnt/a-web/alloc: Too many levels of symbolic links; " + missingMounts
+                .ownDirectory, ELOOP, "/mnt/a-web",
+                "cannot show the task its directory /mnt/a-web: Too many levels of symbolic links; this directory of the task "
+                    + "must be a directory, not a symlink"
             ),
             (
                 .mount, ENOENT, "/data",
-                "cannot mount at /data: No such file or directory; outside the task's directory nothing is made: make it "
-                    + "on this host, or let the destination be in the task's directory, as in ${NOMAD_TASK_DIR}/data"
+                "cannot mount at /data: No such file or directory; nothing is made in a directory of the host that the task "
+                    + "may write to: make it on this host, or let the destination be in the task's directory, as in "
+                    + "${NOMAD_TASK_DIR}/data"
             ),
             (
                 .mount, ELOOP, "/mnt/a-web/local/data",

@@ -47,18 +47,24 @@ import Testing
         #expect(directories(taskDir) == directories(nil))
     }
 
-    /// What the client has mounted is told, for where it has not; nothing of a job's choice.
+    /// Where they stand for the task, and where they came from in case the client's mounts are missing; nothing of a
+    /// job's choice.
     @Test(arguments: ["", "/", "//"])
     func theClientsMountsAreKnown(slashes: String) {
         let allocDir = "/var/lib/nomad/alloc/" + Self.alloc
         let parent = slashes.isEmpty ? Self.own : Self.own.replacing("/alloc_mounts/", with: slashes + "alloc_mounts//")
-        let mounts = directories(parent + "/local").mounts(allocDir: allocDir, taskName: "web")
-        #expect(mounts.map(\.source) == ["web", "alloc", "web/secrets"])
-        #expect(mounts.map(\.path) == [Self.own, Self.own + "/alloc", Self.own + "/secrets"])
-        #expect(mounts.allSatisfy { $0.allocDir == allocDir && $0.root == "/var/lib/nomad/alloc_mounts" })
-        #expect(mounts.map(\.isMade) == [false, true, true])
-        #expect(directories(nil).mounts(allocDir: allocDir, taskName: "web").isEmpty)
-        #expect(directories("/etc/local").mounts(allocDir: allocDir, taskName: "web").isEmpty)
+        func replacements(_ directories: TaskDirectories) -> [RootSpecification.Directory] {
+            directories.place(allocDir: allocDir, allocID: Self.alloc).replacements(
+                of: directories, allocDir: allocDir, taskName: "web", logs: [])
+        }
+        let found = replacements(directories(parent + "/local"))
+        let name = Self.alloc + "-web"
+        #expect(found.map(\.source) == ["web", "web/tmp", "alloc", "web/secrets"])
+        #expect(found.map(\.inside) == [name, name + "/tmp", name + "/alloc", name + "/secrets"])
+        #expect(found.allSatisfy { $0.sourceRoot == allocDir })
+        let place = directories(parent + "/local").place(allocDir: allocDir, allocID: Self.alloc)
+        #expect(place.parent == "/var/lib/nomad/alloc_mounts")
+        #expect(replacements(directories(nil)).isEmpty && replacements(directories("/etc/local")).isEmpty)
     }
 
     @Test func anEmptyAllocIDVouchesForNothing() {

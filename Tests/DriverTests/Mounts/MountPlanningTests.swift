@@ -44,19 +44,19 @@ import Testing
         (task + "/alloc/data/x", "/mnt", "5d8f1c2a-web/alloc/data/x"),
     ])
     func inTheTasksDirectoryDestinationsAreMade(text: String, root: String, inside: String) throws {
-        let found = try #require(try plan([volume(text)]).first?.destination)
+        let found = try #require(try plan([volume(text)]).first).destination
         #expect(found.root == root && found.inside == inside && found.isMade)
         #expect(found.path == root + "/" + inside)
     }
 
     @Test(arguments: ["/data", "//data/.", "/data/"])
-    func elsewhereTheyMustExist(text: String) throws {
-        let found = try #require(try plan([volume(text)]).first?.destination)
+    func elsewhereNothingIsMadeAsTheTasksUser(text: String) throws {
+        let found = try #require(try plan([volume(text)]).first).destination
         #expect(found.root == "/" && found.inside == "data" && !found.isMade && found.path == "/data")
     }
 
     @Test func aNameThatOnlyBeginsLikeTheTasksDirectoryIsElsewhere() throws {
-        let found = try #require(try plan([volume(Self.task + "2/local/data")]).first?.destination)
+        let found = try #require(try plan([volume(Self.task + "2/local/data")]).first).destination
         #expect(found.root == "/" && !found.isMade)
     }
 
@@ -65,9 +65,9 @@ import Testing
             environment: [:], allocDir: "/alloc/" + Self.alloc, allocID: Self.alloc, taskName: "web")
         let found = try planning([], directories).mounts(
             volumes: [volume("local/x"), volume("/alloc/\(Self.alloc)/alloc/data/x")], devices: [])
-        #expect(found.map { $0.destination?.root } == ["/alloc/\(Self.alloc)", "/alloc/\(Self.alloc)"])
-        #expect(found.map { $0.destination?.inside } == ["alloc/data/x", "web/local/x"])
-        #expect(found.allSatisfy { $0.destination?.isMade == true })
+        #expect(found.map { $0.destination.root } == ["/alloc/\(Self.alloc)", "/alloc/\(Self.alloc)"])
+        #expect(found.map { $0.destination.inside } == ["alloc/data/x", "web/local/x"])
+        #expect(found.allSatisfy { $0.destination.isMade == true })
     }
 
     @Test(arguments: [
@@ -106,7 +106,7 @@ import Testing
             let text =
                 (Bool.random(using: &random) ? "/" : "")
                 + (0..<count).map { _ in pieces.randomElement(using: &random) ?? "" }.joined(separator: "/")
-            guard let mount = try? plan([volume(text)]).first, let found = mount.destination else { continue }
+            guard let found = try? plan([volume(text)]).first?.destination else { continue }
             accepted += 1
             let parts = found.path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
                 .dropFirst().map { String(Substring($0)) }
@@ -131,7 +131,7 @@ import Testing
 
     @Test func parentsComeFirst() throws {
         let found = try plan([volume("/data/b/c"), volume("/data-2"), volume("/data/b"), volume("/data")])
-        #expect(found.compactMap { $0.destination?.path } == ["/data", "/data-2", "/data/b", "/data/b/c"])
+        #expect(found.map(\.destination.path) == ["/data", "/data-2", "/data/b", "/data/b/c"])
     }
 
     // MARK: Volumes
@@ -140,7 +140,8 @@ import Testing
         #expect(
             try plan([volume("/data")]) == [
                 TaskMount(
-                    kind: .volume, source: "/srv/data", destination: try plan([volume("/data")]).first?.destination,
+                    kind: .volume, source: "/srv/data",
+                    destination: try #require(try plan([volume("/data")]).first).destination,
                     modes: .all)
             ])
     }
@@ -182,18 +183,18 @@ import Testing
 
     // MARK: Devices
 
-    @Test func aDeviceInItsPlaceIsNotMounted() throws {
+    @Test func aDeviceIsMountedInItsPlaceToo() throws {
         let device = DeviceRequest(taskPath: "/dev/kvm", hostPath: "/dev/kvm", permissions: "rwm")
-        #expect(
-            try plan([], [device, device])
-                == [TaskMount(kind: .device, source: "/dev/kvm", destination: nil, modes: [.read, .write])])
+        let found = try plan([], [device, device])
+        #expect(found.map(\.destination.path) == ["/dev/kvm"])
+        #expect(found.map(\.source) == ["/dev/kvm"] && found.map(\.modes) == [[.read, .write]])
         let unnamed = DeviceRequest(taskPath: "", hostPath: "/dev/kvm")
-        #expect(try plan([], [unnamed]).first?.destination == nil)
+        #expect(try plan([], [unnamed]).map(\.destination.path) == ["/dev/kvm"])
     }
 
     @Test func aDeviceElsewhereIsMountedAndRunsNothing() throws {
         let found = try #require(try plan([], [DeviceRequest(taskPath: "/dev/gpu0", hostPath: "/dev/gpu3")]).first)
-        #expect(found.destination?.path == "/dev/gpu0" && found.destination?.isMade == false)
+        #expect(found.destination.path == "/dev/gpu0" && !found.destination.isMade)
         #expect(found.modes == [.read, .write])
     }
 

@@ -100,13 +100,38 @@ import Testing
         for (event, after) in table {
             try #require(after.count == entries.count)
             for (entry, expected) in zip(entries, after) {
-                var map: [String: TaskTable.Entry] = [:]
+                var map = TaskEntries()
                 map[Self.id] = entry
                 let isTaken = map.take(Self.id, event)
                 #expect(isTaken == (expected != nil), "\(Kind(entry)), \(event)")
                 #expect(Kind(map[Self.id]) == expected ?? Kind(entry), "\(Kind(entry)), \(event)")
             }
         }
+    }
+
+    /// A start asks for the others in its cgroup.
+    @Test func entriesAreFoundByTheirCgroup() {
+        var entries = TaskEntries()
+        let (one, other) = (TaskTable.Transition(cgroup: "/a"), TaskTable.Transition(cgroup: "/b"))
+        func kinds(_ cgroup: String) -> [Kind] { entries.entries(in: cgroup).map { Kind($0) } }
+        let claims: [(id: String, event: TaskTable.EntryEvent)] = [
+            ("first", .claimed(.start, one)), ("second", .claimed(.end, one)), ("third", .claimed(.recover, other)),
+            ("nowhere", .claimed(.start, TaskTable.Transition(cgroup: ""))),
+        ]
+        for claim in claims {
+            let isTaken = entries.take(claim.id, claim.event)
+            #expect(isTaken, "\(claim.id)")
+        }
+        #expect(kinds("/a") == [.starting, .ending])
+        #expect(kinds("/b") == [.recovering])
+        #expect(kinds("") == [])
+        let isRefused = !entries.take("first", .givenUp(other))
+        let isGivenUp = entries.take("first", .givenUp(one))
+        #expect(isRefused && isGivenUp)
+        #expect(kinds("/a") == [.ending])
+        entries["third"] = .starting(one)
+        #expect(kinds("/a") == [.ending, .starting])
+        #expect(kinds("/b") == [])
     }
 
     /// A removal that has failed is tried again by who asks next.

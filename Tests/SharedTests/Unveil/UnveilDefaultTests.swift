@@ -16,7 +16,7 @@ import Testing
         #expect(modes["rw"] == ["/dev/null", "/dev/full", "/dev/stdin", "/dev/stdout", "/dev/stderr"])
         #expect(modes["w"] == ["/dev/log"])
         #expect(modes["rx"]?.count == 13)
-        #expect(modes["r"]?.count == 28)
+        #expect(modes["r"]?.count == 46)
         #expect(modes.count == 5)
     }
 

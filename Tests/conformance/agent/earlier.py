@@ -1,8 +1,8 @@
-"""The previous release: both programs, built from the sources of the last commit whose pipe protocol had a
-lower version.
+"""Both programs as they were: built from the sources of the last commit whose pipe protocol had a lower version, or of
+the last one whose tasks had the host's root, which costs are compared with.
 
-The sources are in Tests/earlier, an archive for each such version (.ci/keep-earlier made it of the
-commit): a shallow clone has them too.
+The sources are in Tests/earlier (.ci/keep-earlier made those of a protocol's version of the commit): a shallow clone
+has them too.
 """
 
 from __future__ import annotations
@@ -55,13 +55,24 @@ def archive_of(protocol: int) -> Path:
 def built(protocol: int) -> Earlier:
     """Both programs of that version; built once for each archive."""
     archive = archive_of(protocol)
-    directory = REPOSITORY / ".build" / "earlier" / f"protocol-{protocol}"
+    return Earlier(protocol, _built(archive, protocol))
+
+
+def with_hosts_root() -> Path:
+    """The Driver of the last commit before every task had a root of its own, beside its Executor."""
+    return _built(REPOSITORY / "Tests" / "earlier" / "host-root.tar.xz", None) / PROGRAMS[0]
+
+
+def _built(archive: Path, protocol: int | None) -> Path:
+    """The directory with both programs. `protocol`: the version that the sources must have."""
+    directory = REPOSITORY / ".build" / "earlier" / archive.name.removesuffix(".tar.xz")
     if all((directory / name).exists() and (directory / name).stat().st_mtime > archive.stat().st_mtime for name in PROGRAMS):
-        return Earlier(protocol, directory)
+        return directory
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="source-", dir=directory.parent) as source:
         subprocess.run(["tar", "-x", "-J", "-f", str(archive), "-C", source], check=True)
-        assert maximum_version((Path(source) / _PROTOCOL).read_text()) == protocol, f"{archive} has another version's sources"
+        version = maximum_version((Path(source) / _PROTOCOL).read_text())
+        assert protocol in (None, version), f"{archive} has the sources of version {version}"
         for name in PROGRAMS:
             build = subprocess.run(
                 ["swift", "build", "-c", "release", "--product", name], cwd=source, text=True,
@@ -72,4 +83,4 @@ def built(protocol: int) -> Earlier:
             fresh = directory / f"{name}.{os.getpid()}"
             shutil.copy(Path(source) / ".build" / "release" / name, fresh)
             fresh.rename(directory / name)
-    return Earlier(protocol, directory)
+    return directory

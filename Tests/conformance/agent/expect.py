@@ -7,6 +7,8 @@ from typing import Iterator
 
 import grpc
 
+from agent import messages
+
 Code = grpc.StatusCode
 # Status codes that do not explain the error to a caller.
 _UNCLEAR = {Code.UNKNOWN, Code.INTERNAL, Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED, Code.UNIMPLEMENTED}
@@ -29,3 +31,10 @@ def refused(*words: str, code: grpc.StatusCode | None = None) -> Iterator[None]:
         assert len(text) > 10, f"the error explains nothing: {text!r}"
         return
     raise AssertionError(f"nothing was refused; expected an error about {words}")
+
+
+def is_recoverable(error: grpc.RpcError) -> bool:
+    """Whether a start has failed in a way that a client may repeat."""
+    [value] = [value for key, value in error.trailing_metadata() if key == "grpc-status-details-bin"]
+    status = messages.status.Status.FromString(value)
+    return bool(messages.recoverable.RecoverableError.FromString(status.details[0].value).recoverable)

@@ -15,7 +15,7 @@ from typing import Callable
 
 import grpc
 
-from agent import processes
+from agent import mounts, processes
 from agent.failures import faults_of
 from agent.faults import EXECUTOR, Fault, Faults, faulty_binary
 from agent.host import AgentHost, state_directories
@@ -58,9 +58,12 @@ class Scenario:
 class FaultSweep:
     """One Driver in which calls fail, with two tasks: the one under test, and the next, which must succeed."""
 
-    def __init__(self, host: AgentHost, *, standby: bool = False, equip: Callable[[Task], object] | None = None):
-        """`equip` adds volumes, devices or options to the task under test."""
-        self.host, self.standby = host, standby
+    def __init__(
+        self, host: AgentHost, *, standby: bool = False, equip: Callable[[Task], object] | None = None,
+        options: dict[str, object] | None = None,
+    ):
+        """`equip` adds volumes, devices or options to the task under test; `options` are the plugin's."""
+        self.host, self.standby, self.options = host, standby, options or {}
         self.faults = Faults(host.root / f"faults-{time.monotonic_ns()}")
         self.state_dir = str(host.make_state_dir())
         # How many of the tried faults have made a call fail.
@@ -76,7 +79,7 @@ class FaultSweep:
         return self.host.launch(
             # Without a standby Executor the calls of an Executor have the same numbers in each run.
             {"state_dir": self.state_dir, "standby_executor": self.standby, "unveil_by_task": True,
-             "allow_caps": ["net_bind_service"]},
+             "allow_caps": ["net_bind_service"], **self.options},
             binary=faulty_binary(), environment=self.faults.environment)
 
     def settle(self) -> None:
@@ -95,8 +98,8 @@ class FaultSweep:
         self.mounts = self.own_mounts()
 
     def own_mounts(self) -> list[str]:
-        """The mounts below this session's directory."""
-        return sorted(line.split()[1] for line in open("/proc/mounts") if str(self.host.root) in line)
+        """The host's mounts, to which the Driver adds none."""
+        return mounts.of_host(self.host.root)
 
     def executors(self) -> int:
         return len(self.plugin.executors())
@@ -153,8 +156,8 @@ class FaultSweep:
         zombies = [process for process in processes.everything() if process.parent == self.plugin.pid and process.is_zombie]
         if zombies:
             found.append(f"zombies {zombies}")
-        if self.own_mounts() != self.mounts:
-            found.append("mounts")
+        if (now := self.own_mounts()) != self.mounts:
+            found.append(f"mounts {sorted({*now} ^ {*self.mounts}) or now}")
         populated = (self.task.scope / "cgroup.events").read_text()
         if self.is_in_cgroup(populated) or any(path.is_dir() for path in self.task.scope.iterdir()):
             found.append("the task's cgroup has entries that are not the task's")

@@ -67,13 +67,14 @@ class DeadFileSystem:
     """Like a network file system without its server: a FUSE file system whose requests nobody reads."""
 
     def __init__(self, directory: Path, keeps_directory: bool = False):
-        """`keeps_directory`: the directory below it stays, because waiting callers may create something when they go on."""
+        """`keeps_directory`: the directory below it may be there before, and stays, because waiting callers may create
+        something when they go on."""
         self.directory = directory
         self._keeps_directory = keeps_directory
 
     def __enter__(self) -> "DeadFileSystem":
         self._device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
-        self.directory.mkdir()
+        self.directory.mkdir(exist_ok=self._keeps_directory)
         mounts.mount("fuse", self.directory, f"fd={self._device},rootmode={stat.S_IFDIR:o},user_id=0,group_id=0")
         return self
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _MS_BIND = 4096
+_MS_PRIVATE = 1 << 18
+_MS_SHARED = 1 << 20
 _MNT_DETACH = 2
 
 
@@ -25,6 +27,13 @@ def mount(kind: str, target: Path, options: str) -> None:
         raise OSError(error, f"mount of a {kind} file system on {target}: {os.strerror(error)}")
 
 
+def propagate(target: Path, shared: bool) -> None:
+    """Makes the mount at `target` shared, so that what is mounted in it appears in copies of it, or private."""
+    if _libc.mount(None, os.fsencode(target), None, _MS_SHARED if shared else _MS_PRIVATE, None) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"propagation of the mount at {target}: {os.strerror(error)}")
+
+
 def unmount(target: Path) -> None:
     """Detaches what is mounted on `target`."""
     if _libc.umount2(os.fsencode(target), _MNT_DETACH) != 0:
@@ -40,3 +49,11 @@ def below(directory: Path, pid: int | str = "self") -> list[str]:
         if point == str(directory) or point.startswith(f"{directory}/"):
             points.append(point)
     return points
+
+
+def of_host(root: Path) -> list[str]:
+    """The mount points of this process's namespace, without those of other test sessions: their directories are beside
+    `root`, and tests give them network namespaces."""
+    mine, sessions = f"{root}/", (f"{root.parent}/exec2-", "/run/netns/exec2-")
+    points = (line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    return sorted(point for point in points if not point.startswith(sessions) or f"{point}/".startswith(mine))

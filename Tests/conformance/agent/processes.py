@@ -65,12 +65,17 @@ def is_alive(pid: int) -> bool:
     return process is not None and not process.is_zombie
 
 
-def descriptors(pid: int) -> dict[int, str]:
-    """The open descriptors of `pid` and what they refer to."""
+def descriptors(pid: int, *known: Path) -> dict[int, str]:
+    """The open descriptors of `pid` and what they refer to. The kernel has no name but "/" for a file on a detached mount of
+    its own: those of `known`, and /dev/null, are told by their inodes."""
     found = {}
     for entry in os.listdir(f"/proc/{pid}/fd"):
+        link = f"/proc/{pid}/fd/{entry}"
         try:
-            found[int(entry)] = os.readlink(f"/proc/{pid}/fd/{entry}")
+            target = os.readlink(link)
+            if target == "/":
+                target = next((str(path) for path in (Path(os.devnull), *known) if path.exists() and path.samefile(link)), target)
+            found[int(entry)] = target
         except FileNotFoundError:
             pass
     return found

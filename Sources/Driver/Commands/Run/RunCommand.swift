@@ -62,6 +62,7 @@ struct RunCommand: Sendable {
             let leash = try PipeEnds()
             let attachment = LaunchSpecification.Attachment(
                 leash: leash.reading.number, stdin: streams.stdin, hasTerminal: hasTerminal,
+                terminals: streams.terminals,
                 killTimeoutNanoseconds: UInt64(options.killTimeoutSeconds) * 1_000_000_000)
             result = await runTask(in: table, directories, cgroup, user, executor, streams, attachment, stop)
             stop.ended(streams.outputs)
@@ -165,17 +166,19 @@ struct RunCommand: Sendable {
         var configuration = PluginConfiguration()
         configuration.unveilDefaults = options.unveilDefaults
         configuration.confinement = options.policy
-        let planning = LaunchPlanning(
+        configuration.stateDirectory = directories.stateDirectory
+        var planning = LaunchPlanning(
             configuration: configuration, megahertzPerCore: megahertz, host: .ofThisHost())
+        planning.hostGroupName = HostGroups.name
+        planning.rulesOfOptions = "option --unveil"
+        planning.hidesOtherAllocations = false
+        planning.hasTerminal = hasTerminal
         let command = TaskOptions(
-            command: options.command, arguments: options.arguments, unveil: [],
+            command: options.command, arguments: options.arguments, unveil: options.unveil,
             oomScoreAdjustment: options.oomScoreAdjustment, workDir: options.workDir,
-            confinement: limits.confinement)
+            confinement: limits.confinement, root: options.root)
         do throws(StartError) {
             var specification = try planning.specification(for: request, options: command, user: user)
-            specification.unveil += options.unveil.map {
-                .init(rule: $0, afterMounts: true, origin: "option --unveil")
-            }
             if hasTerminal {
                 specification.unveil += TerminalAccess.paths.map {
                     .init(rule: UnveilRule(modes: [.read, .write], path: $0), optional: true, afterMounts: true)

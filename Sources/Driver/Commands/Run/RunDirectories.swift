@@ -71,7 +71,7 @@ struct RunDirectories: Sendable {
 
     /// Before the engine does, which knows the plugin's options alone.
     private static func makeStateDirectory(_ path: String, in parent: String) throws(RunFailure) {
-        if let fault = StateDirectory(path: path).fault { throw RunFailure(fault.sentence(option: option)) }
+        if let fault = StateDirectory(path: path).fault { throw RunFailure(fault.sentence(setting: "set \(option)")) }
         var facts = stat()
         let isThere = stat(parent, &facts) == 0
         guard isThere, facts.st_mode & S_IFMT == S_IFDIR else {

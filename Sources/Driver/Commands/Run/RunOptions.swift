@@ -28,6 +28,7 @@ struct RunOptions: Equatable, Sendable {
     var terminal: Bool?
     /// Without an operator who would have to allow anything: who may run this is root.
     var confinement = ConfinementOptions()
+    var root = RootOptions()
     var seccomp = true
     var abstractSockets = false
     var pathnameSockets = false
@@ -86,6 +87,14 @@ extension RunOptions {
                 "start the command in this directory, which is not unveiled by that; default: a new directory of its own",
             completes: .directories),
         CommandOption(
+            name: "private-tmp", help: "mount the command's own tmp directory at /tmp, in place of the host's"),
+        CommandOption(
+            name: "user-files",
+            help: "give the command an /etc/passwd and an /etc/group of its own, with root and its user in them"),
+        CommandOption(
+            name: "shm-size", value: "SIZE",
+            help: "the size of /dev/shm: bytes, or a number with k, m or g, as in 256m; default: 64m"),
+        CommandOption(
             name: "oom-score-adj", value: "N",
             help: "0 to 1000: how readily the kernel kills the command when memory is short"),
     ]
@@ -138,7 +147,9 @@ extension RunOptions {
         switch option {
         case "unveil":
             do throws(UnveilRuleError) {
-                unveil.append(try UnveilRule(parsing: value, relativeTo: directory))
+                let rule = try UnveilRule(parsing: value, relativeTo: directory)
+                let path = Substring(value.utf8.drop { $0 != UInt8(ascii: ":") }.dropFirst())
+                unveil.append(UnveilRule(modes: rule.modes, path: Self.absolute(String(path), in: directory)))
             } catch {
                 throw UsageError("--unveil \(quoted(value)): \(error.reason)")
             }
@@ -154,6 +165,13 @@ extension RunOptions {
         case "env": try set(value, environment)
         case "volume": volumes.append(try volume(value, directory))
         case "work-dir": workDir = Self.absolute(try text(option, value), in: directory)
+        case "private-tmp": root.privateTmp = true
+        case "user-files": root.userFiles = true
+        case "shm-size":
+            guard let bytes = RootOptions.sharedMemoryBytes(value) else {
+                throw UsageError("--shm-size is \(quoted(value)): \(RootOptions.sizeRequirement)")
+            }
+            root.sharedMemoryBytes = bytes
         case "oom-score-adj": oomScoreAdjustment = Int32(try number(option, value, 0...1000))
         case "kill-timeout": killTimeoutSeconds = try number(option, value, 0...31_536_000)
         case "executor": executorPath = try utf8(option, Self.absolute(try text(option, value), in: directory))
@@ -217,9 +235,16 @@ extension RunOptions {
         )
     }
 
+    /// The current directory has no symlinks in it, so that those above it are found by its text. In the command's root
+    /// there are directories only on the way to what is unveiled: one that a path leaves again by `..` may be missing.
     private static func absolute(_ path: String, in directory: String) -> String {
         if path.utf8.first == UInt8(ascii: "/") { return path }
-        if path.hasPrefix("./") { return absolute(String(path.dropFirst(2)), in: directory) }
-        return directory.utf8.last == UInt8(ascii: "/") ? directory + path : directory + "/" + path
+        var above = directory.pathComponents
+        var parts = path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)[...]
+        while let first = parts.first.map({ Substring($0) }), ["", ".", ".."].contains(first) {
+            if first == ".." { _ = above.popLast() }
+            parts.removeFirst()
+        }
+        return "/" + (above + parts.map { Substring($0) }).joined(separator: "/")
     }
 }

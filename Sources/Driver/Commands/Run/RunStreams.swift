@@ -11,6 +11,8 @@ final class RunStreams: Sendable {
     let hasTerminal: Bool
     /// The command's stdin, for its start: the pipe's reading end, or the terminal.
     let stdin: Int32
+    /// The file system of the command's terminal, for its start: that of its root, where so the terminal has a name.
+    var terminals: Int32? { fileSystem.number < 0 ? nil : fileSystem.number }
     private struct State: ~Copyable {
         /// What `stdin` is the number of. A pipe's is closed once the command has it, so that the copy of the input
         /// sees when nobody reads any more. A terminal's is kept: one that nobody has open is hung up.
@@ -26,6 +28,7 @@ final class RunStreams: Sendable {
     private let state: Mutex<State>
     /// The side of the command's terminal that the tool holds; number −1: there is none.
     private let holder: OwnedDescriptor
+    private let fileSystem: OwnedDescriptor
     private let onFailure: @Sendable (Errno) -> Void
 
     /// Makes both sides, and begins to copy the output from the pipes.
@@ -39,7 +42,10 @@ final class RunStreams: Sendable {
         self.onFailure = onFailure
         if terminal {
             var sides: [Int32] = [-1, -1]
-            guard exec2_terminal(&sides, -1) == 0 else { throw SystemError("make", "a pseudoterminal (/dev/ptmx)") }
+            let fileSystem = try Self.terminals()
+            guard exec2_terminal(&sides, fileSystem.number) == 0 else {
+                throw SystemError("make", "a pseudoterminal (ptmx)")
+            }
             let holder = OwnedDescriptor(owning: sides[0])
             let command = try ExecutorProcess.aboveStandard(OwnedDescriptor(owning: sides[1]))
             guard fchown(command.number, user.uid, gid_t.max) == 0, fchmod(command.number, 0o600) == 0 else {
@@ -48,6 +54,7 @@ final class RunStreams: Sendable {
             if let size = OwnTerminal.size { _ = exec2_terminal_resize(holder.number, size.rows, size.columns) }
             let input = try Self.copy(holder)
             self.holder = holder
+            self.fileSystem = fileSystem
             stdin = command.number
             state = Mutex(State(commandSide: command, inputSide: input))
         } else {
@@ -64,6 +71,7 @@ final class RunStreams: Sendable {
             let command = try Self.copy(pipe.reading)
             let input = try Self.copy(pipe.writing)
             holder = OwnedDescriptor(owning: -1)
+            fileSystem = OwnedDescriptor(owning: -1)
             stdin = command.number
             state = Mutex(State(commandSide: command, inputSide: input, outputs: outputs))
         }
@@ -108,6 +116,13 @@ final class RunStreams: Sendable {
         guard hasTerminal, let size = OwnTerminal.size else { return }
         // One that is no terminal any more has no size to set.
         _ = exec2_terminal_resize(holder.number, size.rows, size.columns)
+    }
+
+    /// A devpts file system that is mounted nowhere yet.
+    private static func terminals() throws(SystemError) -> OwnedDescriptor {
+        let number = exec2_new_terminals()
+        guard number >= 0 else { throw SystemError("make", "a file system for terminals (devpts)") }
+        return try ExecutorProcess.aboveStandard(OwnedDescriptor(owning: number))
     }
 
     private static func copy(_ descriptor: borrowing OwnedDescriptor) throws(SystemError) -> OwnedDescriptor {

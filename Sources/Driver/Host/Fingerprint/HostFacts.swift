@@ -100,28 +100,38 @@ package struct HostFacts: Equatable, Sendable {
     }
 }
 
-/// A path of the host that is looked at for a fingerprint.
+/// A path of the host that is looked at for a fingerprint, or for tasks' roots.
 package struct ExaminedPath: Equatable, Sendable {
     let path: String
     /// The plugin option that names it; nil where none does.
     let option: String?
+
+    package init(path: String, option: String?) {
+        self.path = path
+        self.option = option
+    }
 }
 
 /// A path on a file system that does not answer.
-struct UnansweredPath: Equatable, Sendable {
-    let examined: ExaminedPath
+package struct UnansweredPath: Equatable, Sendable {
+    package let examined: ExaminedPath
     /// For how long it has not, at least.
-    let seconds: UInt64
+    package let seconds: UInt64
+
+    package init(examined: ExaminedPath, seconds: UInt64) {
+        self.examined = examined
+        self.seconds = seconds
+    }
 
     /// What is wrong.
-    var text: String {
+    package var text: String {
         "the path \(examined.path)" + (examined.option.map { " (plugin option \($0))" } ?? "")
             + " has not answered within \(seconds) s: its file system hangs, as a network file system does whose server is "
             + "gone"
     }
 
     /// What to do about it.
-    var remedy: String {
+    package var remedy: String {
         "restore the server or unmount the file system"
             + (examined.option.map { ", or set \($0) to a path on another one" } ?? "")
     }

@@ -10,7 +10,7 @@ import Shared
 /// told which path it is.
 package final class SharedHostFacts: Sendable {
     /// What is looked at answers within milliseconds, or else within this where its disk has to start first.
-    static let maximumNanoseconds: UInt64 = 10_000_000_000
+    package static let maximumNanoseconds: UInt64 = 10_000_000_000
 
     typealias Gather =
         @Sendable (_ configuration: PluginConfiguration, _ isSet: Bool, _ examining: HostFacts.Examining) -> HostFacts

@@ -6,13 +6,18 @@ import Shared
 
 /// The directory of all tasks' state directories (plugin option `state_dir`). Who could write there could command
 /// Executors and forge exit records, so it is root's alone, and so is the way to it.
+///
+/// The directory of plugins' sockets must meet the same conditions.
 package struct StateDirectory: Sendable {
     static let option = "state_dir"
 
     package let path: String
+    /// What it is, for errors.
+    private let title: String
 
-    package init(path: String) {
+    package init(path: String, title: String = "the state directory (option state_dir)") {
         self.path = path
+        self.title = title
     }
 
     /// Why it cannot be used as it is now; nil where it can, or where it is still to be made.
@@ -48,6 +53,11 @@ package struct StateDirectory: Sendable {
         return names.filter { !$0.hasPrefix(".") }
     }
 
+    /// The names of all that is in it, without the directory of plugins' sockets.
+    package func names() throws(SystemError) -> [String] {
+        try DirectoryListing.read(path).filter { $0 != PluginSockets.name }
+    }
+
     /// Makes it where it is missing, with its parents, and sees to it that it is root's alone.
     ///
     /// Where another user's directory has its place, root has made that one or has changed its owner if nobody else
@@ -60,7 +70,7 @@ package struct StateDirectory: Sendable {
         if PathTrust.look(path) == .missing {
             try makeParents()
             if mkdir(path, 0o700) != 0 && Errno.last != .fileExists {
-                throw .failed(SystemError("make the state directory (option state_dir)", path))
+                throw .failed(SystemError("make \(title)", path))
             }
             // Between the look and the making, another may have been there first.
             if let fault { throw fault }
@@ -73,7 +83,7 @@ package struct StateDirectory: Sendable {
         for part in path.pathComponents.dropLast() {
             parent += "/" + part
             if mkdir(parent, 0o755) != 0 && Errno.last != .fileExists {
-                throw .failed(SystemError("make, for the state directory (option state_dir), the directory", parent))
+                throw .failed(SystemError("make, for \(title), the directory", parent))
             }
         }
     }
@@ -127,17 +137,20 @@ package enum StateDirectoryFault: Error, Equatable {
         }
     }
 
-    /// What is wrong and what to do about it where the path is one of the command line's.
-    package func sentence(option: String) -> String {
+    /// What is wrong and what to do about it where the path is no plugin option's.
+    /// - Parameters:
+    ///   - directory: What it is.
+    ///   - setting: How another one is given: "set --state-dir".
+    package func sentence(_ directory: String = "the state directory", setting: String) -> String {
         switch self {
         case .untrustedPath(let path, let fault):
-            "cannot use the state directory \(path): \(fault.text); \(fault.remedy("set " + option))"
+            "cannot use \(directory) \(path): \(fault.text); \(fault.remedy(setting))"
         case .takenByOther(let path, let owner):
-            "cannot use the state directory \(path): it belongs to user \(owner), and is in a directory where others may "
-                + "make it; remove it, or set \(option) to a directory that root alone can write to"
+            "cannot use \(directory) \(path): it belongs to user \(owner), and is in a directory where others may "
+                + "make it; remove it, or \(setting) to a directory that root alone can write to"
         case .unusable(let path, let errno):
-            "cannot use the state directory \(path): \(errno.text); set \(option) to another directory"
-        case .failed(let error): "\(error.text); set \(option) to another directory"
+            "cannot use \(directory) \(path): \(errno.text); \(setting) to another directory"
+        case .failed(let error): "\(error.text); \(setting) to another directory"
         }
     }
 

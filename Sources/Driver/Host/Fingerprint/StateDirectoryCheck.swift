@@ -32,7 +32,7 @@ package enum StateDirectoryCheck {
         // A person without rights does not own what is root's; then reading fails, and that is said.
         guard status.st_uid == 0 else { return Facts(path: path, content: .ofAnotherUser(status.st_uid)) }
         do throws(SystemError) {
-            let names = try DirectoryListing.read(path)
+            let names = try StateDirectory(path: path).names()
             let tasks = try StateDirectory(path: path).taskNames().filter { isTask(path + "/" + $0) }.count
             return Facts(path: path, content: .tasks(tasks, others: names.count - tasks))
         } catch {

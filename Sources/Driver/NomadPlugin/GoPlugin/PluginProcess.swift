@@ -23,13 +23,13 @@ package struct PluginProcess: Sendable {
     }
 
     /// Serves until the agent or SIGTERM ends it. The first thread must call this, before others exist.
-    package func serve(socketDirectory: String, announcesMultiplexing: Bool) throws(PluginError) {
+    package func serve(socketPlace: SocketPlace, announcesMultiplexing: Bool) throws(PluginError) {
         PluginSignals.prepare()
         MemoryReturn.useOneHeap()
         DescriptorLimit.raise()
         let output = try HandshakeOutput()
         CoreLog.redirect()
-        let directory = try SocketDirectory(below: socketDirectory)
+        let directory = try SocketDirectory(below: socketPlace.prepare(log: log))
         defer { directory.remove() }
         SocketSweep.run(in: sweptPlaces, log: log)
         let server = RPCServer(log: log.named("rpc"))

@@ -29,8 +29,8 @@ struct SocketDirectory: Sendable {
         guard length <= Self.longestSocketPath else {
             throw PluginError(
                 "cannot make the plugin's socket below \(parent): its path would be \(length) bytes long, and the "
-                    + "kernel allows \(Self.longestSocketPath); point PLUGIN_UNIX_SOCKET_DIR or TMPDIR to a directory "
-                    + "with a shorter path")
+                    + "kernel allows \(Self.longestSocketPath); point PLUGIN_UNIX_SOCKET_DIR to a directory with a shorter "
+                    + "path")
         }
         var name = Array(template.utf8CString)
         let made = name.withUnsafeMutableBufferPointer { name in name.baseAddress.map { mkdtemp($0) != nil } ?? false }

@@ -2,6 +2,7 @@ import CLinux
 import EventLoop
 import Glibc
 import HCLog
+import Planning
 import Shared
 
 /// Removes the socket directories of drivers that were killed: nobody else can, and each has a name of its own.
@@ -11,10 +12,11 @@ import Shared
 /// A driver takes that before there is a socket. One that was killed before that left the directory empty or with the
 /// lock alone: such a directory is removed when it is too old for a driver that is just starting.
 package enum SocketSweep {
-    /// Where drivers may have made theirs: agents that were started in another way have other variables.
+    /// Where drivers may have made theirs: agents that were started in another way have other variables, and drivers of
+    /// earlier releases used TMPDIR and /tmp.
     package static func places(environment: [String: String]) -> [String] {
         var places: [String] = []
-        for place in [environment["PLUGIN_UNIX_SOCKET_DIR"], environment["TMPDIR"], "/tmp"] {
+        for place in [environment["PLUGIN_UNIX_SOCKET_DIR"], PluginSockets.path, environment["TMPDIR"], "/tmp"] {
             guard let place, place.hasPrefix("/"), !places.contains(place) else { continue }
             places.append(place)
         }

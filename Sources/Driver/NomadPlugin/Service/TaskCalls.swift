@@ -76,6 +76,8 @@ extension DriverService {
             configuration: settings.configuration,
             megahertzPerCore: settings.topology.megahertzPerCore ?? ClientTopology.ofThisHost().megahertzPerCore,
             host: .ofThisHost())
+        planning.hostGroupName = HostGroups.name
+        planning.clientMounts = table.clientMounts.known
         if request.dns != nil {
             do throws(SystemError) {
                 planning.hostResolver = try HostResolver.configuration(isolated: request.network != .host)
@@ -93,6 +95,11 @@ extension DriverService {
             log.debug("raised a limit of a task", ["task_id": task.id, "reason": message])
         }
         table.watchLogs(of: task, recovered: false)
+        if let place = request.clientMount {
+            Task(executorPreference: BlockingPool.shared) { [table] in
+                table.clientMounts.add(place, allocDir: request.allocDir)
+            }
+        }
         return task
     }
 

@@ -17,8 +17,6 @@ package struct PluginConfiguration: Equatable, Sendable {
     package var orphanGrace: UInt64 = 30
     /// Whether an Executor is kept ready for the next task, once a task has been started.
     package var standbyExecutor = true
-    /// Whether each task has a root of its own.
-    package var ownRoot = false
     /// Which users tasks may run as.
     package var users = UserPolicy()
     /// What tasks are held to beyond paths.
@@ -46,7 +44,6 @@ package struct PluginConfiguration: Equatable, Sendable {
         executorPath = try Self.path("executor_path", in: options, of: "a file")
         if let seconds = try options.wholeNumber("orphan_grace", in: 0...86_400) { orphanGrace = UInt64(seconds) }
         standbyExecutor = try options.bool("standby_executor") ?? standbyExecutor
-        ownRoot = try options.bool("own_root") ?? ownRoot
         stateDirectory = try Self.path("state_dir", in: options, of: "a directory") ?? stateDirectory
         users = try UserPolicy(options)
         confinement = try ConfinementPolicy(options)
@@ -61,7 +58,6 @@ package struct PluginConfiguration: Equatable, Sendable {
         OptionSchema("executor_path", "string"),
         OptionSchema("orphan_grace", "number", defaultLiteral: "30"),
         OptionSchema("standby_executor", "bool", defaultLiteral: "true"),
-        OptionSchema("own_root", "bool", defaultLiteral: "false"),
         OptionSchema("state_dir", "string", defaultLiteral: "\"/run/nomad-driver-exec2\""),
     ]
 

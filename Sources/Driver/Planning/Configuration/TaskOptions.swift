@@ -20,10 +20,11 @@ package struct TaskOptions: Equatable, Sendable {
     /// Absolute, or relative to the task's directory; nil for that itself.
     package var workDir: String?
     package var confinement = ConfinementOptions()
+    package var root = RootOptions()
 
     package init(
         command: Command, arguments: [String], unveil: [UnveilRule], oomScoreAdjustment: Int32?, workDir: String? = nil,
-        confinement: ConfinementOptions = ConfinementOptions()
+        confinement: ConfinementOptions = ConfinementOptions(), root: RootOptions = RootOptions()
     ) {
         self.command = command
         self.arguments = arguments
@@ -31,6 +32,7 @@ package struct TaskOptions: Equatable, Sendable {
         self.oomScoreAdjustment = oomScoreAdjustment
         self.workDir = workDir
         self.confinement = confinement
+        self.root = root
     }
 }
 
@@ -47,6 +49,7 @@ extension TaskOptions {
         arguments = try options.texts("args") ?? []
         oomScoreAdjustment = try options.wholeNumber("oom_score_adj", in: 0...1000).map { Int32($0) }
         confinement = try ConfinementOptions(options)
+        root = try RootOptions(options)
 
         workDir = try Self.workDir(in: options)
 
@@ -56,6 +59,11 @@ extension TaskOptions {
                 "unveil", item: 1, quoted(first),
                 "the plugin option unveil_by_task is false on this client, so that tasks may not unveil paths; "
                     + "an operator can set unveil_by_task = true, or add the path to unveil_paths")
+        }
+        guard texts.count <= Self.maximumUnveil else {
+            throw options.invalid(
+                "unveil", "a list of \(texts.count) rules",
+                "must be at most \(Self.maximumUnveil) rules: unveil a directory above the paths instead")
         }
         var rules: [UnveilRule] = []
         for (index, text) in texts.enumerated() {
@@ -68,7 +76,10 @@ extension TaskOptions {
         unveil = rules
     }
 
-    package static let schema = ownSchema + ConfinementOptions.schema
+    /// Each rule takes the Executor time, which no limit of the task's covers, and a mount.
+    static let maximumUnveil = 1024
+
+    package static let schema = ownSchema + RootOptions.schema + ConfinementOptions.schema
 
     private static let ownSchema = [
         OptionSchema("command", "string", required: true),

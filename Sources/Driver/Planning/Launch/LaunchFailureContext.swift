@@ -19,7 +19,7 @@ package struct LaunchFailureContext: Equatable, Sendable {
 
     struct Mount: Equatable, Sendable {
         let source: String
-        /// Nil for a device that the task uses in its own place.
+        /// Nil for a device that a task of an earlier release uses in its own place.
         let destination: String?
         /// The destination is made where it is missing.
         let isMade: Bool
@@ -31,8 +31,6 @@ package struct LaunchFailureContext: Equatable, Sendable {
     let cgroup: String
     let rules: [Rule]
     let mounts: [Mount]
-    /// The paths of the task's own directories.
-    let taskDirectories: [String]
 }
 
 extension LaunchFailureContext {
@@ -45,10 +43,9 @@ extension LaunchFailureContext {
         }
         mounts = specification.mounts.map {
             Mount(
-                source: $0.source, destination: $0.destination?.path, isMade: $0.destination?.isMade ?? false,
+                source: $0.source, destination: $0.destination.path, isMade: $0.destination.isMade,
                 isDevice: $0.kind == .device)
         }
-        taskDirectories = specification.taskDirectories.map(\.path)
     }
 
     /// The context of a launch whose request an Executor has kept. A Driver of an earlier release left the user's name
@@ -70,9 +67,6 @@ extension LaunchFailureContext {
             return Mount(
                 source: $0.source, destination: inside.isEmpty ? nil : joinedPath($0.root, inside),
                 isMade: $0.isSet(\.make), isDevice: $0.isSet(\.device))
-        }
-        taskDirectories = launch.messages(.taskDirectories).map {
-            joinedPath($0.root, $0.inside)
         }
     }
 }

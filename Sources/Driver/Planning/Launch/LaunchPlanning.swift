@@ -8,6 +8,16 @@ package struct LaunchPlanning: Sendable {
     package let host: HostAbilities
     /// How the host resolves names: for what a task's dns block leaves open.
     package var hostResolver = ResolverConfiguration()
+    /// The host's name of a group: for a task with files of its users.
+    package var hostGroupName: @Sendable (UInt32) -> String? = { _ in nil }
+    /// Where rules of `TaskOptions.unveil` come from, in an error.
+    package var rulesOfOptions = "task option unveil"
+    /// Directories in which the client has mounted tasks' directories, as far as they are known.
+    package var clientMounts: [String] = []
+    /// Whether what is beside a task's allocation directory are other allocations', which the task must not reach.
+    package var hidesOtherAllocations = true
+    /// Whether the task is given a terminal, of which its root has the device.
+    package var hasTerminal = false
 
     package init(
         configuration: PluginConfiguration, megahertzPerCore: UInt64?, host: HostAbilities,
@@ -21,8 +31,6 @@ package struct LaunchPlanning: Sendable {
 
     /// Where the operator's rules come from, in an error.
     package static let operatorsRules = "plugin option unveil_paths"
-    /// The same of the job's.
-    static let jobsRules = "task option unveil"
 
     /// Searched for a bare command where the task's environment has no PATH.
     package static let defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -40,6 +48,7 @@ package struct LaunchPlanning: Sendable {
     package func specification(
         for request: TaskRequest, options: TaskOptions, user: TaskUser
     ) throws(StartError) -> LaunchSpecification {
+        try checkPrivateTmp(options.root, request)
         let directories = directories(of: request)
         var result = LaunchSpecification(user: user)
         result.taskID = request.id
@@ -53,22 +62,21 @@ package struct LaunchPlanning: Sendable {
         result.logRoot = request.allocDir
         result.confinement = try confinement(options.confinement, isRoot: user.uid == 0)
         result.oomScoreAdj = options.oomScoreAdjustment ?? 0
-        result.unveil = unveil(options, directories)
-        result.readOnly = readOnlyDirectories(request, directories)
-        if user.uid == 0 && !opensProc(result.unveil) {
-            result.readOnly.append(LaunchSpecification.ReadOnlyDirectory(root: "/", inside: "proc"))
-        }
+        result.unveil = unveil(options, request, directories) + rules(options.root)
         result.generatedFiles = try GeneratedFile.all(dns: request.dns, hosts: request.hosts, host: hostResolver)
-        result.mounts = try MountPlanning(
-            directories: directories, allocDir: request.allocDir, namedRules: configuration.unveilPaths + options.unveil
-        ).mounts(volumes: request.volumes, devices: request.devices)
-        if configuration.ownRoot {
-            let proc = LaunchSpecification.ReadOnlyDirectory(root: "/", inside: "proc")
-            result.root = root(request, options, directories, readOnlyProc: result.readOnly.contains(proc))
-            result.unveil += rulesOfOwnRoot(request, directories)
-            result.readOnly.removeAll()
+        if options.root.userFiles {
+            result.generatedFiles += try UserFiles(user: user, groupName: hostGroupName).files
         }
-        result.taskDirectories = directories.mounts(allocDir: request.allocDir, taskName: request.name)
+        result.mounts = try MountPlanning(
+            directories: directories, allocDir: request.allocDir,
+            namedRules: configuration.unveilPaths + options.unveil, hasPrivateTmp: options.root.privateTmp
+        ).mounts(volumes: request.volumes, devices: request.devices)
+        // With a capability it may be allowed to change modes and owners of what below /proc is the host's.
+        let mayChangeProc = user.uid == 0 || result.confinement.capabilities != 0
+        result.root = root(
+            request, options, directories, mounts: result.mounts,
+            readOnlyProc: mayChangeProc && !opensProc(result.unveil))
+        if options.root.privateTmp { result.unveil = PrivateTmp.rules(result.unveil) }
         result.networkNamespace = try networkNamespace(request.network)
         result.cgroup = request.cgroup
         result.cgroupWrites = try cgroupWrites(request) + cgroupWrites(options.confinement)
@@ -143,41 +151,31 @@ package struct LaunchPlanning: Sendable {
         return .init(root: directories.task, path: String(Substring(path.utf8.dropFirst(inside.utf8.count))))
     }
 
-    private func unveil(_ options: TaskOptions, _ directories: TaskDirectories) -> [LaunchSpecification.Unveil] {
+    private func unveil(
+        _ options: TaskOptions, _ request: TaskRequest, _ directories: TaskDirectories
+    ) -> [LaunchSpecification.Unveil] {
         var result: [LaunchSpecification.Unveil] = []
         if configuration.unveilDefaults {
-            result += UnveilDefault.paths.map { .init(rule: $0.rule, optional: true) }
+            result += UnveilDefault.paths.map {
+                var unveil = LaunchSpecification.Unveil(rule: $0.rule, optional: true)
+                unveil.isOfEveryTask = !$0.isBoundToProc
+                return unveil
+            }
+            result += rulesOfOwnRoot(request, directories)
             result += directories.all.map {
                 .init(rule: UnveilRule(modes: .all, path: $0), optional: true, noSymlink: true)
             }
         }
-        result += configuration.unveilPaths.map { .init(rule: $0, origin: Self.operatorsRules) }
+        result += configuration.unveilPaths.map {
+            var unveil = LaunchSpecification.Unveil(rule: $0, origin: Self.operatorsRules)
+            unveil.isOfEveryTask = true
+            return unveil
+        }
         result += options.unveil.map {
             .init(
                 rule: $0, afterMounts: true, beneath: directories.directory(above: $0.path),
-                origin: Self.jobsRules)
+                origin: rulesOfOptions)
         }
-        return result
-    }
-
-    /// The logs, wherever the task sees them: it writes through descriptors and needs no path.
-    private func readOnlyDirectories(
-        _ request: TaskRequest, _ directories: TaskDirectories
-    ) -> [LaunchSpecification.ReadOnlyDirectory] {
-        var result: [LaunchSpecification.ReadOnlyDirectory] = []
-        func add(_ root: String, _ inside: String) {
-            let directory = LaunchSpecification.ReadOnlyDirectory(root: root, inside: inside)
-            if !result.contains(directory) { result.append(directory) }
-        }
-        if !request.allocDir.isEmpty {
-            add(request.allocDir, "alloc/logs")
-            let above = (request.allocDir + "/").utf8
-            for path in [request.stdoutPath, request.stderrPath] where path.utf8.starts(with: above) {
-                let inside = Substring(path.utf8.dropFirst(above.count)).pathComponents.dropLast()
-                if !inside.isEmpty { add(request.allocDir, inside.joined(separator: "/")) }
-            }
-        }
-        add(directories.alloc, "logs")
         return result
     }
 

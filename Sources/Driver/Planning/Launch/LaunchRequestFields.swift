@@ -9,7 +9,6 @@ extension RepeatedField where Message == Exec2__Executor__LaunchRequest {
     package static var environment: Text { Text(\.n_environment, \.environment) }
     package static var groups: Values<UInt32> { Values(\.n_groups, \.groups) }
     package static var unveil: Messages<Exec2__Executor__UnveilPath> { Messages(\.n_unveil, \.unveil) }
-    package static var readOnly: Messages<Exec2__Executor__ReadOnlyDirectory> { Messages(\.n_read_only, \.read_only) }
     package static var cgroupWrites: Messages<Exec2__Executor__CgroupWrite> {
         Messages(\.n_cgroup_writes, \.cgroup_writes)
     }
@@ -17,9 +16,6 @@ extension RepeatedField where Message == Exec2__Executor__LaunchRequest {
         Messages(\.n_generated_files, \.generated_files)
     }
     package static var mounts: Messages<Exec2__Executor__Mount> { Messages(\.n_mounts, \.mounts) }
-    package static var taskDirectories: Messages<Exec2__Executor__TaskDirectory> {
-        Messages(\.n_task_directories, \.task_directories)
-    }
     package static var resourceLimits: Messages<Exec2__Executor__ResourceLimit> {
         Messages(\.n_resource_limits, \.resource_limits)
     }
@@ -35,6 +31,7 @@ extension RepeatedField where Message == Exec2__Executor__RootTemplate {
     package static var directories: Text { .init(\.n_directories, \.directories) }
     package static var placeholders: Text { .init(\.n_placeholders, \.placeholders) }
     package static var symlinks: Text { .init(\.n_symlinks, \.symlinks) }
+    package static var hidden: Text { .init(\.n_hidden, \.hidden) }
 }
 
 extension RepeatedField where Message == Exec2__Executor__TaskRoot {
@@ -44,5 +41,4 @@ extension RepeatedField where Message == Exec2__Executor__TaskRoot {
         .init(\.n_replacements, \.replacements)
     }
     package static var masked: Text { .init(\.n_masked, \.masked) }
-    package static var covered: Text { .init(\.n_covered, \.covered) }
 }

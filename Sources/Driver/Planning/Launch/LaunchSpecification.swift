@@ -13,6 +13,10 @@ package struct LaunchSpecification: Equatable, Sendable {
         package var optional = false
         /// Refused where one of the path's last two parts is a symlink.
         package var noSymlink = false
+        /// Of every task of a plugin's configuration.
+        var isOfEveryTask = false
+        /// Directories can be made, and not removed or renamed.
+        var keepsDirectories = false
         /// Opened when the volumes are there.
         package var afterMounts = false
         /// The task's directory that the path is below and must not lead out of; nil where it may lead anywhere.
@@ -40,30 +44,31 @@ package struct LaunchSpecification: Equatable, Sendable {
         let path: String
     }
 
-    struct ReadOnlyDirectory: Equatable, Sendable {
-        let root: String
-        let inside: String
-    }
-
     /// Ties the task to this process, which it ends with, and gives it a stdin.
     package struct Attachment: Equatable, Sendable {
         /// Descriptors that stay open until the task has started: the reading end of a pipe whose other end this
         /// process alone holds, and the task's stdin, or its terminal.
         package let leash, stdin: Int32
         package let hasTerminal: Bool
+        /// The devpts file system that the terminal is of, to become the task's; nil: the host's.
+        package let terminals: Int32?
         /// What the task has to end in when this process is gone.
         package let killTimeoutNanoseconds: UInt64
 
-        package init(leash: Int32, stdin: Int32, hasTerminal: Bool, killTimeoutNanoseconds: UInt64) {
+        package init(
+            leash: Int32, stdin: Int32, hasTerminal: Bool, terminals: Int32? = nil, killTimeoutNanoseconds: UInt64
+        ) {
             self.leash = leash
             self.stdin = stdin
             self.hasTerminal = hasTerminal
+            self.terminals = terminals
             self.killTimeoutNanoseconds = killTimeoutNanoseconds
         }
 
         /// Where the Executor finds them.
         package var places: [(number: Int32, place: Int32)] {
             [(leash, AttachmentDescriptor.leash), (stdin, AttachmentDescriptor.stdin)]
+                + (terminals.map { [($0, TemplateDescriptor.terminals)] } ?? [])
         }
     }
 
@@ -81,13 +86,10 @@ package struct LaunchSpecification: Equatable, Sendable {
     var oomScoreAdj: Int32 = 0
     package var unveil: [Unveil] = []
     var confinement = LaunchConfinement()
-    var readOnly: [ReadOnlyDirectory] = []
     var generatedFiles: [GeneratedFile] = []
     /// Parents before what is below them.
     var mounts: [TaskMount] = []
-    /// For where the client's mounts are missing, what the others are below first.
-    var taskDirectories: [TaskDirectory] = []
-    /// Nil where the task has the host's root.
+    /// Nil in a description that is not of a plan.
     package var root: RootSpecification?
     var networkNamespace = ""
     package var cgroup = ""
@@ -104,6 +106,19 @@ package struct LaunchSpecification: Equatable, Sendable {
         if root != nil { return LaunchVersion.ownRoot }
         if confinement.restrictsUDP { return LaunchVersion.udpPorts }
         return attachment == nil ? LaunchVersion.plain : LaunchVersion.attached
+    }
+
+    /// Of a packed request, what an Executor can do before it comes (`TemplateDescriptor.rules`).
+    package var encodedRules: [UInt8] {
+        let confinement = confinement
+        let rules = unveil.filter(\.isOfEveryTask)
+        return Exec2__Executor__LaunchRequest.encoded { message, arena in
+            message[.unveil] = arena.unveilPaths(rules)
+            message.scope_abstract_sockets = confinement.scopesAbstractSockets.wire
+            message.open_pathname_sockets = confinement.opensPathnameSockets.wire
+            message.log_denials = confinement.logsDenials.wire
+            message[.quietPaths] = arena.strings(confinement.quietPaths)
+        }
     }
 
     /// The packed request.
@@ -136,21 +151,7 @@ package struct LaunchSpecification: Equatable, Sendable {
             message[.groups] = arena.values(user.groups)
             message.oom_score_adj = oomScoreAdj
             message.set(confinement, arena)
-            message[.unveil] = arena.messages(Exec2__Executor__UnveilPath.self, unveil) {
-                $0.path = arena.string($1.rule.path)
-                $0.modes = UInt32($1.rule.modes.rawValue)
-                $0.optional = $1.optional.wire
-                $0.no_symlink = $1.noSymlink.wire
-                $0.after_mounts = $1.afterMounts.wire
-                $0.beneath = arena.string($1.beneath ?? "")
-                $0.origin = arena.string($1.origin ?? "")
-            }
-            message[.readOnly] = arena.messages(
-                Exec2__Executor__ReadOnlyDirectory.self, readOnly
-            ) {
-                $0.root = arena.string($1.root)
-                $0.inside = arena.string($1.inside)
-            }
+            message[.unveil] = arena.unveilPaths(unveil)
             message[.generatedFiles] = arena.messages(
                 Exec2__Executor__GeneratedFile.self, generatedFiles
             ) {
@@ -159,23 +160,14 @@ package struct LaunchSpecification: Equatable, Sendable {
             }
             message[.mounts] = arena.messages(Exec2__Executor__Mount.self, mounts) {
                 $0.source = arena.string($1.source)
-                $0.root = arena.string($1.destination?.root ?? "")
-                $0.inside = arena.string($1.destination?.inside ?? "")
-                $0.make = ($1.destination?.isMade ?? false).wire
+                $0.root = arena.string($1.destination.root)
+                $0.inside = arena.string($1.destination.inside)
+                $0.make = $1.destination.isMade.wire
                 $0.read_only = $1.readOnly.wire
                 $0.no_exec = $1.noExec.wire
                 $0.follow_host = $1.followsHost.wire
                 $0.modes = UInt32($1.modes.rawValue)
                 $0.device = ($1.kind == .device).wire
-            }
-            message[.taskDirectories] = arena.messages(
-                Exec2__Executor__TaskDirectory.self, taskDirectories
-            ) {
-                $0.source_root = arena.string($1.allocDir)
-                $0.source = arena.string($1.source)
-                $0.root = arena.string($1.root)
-                $0.inside = arena.string($1.inside)
-                $0.make = $1.isMade.wire
             }
             message.network_namespace = arena.string(networkNamespace)
             message.cgroup = arena.string(cgroup)
@@ -190,9 +182,27 @@ package struct LaunchSpecification: Equatable, Sendable {
             if let attachment {
                 message.attachment = arena.message(Exec2__Executor__Attachment.self) {
                     $0.terminal = attachment.hasTerminal.wire
+                    $0.own_terminals = (attachment.terminals != nil).wire
                     $0.kill_timeout_ns = attachment.killTimeoutNanoseconds
                 }
             }
+        }
+    }
+}
+
+extension MessageArena {
+    fileprivate func unveilPaths(
+        _ rules: [LaunchSpecification.Unveil]
+    ) -> UnsafeMutableBufferPointer<UnsafeMutablePointer<Exec2__Executor__UnveilPath>?> {
+        messages(Exec2__Executor__UnveilPath.self, rules) {
+            $0.path = self.string($1.rule.path)
+            $0.modes = UInt32($1.rule.modes.rawValue)
+            $0.optional = $1.optional.wire
+            $0.no_symlink = $1.noSymlink.wire
+            $0.keeps_directories = $1.keepsDirectories.wire
+            $0.after_mounts = $1.afterMounts.wire
+            $0.beneath = self.string($1.beneath ?? "")
+            $0.origin = self.string($1.origin ?? "")
         }
     }
 }
@@ -209,12 +219,6 @@ extension Exec2__Executor__UnveilPath: WireMessage {
     }
 }
 
-extension Exec2__Executor__ReadOnlyDirectory: WireMessage {
-    package static func initialize(_ message: UnsafeMutablePointer<Self>) {
-        exec2__executor__read_only_directory__init(message)
-    }
-}
-
 extension Exec2__Executor__GeneratedFile: WireMessage {
     package static func initialize(_ message: UnsafeMutablePointer<Self>) {
         exec2__executor__generated_file__init(message)
@@ -223,12 +227,6 @@ extension Exec2__Executor__GeneratedFile: WireMessage {
 
 extension Exec2__Executor__Mount: WireMessage {
     package static func initialize(_ message: UnsafeMutablePointer<Self>) { exec2__executor__mount__init(message) }
-}
-
-extension Exec2__Executor__TaskDirectory: WireMessage {
-    package static func initialize(_ message: UnsafeMutablePointer<Self>) {
-        exec2__executor__task_directory__init(message)
-    }
 }
 
 extension Exec2__Executor__CgroupWrite: WireMessage {

@@ -11,22 +11,30 @@ package struct TemplateSpecification: Equatable, Sendable {
         /// Without it the mount is read-only.
         let writable: Bool
         /// Where it comes from, for errors; nil for defaults.
-        let origin: String?
+        package let origin: String?
+
+        /// The same, passed over where it does not exist.
+        var optionally: Path { Path(path: path, optional: true, writable: writable, origin: origin) }
     }
 
     package let paths: [Path]
     /// Directories below which tasks' directories stand.
-    let directories: [String]
+    package let directories: [String]
     /// Files that stand there and are denied, where the host has them.
     let placeholders: [String]
     let symlinks: [(name: String, target: String)]
+    /// Directories of the host that no task reaches, whatever is unveiled above them.
+    let hidden: [String]
 
     /// - Parameters:
     ///   - configuration: The plugin's.
     ///   - parent: Of the directory of the task that is to be started.
     ///   - host: Where cgroup v2 is mounted, and which directory a service keeps resolv.conf in.
-    ///   - hidden: Directories of the host's that no task reaches.
-    init(_ configuration: PluginConfiguration, parent: String, host: HostAbilities, hidden: [String]) {
+    ///   - hasDevices: Whether it has what every program expects in /dev.
+    ///   - hidden: Directories of the host that no task reaches.
+    init(
+        _ configuration: PluginConfiguration, parent: String, host: HostAbilities, hasDevices: Bool, hidden: [String]
+    ) {
         var paths: [Path] = []
         func add(_ rule: UnveilRule, optional: Bool, origin: String?) {
             let writable = !rule.modes.isDisjoint(with: [.write, .create])
@@ -34,7 +42,15 @@ package struct TemplateSpecification: Equatable, Sendable {
         }
         if configuration.unveilDefaults {
             for path in UnveilDefault.paths where !path.isBoundToProc { add(path.rule, optional: true, origin: nil) }
+        } else if hasDevices {
+            for name in ["null", "zero", "full", "random", "urandom"] {
+                paths.append(Path(path: "/dev/" + name, optional: true, writable: true, origin: nil))
+            }
+        }
+        if hasDevices {
             paths.append(Path(path: "/dev/tty", optional: true, writable: true, origin: nil))
+        }
+        if configuration.unveilDefaults {
             for path in [host.cgroups, host.resolverDirectory].compactMap({ $0 }) {
                 paths.append(Path(path: path, optional: true, writable: false, origin: nil))
             }
@@ -42,11 +58,11 @@ package struct TemplateSpecification: Equatable, Sendable {
         for rule in configuration.unveilPaths { add(rule, optional: false, origin: LaunchPlanning.operatorsRules) }
         self.paths = paths
         directories =
-            [parent] + hidden.filter { hidden in paths.contains { isAtOrAbove($0.path, hidden) } }
-            + (configuration.unveilDefaults ? ["/dev/pts", "/dev/shm"] : [])
+            [parent] + (hasDevices ? ["/dev/pts", "/dev/shm"] : [])
+        self.hidden = hidden
         placeholders = ["/etc/passwd", "/etc/group"]
         symlinks =
-            configuration.unveilDefaults
+            hasDevices
             ? [
                 ("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "/proc/self/fd/0"), ("/dev/stdout", "/proc/self/fd/1"),
                 ("/dev/stderr", "/proc/self/fd/2"), ("/dev/ptmx", "pts/ptmx"),
@@ -55,7 +71,7 @@ package struct TemplateSpecification: Equatable, Sendable {
 
     package static func == (left: TemplateSpecification, right: TemplateSpecification) -> Bool {
         left.paths == right.paths && left.directories == right.directories && left.placeholders == right.placeholders
-            && left.symlinks.elementsEqual(right.symlinks, by: ==)
+            && left.symlinks.elementsEqual(right.symlinks, by: ==) && left.hidden == right.hidden
     }
 
     /// The packed request for the maker.
@@ -68,14 +84,10 @@ package struct TemplateSpecification: Equatable, Sendable {
                 $0[.directories] = arena.strings(directories)
                 $0[.placeholders] = arena.strings(placeholders)
                 $0[.symlinks] = arena.strings(symlinks.flatMap { [$0.name, $0.target] })
+                $0[.hidden] = arena.strings(hidden)
             }
         }
     }
-}
-
-/// Whether a directory is this path or one above it, as the paths are written.
-private func isAtOrAbove(_ directory: String, _ path: String) -> Bool {
-    path.pathComponents.starts(with: directory.pathComponents)
 }
 
 /// The root of one task: what the template does not have.
@@ -92,19 +104,27 @@ package struct RootSpecification: Equatable, Sendable {
         var onlyMounts = false
     }
 
+    /// The task's cgroup, below the directory where the template shows cgroup v2.
+    struct OwnCgroup: Equatable, Sendable {
+        let mountPoint: String
+        let inside: String
+    }
+
     package let template: TemplateSpecification
     /// A directory of the template.
     let parent: String
     let directories: [Directory]
     let replacements: [Directory]
-    /// What the job unveils of the host.
+    /// Which of the directories is `/tmp` too; empty: none.
+    var privateTmp = ""
+    /// Which cgroup alone the task finds; nil: all that the template shows.
+    var ownCgroup: OwnCgroup?
+    /// What the job unveils of the host, and with any of that the template's paths, which must stay what they are.
     let paths: [TemplateSpecification.Path]
     let sharedMemoryBytes: UInt64
     let hasTerminals: Bool
     /// The kernel lets user 0 write to much below /proc that is the host's.
     let hasReadOnlyProc: Bool
-    /// Directories of the host's that the task does not reach, whatever is unveiled above them.
-    let hidden: [String]
 
     /// Parts of /proc that tell of other processes' keys, of timers and of the kernel's memory, or control the host.
     static let masked = [
@@ -122,12 +142,14 @@ extension RootSpecification {
             $0.parent = arena.string(parent)
             $0[.directories] = arena.rootDirectories(directories)
             $0[.replacements] = arena.rootDirectories(replacements)
+            $0.private_tmp = arena.string(privateTmp)
+            $0.cgroups = arena.string(ownCgroup?.mountPoint ?? "")
+            $0.own_cgroup = arena.string(ownCgroup?.inside ?? "")
             $0[.paths] = arena.templatePaths(paths)
             $0.shm_size = sharedMemoryBytes
             $0[.masked] = arena.strings(Self.masked)
             $0.terminals = hasTerminals.wire
             $0.read_only_proc = hasReadOnlyProc.wire
-            $0[.covered] = arena.strings(hidden)
         }
     }
 }

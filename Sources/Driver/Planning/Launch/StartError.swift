@@ -63,15 +63,15 @@ extension StartError {
         case .unveil:
             guard let unveil = context.rules.first(where: { $0.rule.path == subject }) else { return nil }
             if unveil.noSymlink {
-                return [ELOOP, EXDEV, ENOTDIR].contains(errno.rawValue)
-                    ? "this directory of the task must be a directory, not a symlink" : nil
+                return isSymlink(errno) ? mustBeDirectory : nil
             }
             if unveil.staysInTask && [ELOOP, EXDEV].contains(errno.rawValue) {
                 return
                     "a symlink or .. in it leads out of the task's directory; \(quoted(unveil.rule.text)) is named by the "
                     + (unveil.origin ?? "driver")
             }
-            return unveil.origin.map { namedBy($0, unveil.rule) }
+            let name = unveil.origin.map { namedBy($0, unveil.rule) }
+            return errno.rawValue == E2BIG ? [tooManyPlaces, name].compactMap(\.self).joined(separator: "; ") : name
         case .limit where errno == .noSuchFile:
             return "the cgroup \(context.cgroup) has no such file: its controller is not enabled there "
                 + "(cgroup.subtree_control of the parent)"
@@ -88,11 +88,14 @@ extension StartError {
         case .workDir where errno == .crossDeviceLink:
             return "a symlink or .. in it leads out of the task's directory"
         case .workDir where errno == .noSuchFile || errno == .notDirectory:
-            return "it must be a directory that exists when the task starts"
+            return
+                "it must be a directory that exists when the task starts, in the task's directory or below what is unveiled"
         case .generatedFile where errno == .noSuchFile:
             return "it takes the place of the host's file, which must exist: make an empty one"
+        case .hiddenDirectory where errno == .permissionDenied:
+            return "it is in a directory that no task reaches: the client's allocations, or the driver's state"
+        case .ownDirectory where isSymlink(errno): return mustBeDirectory
         case .taskDirectory: return missingMounts
-        case .mount where context.taskDirectories.contains(subject): return missingMounts
         case .mount: return mountHint(errno, subject, context)
         case .mountSource, .deviceSource: return context.mounts.hint(ofSource: subject)
         case .notADevice: return "it is no device node"
@@ -109,6 +112,15 @@ extension StartError {
         }
     }
 
+    /// What a path gives that is followed through no symlink.
+    private static func isSymlink(_ errno: Errno) -> Bool { [ELOOP, EXDEV, ENOTDIR].contains(errno.rawValue) }
+
+    private static let mustBeDirectory = "this directory of the task must be a directory, not a symlink"
+
+    private static let tooManyPlaces =
+        "a root has at most \(RootLimit.places) directories and symlinks on the ways to what is unveiled: unveil fewer "
+        + "paths, or a directory above them"
+
     private static let missingMounts =
         "the client does not repeat its mounts after a reboot of the host; stop the allocation (nomad alloc stop), so "
         + "that the task is placed anew"
@@ -119,8 +131,8 @@ extension StartError {
         guard let mount = context.mounts.first(where: { $0.destination == subject }) else { return nil }
         switch errno {
         case .noSuchFile where !mount.isMade:
-            return "outside the task's directory nothing is made: make it on this host, or let the destination be in "
-                + "the task's directory, as in ${NOMAD_TASK_DIR}/data"
+            return "nothing is made in a directory of the host that the task may write to: make it on this host, or "
+                + "let the destination be in the task's directory, as in ${NOMAD_TASK_DIR}/data"
         case .tooManySymlinks, .crossDeviceLink:
             return "no symlink is followed in a destination: it must be the path that it leads to"
         case .notDirectory:

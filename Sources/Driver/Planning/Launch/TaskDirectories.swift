@@ -44,33 +44,4 @@ package struct TaskDirectories: Equatable, Sendable {
     func directory(above path: String) -> String? {
         [task, alloc].first { path.utf8.starts(with: ($0 + "/").utf8) }
     }
-
-    /// What the client has mounted there, to be mounted anew where it has not: the task's directory, and in that the
-    /// shared one and the secrets, which may be a file system of their own.
-    func mounts(allocDir: String, taskName: String) -> [TaskDirectory] {
-        let parts = task.pathComponents
-        guard areMounts, let name = parts.last else { return [] }
-        let root = "/" + parts.dropLast().joined(separator: "/")
-        return [
-            TaskDirectory(allocDir: allocDir, source: taskName, root: root, inside: String(name), isMade: false),
-            TaskDirectory(allocDir: allocDir, source: "alloc", root: root, inside: name + "/alloc", isMade: true),
-            TaskDirectory(
-                allocDir: allocDir, source: taskName + "/secrets", root: root, inside: name + "/secrets", isMade: true),
-        ]
-    }
-}
-
-/// One of the client's bind mounts of a task's directories.
-struct TaskDirectory: Equatable, Sendable {
-    let allocDir: String
-    /// Below `allocDir`.
-    let source: String
-    /// What leads to the client's place for the task.
-    let root: String
-    /// Below `root`.
-    let inside: String
-    /// Made by the task's user where it is missing.
-    let isMade: Bool
-
-    var path: String { joinedPath(root, inside) }
 }

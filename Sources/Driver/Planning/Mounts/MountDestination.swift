@@ -25,8 +25,10 @@ struct MountDestination: Equatable, Sendable {
     ///   - subject: What is to be mounted, for errors: "volume mount "/data"".
     ///   - allocDir: The allocation's directory.
     ///   - isDevice: Devices may be among those of the host.
+    ///   - hasPrivateTmp: `/tmp` is a directory of the task's own.
     init(
-        _ text: String, of subject: String, directories: TaskDirectories, allocDir: String, isDevice: Bool
+        _ text: String, of subject: String, directories: TaskDirectories, allocDir: String, isDevice: Bool,
+        hasPrivateTmp: Bool = false
     ) throws(StartError) {
         func refuse(_ reason: String) -> StartError { StartError(.permanent, "\(subject): \(reason)") }
 
@@ -66,6 +68,10 @@ struct MountDestination: Equatable, Sendable {
             let above = Self.parts(directories.alloc).dropLast()
             root = "/" + above.joined(separator: "/")
             inside = parts.dropFirst(above.count).joined(separator: "/")
+            isMade = true
+        } else if hasPrivateTmp, let inTmp = PrivateTmp.inside(path), !inTmp.isEmpty {
+            root = PrivateTmp.path
+            inside = inTmp
             isMade = true
         } else {
             root = "/"

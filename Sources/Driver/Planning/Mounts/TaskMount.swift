@@ -9,8 +9,7 @@ struct TaskMount: Equatable, Sendable {
     let kind: Kind
     /// On the host.
     let source: String
-    /// Nil for a device that the task uses in its own place.
-    let destination: MountDestination?
+    let destination: MountDestination
     let modes: AccessModes
     var readOnly = false
     var noExec = false
@@ -23,6 +22,8 @@ struct MountPlanning: Sendable {
     let allocDir: String
     /// Rules of the operator and the job.
     let namedRules: [UnveilRule]
+    /// Whether `/tmp` is a directory of the task's own.
+    var hasPrivateTmp = false
 
     /// Everything to mount, parents before what is below them.
     func mounts(
@@ -37,20 +38,21 @@ struct MountPlanning: Sendable {
         }
         var taken: Set<String> = []
         for mount in result {
-            guard let path = mount.destination?.path else { continue }
+            let path = mount.destination.path
             if !taken.insert(path).inserted {
                 throw StartError(
                     .permanent, "two volumes or devices of the task have the destination \(quoted(path)): only one can")
             }
         }
-        return result.sorted { ($0.destination?.path ?? "") < ($1.destination?.path ?? "") }
+        return result.sorted { $0.destination.path < $1.destination.path }
     }
 
     private func mount(_ request: VolumeRequest) throws(StartError) -> TaskMount {
         let subject = "volume mount \(quoted(request.taskPath))"
         let source = try source(request.hostPath, of: subject)
         let destination = try MountDestination(
-            request.taskPath, of: subject, directories: directories, allocDir: allocDir, isDevice: false)
+            request.taskPath, of: subject, directories: directories, allocDir: allocDir, isDevice: false,
+            hasPrivateTmp: hasPrivateTmp)
         if !request.seLinuxLabel.isEmpty {
             throw StartError(
                 .permanent,
@@ -86,12 +88,11 @@ struct MountPlanning: Sendable {
         let subject = "device \(quoted(path))"
         let source = try source(request.hostPath, of: subject)
         let modes = try modes(request.permissions, subject)
-        let isInPlace = path == request.hostPath
         return TaskMount(
             kind: .device, source: source,
-            destination: isInPlace
-                ? nil
-                : try MountDestination(path, of: subject, directories: directories, allocDir: allocDir, isDevice: true),
+            destination: try MountDestination(
+                path, of: subject, directories: directories, allocDir: allocDir, isDevice: true,
+                hasPrivateTmp: hasPrivateTmp),
             modes: modes)
     }
 

@@ -32,7 +32,8 @@ extension TaskEvent {
 
     private static func execution(_ error: Errno, _ program: String, _ exitCode: Int32) -> String {
         let what =
-            error == .noSuchFile ? "the command was not found" : "the command cannot be executed: \(error.text)"
+            error == .noSuchFile
+            ? "the command was not found, or is not unveiled" : "the command cannot be executed: \(error.text)"
         return "\(what) (\(program)); exit code \(exitCode)"
     }
 

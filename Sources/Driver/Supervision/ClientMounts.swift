@@ -1,0 +1,41 @@
+import CLinux
+import Glibc
+import Planning
+import Shared
+
+/// The directories in which the client has mounted tasks' directories: no task sees what is in them but its own.
+///
+/// A job can name another place for its own by NOMAD_TASK_DIR, so that they are kept from one start to the next. Only a
+/// place with a mount of the allocation's shared directory counts, which nobody but root can make.
+package final class ClientMounts: Sendable {
+    private let found = Mutex<[String]>([])
+
+    init() {}
+
+    package var known: [String] { found.withLock { $0 } }
+
+    /// Adds that of a task that was started. It may block its thread.
+    package func add(_ place: TaskRequest.ClientMount, allocDir: String) {
+        // Told by every start, and seldom another.
+        if known.contains(place.parent) { return }
+        guard let directory = Self.directory(place, allocDir: allocDir) else { return }
+        found.withLock { if !$0.contains(directory) { $0 = ($0 + [directory]).sorted() } }
+    }
+
+    /// Where the place really is; nil where it has no such mount.
+    private static func directory(_ place: TaskRequest.ClientMount, allocDir: String) -> String? {
+        let flags = EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC
+        let parent = OwnedDescriptor(owning: exec2_open(place.parent, flags, 0))
+        let mounted = OwnedDescriptor(owning: exec2_open_no_symlinks(parent.number, place.alloc, flags, 1))
+        let shared = OwnedDescriptor(owning: exec2_open(allocDir + "/alloc", flags, 0))
+        var left = exec2_file_facts()
+        var right = exec2_file_facts()
+        guard exec2_fstat(mounted.number, &left) == 0, exec2_fstat(shared.number, &right) == 0,
+            left.device == right.device, left.inode == right.inode
+        else { return nil }
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let count = readlink("/proc/self/fd/\(parent.number)", &buffer, buffer.count)
+        guard count > 0, count < buffer.count else { return nil }
+        return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+}

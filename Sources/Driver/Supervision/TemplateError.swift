@@ -1,0 +1,80 @@
+import Host
+import Planning
+import Shared
+
+/// Why there is no template for a start.
+enum TemplateError: Error, Sendable {
+    enum Attempt: Sendable, Equatable {
+        case reading, making
+    }
+
+    /// The client has cancelled the start.
+    case givenUp
+    /// A path is on a file system that does not answer.
+    case unanswered(Attempt, UnansweredPath)
+    /// Nobody has begun to look at the paths.
+    case notRead(seconds: UInt64)
+    case spawn(SpawnError)
+    case system(SystemError)
+    /// A step of the process that makes it.
+    case step(stage: UInt32, Errno, subject: String)
+    /// That process has looked at every path, and was not ready in time.
+    case notMade(maker: Int32, seconds: UInt64)
+    /// That process has ended without a report.
+    case ended(maker: Int32, program: String, ExecutorTermination)
+
+    /// Whether a file was replaced between its opening and its mounting: what has no name any more cannot be mounted
+    /// (seen up to Linux 6.18: move_mount(2) fails with ENOENT).
+    var isReplacement: Bool {
+        guard case .step(let stage, .noSuchFile, _) = self else { return false }
+        return stage == LaunchStage.rootMount.rawValue
+    }
+
+    /// The error of the start that needed the template.
+    func startError(_ context: LaunchFailureContext) -> StartError {
+        switch self {
+        case .givenUp: .givenUp
+        case .unanswered(let attempt, let path):
+            StartError(
+                .transient,
+                (attempt == .reading ? "cannot look at what tasks' roots show of the host: " : Self.failure)
+                    + path.text + "; " + path.remedy)
+        case .notRead(let seconds):
+            StartError(
+                .transient,
+                "the paths that tasks' roots show of the host have not been looked at within \(seconds) s: no thread "
+                    + "could be started for that; see to it that the host has memory and processes left")
+        case .spawn(let error): StartError(error.isTransient ? .transient : .permanent, Self.failure + error.text)
+        case .system(let error):
+            StartError(StartError.mayPass(error.errno) ? .transient : .permanent, Self.failure + error.text)
+        case .step(let stage, let errno, let subject):
+            StartError(stage: stage, errno, subject: subject, context: context)
+        case .notMade(let maker, let seconds):
+            StartError(
+                .transient,
+                Self.failure
+                    + "the process that makes it (exec2-template, pid \(maker)) was not ready within \(seconds) s")
+        case .ended(let maker, let program, let termination):
+            StartError(
+                .transient,
+                Self.failure + "the process that makes it (exec2-template, pid \(maker)) "
+                    + termination.lossOfTemplate(program))
+        }
+    }
+
+    private static let failure = "cannot make the template of tasks' roots: "
+}
+
+extension ExecutorTermination {
+    /// What became of the maker of a template that has not reported.
+    fileprivate func lossOfTemplate(_ program: String) -> String {
+        switch self {
+        case .exited(ExecutorExit.noRequest): "could not read its request (out of memory?)"
+        case .exited(ExecutorExit.outOfMemory): "had no memory"
+        case .exited(let status):
+            "exited with status \(status) and did not report how that went (is \(program) the Executor's program?)"
+        case .killed(let signal): "was ended by signal \(signal) (killed, or out of memory?)"
+        case .unknown: "ended without a report"
+        }
+    }
+}

@@ -1,0 +1,142 @@
+import CLinux
+import SharedEmbedded
+
+/// A path's resolution on the host, one component after another, without any that the kernel follows by itself.
+///
+/// What earlier paths have led through is not opened again.
+struct HostWalk {
+    /// As the kernel does (path_resolution(7)).
+    private static let maximumLinks = 40
+
+    private(set) var place = KnownPlaces.root
+    /// What of the path does not exist, behind `place`.
+    private(set) var missing: [[UInt8]] = []
+    private(set) var links: [Int] = []
+    /// Directories that were passed, or whose symlinks were followed.
+    private(set) var ways: [Int] = []
+    /// What does not exist is no error: the rest of the path is taken as it stands.
+    var mayLack = false
+    private var rest: [[UInt8]]
+    /// Of what `place` names; -1: it is not open.
+    private var descriptor: Int32 = -1
+    private let subject: UnsafePointer<CChar>?
+
+    init(_ path: UnsafePointer<CChar>?) {
+        rest = PathBytes(path).components.reversed()
+        subject = path
+    }
+
+    mutating func end() {
+        if descriptor >= 0 { _ = close(descriptor) }
+        descriptor = -1
+    }
+
+    /// An O_PATH descriptor of what the path leads to, which is the caller's, and its facts.
+    mutating func takeObject(_ known: KnownPlaces) throws(LaunchFailure) -> (Int32, exec2_file_facts) {
+        try reopen(known)
+        var facts = exec2_file_facts()
+        guard exec2_fstat(descriptor, &facts) == 0 else { throw LaunchFailure(.unveil, .last, text) }
+        defer { descriptor = -1 }
+        return (descriptor, facts)
+    }
+
+    mutating func run(_ known: inout KnownPlaces) throws(LaunchFailure) {
+        while let name = rest.popLast() {
+            if name.count == 2, name[0] == UInt8(ascii: "."), name[1] == UInt8(ascii: ".") {
+                // What is behind the last component must be there for whoever takes the same way.
+                pass()
+                go(to: known[place].parent)
+            } else if try step(to: name, &known) {
+                return
+            }
+            // The task's own /proc is another.
+            if isProc(known) { return }
+        }
+    }
+
+    func isProc(_ known: KnownPlaces) -> Bool {
+        known[place].depth == 1 && PathBytes([known[place].name]).begins(with: "proc")
+    }
+
+    private mutating func pass() {
+        if place != KnownPlaces.root { ways.append(place) }
+    }
+
+    private mutating func go(to next: Int) {
+        end()
+        place = next
+    }
+
+    /// True where nothing is there and the rest was taken as it stands.
+    private mutating func step(to name: [UInt8], _ known: inout KnownPlaces) throws(LaunchFailure) -> Bool {
+        guard known[place].isDirectory else { throw LaunchFailure(.unveil, .notDirectory, text) }
+        if let next = known.child(of: place, name) {
+            if known[next].isSymlink {
+                try follow(next, known)
+            } else {
+                pass()
+                go(to: next)
+            }
+            return false
+        }
+        try reopen(known)
+        let found = withName(name) { exec2_openat(descriptor, $0, EXEC2_O_PATH | O_NOFOLLOW | O_CLOEXEC, 0) }
+        guard found >= 0 else {
+            guard mayLack, Errno.last == .noSuchFile else { throw LaunchFailure(.unveil, .last, text) }
+            missing = [name] + rest.reversed()
+            return true
+        }
+        var facts = exec2_file_facts()
+        guard exec2_fstat(found, &facts) == 0 else {
+            let error = Errno.last
+            _ = close(found)
+            throw LaunchFailure(.unveil, error, text)
+        }
+        let isSymlink = facts.type == EXEC2_FILE_SYMLINK
+        let next: Int
+        do throws(LaunchFailure) {
+            let target = isSymlink ? try linkTarget(found, known.path(of: place)) : []
+            guard let added = known.add(name, to: place, facts, target: target) else {
+                throw LaunchFailure(.unveil, Errno(rawValue: E2BIG), text)
+            }
+            next = added
+        } catch {
+            _ = close(found)
+            throw LaunchFailure(.unveil, error.errno, text)
+        }
+        if isSymlink {
+            _ = close(found)
+            try follow(next, known)
+        } else {
+            pass()
+            go(to: next)
+            descriptor = found
+        }
+        return false
+    }
+
+    private mutating func follow(_ link: Int, _ known: KnownPlaces) throws(LaunchFailure) {
+        guard links.count < Self.maximumLinks else { throw LaunchFailure(.unveil, .tooManySymlinks, text) }
+        pass()
+        links.append(link)
+        let target = known[link].target
+        rest += target.withUnsafeBytes { PathBytes(bytes: $0).components }.reversed()
+        if target.first == UInt8(ascii: "/") { go(to: KnownPlaces.root) }
+    }
+
+    /// Opens what is at `place`, which was reached without symlinks before.
+    private mutating func reopen(_ known: KnownPlaces) throws(LaunchFailure) {
+        if descriptor >= 0 { return }
+        let root = exec2_open("/", EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
+        guard root >= 0 else { throw LaunchFailure(.unveil, .last, text) }
+        descriptor = root
+        guard place != KnownPlaces.root else { return }
+        defer { _ = close(root) }
+        descriptor = known.path(of: place).withRelativePath {
+            exec2_open_no_symlinks(root, $0, EXEC2_O_PATH | O_CLOEXEC, 1)
+        }
+        guard descriptor >= 0 else { throw LaunchFailure(.unveil, .last, text) }
+    }
+
+    private var text: String { subject.map { String(cString: $0) } ?? "" }
+}

@@ -1,0 +1,54 @@
+import CLinux
+import SharedEmbedded
+
+/// What a template has where a task gets its own /proc: something empty to mount over parts of that, and which
+/// directories are hidden. The task's /proc on top of it keeps every task from seeing it.
+struct Masks {
+    let emptyFile: Int32
+    let emptyDirectory: Int32
+    let hidden: HiddenDirectories
+
+    /// Adds them to the tree of a template.
+    static func make(in tree: inout RootTree, _ hidden: HiddenDirectories) throws(LaunchFailure) {
+        try tree.makeFile(emptyFilePlace)
+        try tree.makeDirectory(emptyDirectoryPlace)
+        try tree.makeFile(hiddenPlace)
+        tree.emptyFile = tree.open(emptyFilePlace)
+        let bytes = hidden.encoded
+        let file = tree.open(hiddenPlace, O_WRONLY)
+        guard tree.emptyFile >= 0, file >= 0 else { throw LaunchFailure(.rootEntry, .last, hiddenPlace.text) }
+        defer { _ = CLinux.close(file) }
+        guard retrying({ bytes.withUnsafeBytes { write(file, $0.baseAddress, $0.count) } }) == bytes.count else {
+            throw LaunchFailure(.rootEntry, .last, hiddenPlace.text)
+        }
+    }
+
+    /// Opens those of the template whose copy this process is in.
+    static func open(in tree: inout RootTree) throws(LaunchFailure) -> Masks {
+        let emptyFile = tree.open(emptyFilePlace)
+        let emptyDirectory = tree.open(emptyDirectoryPlace)
+        let file = tree.open(hiddenPlace, O_RDONLY)
+        guard emptyFile >= 0, emptyDirectory >= 0, file >= 0 else { throw LaunchFailure(.enterTemplate, nil) }
+        defer { _ = CLinux.close(file) }
+        var bytes: [UInt8] = []
+        let isRead = withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 16) { buffer -> Bool in
+            while true {
+                let count = retrying { read(file, buffer.baseAddress, buffer.count) }
+                guard count > 0 else { return count == 0 }
+                bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+            }
+        }
+        guard isRead else { throw LaunchFailure(.enterTemplate, nil) }
+        tree.emptyFile = emptyFile
+        return Masks(emptyFile: emptyFile, emptyDirectory: emptyDirectory, hidden: HiddenDirectories(bytes))
+    }
+
+    func close() {
+        _ = CLinux.close(emptyFile)
+        _ = CLinux.close(emptyDirectory)
+    }
+
+    static var emptyFilePlace: PathBytes { PathBytes("/proc/empty") }
+    private static var emptyDirectoryPlace: PathBytes { PathBytes("/proc/none") }
+    private static var hiddenPlace: PathBytes { PathBytes("/proc/hidden") }
+}
