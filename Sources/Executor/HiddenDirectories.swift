@@ -4,16 +4,16 @@ import SharedEmbedded
 /// Directories of the host that no task reaches, whatever is unveiled: the client's allocations, whose logs the agent
 /// opens as root, and the driver's state.
 ///
-/// A path says little about them, since symlinks, bind mounts and a second mount of the file system lead there as well.
-/// So they are known by their file system and their path within it, and looked for among the mounts of a task's root.
+/// They are not recognized by their paths, since symlinks, bind mounts and a second mount of the file system lead there
+/// as well. Instead, their file system and their path within it are compared with every mount of a task's root.
 struct HiddenDirectories {
     private struct Directory {
         /// "major:minor", as in `MountTable`.
         let device: [UInt8]
-        /// Within the file system.
+        /// The path within the file system.
         let path: PathBytes
 
-        /// Where a mount of the file system shows it, or a part of it; nil where it does not.
+        /// Where a mount of the file system shows this directory or a part of it; nil if it does not.
         func place(in mount: MountTable.Mount) -> PathBytes? {
             if path.isAtOrAbove(mount.root) { return mount.place }
             guard mount.root.isAtOrAbove(path) else { return nil }
@@ -25,7 +25,7 @@ struct HiddenDirectories {
 
     private var directories: [Directory] = []
 
-    /// Finds out where the directories are, in the host's mount namespace. One that does not exist hides nothing.
+    /// Adds a directory of the host, if it exists. To be called in the host's mount namespace.
     mutating func add(_ path: UnsafePointer<CChar>?, in table: MountTable, proc: Int32) throws(LaunchFailure) {
         guard let path else { return }
         let found = exec2_open(path, EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
@@ -54,7 +54,8 @@ struct HiddenDirectories {
 
     // MARK: Between the maker of a template and those who use it
 
-    /// A line for each directory, as a file of the template has it.
+    /// The contents of the template's file: for each directory the device and the path's components, separated by NUL
+    /// bytes, and two NUL bytes at the end.
     var encoded: [UInt8] {
         var bytes: [UInt8] = []
         for directory in directories {
@@ -81,13 +82,14 @@ struct HiddenDirectories {
 
     // MARK: In a root
 
-    /// Covers every one of them that a mount of this namespace shows, and whatever shows a part of one, with an empty
-    /// directory or file. What is mounted there is detached first: its name, in /proc/<pid>/mountinfo, tells of others.
+    /// Mounts an empty directory or file over every hidden directory, or part of one, that a mount of this namespace
+    /// shows. What is mounted there is detached first: /proc/<pid>/mountinfo would still list it, with the ids of other
+    /// allocations.
     ///
     /// - Parameters:
     ///   - below: Only mounts at this place or below it.
-    ///   - rules: What is mounted for a rule or a volume. One that leads into a hidden directory is refused: a task that
-    ///     finds nothing there would not tell its operator why.
+    ///   - rules: The places of rules and volumes. One in a hidden directory is an error: an empty directory would not
+    ///     show why.
     func cover(
         in tree: inout RootTree, below: PathBytes = PathBytes(), rules: [PathBytes], proc: Int32
     ) throws(LaunchFailure) {
@@ -100,7 +102,8 @@ struct HiddenDirectories {
                 let isWhole = place.isEqual(to: mount.place)
                 let isRule = isWhole && rules.contains { $0.isEqual(to: place) }
                 if !isRule, covered.contains(where: { $0.isAtOrAbove(place) }) { continue }
-                // Whatever stands in the place of a part of the mount is hidden as well.
+                // Skips what another mount covers. Of a part of a mount the parent is checked: whatever is mounted on
+                // the part itself is to be covered as well.
                 guard try tree.shows(mount.id, at: isWhole ? place : place.parent) else { continue }
                 if isRule { throw LaunchFailure(.hiddenDirectory, .permissionDenied, place.text) }
                 covered.append(place)
@@ -113,7 +116,7 @@ struct HiddenDirectories {
         for place in covered { try tree.cover(place) }
     }
 
-    /// Each with what is mounted below it; those on top of others first, whatever their order.
+    /// Detaches each mount with those below it. Of mounts at one place, the topmost comes first.
     private func detach(
         _ mounts: [MountTable.Mount], from tree: RootTree, _ proc: Int32
     ) throws(LaunchFailure) {
@@ -129,7 +132,7 @@ struct HiddenDirectories {
                     throw LaunchFailure(.rootMount, .last, mount.place.text)
                 }
             }
-            // The others are gone with those above them.
+            // The rest cannot be reached: they were detached with a mount above them.
             if hidden.count == rest.count { return }
             rest = hidden
         }

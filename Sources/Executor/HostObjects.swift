@@ -2,17 +2,18 @@ import CLinux
 import CMessages
 import SharedEmbedded
 
-/// What a root is to show of the host: where each path leads, the symlinks on the way, and a copy of its mount.
+/// What a root is to show of the host: the object that each path leads to, the directories and symlinks on the way, and
+/// clones of the objects' mounts.
 ///
-/// All of it is opened in the namespace that the host's objects are in, component by component; a copy is detached, so
-/// that it can be attached in another namespace (`RootTree`).
+/// Everything is opened in the host's mount namespace, component by component. The clones are detached mounts, so they
+/// can be attached in another namespace (`RootTree`).
 struct HostObjects {
     struct Link {
         let place: PathBytes
         let target: [UInt8]
     }
 
-    /// A directory that is passed on the way, whose owner and mode decide who may pass it.
+    /// A directory on the way to an object, whose owner and mode decide who may pass it.
     struct Way {
         let place: PathBytes
         let facts: exec2_file_facts
@@ -22,11 +23,11 @@ struct HostObjects {
         let place: PathBytes
         fileprivate let known: Int
         let isDirectory: Bool
-        /// Of a directory or a regular file. Devices, FIFOs and sockets can be written to on a read-only mount, which
-        /// keeps their modes and owners from being changed.
+        /// Set for directories and regular files only. Devices, FIFOs and sockets can be written to on a read-only
+        /// mount too, and their modes and owners cannot be changed there.
         let isWritable: Bool
         let facts: exec2_file_facts
-        /// Of the object, and of the detached mount once it was cloned.
+        /// An O_PATH descriptor of the object; after `clone` its detached mount.
         var descriptor: Int32
 
         var allowsDevices: Bool { place.begins(with: "dev") }
@@ -35,16 +36,17 @@ struct HostObjects {
     private(set) var ways: [Way] = []
     private(set) var links: [Link] = []
     private(set) var binds: [Bind] = []
-    /// Whether /dev/shm, terminals and the links to the task's own streams are the task's own.
+    /// Whether the task gets its own /dev/shm, terminals and links to its streams instead of the host's.
     var ownsDeviceDirectories = false
 
-    /// Whether the whole root of the host is among it.
+    /// Whether the host's whole root is shown.
     var showsRoot: Bool { binds.contains { $0.place.isRoot } }
 
-    /// What the paths have led through so far.
+    /// What was found on the way of the paths added so far.
     private var known = KnownPlaces()
 
-    /// Adds where a path leads. Nothing is mounted for what a task has of its own, such as /proc.
+    /// Adds the object that a path leads to, and what is on the way. Of a path to something that the task has of its
+    /// own, such as /proc, only the way is added.
     mutating func add(_ path: Exec2__Executor__TemplatePath) throws(LaunchFailure) {
         var walk = HostWalk(UnsafePointer<CChar>(path.path))
         defer { walk.end() }
@@ -79,7 +81,8 @@ struct HostObjects {
         }
     }
 
-    /// The way to a directory that is to be in the tree, empty. What does not exist on the host is made in any case.
+    /// Adds the way to an empty directory of the tree, and returns its path without symlinks. The directory need not
+    /// exist on the host.
     mutating func addWay(to path: UnsafePointer<CChar>?) throws(LaunchFailure) -> PathBytes {
         var walk = HostWalk(path)
         defer { walk.end() }
@@ -89,7 +92,8 @@ struct HostObjects {
         return PathBytes(known.path(of: walk.place).components + walk.missing)
     }
 
-    /// Clones what is to be mounted, parents first, and leaves out what a mount above it shows as well.
+    /// Clones the objects' mounts, parents first. Objects that a mount above them shows with the same rights are left
+    /// out.
     mutating func clone() throws(LaunchFailure) {
         var chosen: [Bind] = []
         sort()
@@ -110,9 +114,9 @@ struct HostObjects {
         binds = chosen
     }
 
-    /// By depth; of those at one place, the one that can be written first.
+    /// By depth; at the same place, writable binds first.
     private mutating func sort() {
-        // Mostly a few dozen: insertion keeps the order of equals, and needs no generic sort's code.
+        // An insertion sort is stable and adds little code; there are usually a few dozen binds.
         for index in binds.indices.dropFirst() {
             var position = index
             while position > 0, precedes(binds[position], binds[position - 1]) {
@@ -128,7 +132,7 @@ struct HostObjects {
         return one.isWritable && !other.isWritable
     }
 
-    /// A slave of the host's mount, with what is mounted below it.
+    /// A recursive clone of the host's mount, as its slave.
     private static func clone(_ bind: Bind) throws(LaunchFailure) -> Int32 {
         let tree = exec2_clone_mount(bind.descriptor, "", 1)
         guard tree >= 0 else { throw LaunchFailure(.rootMount, .last, bind.place.text) }

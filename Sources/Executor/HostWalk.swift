@@ -1,23 +1,23 @@
 import CLinux
 import SharedEmbedded
 
-/// A path's resolution on the host, one component after another, without any that the kernel follows by itself.
+/// Resolves a path on the host, one component at a time; the kernel follows no symlink by itself.
 ///
-/// What earlier paths have led through is not opened again.
+/// What earlier paths led through is taken from `KnownPlaces` and not opened again.
 struct HostWalk {
     /// As the kernel does (path_resolution(7)).
     private static let maximumLinks = 40
 
     private(set) var place = KnownPlaces.root
-    /// What of the path does not exist, behind `place`.
+    /// The components after `place`, which do not exist.
     private(set) var missing: [[UInt8]] = []
     private(set) var links: [Int] = []
-    /// Directories that were passed, or whose symlinks were followed.
+    /// Directories that the path leads through, those of followed symlinks included.
     private(set) var ways: [Int] = []
-    /// What does not exist is no error: the rest of the path is taken as it stands.
+    /// A missing component is not an error: it and the rest of the path become `missing`.
     var mayLack = false
     private var rest: [[UInt8]]
-    /// Of what `place` names; -1: it is not open.
+    /// An O_PATH descriptor of `place`; -1: not open.
     private var descriptor: Int32 = -1
     private let subject: UnsafePointer<CChar>?
 
@@ -31,7 +31,7 @@ struct HostWalk {
         descriptor = -1
     }
 
-    /// An O_PATH descriptor of what the path leads to, which is the caller's, and its facts.
+    /// An O_PATH descriptor of the object that the path leads to, and its facts. The caller closes the descriptor.
     mutating func takeObject(_ known: KnownPlaces) throws(LaunchFailure) -> (Int32, exec2_file_facts) {
         try reopen(known)
         var facts = exec2_file_facts()
@@ -43,13 +43,13 @@ struct HostWalk {
     mutating func run(_ known: inout KnownPlaces) throws(LaunchFailure) {
         while let name = rest.popLast() {
             if name.count == 2, name[0] == UInt8(ascii: "."), name[1] == UInt8(ascii: ".") {
-                // What is behind the last component must be there for whoever takes the same way.
+                // The directory that is left by ".." must exist in the root too.
                 pass()
                 go(to: known[place].parent)
             } else if try step(to: name, &known) {
                 return
             }
-            // The task's own /proc is another.
+            // The task has its own /proc: nothing below the host's is resolved.
             if isProc(known) { return }
         }
     }
@@ -67,7 +67,7 @@ struct HostWalk {
         place = next
     }
 
-    /// True where nothing is there and the rest was taken as it stands.
+    /// True if the component is missing, and it and the rest have become `missing`.
     private mutating func step(to name: [UInt8], _ known: inout KnownPlaces) throws(LaunchFailure) -> Bool {
         guard known[place].isDirectory else { throw LaunchFailure(.unveil, .notDirectory, text) }
         if let next = known.child(of: place, name) {
@@ -124,7 +124,7 @@ struct HostWalk {
         if target.first == UInt8(ascii: "/") { go(to: KnownPlaces.root) }
     }
 
-    /// Opens what is at `place`, which was reached without symlinks before.
+    /// Opens `place`, whose path has no symlinks.
     private mutating func reopen(_ known: KnownPlaces) throws(LaunchFailure) {
         if descriptor >= 0 { return }
         let root = exec2_open("/", EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 0)

@@ -1,21 +1,21 @@
 import CLinux
 import SharedEmbedded
 
-/// What was found on the host on the way to paths, as a tree of names: each is looked at once, however many paths lead
-/// through it.
+/// A cache of what was found on the host while paths were resolved, as a tree of names. Each entry is opened once,
+/// however many paths lead through it.
 struct KnownPlaces {
     struct Place {
         let name: [UInt8]
         let parent: Int
         let depth: Int
         let facts: exec2_file_facts
-        /// Of a symlink.
+        /// The target of a symlink; else empty.
         let target: [UInt8]
-        /// By the bytes of their names.
+        /// Sorted by the bytes of their names.
         fileprivate var children: [Int] = []
-        /// Whether it is among what a root gets.
+        /// Whether the root gets it.
         fileprivate var isTaken = false
-        /// The bind that stands there; -1: none.
+        /// The index of the bind at this place; -1: none.
         fileprivate var bind = -1
 
         var isDirectory: Bool { facts.type == EXEC2_FILE_DIRECTORY }
@@ -25,7 +25,7 @@ struct KnownPlaces {
     static let root = 0
 
     private var places: [Place]
-    /// How many directories and symlinks may still be added.
+    /// How many more directories and symlinks may be added.
     private var left = RootLimit.places
 
     init() {
@@ -43,8 +43,8 @@ struct KnownPlaces {
         return children[position]
     }
 
-    /// Nil where there are as many as a root may have.
-    /// - Parameter target: Of a symlink.
+    /// Nil if there are as many already as a root may have.
+    /// - Parameter target: The target of a symlink.
     mutating func add(_ name: [UInt8], to parent: Int, _ facts: exec2_file_facts, target: [UInt8] = []) -> Int? {
         if facts.type == EXEC2_FILE_DIRECTORY || facts.type == EXEC2_FILE_SYMLINK {
             if left == 0 { return nil }
@@ -67,7 +67,7 @@ struct KnownPlaces {
         return PathBytes(names)
     }
 
-    /// Whether it was taken just now, and not before.
+    /// Marks a place as taken. False if it was taken before.
     mutating func take(_ place: Int) -> Bool {
         if places[place].isTaken { return false }
         places[place].isTaken = true

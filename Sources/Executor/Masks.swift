@@ -1,8 +1,8 @@
 import CLinux
 import SharedEmbedded
 
-/// What a template has where a task gets its own /proc: something empty to mount over parts of that, and which
-/// directories are hidden. The task's /proc on top of it keeps every task from seeing it.
+/// What a template keeps at /proc: an empty file and an empty directory, which are mounted over parts of a task's
+/// /proc, and the list of hidden directories. No task sees them, since the task's own /proc is mounted over them.
 struct Masks {
     let emptyFile: Int32
     let emptyDirectory: Int32
@@ -23,7 +23,7 @@ struct Masks {
         }
     }
 
-    /// Opens those of the template whose copy this process is in.
+    /// Opens them in a copy of the template, which this process is in.
     static func open(in tree: inout RootTree) throws(LaunchFailure) -> Masks {
         let emptyFile = tree.open(emptyFilePlace)
         let emptyDirectory = tree.open(emptyDirectoryPlace)

@@ -7,7 +7,7 @@ struct MountTable {
         let id: UInt64
         /// "major:minor" of the file system.
         let device: [UInt8]
-        /// What of the file system is mounted.
+        /// The directory or file of the file system that is mounted.
         let root: PathBytes
         let place: PathBytes
     }
@@ -25,7 +25,7 @@ struct MountTable {
         return table
     }
 
-    /// False with errno set where the file cannot be read.
+    /// False, with errno set, if the file cannot be read.
     private mutating func add(linesOf file: Int32) -> Bool {
         var rest: [UInt8] = []
         return withUnsafeTemporaryAllocation(byteCount: 32768, alignment: 16) { buffer -> Bool in
@@ -43,7 +43,7 @@ struct MountTable {
         }
     }
 
-    /// Of "36 35 98:0 /root /place options …".
+    /// Parses a line such as "36 35 98:0 /root /place options …".
     private static func mount(_ line: ArraySlice<UInt8>) -> Mount? {
         let fields = line.split(separator: UInt8(ascii: " "), maxSplits: 5)
         guard fields.count > 4, let id = number(fields[0]) else { return nil }
@@ -60,7 +60,7 @@ struct MountTable {
         return value
     }
 
-    /// Space, tab, newline and backslash are written as three octal digits.
+    /// Decodes a path. Space, tab, newline and backslash are a backslash and three octal digits.
     private static func path(_ text: ArraySlice<UInt8>) -> PathBytes {
         var bytes: [UInt8] = []
         var index = text.startIndex

@@ -2,23 +2,24 @@ import CLinux
 import CMessages
 import SharedEmbedded
 
-/// What a task finds of the host's cgroups: its own, and none of other tasks'.
+/// Hides other tasks' cgroups from a task, and shows it its own.
 ///
-/// Landlock has no right for stat(2) and inotify(7), by which a task would learn of every other. So the first directory
-/// on the way to the task's cgroup has an empty file system over it, with that way, and the cgroup mounted at its end.
+/// Landlock has no right for stat(2) and inotify(7), which would reveal every other task. So a file system of the
+/// task's own is mounted over the first directory on the way to the task's cgroup. It has only the directories on that
+/// way, and the cgroup is mounted at the last of them.
 ///
-/// Programs look for the mount point in mountinfo, where each of them takes the first or the last mount of cgroup v2, and
-/// some add to it the path of /proc/self/cgroup whatever part of the hierarchy is mounted there. So the mount of the
-/// task's cgroup is between two of the whole hierarchy: the template's, and a copy on top of that.
+/// Programs look for the mount point in mountinfo. Some take the first mount of cgroup v2, some the last, and some
+/// append the path of /proc/self/cgroup without checking which part of the hierarchy is mounted there. So the mount of
+/// the task's cgroup is listed between two of the whole hierarchy: the template's, and a copy over that.
 struct OwnCgroup {
     /// Where the template shows cgroup v2.
     private let place: PathBytes
     /// The first directory on the way to the task's cgroup.
     private let first: PathBytes
-    /// The rest of it.
+    /// The rest of that way.
     private let rest: PathBytes
 
-    /// Nil where the task finds all that the template shows.
+    /// Nil if the task sees all cgroups that the template shows.
     init?(_ message: Exec2__Executor__TaskRoot) {
         let way = PathBytes(message.own_cgroup).components
         guard way.count > 1 else { return nil }
@@ -27,7 +28,8 @@ struct OwnCgroup {
         rest = PathBytes(Array(way.dropFirst()))
     }
 
-    /// Makes the way in an attached file system of the task's own. Returns a detached, read-only mount of it.
+    /// Makes the directories on the way, in an attached file system of the task's own. Returns a detached, read-only
+    /// mount of the first.
     func makeWay(in fileSystem: Int32) throws(LaunchFailure) -> Int32 {
         var made = PathBytes([Array("cgroup".utf8)])
         var isMade = makeDirectory(made, in: fileSystem)
@@ -47,9 +49,10 @@ struct OwnCgroup {
 
     /// Attaches the way and the task's cgroup.
     ///
-    /// mountinfo is in the order in which mounts were made, or in which they were first attached before Linux 6.8.
+    /// mountinfo lists mounts in the order in which they were made; before Linux 6.8, in which they were first
+    /// attached.
     func attach(_ way: Int32, to tree: RootTree) throws(LaunchFailure) {
-        // The host's mount of cgroup v2 may have gone since it was looked for.
+        // The host may have unmounted cgroup v2 since the Driver looked for it.
         guard let shown = try tree.find(place) else { return }
         defer { _ = close(shown) }
         let isCgroup = exec2_is_cgroup2(shown)
@@ -59,7 +62,7 @@ struct OwnCgroup {
         for name in rest.components { inside.append(name) }
         let own = try clone(inside, of: shown)
         defer { _ = close(own) }
-        // For its place among the mounts: it is moved once the way is there.
+        // Attached here first, for its position in mountinfo; it is moved to its place below.
         guard exec2_attach_mount(own, AT_FDCWD, "/proc") == 0 else {
             throw LaunchFailure(.rootMount, .last, place.text)
         }
@@ -71,7 +74,7 @@ struct OwnCgroup {
         else { throw LaunchFailure(.rootMount, .last, place.text + inside.text) }
     }
 
-    /// A detached, read-only mount. Private: what the host mounts there would be in the task's way.
+    /// A detached, read-only mount. Private: what the host mounts there later must not cover what the task needs.
     private func clone(_ inside: PathBytes, of shown: Int32) throws(LaunchFailure) -> Int32 {
         let options = EXEC2_TREE_READ_ONLY.rawValue | EXEC2_TREE_NO_DEVICES.rawValue
         let mount = inside.withRelativePath { exec2_clone_mount(shown, $0, 0) }

@@ -2,16 +2,16 @@ import CLinux
 import CMessages
 import SharedEmbedded
 
-/// The task's own `tmp` directory in the place of the host's /tmp.
+/// Mounts the task's own `tmp` directory at /tmp, instead of the host's /tmp.
 struct PrivateTmp {
-    /// Of the directory, among the task's.
+    /// The path of the directory, relative to the parent of the task's directories.
     private let inside: PathBytes
-    /// Where the host's /tmp leads.
+    /// /tmp without symlinks.
     private let place: PathBytes
     /// A detached mount of the directory.
     private var tree: Int32 = -1
 
-    /// Nil where the task has the host's.
+    /// Nil if the task has no private /tmp.
     init?(_ message: Exec2__Executor__TaskRoot, _ objects: inout HostObjects) throws(LaunchFailure) {
         let name = PathBytes(message.private_tmp)
         guard !name.isRoot else { return nil }
@@ -19,19 +19,19 @@ struct PrivateTmp {
         place = try objects.addWay(to: RootTree.pointer("/tmp"))
     }
 
-    /// Clones an open directory of the task's if it is the one.
+    /// Clones an open directory of the task's if it is the `tmp` directory.
     mutating func clone(_ directory: Int32, at inside: PathBytes) throws(LaunchFailure) {
         guard inside.isEqual(to: self.inside) else { return }
         tree = exec2_clone_mount(directory, "", 0)
-        // Private: what the task gets mounted in it must not appear on the host.
+        // Private: what is mounted in it for the task must not propagate to the host.
         guard tree >= 0, exec2_tree_attributes(tree, Int32(bitPattern: EXEC2_TREE_NO_DEVICES.rawValue)) == 0 else {
             throw LaunchFailure(.taskDirectory, .last, inside.text)
         }
     }
 
-    /// Mounts it in the task's root, before what stands below /tmp.
-    /// - Parameter parent: The directory that the task's directories are to stand below: a client's may be below the
-    ///   host's /tmp, as those of `nomad agent -dev` are.
+    /// Mounts it in the task's root, before anything below /tmp is mounted.
+    /// - Parameter parent: The parent of the task's directories, whose mount point is made if it is below /tmp, as with
+    ///   `nomad agent -dev`.
     func attach(to root: inout RootTree, before parent: PathBytes) throws(LaunchFailure) {
         guard tree >= 0 else { throw LaunchFailure(.taskDirectory, .noSuchFile, inside.text) }
         try root.mount(tree, isDirectory: true, at: place)
@@ -43,7 +43,7 @@ struct PrivateTmp {
         }
     }
 
-    /// The task's programs may have made symlinks there: none is followed.
+    /// Follows no symlink: the task's programs may have made some.
     private static func make(_ name: [UInt8], in directory: PathBytes, of root: RootTree) throws(LaunchFailure) {
         let above = root.open(directory)
         guard above >= 0 else { throw LaunchFailure(.rootEntry, .last, directory.text) }

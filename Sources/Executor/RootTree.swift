@@ -2,17 +2,17 @@ import CLinux
 import CMessages
 import SharedEmbedded
 
-/// A tree of directories, symlinks and mount points in the namespace that this process is in.
+/// Adds directories, symlinks and mounts to the root of the mount namespace that this process is in.
 ///
-/// What is on the read-only file system of a template is shared with every other task: where something is to be added
-/// there, a copy of the directory, with the same mounts, takes its place first (`shadow`). Nothing is ever made in a
-/// directory of the host.
+/// The read-only file system of a template is shared with every other task. So before an entry is added to one of its
+/// directories, a copy of that directory, with the same mounts, is mounted over it (`shadow`). Nothing is ever made in
+/// a directory of the host.
 struct RootTree {
     /// An O_PATH descriptor of the root.
     private(set) var root: Int32
-    /// File systems that were made here, to which entries can be added until the tree is finished.
+    /// File systems that were made here, to which entries can be added until `finish`.
     private var own: [OwnFileSystem] = []
-    /// An open empty file, to be mounted over files that are covered; -1: there is none yet.
+    /// An open empty file, which is mounted over files that are to be covered; -1: not open yet.
     var emptyFile: Int32 = -1
 
     private struct OwnFileSystem {
@@ -30,7 +30,7 @@ struct RootTree {
         root = -1
     }
 
-    /// By its place: where the root was replaced, a copy of the mount that was made first stands there.
+    /// Opened by its place: if the root was replaced since, another copy of the mount is attached there.
     private func makeReadOnly(_ fileSystem: OwnFileSystem) throws(LaunchFailure) {
         let found = open(fileSystem.place)
         defer { _ = close(found) }
@@ -38,15 +38,15 @@ struct RootTree {
         guard found >= 0, exec2_fstat(found, &facts) == 0 else {
             throw LaunchFailure(.rootMount, .last, fileSystem.place.text)
         }
-        // What is mounted over it is all that can be seen.
+        // Another file system is mounted over it, so it cannot be reached.
         guard facts.device == fileSystem.device else { return }
         guard exec2_make_read_only(found) == 0 else { throw LaunchFailure(.rootMount, .last, fileSystem.place.text) }
     }
 
-    /// Adds what was found on the host: first the ways and symlinks, since nothing is mounted over a symlink.
+    /// Adds what was found on the host: first the directories and symlinks on the way, then the mounts.
     ///
     /// - Parameters:
-    ///   - devices: A detached mount for /dev where the host's whole root is among it, whose /dev no task gets.
+    ///   - devices: A detached mount for /dev if the host's whole root is shown, whose own /dev no task gets; else -1.
     ///   - proc: The same for /proc.
     mutating func add(_ objects: HostObjects, devices: Int32, proc: Int32) throws(LaunchFailure) {
         if let whole = objects.binds.first, whole.place.isRoot {
@@ -65,7 +65,7 @@ struct RootTree {
         }
     }
 
-    /// Whether the same object stands there already, with at least the same options.
+    /// Whether the same object is at that place already, on a mount that allows at least as much.
     private func isShown(_ bind: HostObjects.Bind) throws(LaunchFailure) -> Bool {
         guard let found = try find(bind.place) else { return false }
         defer { _ = close(found) }
@@ -80,7 +80,7 @@ struct RootTree {
         return (!bind.isWritable || !isReadOnly) && (!bind.allowsDevices || !hasNoDevices)
     }
 
-    /// Adds a symlink, unless something is there.
+    /// Makes a symlink, unless the place exists.
     mutating func symlink(_ place: PathBytes, to target: [UInt8]) throws(LaunchFailure) {
         if try exists(place) { return }
         try makeDirectory(place.parent)
@@ -88,10 +88,10 @@ struct RootTree {
         try make(place) { root, name in withName(target) { symlinkat($0, root, name) } }
     }
 
-    /// Mounts a detached mount; its place is made where it is missing. The descriptor is closed.
+    /// Attaches a detached mount; a missing mount point is made. The descriptor is closed.
     mutating func mount(_ tree: Int32, isDirectory: Bool, at place: PathBytes) throws(LaunchFailure) {
         defer { _ = close(tree) }
-        // Most places are there.
+        // Most mount points exist.
         var target = open(place)
         if target < 0 {
             if isDirectory {
@@ -105,12 +105,12 @@ struct RootTree {
         defer { _ = close(target) }
         guard exec2_attach_mount(tree, target, "") == 0 else { throw LaunchFailure(.rootMount, .last, place.text) }
         guard place.isRoot else { return }
-        // The new root is on top of the old.
+        // The new root is mounted over the old one.
         guard exec2_enter_root(tree) == 0 else { throw LaunchFailure(.rootMount, .last, place.text) }
         try reopenRoot()
     }
 
-    /// Puts an empty, read-only file system over a directory, or an empty file over anything else.
+    /// Mounts an empty, read-only file system over a directory, or an empty file over anything else.
     mutating func cover(_ place: PathBytes) throws(LaunchFailure) {
         let found = open(place)
         guard found >= 0 else { throw LaunchFailure(.rootMount, .last, place.text) }
@@ -125,7 +125,7 @@ struct RootTree {
         try mount(nothing, isDirectory: isDirectory, at: place)
     }
 
-    /// Whether what is at `place` is seen through this mount, and not through one on top of it.
+    /// Whether `place` is on this mount, and not on one that is mounted over it.
     func shows(_ mount: UInt64, at place: PathBytes) throws(LaunchFailure) -> Bool {
         guard let found = try find(place) else { return false }
         defer { _ = close(found) }
@@ -139,7 +139,7 @@ struct RootTree {
         return id
     }
 
-    /// An O_PATH descriptor, reached through no symlink, or -1.
+    /// An O_PATH descriptor, opened without following any symlink, or -1.
     func open(_ place: PathBytes) -> Int32 { open(place, EXEC2_O_PATH) }
 
     func open(_ place: PathBytes, _ flags: Int32) -> Int32 {
@@ -148,7 +148,8 @@ struct RootTree {
             : place.withRelativePath { exec2_open_no_symlinks(root, $0, flags | O_CLOEXEC, 1) }
     }
 
-    /// The same; nil where nothing is there. What cannot be opened is never taken for that: it would not be covered.
+    /// The same; nil if the place does not exist. Any other failure is an error: a place that is wrongly taken for
+    /// missing would not be covered.
     func find(_ place: PathBytes) throws(LaunchFailure) -> Int32? { try Self.found(open(place), place) }
 
     private func exists(_ place: PathBytes) throws(LaunchFailure) -> Bool {
@@ -167,15 +168,15 @@ struct RootTree {
         }
     }
 
-    /// Another descriptor of a mount that is to be at `place`.
+    /// Duplicates the descriptor of a mount for `place`.
     static func duplicate(_ mount: Int32, at place: PathBytes) throws(LaunchFailure) -> Int32 {
         let number = exec2_duplicate(mount, 0)
         guard number >= 0 else { throw LaunchFailure(.rootMount, .last, place.text) }
         return number
     }
 
-    /// Makes a directory and those above it, as far as they are missing.
-    /// - Parameter facts: Of a directory of the host whose owner and mode it gets; nil: root's, open to everybody.
+    /// Makes a directory, and those above it that are missing.
+    /// - Parameter facts: A directory of the host whose owner and mode it gets; nil: owned by root, mode 0755.
     mutating func makeDirectory(_ place: PathBytes, like facts: exec2_file_facts? = nil) throws(LaunchFailure) {
         if try exists(place) { return }
         try makeDirectory(place.parent)
@@ -187,7 +188,7 @@ struct RootTree {
         }
     }
 
-    /// Makes an empty file that nobody can read, unless something is there.
+    /// Makes an empty file with mode 0, unless the place exists.
     mutating func makeFile(_ place: PathBytes) throws(LaunchFailure) {
         if try exists(place) { return }
         try makeDirectory(place.parent)
@@ -199,16 +200,16 @@ struct RootTree {
     ) throws(LaunchFailure) {
         let directory = try openOwn(place.parent)
         defer { _ = close(directory) }
-        // In what was opened, and by the name alone: whoever may write to a directory of the host can have made a symlink
-        // of the path meanwhile.
+        // Relative to the opened directory, by the last component: a user who can write to a directory of the host
+        // could have replaced a part of the path by a symlink meanwhile.
         let name = place.components.last ?? []
         guard withName(name, { call(directory, $0) }) == 0 || Errno.last == .fileExists else {
             throw LaunchFailure(.rootEntry, .last, place.text)
         }
     }
 
-    /// A descriptor of a directory that entries can be made in, and that is none of the host's: a copy takes the place of
-    /// such a one first.
+    /// A descriptor of a directory in which entries can be made. A read-only directory, such as the template's, is
+    /// first replaced by a copy (`shadow`). Fails for a writable directory that was not made here: that is the host's.
     private mutating func openOwn(_ place: PathBytes) throws(LaunchFailure) -> Int32 {
         for isCopied in [false, true] {
             let directory = open(place)
@@ -226,7 +227,7 @@ struct RootTree {
         throw LaunchFailure(.rootEntry, .noSuchFile, place.text)
     }
 
-    /// Puts a file system of the task's own in the place of a directory, with copies of its entries and their mounts.
+    /// Mounts a file system of the task's own over a directory, with copies of its entries and their mounts.
     private mutating func shadow(_ place: PathBytes) throws(LaunchFailure) {
         let below = open(place)
         let number = open(place, O_RDONLY | O_DIRECTORY)
@@ -249,7 +250,7 @@ struct RootTree {
         } else {
             try mount(copy, isDirectory: true, at: place)
         }
-        // One after another: a directory may have more entries than this process may have descriptors.
+        // One at a time: a directory may have more entries than this process can have descriptors.
         while let name = try nextName(in: stream, place) {
             var entryPlace = place
             entryPlace.append(name)
@@ -260,8 +261,8 @@ struct RootTree {
         try reopenRoot()
     }
 
-    /// Mounts `copy` over the root, which stays attached until its entries are copied: what is detached cannot be cloned
-    /// below Linux 6.15.
+    /// Mounts `copy` over the root, which stays attached until its entries are copied: before Linux 6.15 a detached
+    /// mount cannot be cloned.
     private mutating func coverRoot(_ copy: Int32) throws(LaunchFailure) {
         guard exec2_attach_mount(copy, root, "") == 0 else { throw LaunchFailure(.rootMount, .last, "/") }
         _ = close(root)
@@ -272,7 +273,7 @@ struct RootTree {
         _ name: [UInt8], of directory: Int32, to place: PathBytes
     ) throws(LaunchFailure) {
         let found = withName(name) { exec2_openat(directory, $0, EXEC2_O_PATH | O_NOFOLLOW | O_CLOEXEC, 0) }
-        // Removed from the host since it was listed.
+        // The host has removed it since it was listed.
         if found < 0, Errno.last == .noSuchFile { return }
         guard found >= 0 else { throw LaunchFailure(.rootEntry, .last, place.text) }
         defer { _ = close(found) }
@@ -299,7 +300,7 @@ struct RootTree {
     /// Directories, symlinks and empty files take no blocks.
     static let skeletonBytes: UInt64 = 1 << 20
 
-    /// A detached tmpfs to which entries can be added until the tree is finished: what the caller mounts at `place`.
+    /// A detached tmpfs, which the caller mounts at `place`. Entries can be added to it until `finish`.
     mutating func addFileSystem(for place: PathBytes) throws(LaunchFailure) -> Int32 {
         let file = Self.memory(bytes: Self.skeletonBytes)
         guard file >= 0 else { throw LaunchFailure(.rootMount, .last, "/") }
@@ -307,15 +308,14 @@ struct RootTree {
         return file
     }
 
-    /// Entries can be added to this detached or attached file system until the tree is finished.
+    /// Lets entries be added to this detached or attached file system until `finish`.
     mutating func adopt(_ file: Int32, at place: PathBytes) throws(LaunchFailure) {
         var facts = exec2_file_facts()
         guard exec2_fstat(file, &facts) == 0 else { throw LaunchFailure(.rootMount, .last, place.text) }
         own.append(OwnFileSystem(place: place, device: facts.device))
     }
 
-    /// A detached tmpfs of at most that many bytes (tmpfs(5)), with a root that everybody can enter; -1 where that
-    /// fails.
+    /// A detached tmpfs of at most that many bytes (tmpfs(5)), whose root has mode 0755; -1 if that fails.
     static func memory(bytes: UInt64) -> Int32 {
         var size = String(bytes)
         size.append("\0")
@@ -350,7 +350,7 @@ func nextName(in directory: OpaquePointer, _ place: PathBytes) throws(LaunchFail
     return nil
 }
 
-/// What an open symlink leads to.
+/// The target of an open symlink.
 func linkTarget(_ link: Int32, _ place: PathBytes) throws(LaunchFailure) -> [UInt8] {
     let target = withUnsafeTemporaryAllocation(byteCount: Int(PATH_MAX), alignment: 1) { buffer -> [UInt8] in
         guard let start = buffer.baseAddress?.assumingMemoryBound(to: CChar.self) else { return [] }

@@ -2,23 +2,25 @@ import CLinux
 import CMessages
 import SharedEmbedded
 
-/// A ruleset with the rules that every task of a plugin's configuration has, made while this process stands by.
+/// A ruleset with the rules that every task of a plugin's configuration has, made by a standby Executor before its
+/// request.
 ///
-/// Each rule is opened in the template of tasks' roots, where it leads to the same object as in the task's own, but for
-/// what a task has of its own. Such a rule, and one that cannot be opened, is left to the launch, which also tells why.
+/// Each rule's path is opened in the template. It leads to the same object there as in the task's root, except for what
+/// a task has of its own. Rules for that, and rules whose path cannot be opened, are left to the launch, which also
+/// reports why.
 struct RulesAhead {
     /// A launch request of which only the rules and the options of the ruleset are set.
     private let message: UnsafeMutablePointer<LaunchRequest.Message>
     private let ruleset: Ruleset
-    /// For each of its rules.
+    /// For each rule of `message`, whether it is in the ruleset.
     private let isAdded: [Bool]
 
-    /// Nil where the Driver has named none, or the template cannot be entered.
+    /// Nil if the Driver has passed no rules, or if the template cannot be entered.
     static func make() -> RulesAhead? {
         let memory = TemplateDescriptor.rules
         let size = lseek(memory, 0, SEEK_END)
         guard size > 0 else { return nil }
-        // With /dev/null at the numbers between.
+        // The numbers between are /dev/null.
         defer { for number in TemplateDescriptor.terminals + 1...memory { _ = close(number) } }
         guard let message = LaunchRequest.unpack(memory, size: Int(size)),
             let ruleset = try? Ruleset.create(message.pointee)
@@ -33,19 +35,19 @@ struct RulesAhead {
         return RulesAhead(message: message, ruleset: ruleset, isAdded: isAdded)
     }
 
-    /// Runs `work` in the template's mount namespace. False where that cannot be entered.
+    /// Runs `work` in the template's mount namespace. False if that cannot be entered.
     private static func inTemplate(_ work: () -> Void) -> Bool {
         let own = exec2_open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC, 0)
         guard own >= 0 else { return false }
         defer { _ = close(own) }
         guard exec2_setns(TemplateDescriptor.namespace, UInt64(EXEC2_CLONE_NEWNS)) == 0 else { return false }
         work()
-        // In the template this process could launch no task.
+        // A process that is left in the template cannot launch a task.
         guard exec2_setns(own, UInt64(EXEC2_CLONE_NEWNS)) == 0 else { exit(ExecutorExit.launchFailed) }
         return true
     }
 
-    /// The ruleset, where it is what the request asks for.
+    /// The ruleset; nil if the request needs one with other options.
     func ruleset(for request: LaunchRequest.Message) -> Ruleset? {
         let own = message.pointee
         let restricts =
@@ -58,7 +60,7 @@ struct RulesAhead {
         return ruleset
     }
 
-    /// For each rule of the request, whether it is in the ruleset already. The rules are in the same order.
+    /// For each rule of the request, whether it is in the ruleset already. Both lists have the same order.
     func covered(of request: LaunchRequest.Message) -> [Bool] {
         var next = 0
         return (0..<request.n_unveil).map { index in
@@ -79,8 +81,8 @@ struct RulesAhead {
 }
 
 extension Ruleset {
-    /// False where the path leads nowhere in the template, or to something in memory, as all is that a task has of its
-    /// own.
+    /// False if the path does not exist in the template, or is on a file system in memory, as everything is that a task
+    /// has of its own.
     fileprivate func addAhead(_ unveil: Exec2__Executor__UnveilPath) -> Bool {
         let found = exec2_open(unveil.path, EXEC2_O_PATH | O_CLOEXEC, 0)
         guard found >= 0 else { return false }

@@ -2,15 +2,15 @@ import CLinux
 import CMessages
 import SharedEmbedded
 
-/// What the task gets mounted: opened, restricted and unveiled before the clone, so that the child only has to
-/// attach it.
+/// Volumes, devices and generated files of a task: opened, restricted and unveiled before the clone, so that the child
+/// only has to attach them.
 ///
-/// The ruleset names what was opened here, not what a destination leads to when the mount is there.
+/// The ruleset's rules are for the objects that were opened here, not for what a destination leads to later.
 struct TaskMounts {
     struct File {
         /// A detached file system (`exec2_memory_file`).
         let descriptor: Int32
-        /// What it takes the place of.
+        /// The path that it is mounted over.
         let path: UnsafePointer<CChar>?
     }
 
@@ -21,16 +21,16 @@ struct TaskMounts {
         let root: UnsafePointer<CChar>?
         /// Below `root`.
         let inside: UnsafePointer<CChar>?
-        /// The destination is made where it is missing.
+        /// Whether the child makes a missing destination, as the task's user.
         let isMade: Bool
     }
 
     private(set) var files: [File] = []
     private(set) var volumes: [Volume] = []
-    /// The task's own, in the client's stead.
+    /// The task's directories, if the client has not mounted them; only for tasks without a root of their own.
     private(set) var directories: [Volume] = []
 
-    /// Opens what a request names. A launch that fails ends the process, and descriptors with it.
+    /// Opens what a request names. If this fails the process ends, which closes the descriptors.
     static func open(_ request: LaunchRequest.Message, ruleset: Ruleset) throws(LaunchFailure) -> TaskMounts {
         var result = TaskMounts()
         if request.root == nil { result.directories = try TaskDirectories.open(request) }
@@ -80,8 +80,8 @@ struct TaskMounts {
             inside: UnsafePointer(mount.inside), isMade: mount.make != 0)
     }
 
-    /// A device is there to be opened, which a read-only mount allows, while it keeps the node's mode and owner from being
-    /// changed. Device nodes in a volume are not.
+    /// The mount options of a volume or device. A device is mounted read-only: it can still be opened for writing, but
+    /// the node's mode and owner cannot be changed. In a volume, device nodes cannot be opened.
     private static func options(_ mount: Exec2__Executor__Mount) -> Int32 {
         var options: UInt32 = 0
         if mount.device == 0 { options |= EXEC2_TREE_NO_DEVICES.rawValue }
@@ -93,8 +93,8 @@ struct TaskMounts {
 
     // MARK: In a root of the task's own
 
-    /// Covers hidden directories that a volume shows. It is attached for a moment where nobody but this process sees it,
-    /// since what is detached cannot be mounted on before Linux 6.15; the volume is then a copy of that.
+    /// Covers hidden directories that a volume shows. For that, the volume is briefly attached in this process's
+    /// namespace and then cloned, since before Linux 6.15 nothing can be mounted on a detached mount.
     mutating func cover(
         _ hidden: HiddenDirectories, in tree: inout RootTree, proc: Int32
     ) throws(LaunchFailure) {
@@ -119,8 +119,9 @@ struct TaskMounts {
         }
     }
 
-    /// Makes the places of volumes, devices and generated files where the task's root lacks them. Nothing is made in a
-    /// directory of the host that the task writes to, through a symlink or below a file: there, attaching fails and says so.
+    /// Makes the mount points of volumes, devices and generated files that the task's root lacks. None is made in a
+    /// directory of the host that is unveiled with `w` or `c`, through a symlink or below a file: there the child's
+    /// attaching fails and reports it.
     func makePlaces(in tree: inout RootTree) throws(LaunchFailure) {
         for volume in volumes where !volume.isMade {
             let place = Self.place(of: volume)
@@ -148,7 +149,7 @@ struct TaskMounts {
         return place
     }
 
-    /// The task has them now.
+    /// Closes the descriptors, once the task has the mounts.
     func close() {
         for file in files { _ = CLinux.close(file.descriptor) }
         for volume in volumes + directories { _ = CLinux.close(volume.descriptor) }

@@ -2,17 +2,17 @@ import CLinux
 import CMessages
 import SharedEmbedded
 
-/// The directory that the client makes tasks' directories in, with nothing mounted below it.
+/// A mount of the parent of tasks' directories, without the mounts below it.
 ///
-/// To clone a directory's mount takes as long as there are mounts on that mount, and on the host every task has four
-/// there. So the template has a mount of it without them, from which an Executor clones its task's directory before it
-/// detaches it from the task's root.
+/// open_tree(2) takes longer the more mounts there are below a directory's mount, and on the host every task has four
+/// there. So the template has this mount. An Executor clones its task's directory from it, and then detaches it from
+/// the task's root.
 enum TaskParent {
     private static var place: PathBytes { PathBytes("/proc/directories") }
 
     // MARK: In the template
 
-    /// A detached mount of a template's first directory; -1 where the host does not have it.
+    /// A detached mount of the first of a template's directories; -1 if it does not exist on the host.
     static func clone(_ template: Exec2__Executor__RootTemplate) throws(LaunchFailure) -> Int32 {
         guard template.n_directories > 0, let path = template.directories[0] else { return -1 }
         let found = exec2_open(path, EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
@@ -33,7 +33,7 @@ enum TaskParent {
 
     // MARK: In a copy of it
 
-    /// A detached mount of a directory below it; -1 where that is not the one that `original` is on the host.
+    /// A detached mount of a directory below it; -1 if that is not the directory that is open as `original`.
     static func clone(_ source: UnsafePointer<CChar>, like original: Int32, in tree: RootTree) -> Int32 {
         let parent = tree.open(place)
         guard parent >= 0 else { return -1 }
@@ -49,7 +49,7 @@ enum TaskParent {
         return exec2_clone_mount(found, "", 0)
     }
 
-    /// Before the task is there.
+    /// To be called before the task is cloned.
     static func detach() throws(LaunchFailure) {
         guard place.withRelativePath({ exec2_detach_mount($0) }) != 0, Errno.last != .noSuchFile else { return }
         throw LaunchFailure(.rootMount, .last, place.text)

@@ -2,36 +2,38 @@ import CLinux
 import CMessages
 import SharedEmbedded
 
-/// The root of one task: a copy of the template's namespace, with what is the task's alone.
+/// The root of one task: a copy of the template's mount namespace, completed with what only this task has.
 ///
-/// What it shows of the host is opened and cloned while this process is in the host's mount namespace. Then this
-/// process enters the copy, attaches that, and leaves it for the template once the task was cloned, which stays there.
+/// It is made in three steps: `prepare` opens and clones objects of the host in the host's mount namespace; `enter`
+/// enters a copy of the template and attaches them; `leave` moves this process to the template once the task has been
+/// cloned.
 struct TaskRoot {
     private let message: Exec2__Executor__TaskRoot
     /// An O_PATH descriptor of the host's /proc.
     let hostProc: Int32
-    /// The directory that the task's directories are below, without symlinks.
+    /// The parent of the task's directories, as a path without symlinks.
     private let parent: PathBytes
     private var directories: [Directory] = []
-    /// Open where a directory is still to be cloned; else -1.
+    /// The host's mount namespace if a directory is still to be cloned; else -1.
     private var hostNamespace: Int32 = -1
     private var objects = HostObjects()
     private var privateTmp: PrivateTmp?
-    /// Whether the file system of the task's terminals is handed over, with a terminal of its in use.
+    /// Whether the task's devpts was handed over, with one of its terminals in use (a command of `run`).
     private var hasTerminal = false
 
     private struct Directory {
-        /// A detached mount, or an O_PATH descriptor where it is still to be cloned.
+        /// A detached mount; with a `source` an O_PATH descriptor of the directory, which is still to be cloned.
         let tree: Int32
         let inside: PathBytes
         let isReadOnly: Bool
-        /// Below `TaskParent`, where it is still to be cloned.
+        /// The path below `TaskParent` of a directory that is still to be cloned; nil if `tree` is a mount.
         var source: UnsafePointer<CChar>?
     }
 
     // MARK: In the host's namespace
 
-    /// Opens and clones what the root of a request is to show. Nil where the task has the host's root.
+    /// Opens and clones what the task's root shows of the host beside the template. Nil if the request names no root,
+    /// as that of a Driver of an earlier release.
     static func prepare(_ request: LaunchRequest.Message) throws(LaunchFailure) -> TaskRoot? {
         guard let message = request.root?.pointee else { return nil }
         let proc = exec2_open("/proc", EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
@@ -56,7 +58,7 @@ struct TaskRoot {
         parent = try objects.addWay(to: message.parent)
     }
 
-    /// Whether the client's mounts are missing, so that the task gets what they are mounts of.
+    /// Whether the client's bind mounts are missing, as after a reboot: the task then gets their sources.
     private func replacesDirectories() throws(LaunchFailure) -> Bool {
         guard message.n_replacements > 0, message.n_directories > 0, let first = message.directories[0]?.pointee else {
             return false
@@ -68,8 +70,8 @@ struct TaskRoot {
         throw failure
     }
 
-    /// The task's directory has no place for the shared one where the client mounts both elsewhere. The task's user makes
-    /// it: what root would make wherever it was led, that user may not.
+    /// Makes the mount point of the shared directory in the task's directory, which lacks it if the client mounts both
+    /// elsewhere. It is made as the task's user, so if the path leads elsewhere, only where that user may create it.
     private func makePlaces(user: UInt32, group: UInt32) throws(LaunchFailure) {
         guard let first = message.replacements[0]?.pointee else { return }
         for index in 1..<message.n_replacements {
@@ -85,14 +87,15 @@ struct TaskRoot {
         }
     }
 
-    /// One mount where they are one on the host, so that a program can rename from one directory to another.
+    /// Directories that are on one mount on the host stay on one, so that programs can rename between them.
     private mutating func clone(replacements: Bool) throws(LaunchFailure) {
         let chosen =
             replacements
             ? UnsafeBufferPointer(start: message.replacements, count: message.n_replacements)
             : UnsafeBufferPointer(start: message.directories, count: message.n_directories)
         let stage: LaunchStage = replacements ? .taskDirectory : .ownDirectory
-        // Opened once: where the job has chosen it, another path of the same name must not give the logs.
+        // Opened once: if the job has chosen this path, another task could redirect it before the logs are opened by
+        // it.
         let sources = exec2_open(chosen.first??.pointee.source_root, EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
         guard sources >= 0 else { throw LaunchFailure(stage, chosen.first??.pointee.source_root) }
         defer { _ = close(sources) }
@@ -100,7 +103,7 @@ struct TaskRoot {
         for pointer in chosen {
             guard let directory = pointer?.pointee else { continue }
             let found = exec2_open_no_symlinks(sources, directory.source, EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 1)
-            // Where there are no logs, none are to be protected.
+            // Without a log directory there is nothing to make read-only.
             if found < 0, directory.read_only != 0, Errno.last == .noSuchFile { continue }
             guard found >= 0 else { throw LaunchFailure(stage, .last, Self.path(directory)) }
             defer { _ = close(found) }
@@ -124,7 +127,7 @@ struct TaskRoot {
             let tree = exec2_clone_mount(found, "", 0)
             let options = directory.read_only != 0 ? EXEC2_TREE_READ_ONLY.rawValue : 0
             guard tree >= 0,
-                // Private: what the task gets mounted in it must not appear on the host.
+                // Private: what is mounted in it for the task must not propagate to the host.
                 exec2_tree_attributes(tree, Int32(bitPattern: options | EXEC2_TREE_NO_DEVICES.rawValue)) == 0
             else { throw LaunchFailure(stage, .last, Self.path(directory)) }
             mounts.append((inside, id))
@@ -136,19 +139,19 @@ struct TaskRoot {
         String(cString: directory.source_root) + "/" + String(cString: directory.source)
     }
 
-    // MARK: In the task's
+    // MARK: In a copy of the template
 
-    /// Enters a copy of the template and attaches what is the task's alone.
+    /// Enters a copy of the template and attaches what only this task has.
     /// - Parameters:
-    ///   - mounts: Volumes get new descriptors. Their places are made where they are outside of the task's directories.
-    ///   - network: Of the task's own; -1: the host's.
-    ///   - networkPath: What it was opened by.
+    ///   - mounts: Volumes get new descriptors. Their mount points outside of the task's directories are made.
+    ///   - network: The task's network namespace; -1: the host's.
+    ///   - networkPath: The path of that namespace, for errors.
     func enter(
         _ mounts: inout TaskMounts, network: Int32, networkPath: UnsafePointer<CChar>?
     ) throws(LaunchFailure) {
         let mask = umask(0)
         defer { _ = umask(mask) }
-        // /proc/1 is this process, whose network a task would see there.
+        // The task sees this process as /proc/1, and this process's network in /proc/1/net.
         guard network < 0 || exec2_setns(network, UInt64(EXEC2_CLONE_NEWNET)) == 0 else {
             throw LaunchFailure(.enterNetwork, networkPath)
         }
@@ -163,8 +166,8 @@ struct TaskRoot {
             objects, devices: showsRoot ? try templates(Self.devices, of: tree) : -1,
             proc: showsRoot ? try templates(Self.proc, of: tree) : -1)
         let masks = try Masks.open(in: &tree)
-        // Before the task's own directories, which are parts of hidden ones. Without binds, what the task sees of the host
-        // is in the template, where it was looked for.
+        // Before the task's own directories are attached, which are in hidden ones. Without binds, everything of the
+        // host is the template's, in which hidden directories are covered already.
         if !objects.binds.isEmpty {
             try masks.hidden.cover(in: &tree, rules: objects.binds.map { $0.place }, proc: hostProc)
         }
@@ -176,19 +179,19 @@ struct TaskRoot {
         try mountProc(in: &tree, masks)
         if message.terminals != 0 { try mountTerminals(in: &tree) }
         try mounts.makePlaces(in: &tree)
-        // After what copies mounts: the order of these is in mountinfo.
+        // After everything that copies mounts: mountinfo lists mounts in the order in which they were made.
         try cgroup?.attach(own.cgroup, to: tree)
         try tree.finish()
         masks.close()
         own.close()
     }
 
-    /// Whether every object of the host in it is the template's.
+    /// Whether this root shows nothing of the host beside the template and the task's own directories.
     func isPlain(_ mounts: TaskMounts) -> Bool {
         objects.binds.isEmpty && privateTmp == nil && mounts.files.isEmpty && mounts.volumes.isEmpty
     }
 
-    /// A directory of the template, as a detached mount.
+    /// A detached mount of a directory of the template.
     private func templates(_ place: PathBytes, of tree: RootTree) throws(LaunchFailure) -> Int32 {
         let found = tree.open(place)
         defer { _ = close(found) }
@@ -197,7 +200,8 @@ struct TaskRoot {
         return copy
     }
 
-    /// The way to the task's directories, which are the task's name, is for no other task to see.
+    /// Attaches the task's directories and /dev/shm. The directories above them have the task's name, which no other
+    /// task may see: they are in a tmpfs of the task's own, not in the template.
     private func attachOwn(_ own: OwnFiles, _ trees: [Int32], to tree: inout RootTree) throws(LaunchFailure) {
         var made: [PathBytes] = []
         for directory in directories where !made.contains(where: { $0.isAtOrAbove(directory.inside) }) {
@@ -222,8 +226,8 @@ struct TaskRoot {
         }
     }
 
-    /// Detached mounts of the task's directories, cloned here where they are not yet. Before anything else is done in the
-    /// copy: `TaskParent` shows hidden directories.
+    /// Detached mounts of the task's directories; those that `prepare` has left are cloned here. To be called before
+    /// anything else in the copy, since `TaskParent` shows the directories of other tasks.
     private func clonedDirectories(in tree: RootTree) throws(LaunchFailure) -> [Int32] {
         var trees: [Int32] = []
         for directory in directories { trees.append(try cloned(directory, in: tree)) }
@@ -243,7 +247,8 @@ struct TaskRoot {
         return clone
     }
 
-    /// Where the template has another directory: the client has made its own anew since then.
+    /// For a directory that the client has replaced since the template was made: `TaskParent` has another one at its
+    /// path.
     private func clonedOnHost(_ directory: Int32) throws(LaunchFailure) -> Int32 {
         let own = exec2_openat(hostProc, "self/ns/mnt", O_RDONLY | O_CLOEXEC, 0)
         guard own >= 0, exec2_setns(hostNamespace, UInt64(EXEC2_CLONE_NEWNS)) == 0 else {
@@ -261,7 +266,7 @@ struct TaskRoot {
         place.withRelativePath { mkdirat(directory, $0, 0o755) == 0 }
     }
 
-    /// Of this process's PID namespace, which is the task's.
+    /// Mounts /proc of this process's PID namespace, which is the task's, and masks parts of it.
     private func mountProc(in tree: inout RootTree, _ masks: Masks) throws(LaunchFailure) {
         var attributes = EXEC2_FILE_SYSTEM_NO_DEVICES.rawValue | EXEC2_FILE_SYSTEM_NO_EXEC.rawValue
         if message.read_only_proc != 0 { attributes |= EXEC2_FILE_SYSTEM_READ_ONLY.rawValue }
@@ -278,7 +283,7 @@ struct TaskRoot {
     private func mask(
         _ place: PathBytes, with masks: Masks, in tree: RootTree
     ) throws(LaunchFailure) {
-        // A kernel without it has nothing to hide.
+        // This kernel has no such file: there is nothing to mask.
         guard let found = try tree.find(place) else { return }
         defer { _ = close(found) }
         var facts = exec2_file_facts()
@@ -302,9 +307,10 @@ struct TaskRoot {
         _ = close(kept)
     }
 
-    /// Leaves the task's namespace for the template's; the task has been cloned. Returns a descriptor of the task's.
+    /// Moves this process to the template's namespace, once the task has been cloned. Returns a descriptor of the
+    /// task's namespace.
     ///
-    /// Not for the host's: the task can read what /proc/1/mountinfo tells of this process.
+    /// Not to the host's: the task can read this process's /proc/1/mountinfo.
     func leave() throws(LaunchFailure) -> Int32 {
         let namespace = exec2_openat(hostProc, "self/ns/mnt", O_RDONLY | O_CLOEXEC, 0)
         guard namespace >= 0, exec2_setns(TemplateDescriptor.namespace, UInt64(EXEC2_CLONE_NEWNS)) == 0 else {
@@ -321,17 +327,18 @@ struct TaskRoot {
     private static var terminals: PathBytes { PathBytes("/dev/pts") }
 }
 
-/// A tmpfs of the task's own: the way to its directories, the way to its cgroup, and /dev/shm.
+/// A tmpfs of the task's own. Its directories are mounted at three places: the parent of the task's directories, the
+/// first directory on the way to the task's cgroup, and /dev/shm.
 private struct OwnFiles {
     /// A detached mount of an empty directory.
     let tree: Int32
-    /// The same, that everybody can write to; -1: none.
+    /// A detached mount of a directory that everybody can write to; -1: none.
     let shm: Int32
-    /// A detached mount of the way to the task's cgroup; -1: none.
+    /// A detached mount of the directories on the way to the task's cgroup; -1: none.
     let cgroup: Int32
 
-    /// It is attached at /proc for a moment, where nobody but this process sees it: below Linux 6.15 a part of a file
-    /// system can be cloned out of an attached one only.
+    /// It is briefly attached at /proc, in a namespace that only this process is in: before Linux 6.15 a directory of a
+    /// file system can be cloned only if that is attached.
     static func make(shmSize: UInt64, cgroup: OwnCgroup?) throws(LaunchFailure) -> OwnFiles {
         let file = RootTree.memory(bytes: max(shmSize, RootTree.skeletonBytes))
         guard file >= 0, exec2_attach_mount(file, AT_FDCWD, "/proc") == 0 else { throw LaunchFailure(.rootMount, nil) }

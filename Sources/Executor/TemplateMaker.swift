@@ -2,12 +2,12 @@ import CLinux
 import CMessages
 import SharedEmbedded
 
-/// Makes the template of tasks' roots in a mount namespace of its own, and waits until the Driver holds that.
+/// Makes the template of tasks' roots in a new mount namespace, and waits until the Driver holds that namespace.
 ///
 /// The template shows what every task of a plugin configuration reaches, and nothing else of the host. Each Executor
 /// enters a copy of it (`TaskRoot`).
 enum TemplateMaker {
-    /// Makes the template of a request, reports how that went, and ends with the Driver's end of the launch pipe.
+    /// Makes the template of a request, reports the result, and ends when the Driver closes its end of the launch pipe.
     static func run(_ request: LaunchRequest) -> Int32 {
         _ = exec2_set_process_name("exec2-template")
         _ = umask(0)
@@ -19,7 +19,7 @@ enum TemplateMaker {
             _ = report(error.stage.rawValue, error.errno, error.subject)
             return ExecutorExit.launchFailed
         }
-        // The Driver would wait for it in vain.
+        // Without a report the Driver cannot use the template.
         guard report(0, Errno(rawValue: 0), "") else { return ExecutorExit.launchFailed }
         LaunchRequest.waitForLauncher()
         return ExecutorExit.finished
@@ -28,7 +28,7 @@ enum TemplateMaker {
     private static func make(_ template: Exec2__Executor__RootTemplate) throws(LaunchFailure) {
         let proc = exec2_open("/proc", EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
         guard proc >= 0 else { throw LaunchFailure(.rootMount, .last, "/proc") }
-        // Slaves: what is mounted here stays here.
+        // Slaves: what is mounted here does not propagate to the host.
         guard exec2_unshare_mounts() == 0, exec2_make_mounts_slave() == 0 else {
             throw LaunchFailure(.privateMounts, nil)
         }
@@ -47,14 +47,14 @@ enum TemplateMaker {
         tell(0)
         let parent = try TaskParent.clone(template)
         try objects.clone()
-        // Asked while this process sees the host.
+        // Checked while this process is still in the host's root.
         var hostPlaceholders: [Int] = []
         for index in 0..<template.n_placeholders where try exists(template.placeholders[index]) {
             hostPlaceholders.append(index)
         }
 
         let file = RootTree.memory(bytes: RootTree.skeletonBytes)
-        // It needs a place until it is the root. Whatever is there on the host, /proc is a directory.
+        // It must be attached somewhere until it becomes the root, and /proc is a directory on every host.
         guard file >= 0, exec2_attach_mount(file, AT_FDCWD, "/proc") == 0 else { throw LaunchFailure(.rootMount, nil) }
         var tree = RootTree(root: try RootTree.duplicate(file, at: PathBytes()))
         try tree.adopt(file, at: PathBytes())
@@ -74,7 +74,7 @@ enum TemplateMaker {
             try tree.symlink(
                 place, to: target.map { Array(UnsafeRawBufferPointer(start: $0, count: strlen($0))) } ?? [])
         }
-        // Only now are the mounts' places those of the tree.
+        // Only after this do the places in mountinfo begin at the tree's root, as `cover` expects.
         guard showsRoot || exec2_enter_root(file) == 0 else { throw LaunchFailure(.rootMount, nil) }
         _ = close(file)
         try hidden.cover(in: &tree, rules: objects.binds.map { $0.place }, proc: proc)
@@ -99,14 +99,14 @@ enum TemplateMaker {
         }
     }
 
-    /// Says which path is looked at next.
+    /// Tells the Driver which path is opened next (`TemplateProgress`).
     private static func tell(_ progress: Int) {
         var progress = UInt32(truncatingIfNeeded: progress)
         _ = pwrite(LaunchMemory.descriptor, &progress, 4, TemplateProgress.offset)
     }
 
-    /// The host's other top-level directories stand there, empty: a path below one leads nowhere. None of them is asked
-    /// for anything, since its file system may not answer.
+    /// Adds the host's other top-level directories, empty, and its top-level symlinks. No file system is asked for
+    /// their attributes, since one that is mounted there may not respond.
     private static func copyTopLevel(to tree: inout RootTree) throws(LaunchFailure) {
         guard let stream = opendir("/") else { throw LaunchFailure(.rootEntry, .last, "/") }
         defer { closedir(stream) }
@@ -116,7 +116,7 @@ enum TemplateMaker {
             let found = place.withRelativePath {
                 exec2_openat(dirfd(stream), $0, EXEC2_O_PATH | O_NOFOLLOW | O_CLOEXEC, 0)
             }
-            // Removed since it was listed.
+            // The host has removed it since it was listed.
             if found < 0, Errno.last == .noSuchFile { continue }
             guard found >= 0 else { throw LaunchFailure(.rootEntry, .last, place.text) }
             defer { _ = close(found) }
@@ -129,7 +129,7 @@ enum TemplateMaker {
         }
     }
 
-    /// Whether it could be told.
+    /// Sends the report. False if that fails.
     private static func report(_ stage: UInt32, _ errno: Errno, _ subject: String) -> Bool {
         var subject = subject
         return subject.withUTF8 { bytes -> Bool in

@@ -3,10 +3,12 @@ import Glibc
 import Planning
 import Shared
 
-/// The directories in which the client has mounted tasks' directories: no task sees what is in them but its own.
+/// The directories in which the client has mounted tasks' directories. They are hidden from tasks, except for a task's
+/// own.
 ///
-/// A job can name another place for its own by NOMAD_TASK_DIR, so that they are kept from one start to the next. Only a
-/// place with a mount of the allocation's shared directory counts, which nobody but root can make.
+/// They are remembered from one start to the next, since a job can set NOMAD_TASK_DIR to another path and so conceal
+/// where the client's mounts are. A directory counts only if the allocation's shared directory is mounted in it, which
+/// only root can do.
 package final class ClientMounts: Sendable {
     private let found = Mutex<[String]>([])
 
@@ -14,15 +16,15 @@ package final class ClientMounts: Sendable {
 
     package var known: [String] { found.withLock { $0 } }
 
-    /// Adds that of a task that was started. It may block its thread.
+    /// Adds the directory of a task that was started. It may block its thread.
     package func add(_ place: TaskRequest.ClientMount, allocDir: String) {
-        // Told by every start, and seldom another.
+        // Called at every start, and nearly always with the same directory.
         if known.contains(place.parent) { return }
         guard let directory = Self.directory(place, allocDir: allocDir) else { return }
         found.withLock { if !$0.contains(directory) { $0 = ($0 + [directory]).sorted() } }
     }
 
-    /// Where the place really is; nil where it has no such mount.
+    /// The path of the place's parent without symlinks; nil if the place is not such a mount.
     private static func directory(_ place: TaskRequest.ClientMount, allocDir: String) -> String? {
         let flags = EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC
         let parent = OwnedDescriptor(owning: exec2_open(place.parent, flags, 0))

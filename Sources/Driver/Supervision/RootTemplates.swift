@@ -3,13 +3,13 @@ import HCLog
 import Planning
 import Shared
 
-/// The templates of tasks' roots: each a mount namespace, made with the first task that needs it, and made anew when what
-/// it shows of the host has changed. Tasks that run keep theirs.
+/// The templates of tasks' roots. Each is a mount namespace. It is made for the first task that needs it, and replaced
+/// when what it shows of the host has changed. Running tasks keep their copies of the old one.
 ///
-/// A few are kept, since tasks of one configuration may need several: their directories may stand in different places.
-/// Starts that need the same template at the same time have it made once.
+/// A few are kept, since the tasks of one configuration may have their directories in different places. Simultaneous
+/// starts that need the same template share one.
 final class RootTemplates: Sendable {
-    /// A template, held by its namespace.
+    /// A template: a mount namespace, which exists as long as this object holds its descriptor.
     final class Template: Sendable {
         private let held: TemplateNamespace
         let specification: TemplateSpecification
@@ -62,7 +62,7 @@ final class RootTemplates: Sendable {
             TemplateNamespace, TemplateError
         >
 
-    /// How often a template or a task's root is made where a file of the host is replaced meanwhile.
+    /// How many times a template or a task's root is tried if files of the host are replaced meanwhile.
     static let attempts = 20
 
     private let state = Mutex(State())
@@ -76,21 +76,21 @@ final class RootTemplates: Sendable {
         }
     }
 
-    /// - Parameter make: Another way to make a template's namespace, for tests.
+    /// - Parameter make: Makes a template's namespace; tests pass a substitute.
     init(_ facts: TemplateFacts, log: Logger, make: @escaping Make) {
         self.facts = facts
         self.log = log
         self.make = make
     }
 
-    /// Has it read what a template would show of the host from now on, and does not wait for that.
+    /// Begins to read what a template would show of the host now, and returns at once.
     func request(_ specification: TemplateSpecification) -> Request {
         Request(specification: specification, reading: facts.begin(specification.paths))
     }
 
-    /// The template that was asked for, as the host is now.
+    /// The requested template, up to date with the host.
     ///
-    /// - Parameter program: The Executor's file, which makes it.
+    /// - Parameter program: The path of the Executor, which makes a template.
     func template(_ request: Request, program: String) async throws(TemplateError) -> Template {
         var request = request
         for _ in 1..<Self.attempts {
@@ -105,7 +105,7 @@ final class RootTemplates: Sendable {
     }
 
     private func attempt(_ request: Request, program: String) async throws(TemplateError) -> Template {
-        // Read before it is made: what changes meanwhile makes the next start renew it.
+        // Read before it is made: if something changes meanwhile, the next start replaces it.
         let contents = try await facts.contents(of: request.reading)
         let making: Making
         switch source(request.specification, contents) {
@@ -114,7 +114,7 @@ final class RootTemplates: Sendable {
         case .new(let new, let reason):
             making = new
             log.debug("a template of tasks' roots is made", ["reason": reason])
-            // It goes on for other starts where this one is cancelled.
+            // It continues for other starts if this one is cancelled.
             Task(executorPreference: BlockingPool.starts) { [self] in await make(new, program: program) }
         }
         guard let result = await making.result.wait() else { throw .givenUp }
@@ -153,20 +153,20 @@ final class RootTemplates: Sendable {
             return state.kept.keep(template)
         }
         making.result.set(result)
-        // Taking a namespace apart takes a while: not under the lock.
+        // Not under the lock: the kernel takes a while to destroy a namespace.
         _ = consume unused
     }
 }
 
-/// The templates that were used last. A template that nobody uses any more is closed, and with it goes its namespace,
-/// unless a task has a copy of it.
+/// The most recently used templates. The namespace of a template that is dropped is destroyed once no start uses it;
+/// tasks keep their copies.
 struct KeptTemplates {
     static let maximum = 4
 
-    /// The last used first.
+    /// The most recently used first.
     private(set) var templates: [RootTemplates.Template] = []
 
-    /// The template of a specification, which is now the last used.
+    /// The template of a specification, which becomes the most recently used.
     mutating func use(_ specification: TemplateSpecification) -> RootTemplates.Template? {
         guard let index = templates.firstIndex(where: { $0.specification == specification }) else { return nil }
         let template = templates.remove(at: index)
@@ -174,9 +174,9 @@ struct KeptTemplates {
         return template
     }
 
-    /// Keeps a new one, in place of the one of the same specification.
+    /// Keeps a new one, and drops the one of the same specification.
     ///
-    /// - Returns: Those that are not kept any more.
+    /// - Returns: The dropped ones.
     mutating func keep(_ template: RootTemplates.Template) -> [RootTemplates.Template] {
         var unused = templates.filter { $0.specification == template.specification }
         templates.removeAll { $0.specification == template.specification }

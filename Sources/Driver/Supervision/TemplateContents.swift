@@ -2,12 +2,12 @@ import Glibc
 import Planning
 import Shared
 
-/// What a template shows of the host: to which objects its paths lead, and through which directories.
+/// What a template shows of the host: the objects that its paths lead to, and the directories on the way.
 struct TemplateContents: Equatable, Sendable {
     let paths: [PathFacts]
     let ways: [WayFacts]
 
-    /// What has changed since, for the log: "replaced /etc/hosts".
+    /// What has changed since `before`, for the log: "replaced /etc/hosts".
     func changes(since before: TemplateContents, _ paths: [TemplateSpecification.Path]) -> [String] {
         guard self != before else { return [] }
         let objects = PathFacts.changes(of: paths, from: before.paths, to: self.paths)
@@ -22,14 +22,15 @@ struct TemplateContents: Equatable, Sendable {
     }
 }
 
-/// Owner and mode of a directory that a path leads through. A template has a copy of it, since they decide who may pass.
+/// Owner and mode of a directory on the way of a path. The template's directory has the same, since they decide who may
+/// pass.
 struct WayFacts: Equatable, Sendable {
     /// Without symlinks.
     let path: [UInt8]
     let mode, owner, group: UInt32
 }
 
-/// Looks at the directories that paths lead through, each of them once.
+/// Reads the facts of the directories on the way of paths, of each once.
 struct WayReader {
     private enum Entry {
         case object(WayFacts)
@@ -46,7 +47,8 @@ struct WayReader {
     private var entries: [[UInt8]: Entry] = [:]
     private var passed: Set<[UInt8]> = []
 
-    /// Waits where a file system on the way does not answer. A task's /proc is its own: what is below it is not looked at.
+    /// Adds the directories on the way of a path. Blocks if a file system on the way does not respond. Ends at /proc,
+    /// since a task has its own.
     mutating func add(_ path: String) {
         var place: [UInt8] = []
         var rest = Self.parts(Array(path.utf8))
@@ -75,10 +77,10 @@ struct WayReader {
         }
     }
 
-    /// The last first.
+    /// The components, last first.
     private static func parts(_ path: [UInt8]) -> [ArraySlice<UInt8>] { path.split(separator: slash).reversed() }
 
-    /// The root is no way: every task has one of its own.
+    /// The root is left out: every task has its own.
     private mutating func pass(_ place: [UInt8]) {
         guard !place.isEmpty, passed.insert(place).inserted, case .object(let facts)? = entries[place] else { return }
         ways.append(facts)

@@ -12,19 +12,19 @@ enum TemplateError: Error, Sendable {
     case givenUp
     /// A path is on a file system that does not answer.
     case unanswered(Attempt, UnansweredPath)
-    /// Nobody has begun to look at the paths.
+    /// No thread has begun to read the paths.
     case notRead(seconds: UInt64)
     case spawn(SpawnError)
     case system(SystemError)
-    /// A step of the process that makes it.
+    /// A step of the process that makes the template failed.
     case step(stage: UInt32, Errno, subject: String)
-    /// That process has looked at every path, and was not ready in time.
+    /// That process has opened every path, but was not ready in time.
     case notMade(maker: Int32, seconds: UInt64)
     /// That process has ended without a report.
     case ended(maker: Int32, program: String, ExecutorTermination)
 
-    /// Whether a file was replaced between its opening and its mounting: what has no name any more cannot be mounted
-    /// (seen up to Linux 6.18: move_mount(2) fails with ENOENT).
+    /// Whether a file was replaced between being opened and being mounted: the old file has no name any more, and
+    /// move_mount(2) fails with ENOENT (seen up to Linux 6.18).
     var isReplacement: Bool {
         guard case .step(let stage, .noSuchFile, _) = self else { return false }
         return stage == LaunchStage.rootMount.rawValue
@@ -66,7 +66,7 @@ enum TemplateError: Error, Sendable {
 }
 
 extension ExecutorTermination {
-    /// What became of the maker of a template that has not reported.
+    /// How the process ended that made a template and has sent no report.
     fileprivate func lossOfTemplate(_ program: String) -> String {
         switch self {
         case .exited(ExecutorExit.noRequest): "could not read its request (out of memory?)"

@@ -5,12 +5,12 @@ import Host
 import Planning
 import Shared
 
-/// Which object a path leads to; zeros where it leads to none.
+/// The object that a path leads to; zeros if it does not exist.
 struct PathFacts: Equatable, Sendable {
     private let device: UInt
     private let inode: UInt
 
-    /// Waits where the path's file system does not answer.
+    /// Blocks if the path's file system does not respond.
     init(_ path: String) {
         var facts = stat()
         let exists = stat(path, &facts) == 0
@@ -20,7 +20,7 @@ struct PathFacts: Equatable, Sendable {
 
     var exists: Bool { inode != 0 || device != 0 }
 
-    /// What has become of the paths whose facts differ: "replaced /etc/hosts".
+    /// What has happened to the paths whose facts differ, such as "replaced /etc/hosts".
     static func changes(
         of paths: [TemplateSpecification.Path], from before: [PathFacts], to now: [PathFacts]
     ) -> [String] {
@@ -31,14 +31,14 @@ struct PathFacts: Equatable, Sendable {
     }
 }
 
-/// Reads what the paths of templates lead to and through, for all starts that ask at the same time.
+/// Reads the objects and directories of templates' paths, once for all simultaneous starts.
 ///
-/// A path may be on a file system that does not answer. The thread that looks at it then waits in the kernel until it
-/// does: so there is one such thread for each set of paths, however many starts there are, and they are told which path
-/// it is. No start waits longer than `maximumNanoseconds`.
+/// A path may be on a file system that does not respond, and the thread that reads it then blocks in the kernel. So
+/// there is one such thread for each set of paths, however many starts there are, and the error of a start names the
+/// path. No start waits longer than `maximumNanoseconds`.
 ///
-/// A start is given only what was read after it had come: one that comes while paths are read waits for the next
-/// reading, with every other that has come since.
+/// A start gets only what was read after it began: a start that begins during a reading waits for the next one,
+/// together with all others that began meanwhile.
 final class TemplateFacts: Sendable {
     static let maximumNanoseconds: UInt64 = SharedHostFacts.maximumNanoseconds
 
@@ -46,7 +46,7 @@ final class TemplateFacts: Sendable {
     final class Reading: Sendable {
         fileprivate let paths: [TemplateSpecification.Path]
         fileprivate let contents = OneShot<TemplateContents>()
-        /// The path that is looked at, and since when; nil before the reading has begun.
+        /// The path that is being read, and since when; nil if none is.
         fileprivate let examined = Mutex<(path: TemplateSpecification.Path, since: UInt64)?>(nil)
 
         fileprivate init(_ paths: [TemplateSpecification.Path]) { self.paths = paths }
@@ -64,7 +64,7 @@ final class TemplateFacts: Sendable {
     private let read: @Sendable (String) -> PathFacts
     private let chains = Mutex<[Chain]>([])
 
-    /// - Parameter read: Another way to look at a path, for tests.
+    /// - Parameter read: Reads a path; tests pass a substitute.
     init(
         reactor: Reactor, pool: BlockingPool = .shared, nanoseconds: UInt64 = maximumNanoseconds,
         read: @escaping @Sendable (String) -> PathFacts = { PathFacts($0) }
@@ -75,7 +75,7 @@ final class TemplateFacts: Sendable {
         self.read = read
     }
 
-    /// A reading that begins after this call, and does not make its caller wait.
+    /// A reading that begins after this call. Returns at once.
     func begin(_ paths: [TemplateSpecification.Path]) -> Reading {
         let (reading, begins) = chains.withLock { chains in
             guard let index = chains.firstIndex(where: { $0.current.paths == paths }) else {
@@ -92,7 +92,7 @@ final class TemplateFacts: Sendable {
         return reading
     }
 
-    /// What a reading has found, once it has ended.
+    /// Waits for the result of a reading.
     func contents(of reading: Reading) async throws(TemplateError) -> TemplateContents {
         if let contents = reading.contents.current { return contents }
         if let contents = await reading.contents.wait(atMost: nanoseconds, on: reactor) { return contents }
@@ -106,7 +106,7 @@ final class TemplateFacts: Sendable {
             let facts = reading.paths.map { path in
                 reading.examined.withLock { $0 = (path, exec2_monotonic()) }
                 let facts = read(path.path)
-                // Through what does not exist no template leads.
+                // For a path that does not exist the template has no directories.
                 if facts.exists { ways.add(path.path) }
                 return facts
             }
@@ -125,7 +125,8 @@ final class TemplateFacts: Sendable {
         }
     }
 
-    /// The path that a reading hangs at, or that others hang at for which it waits.
+    /// The error for a reading that is late: it names the path that this reading hangs at, or another one, if that
+    /// keeps this reading from beginning.
     private func obstacle(to reading: Reading) -> TemplateError {
         let chains = chains.withLock { $0 }
         let own = chains.filter { $0.current.paths == reading.paths }

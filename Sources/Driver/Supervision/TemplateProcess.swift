@@ -9,29 +9,29 @@ import Shared
 /// The mount namespace of a template.
 struct TemplateNamespace: ~Copyable, Sendable {
     let namespace: OwnedDescriptor
-    /// Its table of mounts, which tells of a change by poll(2) (proc_pid_mountinfo(5)).
+    /// Its mountinfo file. poll(2) reports when the mounts change (proc_pid_mountinfo(5)).
     private let mounts: OwnedDescriptor
     private let isChanged = Mutex(false)
 
-    /// - Parameter mounts: The mountinfo of a process in it.
+    /// - Parameter mounts: The open mountinfo of a process in it.
     init(_ namespace: consuming OwnedDescriptor, mounts: consuming OwnedDescriptor) {
         self.namespace = namespace
         self.mounts = mounts
     }
 
-    /// Of a process that is in it.
+    /// The namespace that a process is in.
     init(of process: Int32) throws(SystemError) {
         let namespace = try OwnedDescriptor.open("/proc/\(process)/ns/mnt", O_RDONLY)
         let mounts = try OwnedDescriptor.open("/proc/\(process)/mountinfo", O_RDONLY)
         self.init(namespace, mounts: mounts)
     }
 
-    /// Whether the host has mounted something where the template shows it, or has unmounted something: it came with the
-    /// host's own options, and nothing in it is covered.
+    /// Whether the mounts have changed since the template was made. What the host has mounted there has the host's
+    /// options, and hidden directories in it are not covered.
     var hasOtherMounts: Bool {
         isChanged.withLock { isChanged in
             var wait = pollfd(fd: mounts.number, events: Int16(POLLPRI), revents: 0)
-            // The kernel tells of each change once.
+            // The kernel reports each change once.
             if retrying({ poll(&wait, 1, 0) }) > 0 { isChanged = true }
             return isChanged
         }
@@ -40,9 +40,9 @@ struct TemplateNamespace: ~Copyable, Sendable {
 
 /// The process that makes a template.
 enum TemplateProcess {
-    /// As for the reading of the paths, which have just been found to answer.
+    /// As for the reading of the paths, all of which have just responded.
     static let nanoseconds: UInt64 = TemplateFacts.maximumNanoseconds
-    /// A process that has closed its pipes ends at once.
+    /// How long a process that has closed its pipes may take to end.
     private static let endNanoseconds: UInt64 = 1_000_000_000
 
     /// Has a template made and holds its namespace.
@@ -61,16 +61,16 @@ enum TemplateProcess {
 
     private struct Maker: ~Copyable {
         let process: ExecutorProcess
-        /// The file that it was started from.
+        /// The path that it was executed from.
         let program: String
         let report: OwnedDescriptor
         /// Its request, and behind that its progress.
         let memory: OwnedDescriptor
-        /// It ends when this is closed.
+        /// The process ends when this is closed.
         let launchPipe: OwnedDescriptor
     }
 
-    /// What the process finds open, and the Driver's ends of that.
+    /// The descriptors that the process inherits, and the Driver's ends of its pipes.
     private struct Places: ~Copyable {
         let request: ExecutorProcess.Handover
         let reading, writing: OwnedDescriptor
@@ -132,7 +132,7 @@ enum TemplateProcess {
         }
     }
 
-    /// Whether a descriptor can be read, or its other end is closed, in time.
+    /// Whether a descriptor becomes readable, or its other end is closed, in time.
     private static func isReadable(
         _ descriptor: Int32, within nanoseconds: UInt64, _ reactor: Reactor
     ) async throws(SystemError) -> Bool {
@@ -142,7 +142,7 @@ enum TemplateProcess {
         return await readable.wait(atMost: nanoseconds, on: reactor) != nil
     }
 
-    /// Which path a maker waits for that is not ready in time.
+    /// The error for a process that is not ready in time; it names the path that the process waits for.
     private static func obstacle(to maker: borrowing Maker, _ specification: TemplateSpecification) -> TemplateError {
         let seconds = nanoseconds / 1_000_000_000
         var progress: UInt32 = 0

@@ -25,18 +25,18 @@ public enum LaunchMemory {
     public static let descriptor: Int32 = 4
 }
 
-/// Where the maker of a template says what it looks at: which paths are on a file system that does not answer is known
-/// by that.
+/// Where the maker of a template writes which path it opens next. If it hangs, the Driver reads there which path is on
+/// a file system that does not respond.
 public enum TemplateProgress {
-    /// In the memory of its request, behind every request: a number of four bytes, which counts the paths of the
-    /// template and then its directories from 1; 0 behind them.
+    /// An offset in the memory of its request, beyond the end of any request. There is a number of four bytes, which
+    /// counts the template's paths and then its directories from 1; 0 once all are opened.
     public static let offset = 1 << 30
 }
 
-/// What a root is made of, at most.
+/// Maxima of a root.
 public enum RootLimit {
-    /// Directories and symlinks of the host on the ways to what one launch or one template unveils: each is looked at, and
-    /// made in the root.
+    /// How many directories and symlinks of the host the paths of one launch or one template may lead through. Each of
+    /// them is opened, and made in the root.
     public static let places = 4096
 }
 
@@ -69,12 +69,13 @@ public enum TemplateDescriptor {
     public static let report: Int32 = 5
     /// Of a task's Executor: the template's mount namespace.
     public static let namespace: Int32 = 7
-    /// Of a standby Executor: memory with the rules that every task has, as a launch request has them. Nothing else that
-    /// the Executor's program finds open is here (`AttendantDescriptor`).
+    /// Of a standby Executor: memory with the rules that every task has, as a launch request has them. Nothing else
+    /// that the Executor's program finds open is here (`AttendantDescriptor`).
     public static let rules: Int32 = 12
     /// What an Executor keeps for commands in its task: the task's Landlock ruleset.
     public static let ruleset: Int32 = 8
-    /// And the task's own devpts file system, where it has one. An attached task's is handed over there with its terminal.
+    /// And the task's own devpts file system, if it has one. That of an attached task with a terminal is handed over
+    /// here.
     public static let terminals: Int32 = 9
 }
 

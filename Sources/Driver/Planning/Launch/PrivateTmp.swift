@@ -1,18 +1,19 @@
 import Shared
 
-/// A task whose `/tmp` is its own `tmp` directory: nothing of the host's is there.
+/// A task whose `/tmp` is its own `tmp` directory instead of the host's `/tmp`.
 enum PrivateTmp {
     static let path = "/tmp"
 
-    /// What is behind `/tmp/` in a path, "" for that itself; nil for any other path.
+    /// The path relative to `/tmp`, "" for `/tmp` itself; nil for a path that is not at or below it.
     static func inside(_ path: String) -> String? {
         let parts = path.pathComponents.filter { $0 != "." }
         guard parts.first == "tmp", !parts.contains("..") else { return nil }
         return parts.dropFirst().joined(separator: "/")
     }
 
-    /// Rules for what is below `/tmp` are for the task's own files there, which a program of its has made: no symlink
-    /// among them leads a rule elsewhere. The operator's name paths of the host's, and are no error.
+    /// Makes rules for paths below `/tmp` apply to the task's own files there, without following symlinks out of it,
+    /// since the task's programs may have made some. Rules of the operator become optional: they are meant for the
+    /// host's files.
     static func rules(_ rules: [LaunchSpecification.Unveil]) -> [LaunchSpecification.Unveil] {
         rules.map { unveil in
             guard unveil.beneath == nil, let inside = inside(unveil.rule.path), !inside.isEmpty else { return unveil }
@@ -26,7 +27,8 @@ enum PrivateTmp {
 }
 
 extension LaunchPlanning {
-    /// The directory of a log is read-only for its task: one in the task's `tmp` would be found at `/tmp` as well.
+    /// Refuses a log in the task's `tmp` directory: a log's directory must be read-only for the task, and this one
+    /// would be writable at `/tmp`.
     func checkPrivateTmp(_ options: RootOptions, _ request: TaskRequest) throws(StartError) {
         guard options.privateTmp else { return }
         let tmp = request.allocDir.pathComponents + [Substring(request.name), "tmp"]
@@ -39,7 +41,7 @@ extension LaunchPlanning {
         }
     }
 
-    /// Rules for what a task has by its own options.
+    /// The rules that the task's root options add.
     func rules(_ options: RootOptions) -> [LaunchSpecification.Unveil] {
         var rules: [UnveilRule] = []
         if options.privateTmp { rules.append(UnveilRule(modes: .all, path: PrivateTmp.path)) }

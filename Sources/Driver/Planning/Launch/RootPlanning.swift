@@ -2,8 +2,9 @@ import Shared
 
 /// From a task's directories and rules to a root of its own.
 extension LaunchPlanning {
-    /// What of the host the task's root shows beside the template.
-    /// - Parameter mounts: What the task gets mounted: a rule of the job's for a path there is not for the host's.
+    /// Plans the task's root.
+    /// - Parameter mounts: The task's volumes and devices: a rule of the job for a path in one does not apply to the
+    ///   host's path.
     func root(
         _ request: TaskRequest, _ options: TaskOptions, _ directories: TaskDirectories, mounts: [TaskMount],
         readOnlyProc: Bool
@@ -36,12 +37,13 @@ extension LaunchPlanning {
             hasTerminals: hasDevices(options), hasReadOnlyProc: readOnlyProc)
     }
 
-    /// Nil where a rule names the host's cgroups, a part of them or what they are below: it shows others too.
+    /// Nil if a rule names the mount point of cgroup v2, or a path below or above it: such a rule shows other cgroups
+    /// too.
     private func ownCgroup(_ request: TaskRequest, _ options: TaskOptions) -> RootSpecification.OwnCgroup? {
         guard configuration.unveilDefaults, let mountPoint = host.cgroups else { return nil }
         let shown = mountPoint.pathComponents
         let own = request.cgroup.pathComponents
-        // Directly below the mount point, nothing is on the way that other tasks' cgroups could be in.
+        // If the cgroup is directly below the mount point, no directory on the way could be covered.
         guard own.count > shown.count + 1, own.starts(with: shown), !own.contains("..") else { return nil }
         let isNamed = (configuration.unveilPaths + options.unveil).contains { rule in
             let named = rule.path.pathComponents.filter { $0 != "." }
@@ -55,13 +57,15 @@ extension LaunchPlanning {
         options.root.sharedMemoryBytes ?? (hasDevices(options) ? RootSpecification.defaultSharedMemoryBytes : 0)
     }
 
-    /// Whether the task's /dev is its own. The host's whole root is shown without devices, so that it needs some.
+    /// Whether the task gets a /dev of its own. With a rule for `/` it does, since the host's root is then mounted
+    /// `nodev`.
     private func hasDevices(_ options: TaskOptions) -> Bool {
         configuration.unveilDefaults || hasTerminal
             || (configuration.unveilPaths + options.unveil).contains { $0.path.pathComponents.isEmpty }
     }
 
-    /// Other allocations and what the client mounts of them, the pipes and records of every task, and plugins' sockets.
+    /// The directories of the allocations, those in which the client mounts tasks' directories, the state directory,
+    /// and that of plugins' sockets.
     private func hiddenDirectories(_ request: TaskRequest, _ place: TaskPlace) -> [String] {
         var result: [String] = []
         let all =
@@ -73,15 +77,15 @@ extension LaunchPlanning {
         return result
     }
 
-    /// Where a client mounts tasks' directories unless its alloc_mounts_dir says otherwise. A job can name another place
-    /// for its own, and must not see the others' by that.
+    /// Where a client mounts tasks' directories, unless its alloc_mounts_dir names another place. Always hidden: a job
+    /// that sets NOMAD_TASK_DIR must not see the directories of other tasks.
     private static func defaultMounts(allocDir: String) -> String {
         let data = parent(of: parent(of: allocDir))
         return (data == "/" ? "" : data) + "/alloc_mounts"
     }
 
-    /// The directories of logs that the task sees, by what they are below: it writes through descriptors and needs no
-    /// path.
+    /// The log directories that the task sees. They can be read-only, since the task writes to its logs through
+    /// descriptors.
     private func logDirectories(_ request: TaskRequest) -> [LogDirectory] {
         var result = [LogDirectory(owner: .allocation, inside: "logs")]
         let above = (request.allocDir + "/").utf8
@@ -101,7 +105,7 @@ extension LaunchPlanning {
         "/" + path.pathComponents.dropLast().joined(separator: "/")
     }
 
-    /// Default rules for what a root of the task's own has and the host's does not.
+    /// Default rules for what the task has of its own.
     func rulesOfOwnRoot(_ request: TaskRequest, _ directories: TaskDirectories) -> [LaunchSpecification.Unveil] {
         var rules = [
             UnveilRule(modes: .read, path: "/proc"), UnveilRule(modes: [.read, .write], path: "/dev/pts"),
@@ -115,7 +119,7 @@ extension LaunchPlanning {
         if !request.cgroup.isEmpty { rules.append(UnveilRule(modes: .read, path: request.cgroup)) }
         return rules.map {
             var unveil = LaunchSpecification.Unveil(rule: $0, optional: true)
-            // The client keeps local, secrets and others there, and takes what has their names for them.
+            // The client keeps local, secrets and others there, and identifies them by their names.
             unveil.keepsDirectories = $0.path == directories.task
             return unveil
         }
@@ -123,14 +127,14 @@ extension LaunchPlanning {
 }
 
 extension TaskRequest {
-    /// Where the client says that it has mounted a task's directories.
+    /// Where NOMAD_TASK_DIR says that the client has mounted a task's directories.
     package struct ClientMount: Equatable, Sendable {
         package let parent: String
-        /// Of the directory that the allocation's tasks share, below `parent`.
+        /// The path below `parent` of the directory that the allocation's tasks share.
         package let alloc: String
     }
 
-    /// Nil where its directories are in the allocation's.
+    /// Nil if its directories are below `alloc_dir`.
     package var clientMount: ClientMount? {
         let directories = TaskDirectories(
             environment: environment, allocDir: allocDir, allocID: allocID, taskName: name)
@@ -140,12 +144,13 @@ extension TaskRequest {
     }
 }
 
-/// Where below a directory of the template a task's directories stand.
+/// The paths of a task's directories in its root.
 struct TaskPlace: Equatable, Sendable {
+    /// A directory of the template.
     let parent: String
-    /// Of the task's directory, below `parent`.
+    /// The task's directory, below `parent`.
     let task: String
-    /// Of the shared directory.
+    /// The directory that the allocation's tasks share, below `parent`.
     let alloc: String
 
     func directories(of directories: TaskDirectories, logs: [LogDirectory]) -> [RootSpecification.Directory] {
@@ -163,7 +168,7 @@ struct TaskPlace: Equatable, Sendable {
         return result
     }
 
-    /// What the client has mounted, from below `allocDir`; none where it mounts nothing.
+    /// The sources of the client's mounts, below `allocDir`; none if the client mounts nothing.
     func replacements(
         of directories: TaskDirectories, allocDir: String, taskName: String, logs: [LogDirectory]
     ) -> [RootSpecification.Directory] {
@@ -195,7 +200,7 @@ struct LogDirectory: Equatable, Sendable {
     }
 
     let owner: Owner
-    /// Below the owner's directory.
+    /// The path below the owner's directory.
     let inside: String
 }
 

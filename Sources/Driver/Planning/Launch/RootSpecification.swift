@@ -2,35 +2,35 @@ import CMessages
 import Messages
 import Shared
 
-/// What every task of a plugin configuration reaches of the host, as the maker of a template gets it.
+/// The request for a template: what every task of a plugin configuration reaches of the host.
 package struct TemplateSpecification: Equatable, Sendable {
     package struct Path: Equatable, Sendable {
         package let path: String
-        /// Passed over where it does not exist.
+        /// Skipped if it does not exist.
         let optional: Bool
-        /// Without it the mount is read-only.
+        /// Whether the mount is writable; else it is read-only.
         let writable: Bool
-        /// Where it comes from, for errors; nil for defaults.
+        /// The option that names it, for errors; nil for defaults.
         package let origin: String?
 
-        /// The same, passed over where it does not exist.
+        /// The same path, skipped if it does not exist.
         var optionally: Path { Path(path: path, optional: true, writable: writable, origin: origin) }
     }
 
     package let paths: [Path]
-    /// Directories below which tasks' directories stand.
+    /// Empty directories to mount on: the parent of tasks' directories, and those of terminals and shared memory.
     package let directories: [String]
-    /// Files that stand there and are denied, where the host has them.
+    /// Files that exist, empty and unreadable, if they exist on the host.
     let placeholders: [String]
     let symlinks: [(name: String, target: String)]
     /// Directories of the host that no task reaches, whatever is unveiled above them.
     let hidden: [String]
 
     /// - Parameters:
-    ///   - configuration: The plugin's.
-    ///   - parent: Of the directory of the task that is to be started.
-    ///   - host: Where cgroup v2 is mounted, and which directory a service keeps resolv.conf in.
-    ///   - hasDevices: Whether it has what every program expects in /dev.
+    ///   - configuration: The plugin's configuration.
+    ///   - parent: The parent of the task's directories.
+    ///   - host: Says where cgroup v2 is mounted, and in which directory a service keeps resolv.conf.
+    ///   - hasDevices: Whether the task gets the usual devices in its /dev.
     ///   - hidden: Directories of the host that no task reaches.
     init(
         _ configuration: PluginConfiguration, parent: String, host: HostAbilities, hasDevices: Bool, hidden: [String]
@@ -90,17 +90,17 @@ package struct TemplateSpecification: Equatable, Sendable {
     }
 }
 
-/// The root of one task: what the template does not have.
+/// The root of one task: what it has beside the template.
 package struct RootSpecification: Equatable, Sendable {
     /// One of the task's directories.
     struct Directory: Equatable, Sendable {
         let sourceRoot: String
-        /// Below `sourceRoot`, through no symlink.
+        /// The path on the host below `sourceRoot`, in which no symlink is followed.
         let source: String
-        /// Below `parent`.
+        /// The path in the task's root, below `parent`.
         let inside: String
         var isReadOnly = false
-        /// Mounted only where it is a mount of its own on the host.
+        /// Mounted only if it is a mount of its own on the host.
         var onlyMounts = false
     }
 
@@ -111,28 +111,30 @@ package struct RootSpecification: Equatable, Sendable {
     }
 
     package let template: TemplateSpecification
-    /// A directory of the template.
+    /// The parent of the task's directories: a directory of the template.
     let parent: String
     let directories: [Directory]
+    /// Used instead of `directories` if the client's mounts are missing, as after a reboot.
     let replacements: [Directory]
-    /// Which of the directories is `/tmp` too; empty: none.
+    /// The directory, of `directories`, that is mounted at `/tmp` too; empty: none.
     var privateTmp = ""
-    /// Which cgroup alone the task finds; nil: all that the template shows.
+    /// The only cgroup that the task sees; nil: all that the template shows.
     var ownCgroup: OwnCgroup?
-    /// What the job unveils of the host, and with any of that the template's paths, which must stay what they are.
+    /// The paths that the job unveils on the host. If there are any, the template's paths follow, so that a rule for a
+    /// directory above one of them does not take away what that allows.
     let paths: [TemplateSpecification.Path]
     let sharedMemoryBytes: UInt64
     let hasTerminals: Bool
-    /// The kernel lets user 0 write to much below /proc that is the host's.
+    /// Whether all of /proc is read-only: the kernel lets root write to many of the host's settings there.
     let hasReadOnlyProc: Bool
 
-    /// Parts of /proc that tell of other processes' keys, of timers and of the kernel's memory, or control the host.
+    /// Parts of /proc that reveal keys of other processes, timers or the kernel's memory, or control the host.
     static let masked = [
         "acpi", "asound", "kcore", "key-users", "keys", "kmsg", "latency_stats", "sched_debug", "scsi", "sysrq-trigger",
         "timer_list", "timer_stats",
     ]
 
-    /// As container runtimes have it.
+    /// The default of container runtimes.
     static let defaultSharedMemoryBytes: UInt64 = 64 << 20
 }
 
