@@ -15,6 +15,11 @@
 
 int exec2_unshare_mounts(void) { return unshare(CLONE_NEWNS); }
 
+int exec2_enter_mounts(int namespace, int root) {
+    if (setns(namespace, CLONE_NEWNS) < 0) return -1;
+    return root < 0 ? 0 : fchdir(root) < 0 || chroot(".") < 0 ? -1 : chdir("/");
+}
+
 int exec2_make_mounts_slave(void) { return mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL); }
 
 static int configure(int context, const char *const *options, size_t count) {

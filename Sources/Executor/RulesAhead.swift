@@ -38,12 +38,13 @@ struct RulesAhead {
     /// Runs `work` in the template's mount namespace. False if that cannot be entered.
     private static func inTemplate(_ work: () -> Void) -> Bool {
         let own = exec2_open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC, 0)
-        guard own >= 0 else { return false }
-        defer { _ = close(own) }
+        let root = exec2_open("/", EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
+        defer { for number in [own, root] where number >= 0 { _ = close(number) } }
+        guard own >= 0, root >= 0 else { return false }
         guard exec2_setns(TemplateDescriptor.namespace, UInt64(EXEC2_CLONE_NEWNS)) == 0 else { return false }
         work()
         // A process that is left in the template cannot launch a task.
-        guard exec2_setns(own, UInt64(EXEC2_CLONE_NEWNS)) == 0 else { exit(ExecutorExit.launchFailed) }
+        guard exec2_enter_mounts(own, root) == 0 else { exit(ExecutorExit.launchFailed) }
         return true
     }
 

@@ -27,7 +27,8 @@ enum TemplateMaker {
 
     private static func make(_ template: Exec2__Executor__RootTemplate) throws(LaunchFailure) {
         let proc = exec2_open("/proc", EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
-        guard proc >= 0 else { throw LaunchFailure(.rootMount, .last, "/proc") }
+        let host = exec2_open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
+        guard proc >= 0, host >= 0 else { throw LaunchFailure(.rootMount, .last, "/proc") }
         // Slaves: what is mounted here does not propagate to the host.
         guard exec2_unshare_mounts() == 0, exec2_make_mounts_slave() == 0 else {
             throw LaunchFailure(.privateMounts, nil)
@@ -53,6 +54,7 @@ enum TemplateMaker {
             hostPlaceholders.append(index)
         }
 
+        try enterRootOfNamespace(proc)
         let file = RootTree.memory(bytes: RootTree.skeletonBytes)
         // It must be attached somewhere until it becomes the root, and /proc is a directory on every host.
         guard file >= 0, exec2_attach_mount(file, AT_FDCWD, "/proc") == 0 else { throw LaunchFailure(.rootMount, nil) }
@@ -62,7 +64,7 @@ enum TemplateMaker {
         try tree.add(
             objects, devices: showsRoot ? try tree.addFileSystem(for: PathBytes("/dev")) : -1,
             proc: showsRoot ? try tree.addFileSystem(for: PathBytes("/proc")) : -1)
-        if !showsRoot { try copyTopLevel(to: &tree) }
+        if !showsRoot { try copyTopLevel(of: host, to: &tree) }
         try Masks.make(in: &tree, hidden)
         for directory in directories { try tree.makeDirectory(directory) }
         for index in hostPlaceholders {
@@ -80,6 +82,13 @@ enum TemplateMaker {
         try hidden.cover(in: &tree, rules: objects.binds.map { $0.place }, proc: proc)
         try TaskParent.attach(parent, to: &tree)
         try tree.finish()
+    }
+
+    /// In a chroot, the root of this process is not that of its namespace, which whoever enters the namespace gets.
+    private static func enterRootOfNamespace(_ proc: Int32) throws(LaunchFailure) {
+        let own = exec2_openat(proc, "self/ns/mnt", O_RDONLY | O_CLOEXEC, 0)
+        defer { if own >= 0 { _ = close(own) } }
+        guard own >= 0, exec2_enter_mounts(own, -1) == 0 else { throw LaunchFailure(.privateMounts, nil) }
     }
 
     private static func hiddenDirectories(
@@ -107,8 +116,9 @@ enum TemplateMaker {
 
     /// Adds the host's other top-level directories, empty, and its top-level symlinks. No file system is asked for
     /// their attributes, since one that is mounted there may not respond.
-    private static func copyTopLevel(to tree: inout RootTree) throws(LaunchFailure) {
-        guard let stream = opendir("/") else { throw LaunchFailure(.rootEntry, .last, "/") }
+    /// - Parameter host: The host's root, open for reading; closed here.
+    private static func copyTopLevel(of host: Int32, to tree: inout RootTree) throws(LaunchFailure) {
+        guard let stream = fdopendir(host) else { throw LaunchFailure(.rootEntry, .last, "/") }
         defer { closedir(stream) }
         while let name = try nextName(in: stream, PathBytes()) {
             let place = PathBytes([name])

@@ -11,6 +11,10 @@
 /// Moves this process to a mount namespace of its own, a copy of the one that it is in (unshare(2), CLONE_NEWNS).
 int exec2_unshare_mounts(void);
 
+/// Enters a mount namespace (setns(2)), where the root of this process becomes that of the namespace, which another root
+/// hides from an agent in a chroot, or the directory `root`; -1: none.
+int exec2_enter_mounts(int namespace, int root);
+
 /// Makes every mount of this namespace a slave (mount(2), MS_REC | MS_SLAVE): what is mounted here stays here, and what
 /// the host mounts or unmounts arrives.
 int exec2_make_mounts_slave(void);

@@ -72,7 +72,7 @@ extension ExecutorTermination {
         case .exited(ExecutorExit.noRequest): "could not read its request (out of memory?)"
         case .exited(ExecutorExit.outOfMemory): "had no memory"
         case .exited(let status):
-            "exited with status \(status) and did not report how that went (is \(program) the Executor's program?)"
+            "exited with status \(status) and could not report how that went (is \(program) the Executor's program?)"
         case .killed(let signal): "was ended by signal \(signal) (killed, or out of memory?)"
         case .unknown: "ended without a report"
         }
