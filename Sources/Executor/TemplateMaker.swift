@@ -27,12 +27,16 @@ enum TemplateMaker {
 
     private static func make(_ template: Exec2__Executor__RootTemplate) throws(LaunchFailure) {
         let proc = exec2_open("/proc", EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
+        guard proc >= 0 else { throw LaunchFailure(.rootMount, .last, "/proc") }
+        guard exec2_unshare_mounts() == 0 else { throw LaunchFailure(.privateMounts, nil) }
+        // Behind unshare(2): its mounts are those of the copy.
         let host = exec2_open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
-        guard proc >= 0, host >= 0 else { throw LaunchFailure(.rootMount, .last, "/proc") }
-        // Slaves: what is mounted here does not propagate to the host.
-        guard exec2_unshare_mounts() == 0, exec2_make_mounts_slave() == 0 else {
-            throw LaunchFailure(.privateMounts, nil)
-        }
+        guard host >= 0 else { throw LaunchFailure(.rootMount, .last, "/") }
+        // Slaves, all of them: what is mounted or unmounted here does not propagate to the host. In a chroot, the root of
+        // this process is not that of its namespace, and the mounts outside of it are unmounted with that.
+        try enter(-1, proc)
+        guard exec2_make_mounts_slave() == 0 else { throw LaunchFailure(.privateMounts, nil) }
+        try enter(host, proc)
         let hidden = try hiddenDirectories(template, proc)
         var objects = HostObjects()
         objects.ownsDeviceDirectories = template.n_symlinks > 0
@@ -54,7 +58,8 @@ enum TemplateMaker {
             hostPlaceholders.append(index)
         }
 
-        try enterRootOfNamespace(proc)
+        // Whoever enters the namespace gets its root.
+        try enter(-1, proc)
         let file = RootTree.memory(bytes: RootTree.skeletonBytes)
         // It must be attached somewhere until it becomes the root, and /proc is a directory on every host.
         guard file >= 0, exec2_attach_mount(file, AT_FDCWD, "/proc") == 0 else { throw LaunchFailure(.rootMount, nil) }
@@ -84,11 +89,11 @@ enum TemplateMaker {
         try tree.finish()
     }
 
-    /// In a chroot, the root of this process is not that of its namespace, which whoever enters the namespace gets.
-    private static func enterRootOfNamespace(_ proc: Int32) throws(LaunchFailure) {
+    /// Makes a directory the root of this process; -1: the root of its mount namespace.
+    private static func enter(_ root: Int32, _ proc: Int32) throws(LaunchFailure) {
         let own = exec2_openat(proc, "self/ns/mnt", O_RDONLY | O_CLOEXEC, 0)
         defer { if own >= 0 { _ = close(own) } }
-        guard own >= 0, exec2_enter_mounts(own, -1) == 0 else { throw LaunchFailure(.privateMounts, nil) }
+        guard own >= 0, exec2_enter_mounts(own, root) == 0 else { throw LaunchFailure(.privateMounts, nil) }
     }
 
     private static func hiddenDirectories(
