@@ -50,5 +50,5 @@ LIMITS = {
         2, THAT, "1.2 to 1.6 measured; the goal is 1.0, which needs more of a root made by the standby Executor: docs/performance.md"),
     "end until WaitTask, to that before": Limit(1.15, THAT, "no more than with the host's root; 0.7 measured"),
     "end until StopTask, to that before": Limit(1.15, THAT, "no more than with the host's root; 0.7 measured"),
-    "memory of a task, to that before": Limit(1.2, THAT, "1.05 to 1.11 measured; the goal is 1.0"),
+    "memory of a task, to that before": Limit(1.3, THAT, "1.05 to 1.14 measured; the goal is 1.0"),
 }
