@@ -11,6 +11,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+// A link of /proc would lead to what this process has open, out of every root.
 static long open_directory(const char *path) {
     struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS};
     return CALL4(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
@@ -140,13 +141,14 @@ long exec2_child_mount(const struct exec2_step *step) {
     return result;
 }
 
-// A link of /proc would lead to what this process has open, out of every root.
 long exec2_child_enter(const char *path, const char *inside) {
-    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS};
-    long directory = CALL4(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+    long directory = open_directory(path);
     if (directory >= 0 && inside) {
         long base = directory;
-        how.resolve |= RESOLVE_BENEATH;
+        struct open_how how = {
+            .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+            .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+        };
         directory = CALL4(SYS_openat2, base, inside, &how, sizeof how);
         CALL1(SYS_close, base);
     }

@@ -6,7 +6,7 @@ import SharedEmbedded
 struct Masks {
     let emptyFile: Int32
     let emptyDirectory: Int32
-    let hidden: HiddenDirectories
+    private let hiddenFile: Int32
 
     /// Adds them to the tree of a template.
     static func make(in tree: inout RootTree, _ hidden: HiddenDirectories) throws(LaunchFailure) {
@@ -27,25 +27,30 @@ struct Masks {
     static func open(in tree: inout RootTree) throws(LaunchFailure) -> Masks {
         let emptyFile = tree.open(emptyFilePlace)
         let emptyDirectory = tree.open(emptyDirectoryPlace)
-        let file = tree.open(hiddenPlace, O_RDONLY)
-        guard emptyFile >= 0, emptyDirectory >= 0, file >= 0 else { throw LaunchFailure(.enterTemplate, nil) }
-        defer { _ = CLinux.close(file) }
+        let hidden = tree.open(hiddenPlace, O_RDONLY)
+        guard emptyFile >= 0, emptyDirectory >= 0, hidden >= 0 else { throw LaunchFailure(.enterTemplate, nil) }
+        tree.emptyFile = emptyFile
+        return Masks(emptyFile: emptyFile, emptyDirectory: emptyDirectory, hiddenFile: hidden)
+    }
+
+    /// Reads which directories are hidden: needed where a task shows more of the host than the template does.
+    func hidden() throws(LaunchFailure) -> HiddenDirectories {
         var bytes: [UInt8] = []
         let isRead = withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 16) { buffer -> Bool in
             while true {
-                let count = retrying { read(file, buffer.baseAddress, buffer.count) }
+                let count = retrying { pread(hiddenFile, buffer.baseAddress, buffer.count, bytes.count) }
                 guard count > 0 else { return count == 0 }
                 bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: buffer[..<count]))
             }
         }
         guard isRead else { throw LaunchFailure(.enterTemplate, nil) }
-        tree.emptyFile = emptyFile
-        return Masks(emptyFile: emptyFile, emptyDirectory: emptyDirectory, hidden: HiddenDirectories(bytes))
+        return HiddenDirectories(bytes)
     }
 
     func close() {
         _ = CLinux.close(emptyFile)
         _ = CLinux.close(emptyDirectory)
+        _ = CLinux.close(hiddenFile)
     }
 
     static var emptyFilePlace: PathBytes { PathBytes("/proc/empty") }

@@ -25,7 +25,6 @@ struct TaskRoot {
         /// A detached mount; with a `source` an O_PATH descriptor of the directory, which is still to be cloned.
         let tree: Int32
         let inside: PathBytes
-        let isReadOnly: Bool
         /// The path below `TaskParent` of a directory that is still to be cloned; nil if `tree` is a mount.
         var source: UnsafePointer<CChar>?
     }
@@ -121,7 +120,7 @@ struct TaskRoot {
                 guard kept >= 0, hostNamespace >= 0 else { throw LaunchFailure(stage, .last, Self.path(directory)) }
                 mounts.append((inside, id))
                 directories.append(
-                    Directory(tree: kept, inside: inside, isReadOnly: false, source: UnsafePointer(directory.source)))
+                    Directory(tree: kept, inside: inside, source: UnsafePointer(directory.source)))
                 continue
             }
             let tree = exec2_clone_mount(found, "", 0)
@@ -131,7 +130,7 @@ struct TaskRoot {
                 exec2_tree_attributes(tree, Int32(bitPattern: options | EXEC2_TREE_NO_DEVICES.rawValue)) == 0
             else { throw LaunchFailure(stage, .last, Self.path(directory)) }
             mounts.append((inside, id))
-            directories.append(Directory(tree: tree, inside: inside, isReadOnly: directory.read_only != 0))
+            directories.append(Directory(tree: tree, inside: inside))
         }
     }
 
@@ -169,13 +168,13 @@ struct TaskRoot {
         // Before the task's own directories are attached, which are in hidden ones. Without binds, everything of the
         // host is the template's, in which hidden directories are covered already.
         if !objects.binds.isEmpty {
-            try masks.hidden.cover(in: &tree, rules: objects.binds.map { $0.place }, proc: hostProc)
+            try masks.hidden().cover(in: &tree, rules: objects.binds.map { $0.place }, proc: hostProc)
         }
         let cgroup = OwnCgroup(message)
         let own = try OwnFiles.make(shmSize: message.shm_size, cgroup: cgroup)
         try privateTmp?.attach(to: &tree, before: parent)
         try attachOwn(own, trees, to: &tree)
-        try mounts.cover(masks.hidden, in: &tree, proc: hostProc)
+        if !mounts.volumes.isEmpty { try mounts.cover(masks.hidden(), in: &tree, proc: hostProc) }
         try mountProc(in: &tree, masks)
         if message.terminals != 0 { try mountTerminals(in: &tree) }
         try mounts.makePlaces(in: &tree)

@@ -203,6 +203,16 @@ def plugin_lives_on(host: AgentHost, plugin: Plugin) -> Iterator[None]:
 
 
 @pytest.fixture
+def own(plugin: Plugin, host: AgentHost) -> Callable[..., Task]:
+    """Makes tasks of a shell script, of the module's plugin unless another is given."""
+
+    def task(script: str, *, plugin: Plugin = plugin, **options: Any) -> Task:
+        return host.task(plugin, "sh", ["-c", script], **options)
+
+    return task
+
+
+@pytest.fixture
 def places(host: AgentHost) -> Iterator[Path]:
     """A directory of the host below no default rule, for sources and destinations."""
     directory = host.root / "places"

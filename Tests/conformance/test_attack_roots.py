@@ -13,7 +13,7 @@ import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, mounts
 from agent.exec import exec_task
-from agent.expect import refused
+from agent.expect import refused, result
 from agent.timing import wait_until
 from agent.volumes import add_volume
 from swapping import swapping
@@ -34,12 +34,6 @@ def plugin(launch: Launch) -> Plugin:
 
 def shell(host: AgentHost, plugin: Plugin, script: str, **options: Any) -> Task:
     return host.task(plugin, "sh", ["-c", script], **options)
-
-
-def result(task: Task) -> str:
-    """What a script that succeeds has written to stdout."""
-    assert task.run() == ExitResult(0), task.stderr.text
-    return task.stdout.text
 
 
 def as_the_agent_rotates(path: Path) -> None:

@@ -10,9 +10,9 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from agent import AgentHost, ExitResult, Plugin, Task, mounts
+from agent import AgentHost, Plugin, Task, mounts
 from agent.exec import output
-from agent.expect import refused
+from agent.expect import refused, result
 from agent.volumes import add_volume
 
 Launch = Callable[..., Plugin]
@@ -58,12 +58,6 @@ def lead(places: Path) -> Iterator[Callable[[str, Path], Path]]:
 
 def shell(host: AgentHost, plugin: Plugin, script: str, **options: Any) -> Task:
     return host.task(plugin, "sh", ["-c", script], **options)
-
-
-def result(task: Task) -> str:
-    """What a script that succeeds has written to stdout."""
-    assert task.run() == ExitResult(0), task.stderr.text
-    return task.stdout.text
 
 
 def write(task: Task) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups
 from agent.exec import output
+from agent.expect import result
 from agent.volumes import add_volume
 
 Launch = Callable[..., Plugin]
@@ -46,12 +47,6 @@ def reserve(host: AgentHost) -> Iterator[Path]:
     directory.mkdir()
     yield directory
     directory.rmdir()
-
-
-def result(task: Task) -> str:
-    """What a task that succeeds has written to stdout."""
-    assert task.run() == ExitResult(0), task.stderr.text
-    return task.stdout.text
 
 
 def shell(host: AgentHost, plugin: Plugin, script: str, **options: Any) -> Task:

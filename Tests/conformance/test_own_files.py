@@ -14,23 +14,13 @@ import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task
 from agent.exec import output
-from agent.expect import refused
+from agent.expect import refused, result
 from agent.restart import recover, successor
 from agent.volumes import add_volume
 
 Launch = Callable[..., Plugin]
 Own = Callable[..., Task]
 users = pytest.mark.parametrize("user", ["nomad-80000", "nobody", "root"])
-
-
-@pytest.fixture
-def own(plugin: Plugin, host: AgentHost) -> Own:
-    """Makes tasks of a shell script."""
-
-    def task(script: str, *, plugin: Plugin = plugin, **options: Any) -> Task:
-        return host.task(plugin, "sh", ["-c", script], **options)
-
-    return task
 
 
 @pytest.fixture
@@ -41,12 +31,6 @@ def in_tmp() -> Iterator[Path]:
         directory.chmod(0o777)
         (directory / "file").write_text("of the host\n")
         yield directory
-
-
-def result(task: Task) -> str:
-    """What a script that succeeds has written to stdout."""
-    assert task.run() == ExitResult(0), task.stderr.text
-    return task.stdout.text
 
 
 # private_tmp

@@ -7,13 +7,13 @@ import shutil
 import socket
 import stat
 from pathlib import Path
-from typing import Any, Callable
+from typing import Callable
 
 import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, mounts, processes
 from agent.exec import exec_task, output, session
-from agent.expect import refused
+from agent.expect import refused, result
 from agent.restart import recover, successor
 from agent.timing import wait_until
 from agent.volumes import add_volume
@@ -28,22 +28,6 @@ ALL_CAPABILITIES = ["chown", "dac_override", "fowner", "fsetid", "kill", "setgid
 @pytest.fixture
 def plugin(launch: Launch) -> Plugin:
     return launch({"unveil_by_task": True, "allow_caps": ["mknod"]})
-
-
-@pytest.fixture
-def own(plugin: Plugin, host: AgentHost) -> Own:
-    """Makes tasks of a shell script."""
-
-    def task(script: str, **options: Any) -> Task:
-        return host.task(plugin, "sh", ["-c", script], **options)
-
-    return task
-
-
-def result(task: Task) -> str:
-    """What a script that succeeds has written to stdout."""
-    assert task.run() == ExitResult(0), task.stderr.text
-    return task.stdout.text
 
 
 # What is there

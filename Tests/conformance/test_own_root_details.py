@@ -9,8 +9,8 @@ from typing import Any, Callable
 
 import pytest
 
-from agent import AgentHost, ExitResult, Plugin, Task
-from agent.expect import refused
+from agent import AgentHost, Plugin, Task
+from agent.expect import refused, result
 from agent.volumes import add_device, add_volume, make_node
 
 Launch = Callable[..., Plugin]
@@ -21,22 +21,6 @@ users = pytest.mark.parametrize("user", ["nomad-80000", "nobody", "root"])
 @pytest.fixture
 def plugin(launch: Launch) -> Plugin:
     return launch({"unveil_by_task": True, "allow_caps": ["mknod", "dac_override", "sys_ptrace"]})
-
-
-@pytest.fixture
-def own(plugin: Plugin, host: AgentHost) -> Own:
-    """Makes tasks of a shell script."""
-
-    def task(script: str, **options: Any) -> Task:
-        return host.task(plugin, "sh", ["-c", script], **options)
-
-    return task
-
-
-def result(task: Task) -> str:
-    """What a script that succeeds has written to stdout."""
-    assert task.run() == ExitResult(0), task.stderr.text
-    return task.stdout.text
 
 
 # The task's directories

@@ -8,6 +8,7 @@ from typing import Iterator
 import grpc
 
 from agent import messages
+from agent.task import ExitResult, Task
 
 Code = grpc.StatusCode
 # Status codes that do not explain the error to a caller.
@@ -38,3 +39,9 @@ def is_recoverable(error: grpc.RpcError) -> bool:
     [value] = [value for key, value in error.trailing_metadata() if key == "grpc-status-details-bin"]
     status = messages.status.Status.FromString(value)
     return bool(messages.recoverable.RecoverableError.FromString(status.details[0].value).recoverable)
+
+
+def result(task: Task) -> str:
+    """What a script that succeeds has written to stdout."""
+    assert task.run() == ExitResult(0), task.stderr.text
+    return task.stdout.text
