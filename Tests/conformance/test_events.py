@@ -143,7 +143,9 @@ def test_log_collector_that_is_gone(fresh: Plugin, host: AgentHost) -> None:
     ended.wait()
     ended.stdout.leave()
     event = next(events)
-    assert event.task_id == gone.id
+    names = {task.id: name for task, name in
+             [(gone, "gone"), (restarted, "restarted"), (looked_at, "looked at"), (ended, "ended")]}
+    assert event.task_id == gone.id, f"{names.get(event.task_id)}: {event.message}"
     assert str(gone.stdout_path) in event.message and "log collector" in event.message and "64 KiB" in event.message
     # It returns without having missed anything, and leaves again: this has an event of its own.
     gone.stdout.come_back()

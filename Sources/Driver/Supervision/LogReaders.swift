@@ -62,8 +62,10 @@ final class LogReaders: Sendable {
         executor: Int32, stateDirectory: String, mayBeGone: Bool, _ report: @escaping @Sendable (String) -> Void
     ) -> [Watch] {
         var watches: [Watch] = []
-        for (number, path) in OpenFiles.links(of: executor) where path.hasPrefix("/") && !path.hasPrefix(stateDirectory)
-        {
+        // What is open on a detached mount of the pipe, as the task's descriptors that the Executor has not closed yet, has
+        // the path "/".
+        for (number, path) in OpenFiles.links(of: executor)
+        where path.hasPrefix("/") && path != "/" && !path.hasPrefix(stateDirectory) {
             let link = "/proc/\(executor)/fd/\(number)"
             guard let file = FileIdentity(fifo: link) else { continue }
             do throws(SystemError) {
