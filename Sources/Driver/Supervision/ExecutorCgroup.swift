@@ -14,11 +14,14 @@ package final class ExecutorCgroup: Sendable {
 
     /// How often one that is removed again and again is made anew.
     static let attempts = 100
+    /// A cgroup below it that keeps it from being removed, of this process alone.
+    private static let hold = "starting-\(getpid()).scope"
 
     /// Spawns a process with the Executors' cgroup for a task in `taskCgroup`, or with -1 where there is none.
     ///
     /// A Driver that has no task left removes the cgroup, whenever it is empty: also one that has just been opened for
-    /// a process that is to be cloned into it. It is then made anew.
+    /// a process that is to be cloned into it. It is then made anew, and held by a cgroup below it until the process is
+    /// there.
     package func spawn<Process: ~Copyable>(
         forTaskIn taskCgroup: String, _ spawn: (_ cgroup: Int32) throws(SpawnError) -> Process
     ) throws(SpawnError) -> Process {
@@ -26,7 +29,10 @@ package final class ExecutorCgroup: Sendable {
         while true {
             attempts -= 1
             do throws(SpawnError) {
+                let isRemoved = attempts < Self.attempts - 1
                 guard let cgroup = open(forTaskIn: taskCgroup) else { return try spawn(-1) }
+                if isRemoved { mkdirat(cgroup.number, Self.hold, 0o755) }
+                defer { if isRemoved { unlinkat(cgroup.number, Self.hold, AT_REMOVEDIR) } }
                 return try spawn(cgroup.number)
             } catch {
                 guard case .cgroupRemoved = error, attempts > 0 else { throw error }
