@@ -143,7 +143,7 @@ int exec2_tree_attributes(int tree, int options) {
         SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof attributes);
 }
 
-int exec2_reopen_read_only(int descriptor, int flags) {
+int exec2_reopen_read_only(int descriptor, int flags, int *mount) {
     int tree = (int)syscall(SYS_open_tree, descriptor, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (tree < 0) return -1;
     struct mount_attr attributes = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC};
@@ -153,6 +153,6 @@ int exec2_reopen_read_only(int descriptor, int flags) {
         snprintf(path, sizeof path, "/proc/self/fd/%d", tree);
         file = exec2_open(path, flags | O_NOCTTY | O_CLOEXEC, 0);
     }
-    close_keeping_errno(tree);
+    if (mount && file >= 0) *mount = tree; else close_keeping_errno(tree);
     return file;
 }

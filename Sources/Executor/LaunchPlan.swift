@@ -135,19 +135,20 @@ struct LaunchPlan {
     ) {
         let flags =
             flags | (unveil.no_symlink != 0 ? EXEC2_UNVEIL_NO_SYMLINK : 0)
-            | (Self.isStream(unveil.path) ? EXEC2_UNVEIL_STREAM : 0)
+            | (Self.stream(unveil.path) != nil ? EXEC2_UNVEIL_STREAM : 0)
         add(
             .unveil(
                 unveil.path, unveil.modes, in: ruleset, beneath: unveil.beneath.isEmpty ? nil : unveil.beneath,
                 keepsDirectories: unveil.keeps_directories != 0, flags: flags, optional: optional))
     }
 
-    private static func isStream(_ path: UnsafePointer<CChar>?) -> Bool {
-        guard let path else { return false }
+    /// The number of the standard stream that a path leads to; nil if it leads to none.
+    static func stream(_ path: UnsafePointer<CChar>?) -> Int? {
+        guard let path else { return nil }
         let streams: [StaticString] = [
             "/dev/stdin", "/dev/stdout", "/dev/stderr", "/proc/self/fd/0", "/proc/self/fd/1", "/proc/self/fd/2",
         ]
-        return streams.contains { strcmp(path, RootTree.pointer($0)) == 0 }
+        return streams.firstIndex { strcmp(path, RootTree.pointer($0)) == 0 }.map { $0 % 3 }
     }
 
     mutating func addIdentity() {

@@ -8,6 +8,9 @@ struct LogStream {
     let held: Int32
     /// What the task gets, for writing only.
     let forTask: Int32
+    /// The detached mount that `forTask` was opened on. It is closed once the task runs: for that the kernel waits for a
+    /// grace period of RCU.
+    let mount: Int32
 
     /// Opens a log by path, as root. Below `root`, the alloc's directory, tasks can write, so that no
     /// symlink is followed there (CVE-2026-8052, CVE-2026-6959); elsewhere none is followed at all.
@@ -30,9 +33,10 @@ struct LogStream {
         let held = open(found, O_RDWR | O_NONBLOCK)
         guard held >= 0 else { throw LaunchFailure(stage, path) }
         // Through the task's descriptor nobody changes the mode or the times of what the host has there.
-        let forTask = exec2_reopen_read_only(found, O_WRONLY)
+        var mount: Int32 = -1
+        let forTask = exec2_reopen_read_only(found, O_WRONLY, &mount)
         guard forTask >= 0 else { throw LaunchFailure(stage, path) }
-        return LogStream(held: held, forTask: forTask)
+        return LogStream(held: held, forTask: forTask, mount: mount)
     }
 
     /// Makes the FIFO the task's user's, so that its programs can open it by path (/dev/stdout). It was opened without any

@@ -28,19 +28,13 @@ struct OwnCgroup {
         rest = PathBytes(Array(way.dropFirst()))
     }
 
-    /// Makes the directories on the way, in an attached file system of the task's own. Returns a detached, read-only
-    /// mount of the first.
-    func makeWay(in fileSystem: Int32) throws(LaunchFailure) -> Int32 {
-        var made = PathBytes([Array("cgroup".utf8)])
-        var isMade = makeDirectory(made, in: fileSystem)
+    private func makeWay(in directory: Int32) throws(LaunchFailure) {
+        var made = PathBytes()
         for name in rest.components {
             made.append(name)
-            isMade = isMade && makeDirectory(made, in: fileSystem)
+            guard makeDirectory(made, in: directory) else { throw LaunchFailure(.rootEntry, .last, place.text) }
         }
-        guard isMade else { throw LaunchFailure(.rootEntry, .last, place.text) }
-        let way = exec2_clone_mount(fileSystem, "cgroup", 0)
-        guard way >= 0, exec2_make_read_only(way) == 0 else { throw LaunchFailure(.rootMount, .last, place.text) }
-        return way
+        guard exec2_make_read_only(directory) == 0 else { throw LaunchFailure(.rootMount, .last, place.text) }
     }
 
     private func makeDirectory(_ place: PathBytes, in directory: Int32) -> Bool {
@@ -48,6 +42,8 @@ struct OwnCgroup {
     }
 
     /// Attaches the way and the task's cgroup.
+    ///
+    /// - Parameter way: A detached mount of an empty directory of the task's own.
     ///
     /// mountinfo lists mounts in the order in which they were made; before Linux 6.8, in which they were first
     /// attached.
@@ -58,6 +54,7 @@ struct OwnCgroup {
         let isCgroup = exec2_is_cgroup2(shown)
         guard isCgroup >= 0 else { throw LaunchFailure(.rootMount, .last, place.text) }
         if isCgroup == 0 { return }
+        try makeWay(in: way)
         var inside = first
         for name in rest.components { inside.append(name) }
         let own = try clone(inside, of: shown)

@@ -12,8 +12,6 @@ struct RootTree {
     private(set) var root: Int32
     /// File systems that were made here, to which entries can be added until `finish`.
     private var own: [OwnFileSystem] = []
-    /// An open empty file, which is mounted over files that are to be covered; -1: not open yet.
-    var emptyFile: Int32 = -1
 
     private struct OwnFileSystem {
         let place: PathBytes
@@ -21,6 +19,13 @@ struct RootTree {
     }
 
     init(root: Int32) { self.root = root }
+
+    /// The tree of the namespace that this process is in.
+    static func ofThisNamespace() throws(LaunchFailure) -> RootTree {
+        let root = exec2_open("/", EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
+        guard root >= 0 else { throw LaunchFailure(.enterTemplate, nil) }
+        return RootTree(root: root)
+    }
 
     /// Makes the file systems that were made here read-only, and closes the root.
     mutating func finish() throws(LaunchFailure) {
@@ -118,11 +123,32 @@ struct RootTree {
         var facts = exec2_file_facts()
         guard exec2_fstat(found, &facts) == 0 else { throw LaunchFailure(.rootMount, .last, place.text) }
         let isDirectory = facts.type == EXEC2_FILE_DIRECTORY
-        let nothing = isDirectory ? Self.memory(bytes: Self.skeletonBytes) : exec2_clone_mount(emptyFile, "", 0)
+        let nothing = try isDirectory ? Self.memory(bytes: Self.skeletonBytes) : Self.emptyFile()
         guard nothing >= 0, exec2_make_read_only(nothing) == 0 else {
             throw LaunchFailure(.rootMount, .last, place.text)
         }
         try mount(nothing, isDirectory: isDirectory, at: place)
+    }
+
+    /// A detached mount of an empty file with mode 0; -1 if that fails.
+    private static func emptyFile() throws(LaunchFailure) -> Int32 {
+        let file = memory(bytes: skeletonBytes)
+        guard file >= 0 else { return -1 }
+        defer { _ = close(file) }
+        return try attachedForAMoment(file) { () throws(LaunchFailure) in
+            mknodat(file, "empty", mode_t(S_IFREG), 0) == 0 ? exec2_clone_mount(file, "empty", 0) : -1
+        }
+    }
+
+    /// Runs `work` while a file system is attached at /proc: before Linux 6.15 a directory or file of a file system can
+    /// be cloned only if that is attached. No task is in this namespace yet.
+    static func attachedForAMoment<Result>(
+        _ fileSystem: Int32, _ work: () throws(LaunchFailure) -> Result
+    ) throws(LaunchFailure) -> Result {
+        guard exec2_attach_mount(fileSystem, AT_FDCWD, "/proc") == 0 else { throw LaunchFailure(.rootMount, nil) }
+        let result = try work()
+        guard exec2_detach_mount("/proc") == 0 else { throw LaunchFailure(.rootMount, nil) }
+        return result
     }
 
     /// Whether `place` is on this mount, and not on one that is mounted over it.

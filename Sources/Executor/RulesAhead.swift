@@ -5,15 +5,23 @@ import SharedEmbedded
 /// A ruleset with the rules that every task of a plugin's configuration has, made by a standby Executor before its
 /// request.
 ///
-/// Each rule's path is opened in the template. It leads to the same object there as in the task's root, except for what
-/// a task has of its own. Rules for that, and rules whose path cannot be opened, are left to the launch, which also
-/// reports why.
+/// Each rule's path is opened in the root that the task will have. Rules whose path cannot be opened are left to the
+/// launch, which also reports why.
 struct RulesAhead {
-    /// A launch request of which only the rules and the options of the ruleset are set.
+    /// A launch request of which only what is the same for every task is set.
     private let message: UnsafeMutablePointer<LaunchRequest.Message>
     private let ruleset: Ruleset
-    /// For each rule of `message`, whether it is in the ruleset.
-    private let isAdded: [Bool]
+    /// Nil if it could not be made.
+    let root: RootAhead?
+    /// What has become of each rule of `message`.
+    private let outcomes: [Outcome]
+
+    fileprivate enum Outcome {
+        case added
+        /// The root has no such path.
+        case absent
+        case failed
+    }
 
     /// Nil if the Driver has passed no rules, or if the template cannot be entered.
     static func make() -> RulesAhead? {
@@ -25,24 +33,32 @@ struct RulesAhead {
         guard let message = LaunchRequest.unpack(memory, size: Int(size)),
             let ruleset = try? Ruleset.create(message.pointee)
         else { return nil }
-        var isAdded: [Bool] = []
-        let isBack = inTemplate {
+        var outcomes: [Outcome] = []
+        var root: RootAhead?
+        let isBack = inTemplate { proc in
+            // A Driver of an earlier release does not say what its tasks' roots have.
+            guard let wanted = message.pointee.root?.pointee else { return }
+            // Whatever the reason is, an Executor without a request has nobody to tell it: the next start makes its own.
+            guard let made = try? RootAhead.make(wanted, proc: proc) else { exit(ExecutorExit.launchFailed) }
+            root = made
             for index in 0..<message.pointee.n_unveil {
-                isAdded.append(message.pointee.unveil[index].map { ruleset.addAhead($0.pointee) } ?? false)
+                outcomes.append(message.pointee.unveil[index].map { ruleset.addAhead($0.pointee) } ?? .failed)
             }
         }
         guard isBack else { return nil }
-        return RulesAhead(message: message, ruleset: ruleset, isAdded: isAdded)
+        return RulesAhead(message: message, ruleset: ruleset, root: root, outcomes: outcomes)
     }
 
-    /// Runs `work` in the template's mount namespace. False if that cannot be entered.
-    private static func inTemplate(_ work: () -> Void) -> Bool {
-        let own = exec2_open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC, 0)
+    /// Runs `work` in the template's mount namespace, with an open /proc that shows this process. False if the namespace
+    /// cannot be entered.
+    private static func inTemplate(_ work: (_ proc: Int32) -> Void) -> Bool {
+        let proc = exec2_open("/proc", EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
+        let own = exec2_openat(proc, "self/ns/mnt", O_RDONLY | O_CLOEXEC, 0)
         let root = exec2_open("/", EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
-        defer { for number in [own, root] where number >= 0 { _ = close(number) } }
+        defer { for number in [proc, own, root] where number >= 0 { _ = close(number) } }
         guard own >= 0, root >= 0 else { return false }
         guard exec2_setns(TemplateDescriptor.namespace, UInt64(EXEC2_CLONE_NEWNS)) == 0 else { return false }
-        work()
+        work(proc)
         // A process that is left in the template cannot launch a task.
         guard exec2_enter_mounts(own, root) == 0 else { exit(ExecutorExit.launchFailed) }
         return true
@@ -61,17 +77,21 @@ struct RulesAhead {
         return ruleset
     }
 
-    /// For each rule of the request, whether it is in the ruleset already. Both lists have the same order.
-    func covered(of request: LaunchRequest.Message) -> [Bool] {
+    /// For each rule of a request whose task gets the root that was made ahead, whether it is in the ruleset already, or
+    /// there is nothing that it could be for. Both lists have the same order.
+    ///
+    /// - Parameter streams: What the task gets as stdin, stdout and stderr. The rules for these are added by descriptor.
+    func covered(of request: LaunchRequest.Message, streams: [Int32]) -> [Bool] {
         var next = 0
         return (0..<request.n_unveil).map { index in
             guard let rule = request.unveil[index]?.pointee else { return false }
             for candidate in next..<message.pointee.n_unveil {
                 guard let own = message.pointee.unveil[candidate]?.pointee, Self.isSame(own, rule) else { continue }
                 next = candidate + 1
-                return isAdded[candidate]
+                return outcomes[candidate] == .added || outcomes[candidate] == .absent && rule.optional != 0
             }
-            return false
+            guard request.attachment == nil, let stream = LaunchPlan.stream(rule.path) else { return false }
+            return ruleset.add(rule.modes, on: .file, of: streams[stream])
         }
     }
 
@@ -82,15 +102,13 @@ struct RulesAhead {
 }
 
 extension Ruleset {
-    /// False if the path does not exist in the template, or is on a file system in memory, as everything is that a task
-    /// has of its own.
-    fileprivate func addAhead(_ unveil: Exec2__Executor__UnveilPath) -> Bool {
+    fileprivate func addAhead(_ unveil: Exec2__Executor__UnveilPath) -> RulesAhead.Outcome {
         let found = exec2_open(unveil.path, EXEC2_O_PATH | O_CLOEXEC, 0)
-        guard found >= 0 else { return false }
+        guard found >= 0 else { return Errno.last == .noSuchFile ? .absent : .failed }
         defer { _ = close(found) }
         var facts = exec2_file_facts()
-        guard exec2_fstat(found, &facts) == 0, exec2_is_in_memory(found) == 0
-        else { return false }
-        return add(unveil.modes, on: facts.type == EXEC2_FILE_DIRECTORY ? .directory : .file, of: found)
+        guard exec2_fstat(found, &facts) == 0 else { return .failed }
+        let kind: LandlockRights.PathKind = facts.type == EXEC2_FILE_DIRECTORY ? .directory : .file
+        return add(unveil.modes, on: kind, of: found) ? .added : .failed
     }
 }

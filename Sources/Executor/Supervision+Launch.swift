@@ -35,13 +35,21 @@ extension Supervision {
         let network = try openNetwork(message.network_namespace)
         let oomKills = cgroup?.oomKills()
 
+        var rootAhead = preparation.rules?.root
+        if let made = rootAhead, root?.isCompleted(from: made) != true {
+            made.discard()
+            rootAhead = nil
+        }
         if let root {
             try stdout.give(to: message.user_id, message.group_id, path: message.stdout_path, stage: .stdoutLog)
             try stderr.give(to: message.user_id, message.group_id, path: message.stderr_path, stage: .stderrLog)
-            try root.enter(&mounts, network: network, networkPath: message.network_namespace)
+            try root.enter(&mounts, network: network, networkPath: message.network_namespace, ahead: rootAhead)
         }
         var covered: [Bool]?
-        if ahead != nil, let root, root.isPlain(mounts) { covered = preparation.rules?.covered(of: message) }
+        if ahead != nil, rootAhead != nil, let root, root.isPlain(mounts) {
+            covered = preparation.rules?.covered(
+                of: message, streams: [STDIN_FILENO, stdout.forTask, stderr.forTask])
+        }
         var plan = LaunchPlan(
             message, covered: covered, ownsIPC: preparation.ownsIPC, ruleset: ruleset, mounts: mounts, network: network,
             stdout: stdout,
@@ -64,9 +72,10 @@ extension Supervision {
         // Only the task may hold it: whoever writes to it sees then that nobody reads any more.
         if message.attachment != nil { _ = close(AttachmentDescriptor.stdin) }
         // The logs' other descriptors stay open for the task's life: see LogStream.held.
-        for number in [stdout.forTask, stderr.forTask, ruleset.number, network, main.pidfd] where number >= 0 {
-            _ = close(number)
-        }
+        let unneeded = [
+            stdout.forTask, stdout.mount, stderr.forTask, stderr.mount, ruleset.number, network, main.pidfd,
+        ]
+        for number in unneeded where number >= 0 { _ = close(number) }
         mounts.close()
         return Supervision(
             channel: channel, record: record, cgroup: cgroup, main: main, task: task,

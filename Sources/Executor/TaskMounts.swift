@@ -100,7 +100,7 @@ struct TaskMounts {
     ) throws(LaunchFailure) {
         for index in volumes.indices {
             let volume = volumes[index]
-            let place = volume.isDirectory ? PathBytes("/proc") : Masks.emptyFilePlace
+            let place = PathBytes(volume.isDirectory ? "/proc" : "/proc/version")
             try tree.mount(
                 try RootTree.duplicate(volume.descriptor, at: Self.place(of: volume)), isDirectory: volume.isDirectory,
                 at: place)

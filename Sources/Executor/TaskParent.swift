@@ -31,11 +31,17 @@ enum TaskParent {
         try tree.mount(parent, isDirectory: true, at: place)
     }
 
-    // MARK: In a copy of it
+    // MARK: In an Executor
 
-    /// A detached mount of a directory below it; -1 if that is not the directory that is open as `original`.
-    static func clone(_ source: UnsafePointer<CChar>, like original: Int32, in tree: RootTree) -> Int32 {
-        let parent = tree.open(place)
+    /// An O_PATH descriptor of it in the template, or -1.
+    private static func open() -> Int32 {
+        place.withRelativePath { exec2_open($0, EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 0) }
+    }
+
+    /// A detached mount of a directory below it; -1 if that is not the directory that is open as `original`. For a
+    /// process in the template.
+    static func clone(_ source: UnsafePointer<CChar>, like original: Int32) -> Int32 {
+        let parent = open()
         guard parent >= 0 else { return -1 }
         defer { _ = close(parent) }
         let found = exec2_open_no_symlinks(parent, source, EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 1)
@@ -49,7 +55,7 @@ enum TaskParent {
         return exec2_clone_mount(found, "", 0)
     }
 
-    /// To be called before the task is cloned.
+    /// Detaches it from a copy of the template, which this process is in. To be called before /proc is mounted there.
     static func detach() throws(LaunchFailure) {
         guard place.withRelativePath({ exec2_detach_mount($0) }) != 0, Errno.last != .noSuchFile else { return }
         throw LaunchFailure(.rootMount, .last, place.text)

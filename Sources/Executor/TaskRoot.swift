@@ -145,8 +145,9 @@ struct TaskRoot {
     ///   - mounts: Volumes get new descriptors. Their mount points outside of the task's directories are made.
     ///   - network: The task's network namespace; -1: the host's.
     ///   - networkPath: The path of that namespace, for errors.
+    ///   - ahead: What a standby Executor made of the root before the request; nil: nothing that this task can have.
     func enter(
-        _ mounts: inout TaskMounts, network: Int32, networkPath: UnsafePointer<CChar>?
+        _ mounts: inout TaskMounts, network: Int32, networkPath: UnsafePointer<CChar>?, ahead: RootAhead?
     ) throws(LaunchFailure) {
         let mask = umask(0)
         defer { _ = umask(mask) }
@@ -154,40 +155,51 @@ struct TaskRoot {
         guard network < 0 || exec2_setns(network, UInt64(EXEC2_CLONE_NEWNET)) == 0 else {
             throw LaunchFailure(.enterNetwork, networkPath)
         }
-        guard exec2_setns(TemplateDescriptor.namespace, UInt64(EXEC2_CLONE_NEWNS)) == 0, exec2_unshare_mounts() == 0
-        else { throw LaunchFailure(.enterTemplate, nil) }
-        let root = exec2_open("/", EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
-        guard root >= 0 else { throw LaunchFailure(.enterTemplate, nil) }
-        var tree = RootTree(root: root)
-        let trees = try clonedDirectories(in: tree)
+        guard exec2_setns(TemplateDescriptor.namespace, UInt64(EXEC2_CLONE_NEWNS)) == 0 else {
+            throw LaunchFailure(.enterTemplate, nil)
+        }
+        let trees = try clonedDirectories()
+        if let ahead {
+            try ahead.enter()
+        } else {
+            guard exec2_unshare_mounts() == 0 else { throw LaunchFailure(.enterTemplate, nil) }
+            try TaskParent.detach()
+        }
+        var tree = try RootTree.ofThisNamespace()
         let showsRoot = objects.showsRoot
         try tree.add(
             objects, devices: showsRoot ? try templates(Self.devices, of: tree) : -1,
             proc: showsRoot ? try templates(Self.proc, of: tree) : -1)
-        let masks = try Masks.open(in: &tree)
+        let common: CommonRoot
+        if let ahead {
+            common = ahead.common
+        } else {
+            common = try CommonRoot.make(message, in: &tree, terminals: hasTerminal)
+        }
         // Before the task's own directories are attached, which are in hidden ones. Without binds, everything of the
         // host is the template's, in which hidden directories are covered already.
         if !objects.binds.isEmpty {
-            try masks.hidden().cover(in: &tree, rules: objects.binds.map { $0.place }, proc: hostProc)
+            try common.masks.hidden().cover(in: &tree, rules: objects.binds.map { $0.place }, proc: hostProc)
         }
-        let cgroup = OwnCgroup(message)
-        let own = try OwnFiles.make(shmSize: message.shm_size, cgroup: cgroup)
         try privateTmp?.attach(to: &tree, before: parent)
-        try attachOwn(own, trees, to: &tree)
-        if !mounts.volumes.isEmpty { try mounts.cover(masks.hidden(), in: &tree, proc: hostProc) }
-        try mountProc(in: &tree, masks)
-        if message.terminals != 0 { try mountTerminals(in: &tree) }
+        try attachDirectories(common.own, trees, to: &tree)
+        if !mounts.volumes.isEmpty { try mounts.cover(common.masks.hidden(), in: &tree, proc: hostProc) }
         try mounts.makePlaces(in: &tree)
         // After everything that copies mounts: mountinfo lists mounts in the order in which they were made.
-        try cgroup?.attach(own.cgroup, to: tree)
+        try OwnCgroup(message)?.attach(common.own.cgroup, to: tree)
         try tree.finish()
-        masks.close()
-        own.close()
+        common.close()
     }
 
     /// Whether this root shows nothing of the host beside the template and the task's own directories.
     func isPlain(_ mounts: TaskMounts) -> Bool {
         objects.binds.isEmpty && privateTmp == nil && mounts.files.isEmpty && mounts.volumes.isEmpty
+    }
+
+    /// Whether it can be completed from a root that was made before the request.
+    func isCompleted(from ahead: RootAhead) -> Bool {
+        // The host's root is mounted before anything else, and a terminal that is in use is of another devpts.
+        !objects.showsRoot && !hasTerminal && ahead.fits(message)
     }
 
     /// A detached mount of a directory of the template.
@@ -199,9 +211,11 @@ struct TaskRoot {
         return copy
     }
 
-    /// Attaches the task's directories and /dev/shm. The directories above them have the task's name, which no other
-    /// task may see: they are in a tmpfs of the task's own, not in the template.
-    private func attachOwn(_ own: OwnFiles, _ trees: [Int32], to tree: inout RootTree) throws(LaunchFailure) {
+    /// Attaches the task's directories. The directories above them have the task's name, which no other task may see:
+    /// they are in a tmpfs of the task's own, not in the template.
+    private func attachDirectories(
+        _ own: OwnFiles, _ trees: [Int32], to tree: inout RootTree
+    ) throws(LaunchFailure) {
         var made: [PathBytes] = []
         for directory in directories where !made.contains(where: { $0.isAtOrAbove(directory.inside) }) {
             var place = PathBytes()
@@ -220,25 +234,20 @@ struct TaskRoot {
             for name in directory.inside.components { place.append(name) }
             try tree.mount(trees[index], isDirectory: true, at: place)
         }
-        if own.shm >= 0 {
-            try tree.mount(try RootTree.duplicate(own.shm, at: Self.shm), isDirectory: true, at: Self.shm)
-        }
     }
 
-    /// Detached mounts of the task's directories; those that `prepare` has left are cloned here. To be called before
-    /// anything else in the copy, since `TaskParent` shows the directories of other tasks.
-    private func clonedDirectories(in tree: RootTree) throws(LaunchFailure) -> [Int32] {
+    /// Detached mounts of the task's directories; those that `prepare` has left are cloned here, in the template.
+    private func clonedDirectories() throws(LaunchFailure) -> [Int32] {
         var trees: [Int32] = []
-        for directory in directories { trees.append(try cloned(directory, in: tree)) }
-        try TaskParent.detach()
+        for directory in directories { trees.append(try cloned(directory)) }
         if hostNamespace >= 0 { _ = close(hostNamespace) }
         return trees
     }
 
-    private func cloned(_ directory: Directory, in tree: RootTree) throws(LaunchFailure) -> Int32 {
+    private func cloned(_ directory: Directory) throws(LaunchFailure) -> Int32 {
         guard let source = directory.source else { return directory.tree }
         defer { _ = close(directory.tree) }
-        var clone = TaskParent.clone(source, like: directory.tree, in: tree)
+        var clone = TaskParent.clone(source, like: directory.tree)
         if clone < 0 { clone = try clonedOnHost(directory.tree) }
         guard clone >= 0,
             exec2_tree_attributes(clone, Int32(bitPattern: EXEC2_TREE_NO_DEVICES.rawValue)) == 0
@@ -265,47 +274,6 @@ struct TaskRoot {
         place.withRelativePath { mkdirat(directory, $0, 0o755) == 0 }
     }
 
-    /// Mounts /proc of this process's PID namespace, which is the task's, and masks parts of it.
-    private func mountProc(in tree: inout RootTree, _ masks: Masks) throws(LaunchFailure) {
-        var attributes = EXEC2_FILE_SYSTEM_NO_DEVICES.rawValue | EXEC2_FILE_SYSTEM_NO_EXEC.rawValue
-        if message.read_only_proc != 0 { attributes |= EXEC2_FILE_SYSTEM_READ_ONLY.rawValue }
-        let proc = RootTree.fileSystem("proc", [], attributes)
-        guard proc >= 0 else { throw LaunchFailure(.mountProc, nil) }
-        try tree.mount(proc, isDirectory: true, at: Self.proc)
-        for index in 0..<message.n_masked {
-            var place = Self.proc
-            for name in PathBytes(message.masked[index]).components { place.append(name) }
-            try mask(place, with: masks, in: tree)
-        }
-    }
-
-    private func mask(
-        _ place: PathBytes, with masks: Masks, in tree: RootTree
-    ) throws(LaunchFailure) {
-        // This kernel has no such file: there is nothing to mask.
-        guard let found = try tree.find(place) else { return }
-        defer { _ = close(found) }
-        var facts = exec2_file_facts()
-        guard exec2_fstat(found, &facts) == 0 else { throw LaunchFailure(.rootMount, .last, place.text) }
-        let isDirectory = facts.type == EXEC2_FILE_DIRECTORY
-        let mask = exec2_clone_mount(isDirectory ? masks.emptyDirectory : masks.emptyFile, "", 0)
-        guard mask >= 0 else { throw LaunchFailure(.rootMount, .last, place.text) }
-        defer { _ = close(mask) }
-        guard exec2_attach_mount(mask, found, "") == 0 else { throw LaunchFailure(.rootMount, .last, place.text) }
-    }
-
-    private func mountTerminals(in tree: inout RootTree) throws(LaunchFailure) {
-        let terminals = hasTerminal ? exec2_duplicate(TemplateDescriptor.terminals, 0) : exec2_new_terminals()
-        guard terminals >= 0 else { throw LaunchFailure(.rootMount, .last, Self.terminals.text) }
-        try tree.mount(terminals, isDirectory: true, at: Self.terminals)
-        // Kept for commands with a terminal: a path could lead elsewhere in a task that has changed its root.
-        let kept = tree.open(Self.terminals)
-        guard kept >= 0, exec2_replace_descriptor(kept, TemplateDescriptor.terminals) >= 0 else {
-            throw LaunchFailure(.rootMount, .last, Self.terminals.text)
-        }
-        _ = close(kept)
-    }
-
     /// Moves this process to the template's namespace, once the task has been cloned. Returns a descriptor of the
     /// task's namespace.
     ///
@@ -322,39 +290,4 @@ struct TaskRoot {
 
     private static var proc: PathBytes { PathBytes("/proc") }
     private static var devices: PathBytes { PathBytes("/dev") }
-    private static var shm: PathBytes { PathBytes("/dev/shm") }
-    private static var terminals: PathBytes { PathBytes("/dev/pts") }
-}
-
-/// A tmpfs of the task's own. Its directories are mounted at three places: the parent of the task's directories, the
-/// first directory on the way to the task's cgroup, and /dev/shm.
-private struct OwnFiles {
-    /// A detached mount of an empty directory.
-    let tree: Int32
-    /// A detached mount of a directory that everybody can write to; -1: none.
-    let shm: Int32
-    /// A detached mount of the directories on the way to the task's cgroup; -1: none.
-    let cgroup: Int32
-
-    /// It is briefly attached at /proc, in a namespace that only this process is in: before Linux 6.15 a directory of a
-    /// file system can be cloned only if that is attached.
-    static func make(shmSize: UInt64, cgroup: OwnCgroup?) throws(LaunchFailure) -> OwnFiles {
-        let file = RootTree.memory(bytes: max(shmSize, RootTree.skeletonBytes))
-        guard file >= 0, exec2_attach_mount(file, AT_FDCWD, "/proc") == 0 else { throw LaunchFailure(.rootMount, nil) }
-        defer { _ = CLinux.close(file) }
-        guard mkdirat(file, "tree", 0o755) == 0, mkdirat(file, "shm", 0o1777) == 0 else {
-            throw LaunchFailure(.rootEntry, nil)
-        }
-        let tree = exec2_clone_mount(file, "tree", 0)
-        let shm = shmSize > 0 ? exec2_clone_mount(file, "shm", 0) : -1
-        let way = try cgroup?.makeWay(in: file) ?? -1
-        guard tree >= 0, shm >= 0 || shmSize == 0, exec2_detach_mount("/proc") == 0 else {
-            throw LaunchFailure(.rootMount, nil)
-        }
-        return OwnFiles(tree: tree, shm: shm, cgroup: way)
-    }
-
-    func close() {
-        for number in [tree, shm, cgroup] where number >= 0 { _ = CLinux.close(number) }
-    }
 }

@@ -29,7 +29,9 @@ func runExecutor() -> Int32 {
     if request.message.pointee.root != nil {
         // Nothing that is opened from here on takes the numbers of what is kept for commands.
         _ = exec2_replace_descriptor(STDIN_FILENO, TemplateDescriptor.ruleset)
-        let hasTerminals = request.message.pointee.attachment.map { $0.pointee.own_terminals != 0 } ?? false
+        let hasTerminals =
+            preparation.rules?.root != nil
+            || request.message.pointee.attachment.map { $0.pointee.own_terminals != 0 } ?? false
         if !hasTerminals { _ = exec2_replace_descriptor(STDIN_FILENO, TemplateDescriptor.terminals) }
     }
     guard let channel = EventChannel.open(for: request) else { return ExecutorExit.launchFailed }

@@ -94,17 +94,21 @@ def test_ten_in_a_row_and_ten_at_once(launch: Launch, host: AgentHost) -> None:
 
 def test_what_it_is_while_it_waits(launch: Launch, host: AgentHost) -> None:
     """It sleeps in read(2), like every Executor in the Executors' cgroup and in a session of its own, and it has inherited
-    nothing from the agent. It holds the template of its task's root, and a ruleset
+    nothing from the agent. It holds the template of its task's root, a copy of it with what every task has, and a ruleset
     with the rules of every task. It has no timer, so that nothing wakes it."""
     plugin, ahead = ready(launch, host)
     wait_until(lambda: processes.look(ahead).state == "S", 5, "the standby Executor sleeps")
     assert cgroups.processes(host.slice.root / EXECUTORS_SCOPE) == [ahead]
     assert os.getsid(ahead) == ahead
     held = processes.descriptors(ahead)
-    [ruleset] = [number for number, name in held.items() if "landlock-ruleset" in name]
-    assert sorted(held) == [*range(10), ruleset]
-    assert [held[number] for number in (0, 1, 2, 5, 6, 8, 9)] == ["/dev/null"] * 7
-    assert held[7].startswith("mnt:[") and held[7] not in [os.readlink(f"/proc/{pid}/ns/mnt") for pid in (plugin.pid, ahead)]
+    assert sorted(held)[:10] == [*range(10)]
+    assert [held[number] for number in (0, 1, 2, 5, 6, 8, 9)] == [*["/dev/null"] * 6, "/dev/pts"]
+    # Detached mounts, whose paths within their file system are shown: the task's files, and what masks parts of /proc.
+    mounts = ["/", "/", "/dev/shm", "/proc/empty", "/proc/hidden", "/proc/none"]
+    [copy, *others] = sorted((name for number, name in held.items() if number > 9), key=lambda name: not name.startswith("mnt:"))
+    assert sorted(others) == [*mounts, "anon_inode:[landlock-ruleset]"]
+    entered = [os.readlink(f"/proc/{pid}/ns/mnt") for pid in (plugin.pid, ahead)]
+    assert copy.startswith("mnt:[") and held[7].startswith("mnt:[") and len({copy, held[7], *entered}) == 3
     assert Path(f"/proc/{ahead}/environ").read_bytes() == b""
     assert Path(f"/proc/{ahead}/timers").read_text() == ""
     before = processes.status(ahead, "voluntary_ctxt_switches")

@@ -44,6 +44,9 @@ int exec2_tree_attributes(int tree, int options);
 /// A new description of an open file, on a read-only mount of its own: what the mount refuses, such as a change of the
 /// file's mode, cannot be asked of the descriptor, and a device, FIFO or socket can be written to all the same. -1 with
 /// errno set. To be called in the mount namespace that the file was opened in.
-int exec2_reopen_read_only(int descriptor, int flags);
+///
+/// With `mount`, the descriptor of that mount is left there for the caller to close: to close it, the kernel waits for a
+/// grace period of RCU.
+int exec2_reopen_read_only(int descriptor, int flags, int *mount);
 
 #endif

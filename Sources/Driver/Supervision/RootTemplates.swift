@@ -83,9 +83,16 @@ final class RootTemplates: Sendable {
         self.make = make
     }
 
-    /// Begins to read what a template would show of the host now, and returns at once.
-    func request(_ specification: TemplateSpecification) -> Request {
-        Request(specification: specification, reading: facts.begin(specification.paths))
+    /// Begins to read what a template of these paths would show of the host now, and returns at once.
+    func read(_ paths: [TemplateSpecification.Path]) -> TemplateFacts.Reading { facts.begin(paths) }
+
+    /// Requests a template that shows what the host has now. Returns at once.
+    /// - Parameter reading: Has begun for the same start; it is used if it is of the same paths.
+    func request(_ specification: TemplateSpecification, _ reading: TemplateFacts.Reading? = nil) -> Request {
+        if let reading, reading.paths == specification.paths {
+            return Request(specification: specification, reading: reading)
+        }
+        return Request(specification: specification, reading: facts.begin(specification.paths))
     }
 
     /// The requested template, up to date with the host.

@@ -18,15 +18,16 @@ extension TaskTable {
     ///
     /// - Parameter standby: Whether an Executor may be kept ready for the next task, and this task take the
     ///   one that is. Never for an attached task, whose Executor finds more descriptors open.
+    /// - Parameter reading: See `readPaths`; nil: nothing has begun.
     package func start(
         id: String, name taskName: String, _ specification: LaunchSpecification, stateDirectory: String,
-        executor: ExecutorSearch, standby keepsStandby: Bool = false
+        executor: ExecutorSearch, standby keepsStandby: Bool = false, reading: TemplateFacts.Reading? = nil
     ) async throws(StartError) -> SupervisedTask {
         let directoryName = try directoryName(id)
         let (starting, earlier) = try reserve(id, in: specification.cgroup)
         defer { starting.done.set(()) }
         // Read while the start goes on to where it needs it.
-        let request = specification.root.map { templates.request($0.template) }
+        let request = specification.root.map { templates.request($0.template, reading) }
         do throws(StartError) {
             if Task.isCancelled { throw .givenUp }
             try await clear(specification.cgroup, after: earlier)
@@ -56,6 +57,9 @@ extension TaskTable {
             throw error
         }
     }
+
+    /// Begins to read what the paths of a task's root lead to, while its start is planned.
+    package func readPaths(_ paths: [TemplateSpecification.Path]) -> TemplateFacts.Reading { templates.read(paths) }
 
     private func directoryName(_ id: String) throws(StartError) -> String {
         do throws(TaskIDError) {

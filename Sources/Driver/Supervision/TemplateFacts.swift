@@ -39,12 +39,12 @@ struct PathFacts: Equatable, Sendable {
 ///
 /// A start gets only what was read after it began: a start that begins during a reading waits for the next one,
 /// together with all others that began meanwhile.
-final class TemplateFacts: Sendable {
+package final class TemplateFacts: Sendable {
     static let maximumNanoseconds: UInt64 = SharedHostFacts.maximumNanoseconds
 
     /// One reading of all paths of a template.
-    final class Reading: Sendable {
-        fileprivate let paths: [TemplateSpecification.Path]
+    package final class Reading: Sendable {
+        let paths: [TemplateSpecification.Path]
         fileprivate let contents = OneShot<TemplateContents>()
         /// The path that is being read, and since when; nil if none is.
         fileprivate let examined = Mutex<(path: TemplateSpecification.Path, since: UInt64)?>(nil)
@@ -61,18 +61,14 @@ final class TemplateFacts: Sendable {
     private let reactor: Reactor
     private let pool: BlockingPool
     private let nanoseconds: UInt64
-    private let read: @Sendable (String) -> PathFacts
     private let chains = Mutex<[Chain]>([])
+    /// The result of the last reading.
+    private let last = Mutex<(paths: [TemplateSpecification.Path], contents: TemplateContents)?>(nil)
 
-    /// - Parameter read: Reads a path; tests pass a substitute.
-    init(
-        reactor: Reactor, pool: BlockingPool = .shared, nanoseconds: UInt64 = maximumNanoseconds,
-        read: @escaping @Sendable (String) -> PathFacts = { PathFacts($0) }
-    ) {
+    init(reactor: Reactor, pool: BlockingPool = .shared, nanoseconds: UInt64 = maximumNanoseconds) {
         self.reactor = reactor
         self.pool = pool
         self.nanoseconds = nanoseconds
-        self.read = read
     }
 
     /// A reading that begins after this call. Returns at once.
@@ -102,15 +98,13 @@ final class TemplateFacts: Sendable {
 
     private func perform(_ reading: Reading) {
         pool.perform(in: .templates) { [self] in
-            var ways = WayReader()
-            let facts = reading.paths.map { path in
-                reading.examined.withLock { $0 = (path, exec2_monotonic()) }
-                let facts = read(path.path)
-                // For a path that does not exist the template has no directories.
-                if facts.exists { ways.add(path.path) }
-                return facts
+            let paths = reading.paths
+            let earlier = last.withLock { $0?.paths == paths ? $0?.contents : nil }
+            let contents = TemplateContents.read(paths, earlier: earlier) { index in
+                reading.examined.withLock { $0 = (paths[index], exec2_monotonic()) }
             }
             reading.examined.withLock { $0 = nil }
+            last.withLock { $0 = (paths, contents) }
             let next = chains.withLock { chains -> Reading? in
                 guard let index = chains.firstIndex(where: { $0.current === reading }) else { return nil }
                 guard let next = chains[index].next else {
@@ -120,7 +114,7 @@ final class TemplateFacts: Sendable {
                 chains[index] = Chain(current: next)
                 return next
             }
-            reading.contents.set(TemplateContents(paths: facts, ways: ways.ways))
+            reading.contents.set(contents)
             if let next { perform(next) }
         }
     }

@@ -29,9 +29,8 @@ public struct UnveilDefault: Sendable {
     }
 
     /// The default paths of the host.
-    public static var paths: [UnveilDefault] {
+    public static let paths: [UnveilDefault] =
         programs + sharedObjects + io + common + runtimes + dns + certificates
-    }
 
     /// The task's own directories, by their names in the task directory; all with every mode.
     public static var taskDirectoryNames: [String] { ["local", "secrets", "tmp", "alloc"] }

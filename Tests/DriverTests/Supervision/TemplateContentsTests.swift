@@ -29,7 +29,7 @@ private final class Tree {
 
     /// Those of its own directories that paths lead through.
     func ways(_ paths: String...) -> [String] {
-        var reader = WayReader()
+        var reader = PathWalk()
         for path in paths { reader.add(self.path + "/" + path) }
         return reader.ways.map { String(decoding: $0.path, as: UTF8.self) }.filter { $0.hasPrefix(path + "/") }
             .map { String($0.dropFirst(path.count + 1)) }
@@ -61,7 +61,7 @@ private final class Tree {
     }
 
     @Test func procIsTheTasksOwn() throws {
-        var reader = WayReader()
+        var reader = PathWalk()
         reader.add("/proc/self/status")
         #expect(reader.ways.isEmpty)
     }
@@ -72,7 +72,7 @@ private final class Tree {
         let names = ["\u{E9}", "e\u{301}"]
         for name in names { try #require(mkdir("\(tree.path)/\(name)", 0o755) == 0) }
         defer { for name in names { rmdir("\(tree.path)/\(name)") } }
-        var reader = WayReader()
+        var reader = PathWalk()
         for name in names { reader.add("\(tree.path)/\(name)/../other/g") }
         #expect(names.allSatisfy { name in reader.ways.contains { $0.path == Array("\(tree.path)/\(name)".utf8) } })
     }

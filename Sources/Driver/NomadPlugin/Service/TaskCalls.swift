@@ -60,6 +60,8 @@ extension DriverService {
 
     private func start(_ request: TaskRequest) async throws(StartError) -> SupervisedTask {
         let settings = settings.current
+        let host = HostAbilities.ofThisHost()
+        let reading = table.readPaths(TemplateSpecification.usualPaths(settings.configuration, host: host))
         let user: TaskUser
         do throws(TaskUserError) {
             user = try await UserLookUp(reactor: table.reactor).user(request.user) { reason in
@@ -75,7 +77,7 @@ extension DriverService {
         var planning = LaunchPlanning(
             configuration: settings.configuration,
             megahertzPerCore: settings.topology.megahertzPerCore ?? ClientTopology.ofThisHost().megahertzPerCore,
-            host: .ofThisHost())
+            host: host)
         planning.hostGroupName = HostGroups.name
         planning.clientMounts = table.clientMounts.known
         if request.dns != nil {
@@ -89,7 +91,8 @@ extension DriverService {
         let search = ExecutorSearch.onHost(configured: settings.configuration.executorPath)
         let task = try await table.start(
             id: request.id, name: request.name, specification, stateDirectory: settings.configuration.stateDirectory,
-            executor: search, standby: settings.configuration.standbyExecutor)
+            executor: search, standby: settings.configuration.standbyExecutor,
+            reading: reading)
         for message in specification.cgroupWrites.compactMap({ TaskEvent.message(raised: $0) }) {
             // Nobody's fault: a small task asks for little, and nothing is kept from it.
             log.debug("raised a limit of a task", ["task_id": task.id, "reason": message])

@@ -156,7 +156,8 @@ package struct LaunchPlanning: Sendable {
     ) -> [LaunchSpecification.Unveil] {
         var result: [LaunchSpecification.Unveil] = []
         if configuration.unveilDefaults {
-            result += UnveilDefault.paths.map {
+            // Below /proc, `rulesOfOwnRoot` has them.
+            result += UnveilDefault.paths.filter { !$0.rule.path.utf8.starts(with: "/proc/".utf8) }.map {
                 var unveil = LaunchSpecification.Unveil(rule: $0.rule, optional: true)
                 unveil.isOfEveryTask = !$0.isBoundToProc
                 return unveil

@@ -118,6 +118,7 @@ package struct LaunchSpecification: Equatable, Sendable {
             message.open_pathname_sockets = confinement.opensPathnameSockets.wire
             message.log_denials = confinement.logsDenials.wire
             message[.quietPaths] = arena.strings(confinement.quietPaths)
+            message.root = root?.messageOfEveryTask(arena)
         }
     }
 

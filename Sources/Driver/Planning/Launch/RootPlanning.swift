@@ -121,6 +121,7 @@ extension LaunchPlanning {
             var unveil = LaunchSpecification.Unveil(rule: $0, optional: true)
             // The client keeps local, secrets and others there, and identifies them by their names.
             unveil.keepsDirectories = $0.path == directories.task
+            unveil.isOfEveryTask = $0.path != directories.task && $0.path != request.cgroup
             return unveil
         }
     }

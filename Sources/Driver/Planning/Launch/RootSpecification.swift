@@ -35,6 +35,26 @@ package struct TemplateSpecification: Equatable, Sendable {
     init(
         _ configuration: PluginConfiguration, parent: String, host: HostAbilities, hasDevices: Bool, hidden: [String]
     ) {
+        paths = Self.paths(configuration, host: host, hasDevices: hasDevices)
+        directories = [parent] + (hasDevices ? ["/dev/pts", "/dev/shm"] : [])
+        self.hidden = hidden
+        placeholders = ["/etc/passwd", "/etc/group"]
+        symlinks =
+            hasDevices
+            ? [
+                ("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "/proc/self/fd/0"), ("/dev/stdout", "/proc/self/fd/1"),
+                ("/dev/stderr", "/proc/self/fd/2"), ("/dev/ptmx", "pts/ptmx"),
+            ] : []
+    }
+
+    /// The paths that most tasks of a configuration have, known before a request is read.
+    package static func usualPaths(_ configuration: PluginConfiguration, host: HostAbilities) -> [Path] {
+        paths(configuration, host: host, hasDevices: configuration.unveilDefaults)
+    }
+
+    private static func paths(
+        _ configuration: PluginConfiguration, host: HostAbilities, hasDevices: Bool
+    ) -> [Path] {
         var paths: [Path] = []
         func add(_ rule: UnveilRule, optional: Bool, origin: String?) {
             let writable = !rule.modes.isDisjoint(with: [.write, .create])
@@ -56,17 +76,7 @@ package struct TemplateSpecification: Equatable, Sendable {
             }
         }
         for rule in configuration.unveilPaths { add(rule, optional: false, origin: LaunchPlanning.operatorsRules) }
-        self.paths = paths
-        directories =
-            [parent] + (hasDevices ? ["/dev/pts", "/dev/shm"] : [])
-        self.hidden = hidden
-        placeholders = ["/etc/passwd", "/etc/group"]
-        symlinks =
-            hasDevices
-            ? [
-                ("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "/proc/self/fd/0"), ("/dev/stdout", "/proc/self/fd/1"),
-                ("/dev/stderr", "/proc/self/fd/2"), ("/dev/ptmx", "pts/ptmx"),
-            ] : []
+        return paths
     }
 
     package static func == (left: TemplateSpecification, right: TemplateSpecification) -> Bool {
@@ -148,6 +158,18 @@ extension RootSpecification {
             $0.cgroups = arena.string(ownCgroup?.mountPoint ?? "")
             $0.own_cgroup = arena.string(ownCgroup?.inside ?? "")
             $0[.paths] = arena.templatePaths(paths)
+            $0.shm_size = sharedMemoryBytes
+            $0[.masked] = arena.strings(Self.masked)
+            $0.terminals = hasTerminals.wire
+            $0.read_only_proc = hasReadOnlyProc.wire
+        }
+    }
+}
+
+extension RootSpecification {
+    /// What of it an Executor makes before the request comes: tasks of one configuration mostly have the same.
+    func messageOfEveryTask(_ arena: MessageArena) -> UnsafeMutablePointer<Exec2__Executor__TaskRoot>? {
+        arena.message(Exec2__Executor__TaskRoot.self) {
             $0.shm_size = sharedMemoryBytes
             $0[.masked] = arena.strings(Self.masked)
             $0.terminals = hasTerminals.wire

@@ -1,4 +1,5 @@
 import Glibc
+import Shared
 
 /// Which system calls a task is denied.
 struct TaskSyscalls: Equatable, Sendable {
@@ -38,8 +39,20 @@ struct TaskSyscalls: Equatable, Sendable {
         SocketFamilies(opensVsock: opened.contains(.vsock), capabilities: capabilities)
     }
 
+    /// The last filter that was made: tasks of one configuration mostly have the same.
+    private static let last = Mutex<(syscalls: TaskSyscalls, filter: SeccompFilter?)?>(nil)
+
     /// Nil where nothing is denied.
     var filter: SeccompFilter? {
+        Self.last.withLock { last in
+            if let last, last.syscalls == self { return last.filter }
+            let filter = makeFilter()
+            last = (self, filter)
+            return filter
+        }
+    }
+
+    private func makeFilter() -> SeccompFilter? {
         let rules = rules
         if rules.isEmpty && !closesUnknownNumbers { return nil }
         return SeccompFilter(rules, closingUnknownNumbers: closesUnknownNumbers, on: .native)
