@@ -95,7 +95,7 @@ def test_a_task_makes_no_device_nodes(host: AgentHost, make: Make, device: Path)
 
 
 @pytest.mark.parametrize("source, destination, permissions, reason", [
-    ("/etc/hosts", "", "rw", "no device node"), ("/etc", "", "rw", "no device node"),
+    ("/etc/hosts", "", "rw", "not a device node"), ("/etc", "", "rw", "not a device node"),
     ("/dev/exec2-none", "", "rw", "/dev/exec2-none: No such file"), ("dev/null", "", "rw", "absolute path of this host"),
     ("", "/dev/null", "rw", "absolute path of this host"),
     ("/dev/null", "", "rwx", '"rwx": must be any of r, w and m'), ("/dev/null", "", "m", "neither reading nor writing"),

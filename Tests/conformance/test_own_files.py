@@ -146,7 +146,7 @@ def test_a_client_whose_directories_are_in_tmp(monkeypatch: pytest.MonkeyPatch, 
             assert result(task) == f"x\ny\n{host.root.name}\nfile\n"
         other = host.task(plugin, "true", user=user, config={"private_tmp": True})
         (other.directory / "tmp" / host.root.name).symlink_to(other.directory / "local")
-        with refused("cannot make in the task's root", "Too many levels of symbolic links"):
+        with refused("cannot create in the task's root", "Too many levels of symbolic links"):
             other.start()
     finally:
         faults = host.close()

@@ -138,7 +138,7 @@ def test_nothing_is_made_in_a_directory_of_the_host(own: Own, places: Path, volu
     opened.chmod(0o777)
     task = own("true", user=user, unveil=[f"rwc:{opened}"])
     add_volume(task, volume, opened / "deep" / "in")
-    with refused(f"cannot mount at {opened}/deep/in: No such file or directory", "make it on this host"):
+    with refused(f"cannot mount at {opened}/deep/in: No such file or directory", "create it on this host"):
         task.start()
     assert not list(opened.iterdir())
 

@@ -172,7 +172,7 @@ def test_why_a_template_is_made(launch: Launch, host: AgentHost, places: Path, f
     plugin = launch({"unveil_paths": [host.programs_rule, f"r:{file}"]})
     run(brief(host, plugin))
     run(brief(host, plugin))
-    assert reasons(plugin) == ["none is kept for these paths"]
+    assert reasons(plugin) == ["these paths have no template yet"]
     replace(file, "1\n")
     run(brief(host, plugin))
     assert reasons(plugin)[1:] == [f"replaced {file}"]
@@ -199,7 +199,7 @@ def test_a_file_of_the_host_that_is_replaced(launch: Launch, host: AgentHost, la
     assert new != old and seen(task, path) == old
     after = reader(host, plugin)
     assert seen(after, path) == new and seen(task, path) == old
-    assert reasons(plugin) == ["none is kept for these paths", f"replaced {path}"]
+    assert reasons(plugin) == ["these paths have no template yet", f"replaced {path}"]
     # In place: both see it.
     place.write_bytes(b"changed\n")
     assert seen(after, path) == there(place)
@@ -390,7 +390,7 @@ def test_a_path_that_does_not_answer(launch: Launch, host: AgentHost, dead: Dead
         call.cancel()
         for start in starts:
             text = error_of(start)
-            assert text.startswith("cannot look at what tasks' roots show of the host: "), text
+            assert text.startswith("cannot read which files of the host tasks' roots show: "), text
             assert f"the path {path} (plugin option unveil_paths) has not answered within 1" in text
             assert "restore the server or unmount the file system, or set unveil_paths to a path on another one" in text
         assert threads() < MANY
@@ -420,7 +420,7 @@ def test_a_template_whose_making_hangs(launch: Launch, host: AgentHost, dead: De
             assert text.startswith(f"cannot make the template of tasks' roots: the path {dead.directory} has not answered within 10 s"), text
             assert "restore the server or unmount the file system" in text
         wait_until(lambda: not makers(plugin), 10, "its process is gone")
-        assert reasons(plugin).count("none is kept for these paths") == 2
+        assert reasons(plugin).count("these paths have no template yet") == 2
     run(brief(host, plugin))
 
 
@@ -502,4 +502,4 @@ def test_failed_makings_leave_nothing(launch: Launch, host: AgentHost, places: P
     missing.touch()
     missing.chmod(0o644)
     run(task)
-    assert json.dumps(reasons(plugin)[-1]) == json.dumps(f"added {missing}") or reasons(plugin)[-1] == "none is kept for these paths"
+    assert json.dumps(reasons(plugin)[-1]) == json.dumps(f"added {missing}") or reasons(plugin)[-1] == "these paths have no template yet"

@@ -248,7 +248,7 @@ WRONG = {
     "sys": ("/sys/fs", "the kernel's"),
     "dev": ("/dev", "the kernel's"),
     "variable": ("${NOMAD_TASK_DIR}/data", "${NOMAD_TASK_DIR}/data"),
-    "missing in a directory of the host": ("/tmp/exec2-nonexistent", "make it on this host"),
+    "missing in a directory of the host": ("/tmp/exec2-nonexistent", "create it on this host"),
     "missing with its parent": ("/tmp/exec2-nonexistent/data", "${NOMAD_TASK_DIR}/data"),
     "symlink": ("/bin/exec2-nonexistent", "no symlink is followed"),
     "file": ("/etc/hosts", "a directory can only be mounted on a directory"),

@@ -143,7 +143,7 @@ final class RootTemplates: Sendable {
             let changes = before.map { contents.changes(since: $0.contents, specification.paths) }
             let reasons = (changes ?? []) + (hasOtherMounts ? ["the host's mounts have changed there"] : [])
             return .new(
-                making, reason: before == nil ? "none is kept for these paths" : reasons.joined(separator: ", "))
+                making, reason: before == nil ? "these paths have no template yet" : reasons.joined(separator: ", "))
         }
     }
 

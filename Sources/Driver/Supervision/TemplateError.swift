@@ -37,13 +37,13 @@ enum TemplateError: Error, Sendable {
         case .unanswered(let attempt, let path):
             StartError(
                 .transient,
-                (attempt == .reading ? "cannot look at what tasks' roots show of the host: " : Self.failure)
+                (attempt == .reading ? "cannot read which files of the host tasks' roots show: " : Self.failure)
                     + path.text + "; " + path.remedy)
         case .notRead(let seconds):
             StartError(
                 .transient,
-                "the paths that tasks' roots show of the host have not been looked at within \(seconds) s: no thread "
-                    + "could be started for that; see to it that the host has memory and processes left")
+                "cannot read which files of the host tasks' roots show: no thread could be started for that within "
+                    + "\(seconds) s; check that the host, and the agent's cgroup, have memory and processes left")
         case .spawn(let error): StartError(error.isTransient ? .transient : .permanent, Self.failure + error.text)
         case .system(let error):
             StartError(StartError.mayPass(error.errno) ? .transient : .permanent, Self.failure + error.text)

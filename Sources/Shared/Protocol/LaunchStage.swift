@@ -118,7 +118,7 @@ public enum LaunchStage: UInt32, Sendable, CaseIterable {
         case .identity: "write the Executor's identity to"
         case .networkRule: "allow the port"
         case .rootMount: "mount in the task's root"
-        case .rootEntry: "make in the task's root"
+        case .rootEntry: "create in the task's root"
         case .hiddenDirectory: "show the task"
         case .enterTemplate: "enter the template of the task's root"
         case .supervision: "prepare the supervision of"

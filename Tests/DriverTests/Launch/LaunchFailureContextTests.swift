@@ -51,7 +51,7 @@ import Testing
         #expect(hints.contains("user \"nobody\" must be able to enter it"))
         #expect(hints.contains { $0.contains("plugin option unveil_paths") })
         #expect(hints.contains { $0.contains("task's volume") } && hints.contains { $0.contains("task's device") })
-        #expect(hints.contains { $0.contains("a file can only be mounted on a file, and /srv1 is no directory") })
+        #expect(hints.contains { $0.contains("a file can only be mounted on a file, and /srv1 is not a directory") })
     }
 
     /// A task that a Driver of an earlier release has started: its request names neither the user nor the origins.

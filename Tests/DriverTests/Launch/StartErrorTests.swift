@@ -65,9 +65,20 @@ import Testing
                     + "must be a directory, not a symlink"
             ),
             (
+                .ownDirectory, ENOENT, "/mnt/a-web",
+                "cannot show the task its directory /mnt/a-web: No such file or directory; the client has not created "
+                    + "it, or the job sets NOMAD_TASK_DIR to another path"
+            ),
+            (
+                .rootMount, ENOENT, "/etc/hosts",
+                "cannot mount in the task's root /etc/hosts: No such file or directory; it was replaced while it was "
+                    + "being mounted, at every attempt: look for a program that replaces it all the time, or unveil its "
+                    + "directory"
+            ),
+            (
                 .mount, ENOENT, "/data",
-                "cannot mount at /data: No such file or directory; nothing is made in a directory of the host that the task "
-                    + "may write to: make it on this host, or let the destination be in the task's directory, as in "
+                "cannot mount at /data: No such file or directory; nothing is created in a directory of the host that the task "
+                    + "may write to: create it on this host, or choose a destination in the task's directory, such as "
                     + "${NOMAD_TASK_DIR}/data"
             ),
             (
@@ -96,8 +107,8 @@ import Testing
             ),
             (
                 .generatedFile, ENOENT, "/etc/hosts",
-                "cannot give the task its own /etc/hosts: No such file or directory; it takes the place of the "
-                    + "host's file, which must exist: make an empty one"
+                "cannot give the task its own /etc/hosts: No such file or directory; it is mounted over the "
+                    + "host's file, which must exist: create an empty one"
             ),
             (
                 .workDir, EXDEV, "/mnt/a-web/local/x",
@@ -162,7 +173,7 @@ import Testing
             ),
             (
                 .enterNetwork, EINVAL, "/etc/passwd",
-                "cannot enter the network namespace /etc/passwd: Invalid argument; it is no network namespace"
+                "cannot enter the network namespace /etc/passwd: Invalid argument; it is not a network namespace"
             ),
         ] as [(LaunchStage, Int32, String, String)])
     func aFailedStageIsASentenceWithItsRemedy(stage: LaunchStage, errno: Int32, subject: String, text: String) {

@@ -91,14 +91,19 @@ extension StartError {
             return
                 "it must be a directory that exists when the task starts, in the task's directory or below what is unveiled"
         case .generatedFile where errno == .noSuchFile:
-            return "it takes the place of the host's file, which must exist: make an empty one"
+            return "it is mounted over the host's file, which must exist: create an empty one"
         case .hiddenDirectory where errno == .permissionDenied:
             return "it is in a directory that no task reaches: the client's allocations, or the driver's state"
         case .ownDirectory where isSymlink(errno): return mustBeDirectory
+        case .ownDirectory where errno == .noSuchFile:
+            return "the client has not created it, or the job sets NOMAD_TASK_DIR to another path"
+        case .rootMount where errno == .noSuchFile:
+            return "it was replaced while it was being mounted, at every attempt: look for a program that replaces it "
+                + "all the time, or unveil its directory"
         case .taskDirectory: return missingMounts
         case .mount: return mountHint(errno, subject, context)
         case .mountSource, .deviceSource: return context.mounts.hint(ofSource: subject)
-        case .notADevice: return "it is no device node"
+        case .notADevice: return "it is not a device node"
         case .volumeIsDevice: return "it is a device node, and those have to come from a device plugin"
         case .workDir where errno == .permissionDenied:
             return "user \(quoted(context.user)) must be able to enter it"
@@ -107,7 +112,7 @@ extension StartError {
                 + "sysctl fs.nr_open"
         case .seccomp where errno == .invalidArgument:
             return "this kernel has no seccomp filters; an operator can set the plugin option seccomp = false"
-        case .enterNetwork where errno == .invalidArgument: return "it is no network namespace"
+        case .enterNetwork where errno == .invalidArgument: return "it is not a network namespace"
         default: return nil
         }
     }
@@ -131,14 +136,14 @@ extension StartError {
         guard let mount = context.mounts.first(where: { $0.destination == subject }) else { return nil }
         switch errno {
         case .noSuchFile where !mount.isMade:
-            return "nothing is made in a directory of the host that the task may write to: make it on this host, or "
-                + "let the destination be in the task's directory, as in ${NOMAD_TASK_DIR}/data"
+            return "nothing is created in a directory of the host that the task may write to: create it on this host, or "
+                + "choose a destination in the task's directory, such as ${NOMAD_TASK_DIR}/data"
         case .tooManySymlinks, .crossDeviceLink:
             return "no symlink is followed in a destination: it must be the path that it leads to"
         case .notDirectory:
             return "a directory can only be mounted on a directory, below directories"
         case .isDirectory:
-            return "a file can only be mounted on a file, and \(mount.source) is no directory"
+            return "a file can only be mounted on a file, and \(mount.source) is not a directory"
         case .permissionDenied, .readOnlyFileSystem:
             return "it does not exist, and user \(quoted(context.user)) may not make it there"
         default: return nil
