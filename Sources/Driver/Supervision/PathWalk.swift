@@ -1,55 +1,3 @@
-import Glibc
-
-/// A name of the host that was looked up on the way of a path, and what it was.
-struct PathLookUp: Sendable {
-    enum Found: Equatable, Sendable {
-        case object(device: UInt, inode: UInt, mode: UInt32, owner: UInt32, group: UInt32)
-        case symlink([UInt8])
-        case nothing
-    }
-
-    /// The path whose way led there first.
-    let index: Int
-    /// The path without symlinks, and a NUL byte.
-    private let place: [UInt8]
-    let found: Found
-
-    /// Looks it up. Blocks if the file system does not respond.
-    init(_ path: [UInt8], index: Int) {
-        self.index = index
-        place = path + [0]
-        found = Self.found(at: place) { .symlink(Array($0)) } ?? .nothing
-    }
-
-    /// Whether it is still the same. Blocks if the file system does not respond.
-    var isCurrent: Bool {
-        let now = Self.found(at: place) { target -> Found? in
-            guard case .symlink(let expected) = found, expected.elementsEqual(target) else { return nil }
-            return found
-        }
-        return now == found
-    }
-
-    /// - Parameter link: What a symlink with a target is taken for.
-    private static func found(at place: [UInt8], _ link: (UnsafeRawBufferPointer) -> Found?) -> Found? {
-        place.withUnsafeBytes { bytes -> Found? in
-            guard let path = bytes.baseAddress?.assumingMemoryBound(to: CChar.self) else { return Found.nothing }
-            var facts = stat()
-            guard lstat(path, &facts) == 0 else { return Found.nothing }
-            guard facts.st_mode & S_IFMT == S_IFLNK else {
-                return .object(
-                    device: UInt(facts.st_dev), inode: UInt(facts.st_ino), mode: facts.st_mode, owner: facts.st_uid,
-                    group: facts.st_gid)
-            }
-            return withUnsafeTemporaryAllocation(byteCount: Int(PATH_MAX), alignment: 1) { buffer -> Found? in
-                guard let start = buffer.baseAddress?.assumingMemoryBound(to: CChar.self) else { return Found.nothing }
-                let count = readlink(path, start, buffer.count)
-                return count > 0 ? link(UnsafeRawBufferPointer(rebasing: buffer[..<count])) : Found.nothing
-            }
-        }
-    }
-}
-
 /// Finds the way of paths as the kernel does (path_resolution(7)), looking up each name once.
 struct PathWalk {
     private static let maximumLinks = 40
@@ -57,8 +5,8 @@ struct PathWalk {
 
     /// The directories on the way, in the order of the paths.
     private(set) var ways: [WayFacts] = []
-    private(set) var lookUps: [PathLookUp] = []
-    /// By path without symlinks: the index in `lookUps`.
+    private(set) var lookUps = PathLookUps()
+    /// By path without symlinks: the number in `lookUps`.
     private var known: [[UInt8]: Int] = [:]
     private var passed: Set<[UInt8]> = []
 
@@ -87,6 +35,7 @@ struct PathWalk {
                 links += 1
                 if links > Self.maximumLinks { return }
                 if passes { pass(place) }
+                let target = Array(lookUps.target(target))
                 if target.first == Self.slash { place = [] }
                 rest += Self.parts(target)
             }
@@ -98,17 +47,16 @@ struct PathWalk {
 
     /// The root is left out: every task has its own.
     private mutating func pass(_ place: [UInt8]) {
-        guard !place.isEmpty, passed.insert(place).inserted, let index = known[place],
-            case .object(_, _, let mode, let owner, let group) = lookUps[index].found
+        guard !place.isEmpty, passed.insert(place).inserted, let number = known[place],
+            case .object(_, _, let mode, let owner, let group) = lookUps[number]
         else { return }
         ways.append(WayFacts(path: place, mode: mode, owner: owner, group: group))
     }
 
-    private mutating func found(at place: [UInt8], _ index: Int) -> PathLookUp.Found {
-        if let known = known[place] { return lookUps[known].found }
-        let lookUp = PathLookUp(place, index: index)
-        known[place] = lookUps.count
-        lookUps.append(lookUp)
-        return lookUp.found
+    private mutating func found(at place: [UInt8], _ index: Int) -> PathLookUps.Found {
+        if let number = known[place] { return lookUps[number] }
+        let number = lookUps.add(place, index: index)
+        known[place] = number
+        return lookUps[number]
     }
 }

@@ -7,7 +7,7 @@ struct TemplateContents: Equatable, Sendable {
     let paths: [PathFacts]
     let ways: [WayFacts]
     /// The names that were looked up, from which the rest follows.
-    let lookUps: [PathLookUp]
+    let lookUps: PathLookUps
 
     static func == (left: TemplateContents, right: TemplateContents) -> Bool {
         left.paths == right.paths && left.ways == right.ways
@@ -22,7 +22,7 @@ struct TemplateContents: Equatable, Sendable {
     static func read(
         _ paths: [TemplateSpecification.Path], earlier: TemplateContents?, _ examine: (Int) -> Void
     ) -> TemplateContents {
-        if let earlier, earlier.isCurrent(examine) { return earlier }
+        if let earlier, earlier.lookUps.areCurrent(examine) { return earlier }
         var walk = PathWalk()
         let facts = paths.indices.map { index in
             examine(index)
@@ -32,15 +32,6 @@ struct TemplateContents: Equatable, Sendable {
             return facts
         }
         return TemplateContents(paths: facts, ways: walk.ways, lookUps: walk.lookUps)
-    }
-
-    private func isCurrent(_ examine: (Int) -> Void) -> Bool {
-        var examined: Int?
-        return lookUps.allSatisfy { lookUp in
-            if lookUp.index != examined { examine(lookUp.index) }
-            examined = lookUp.index
-            return lookUp.isCurrent
-        }
     }
 
     /// What has changed since `before`, for the log: "replaced /etc/hosts".
