@@ -1357,7 +1357,7 @@ void   exec2__executor__handle_state__free_unpacked
   assert(message->base.descriptor == &exec2__executor__handle_state__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_descriptors[49] =
+static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_descriptors[50] =
 {
   {
     "protocol",
@@ -1947,6 +1947,18 @@ static const ProtobufCFieldDescriptor exec2__executor__launch_request__field_des
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "signal_main_process",
+    94,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__LaunchRequest, signal_main_process),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned exec2__executor__launch_request__field_indices_by_name[] = {
   30,   /* field[30] = ambient_capabilities */
@@ -1982,6 +1994,7 @@ static const unsigned exec2__executor__launch_request__field_indices_by_name[] =
   24,   /* field[24] = scope_abstract_sockets */
   36,   /* field[36] = seccomp_filter */
   1,   /* field[1] = session */
+  49,   /* field[49] = signal_main_process */
   6,   /* field[6] = state_dir */
   13,   /* field[13] = stderr_path */
   12,   /* field[12] = stdout_path */
@@ -2010,7 +2023,7 @@ static const ProtobufCIntRange exec2__executor__launch_request__number_ranges[9 
   { 60, 27 },
   { 70, 30 },
   { 90, 45 },
-  { 0, 49 }
+  { 0, 50 }
 };
 const ProtobufCMessageDescriptor exec2__executor__launch_request__descriptor =
 {
@@ -2020,7 +2033,7 @@ const ProtobufCMessageDescriptor exec2__executor__launch_request__descriptor =
   "Exec2__Executor__LaunchRequest",
   "exec2.executor",
   sizeof(Exec2__Executor__LaunchRequest),
-  49,
+  50,
   exec2__executor__launch_request__field_descriptors,
   exec2__executor__launch_request__field_indices_by_name,
   9,  exec2__executor__launch_request__number_ranges,

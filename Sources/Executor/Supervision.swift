@@ -38,6 +38,8 @@ final class Supervision {
     private var leash: Int32
     /// How long the task may take to end when that process is gone.
     private let killTimeout: UInt64
+    /// Whom signals are for, as kill(2) has it: the main process, or its process group.
+    private let signalTarget: pid_t
     /// On the monotonic clock, when supervision began: the other clock may be set back while the task runs.
     private let began = exec2_monotonic()
 
@@ -51,7 +53,8 @@ final class Supervision {
 
     init(
         channel: EventChannel, record: RecordFile, cgroup: CgroupDirectory?, main: MainProcess, task: StartedTask,
-        taskDirectory: String, childSignals: Int32, timer: Int32, oomKillsBefore: UInt64?, killTimeout: UInt64?
+        taskDirectory: String, childSignals: Int32, timer: Int32, oomKillsBefore: UInt64?, killTimeout: UInt64?,
+        signalsMainProcess: Bool
     ) {
         self.channel = channel
         self.requests = RequestReader(pipe: channel.control)
@@ -64,6 +67,7 @@ final class Supervision {
         self.oomKillsBefore = oomKillsBefore
         leash = killTimeout == nil ? -1 : AttachmentDescriptor.leash
         self.killTimeout = killTimeout ?? 0
+        signalTarget = signalsMainProcess ? main.pid : -main.pid
         result = ExitRecord(
             taskDirectory: taskDirectory, exitCode: 0, signal: 0, oomKilled: false, startedAt: task.startedAt,
             endedAt: 0,
@@ -116,8 +120,8 @@ final class Supervision {
                 channel.send(.refused(.noSuchProcess), replyTo: id)
                 return
             }
-            // The main process is not reaped yet, so its group cannot be somebody else's.
-            let failed = kill(-main.pid, number) != 0
+            // The main process is not reaped yet, so its pid and its group cannot be somebody else's.
+            let failed = kill(signalTarget, number) != 0
             channel.send(failed ? .refused(.last) : .done, replyTo: id)
         case .stop(let signal, let timeout):
             stop(signal, timeout)
@@ -139,7 +143,7 @@ final class Supervision {
     private func stop(_ signal: Int32, _ timeout: UInt64) {
         switch phase {
         case .running, .stopping:
-            if signal > 0 { _ = kill(-main.pid, signal) }
+            if signal > 0 { _ = kill(signalTarget, signal) }
             let now = exec2_monotonic()
             let (until, overflow) = now.addingReportingOverflow(timeout)
             let wanted = overflow ? UInt64.max : until

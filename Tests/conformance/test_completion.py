@@ -51,6 +51,7 @@ COMMANDS = ["check", "completion", "exec", "run", "tasks"]
     ("completion ", ["bash", "fish", "zsh"]), ("completion z", ["zsh"]),
     ("run --mem", ["--memory", "--memory-max"]), ("run -m 64 --kill", ["--kill-timeout"]),
     ("run --memory ", []), ("run --memory --u", []), ("run --user roo", ["root"]), ("run --user=roo", ["root"]),
+    ("run --signal-to ", ["group", "process"]), ("run --signal-to=p", ["process"]),
     ("run --unveil ", ["r:", "rw:", "rwc:", "rwxc:", "rx:"]), ("run -u rwx", ["rwxc:"]),
     ("run --unveil r:/etc/passw", ["/etc/passwd"]), ("run -u r:/etc/hostn", ["/etc/hostname"]),
     ("run --work-dir /us", ["/usr"]), ("run -- setpri", ["setpriv"]), ("run --user root setpri", ["setpriv"]),
@@ -112,7 +113,7 @@ def test_bash_has_every_option_of_the_help(binary: Path) -> None:
 
 @pytest.mark.parametrize("line,expected", [
     ("", COMMANDS), ("tasks --j", ["--json"]), ("completion z", ["zsh"]), ("run --mem", ["--memory", "--memory-max"]),
-    ("run --user roo", ["root"]),
+    ("run --user roo", ["root"]), ("run --signal-to ", ["group", "process"]),
 ])
 def test_fish(binary: Path, line: str, expected: list[str], tmp_path: Path) -> None:
     (tmp_path / "nomad-driver-exec2.fish").write_text(script(binary, "fish"))
@@ -171,6 +172,7 @@ def zsh(binary: Path, line: str, expected: str, directory: Path) -> None:
 @pytest.mark.parametrize("line,expected", [
     ("comp", "completion"), ("ch", "check"), ("tasks --js", "--json"), ("run --kill", "--kill-timeout"),
     ("completion fi", "fish"), ("run --user roo", "root"), ("exec --st", "--state-dir"),
+    ("run --signal-to pr", "process"),
 ])
 def test_zsh(binary: Path, line: str, expected: str, tmp_path: Path) -> None:
     zsh(binary, PROGRAM + line, expected, tmp_path)

@@ -38,6 +38,7 @@ TASK: dict[str, list[tuple[str, Any]]] = {
     "user_files": BOOLS,
     "shm_size": [('"64m"', "64m"), ("67108864", "67108864"), ("null", None)],
     "work_dir": [('"local"', "local"), ("null", None)],
+    "signal_to": [('"process"', "process"), ('"group"', "group"), ("null", None)],
     "cap_add": texts("net_raw"),
     "cap_drop": texts("all"),
     "pids_limit": numbers(0),
@@ -198,6 +199,7 @@ SIZE = "must be a number of bytes, or a number and k, m or g (1024, 1024² or 10
 MAP = "must be a map of strings, or a block"
 PAIR = "the name must be text, the value text or a whole number"
 LIMIT = "must be soft:hard, or one value for both; a value is a whole number, unlimited, or -1 for the same"
+TARGET = "must be group (the main process and its process group) or process (the main process alone)"
 # The text in HCL → the text that the operator reads, or its beginning.
 WRONG_TASK = {
     "": f"failed to parse config: {MISSING}",
@@ -235,6 +237,10 @@ WRONG_TASK = {
     'shm_size = ["64m"]': unlike("shm_size", "string required"),
     'work_dir = ""': 'task config: option "work_dir" is "": must be the path of a ',
     'work_dir = ["local"]': unlike("work_dir", "string required"),
+    'signal_to = "all"': f'task config: option "signal_to" is "all": {TARGET}',
+    'signal_to = ""': f'task config: option "signal_to" is "": {TARGET}',
+    "signal_to = 9": f'task config: option "signal_to" is "9": {TARGET}',
+    'signal_to = ["process"]': unlike("signal_to", "string required"),
     'cap_add = "net_raw"': unlike("cap_add", "list of string required"),
     'cap_add = ["fly"]': f'task config: option "cap_add", item 1, is "fly": {CAPABILITY}',
     'cap_drop = "all"': unlike("cap_drop", "list of string required"),

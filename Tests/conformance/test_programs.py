@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import shutil
 import socket
 import subprocess
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -279,7 +281,7 @@ def answer(url: str) -> tuple[int, str]:
             return response.status, response.headers["Content-Type"]
     except urllib.error.HTTPError as error:
         return error.code, ""
-    except (urllib.error.URLError, ConnectionError):
+    except (urllib.error.URLError, http.client.HTTPException, ConnectionError):
         return 0, ""
 
 
@@ -309,6 +311,47 @@ def test_nginx(host: AgentHost, furnished: Plugin, user: str) -> None:
         task.signal("SIGUSR1")
     task.stop(signal="SIGQUIT")
     assert "Permission denied" not in task.stderr.text and "[alert]" not in task.stderr.text
+
+
+GUNICORN = """
+import os, time
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/slow":
+        print("busy", os.getpid(), flush=True)
+        time.sleep(3)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"served"]
+print("up", os.getpid(), flush=True)
+"""
+
+
+def gunicorn(make: Make, user: str, target: str) -> tuple[Task, int]:
+    """Two workers, and its port."""
+    port = free_port()
+    arguments = ["--bind", f"127.0.0.1:{port}", "--workers", "2", "application:application"]
+    task = make("gunicorn", arguments, user=user, config={"signal_to": target, "work_dir": "local"})
+    (task.local / "application.py").write_text(GUNICORN)
+    (task.local / "application.py").chmod(0o644)
+    task.start()
+    wait_until(lambda: task.stdout.text.count("up ") == 2, 30, f"both workers are up: {task.stderr.text}")
+    return task, port
+
+
+@users
+@pytest.mark.parametrize("target", ["process", "group"])
+def test_gunicorn_reload(make: Make, user: str, target: str) -> None:
+    """With signals for its main process alone it answers a request that it is at, and new ones by new workers. A worker that
+    gets SIGHUP too dies of it."""
+    task, port = gunicorn(make, user, target)
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(answer, f"http://127.0.0.1:{port}/slow")
+        task.stdout.wait_for("busy ")
+        task.signal("SIGHUP")
+        assert slow.result() == ((200, "text/plain") if target == "process" else (0, ""))
+    wait_until(lambda: task.stdout.text.count("up ") >= 4, 30, "both workers are replaced")
+    assert answer(f"http://127.0.0.1:{port}/") == (200, "text/plain")
+    task.stop(timeout=60, signal="SIGTERM")
+    assert task.wait() == ExitResult(0)
 
 
 # File capabilities

@@ -209,6 +209,7 @@ def test_many_at_once() -> None:
     (["--volume", "/dev/null:data", "true"], ["/dev/null", "device"]),
     (["--shm-size", "1z", "true"], ["--shm-size", '"1z"', "k, m or g"]),
     (["--shm-size", "1k", "true"], ["--shm-size", '"1k"', "1m to 16384g"]),
+    (["--signal-to", "all", "true"], ["--signal-to", '"all"', "group", "process"]),
     (["--private-tmp=yes", "true"], ["--private-tmp", "no value"]),
     (["--work-dir", "/nonexistent", "true"], ["/nonexistent", "No such file"]),
     (["--work-dir", "/root", "true"], ["/root", "Permission denied"]),

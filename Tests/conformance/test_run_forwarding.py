@@ -131,6 +131,57 @@ PASSED = [name for name in (
     "SYS", "SEGV", "RTMIN", "RTMAX")]
 
 
+FAMILY = """
+sh -c 'for n in USR1 USR2 TERM; do trap "echo child $n" $n; done; echo up; while :; do sleep 0.05; done' &
+trap 'echo main USR1' USR1; trap 'echo main TERM; exit 9' TERM; while :; do wait; done
+"""
+
+
+@pytest.mark.parametrize("target", ["process", "group"])
+def test_whom_signals_are_for(target: str) -> None:
+    """The signals of `run` and that of its stop, to the command alone or to its process group. The child, asked directly at
+    the end of each step, has taken those that came before."""
+    tool = start("--signal-to", target, "--kill-timeout", "600", "sh", "-c", FAMILY)
+    assert tool.stdout is not None
+    wait_for("up", tool)
+    [child] = [process.pid for process in processes.descendants(tool.pid) if b"trap \"echo child" in command_line_of(process.pid)]
+    tool.send_signal(signal.SIGUSR1)
+    lines = {tool.stdout.readline() for _ in range(1 if target == "process" else 2)}
+    assert lines == ({"main USR1\n"} if target == "process" else {"main USR1\n", "child USR1\n"})
+    os.kill(child, signal.SIGUSR2)
+    wait_for("child USR2", tool)
+    tool.send_signal(signal.SIGTERM)
+    rest, _ = tool.communicate(timeout=GUARD)
+    assert tool.returncode == 9
+    assert rest in (["main TERM\n"] if target == "process" else ["main TERM\n", "child TERM\nmain TERM\n", "main TERM\nchild TERM\n"])
+
+
+def command_line_of(pid: int) -> bytes:
+    """Of the shell that has the loop, and not of one that has the whole script in an argument."""
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return words[2] if len(words) > 2 and words[2].startswith(b"for n in") else b""
+
+
+def test_killed_tool_and_the_command_alone() -> None:
+    """The command gets SIGTERM as in a stop: its child does not."""
+    directory = Path(f"/tmp/exec2-alone-{os.getpid()}")
+    directory.mkdir(mode=0o777)
+    directory.chmod(0o777)
+    try:
+        script = (f"sh -c 'trap \"echo child > {directory}/child\" TERM; echo up; while :; do sleep 0.05; done' & "
+                  f"trap 'echo main > {directory}/main; sleep 0.5; exit' TERM; while :; do wait; done")
+        tool = start("--signal-to", "process", "--kill-timeout", "600", "--unveil", f"rwc:{directory}", "sh", "-c", script)
+        wait_for("up", tool)
+        below = pidfds(tool)
+        tool.kill()
+        tool.wait(GUARD)
+        wait_for_ends(below)
+        assert [path.name for path in directory.iterdir()] == ["main"]
+        remove_remains(tool)
+    finally:
+        subprocess.run(["rm", "-rf", str(directory)], check=True)
+
+
 def number_of(name: str) -> int:
     return int(getattr(signal, f"SIG{name}"))
 

@@ -173,8 +173,8 @@ def test_upgrade_and_back(
 def test_executor_older_than_the_driver(binary: Path, tmp_path: Path) -> None:
     """An incomplete upgrade: such an Executor must not silently ignore what it does not know, for example volumes.
     A build without the check began the launch, and failed at the logs only because these have no path here."""
-    # LaunchVersion of Sources/Shared/Protocol/PipeProtocol.swift has three more, for `run`, UDP ports and roots.
-    version = earlier.current_protocol() + 4
+    # LaunchVersion of Sources/Shared/Protocol/PipeProtocol.swift has four more, for `run`, UDP ports, roots and signals.
+    version = earlier.current_protocol() + 5
     directory = forge_directory(tmp_path, "task")
     request = messages.executor.LaunchRequest(
         protocol=version, session=7, task_state_dir=str(directory), state_dir=str(tmp_path), task_id="task").SerializeToString()

@@ -218,10 +218,14 @@ struct  Exec2__Executor__LaunchRequest
    * Set: the task has a root of its own, made from the template that the receiver finds open (protocol 6).
    */
   Exec2__Executor__TaskRoot *root;
+  /*
+   * Signals are for the main process alone, not for its process group (protocol 7). What kills the task is for all of it.
+   */
+  protobuf_c_boolean signal_main_process;
 };
 #define EXEC2__EXECUTOR__LAUNCH_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__launch_request__descriptor) \
-    , 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, 0, 0, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0, 0,NULL, 0, 0,NULL, 0, 0,NULL, {0,NULL}, 0, 0,NULL, 0, 0,NULL, 0, 0, 0,NULL, 0, NULL, NULL, NULL, NULL }
+    , 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, 0, 0, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0, 0,NULL, 0, 0,NULL, 0, 0,NULL, {0,NULL}, 0, 0,NULL, 0, 0,NULL, 0, 0, 0,NULL, 0, NULL, NULL, NULL, NULL, 0 }
 
 
 /*

@@ -15,10 +15,11 @@ struct CommandOption: Sendable {
     /// More than once means something.
     var isRepeatable = false
 
-    enum Completion: Sendable {
+    enum Completion: Equatable, Sendable {
         case nothing, files, directories, users, variables, networkNamespaces
         /// MODES:PATH
         case rule
+        case words([String])
     }
 }
 

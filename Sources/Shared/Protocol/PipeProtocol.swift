@@ -50,8 +50,10 @@ public enum LaunchVersion {
     public static let udpPorts: UInt32 = 5
     /// With a root of the task's own, made from a template.
     public static let ownRoot: UInt32 = 6
+    /// With signals for the main process alone: an older Executor would send them to its process group.
+    public static let mainProcessSignals: UInt32 = 7
     /// The newest version that this build knows.
-    public static let newest = ownRoot
+    public static let newest = mainProcessSignals
 }
 
 /// What the Executor of an attached task finds open beside the launch request.
@@ -83,7 +85,8 @@ public enum TemplateDescriptor {
 public enum ExecutorRequest: Equatable, Sendable {
     /// Opens a session; answered by `welcome`.
     case hello(session: UInt64, minimum: UInt32, maximum: UInt32)
-    /// Sends a signal to the task's process group; answered by `done` or `refused`.
+    /// Sends a signal to the task's process group, or to its main process alone, as its launch request says; answered
+    /// by `done` or `refused`.
     case signal(Int32)
     /// Ends the task: the signal now, SIGKILL to all of it after the timeout; answered by `done`
     /// at once, the end itself is told by `exited`.

@@ -38,7 +38,8 @@ import Testing
             "--memory-max", "-1", "--cpu", "500", "--network-namespace", "blue", "-e", "A=b=c", "--env",
             "HERE",
             "--env", "EMPTY", "--volume", "data:/data:ro", "--volume=/srv/x:own/x", "--work-dir", "/srv",
-            "--private-tmp", "--user-files", "--shm-size", "2g", "--oom-score-adj", "1000", "--kill-timeout", "0",
+            "--private-tmp", "--user-files", "--shm-size", "2g", "--oom-score-adj", "1000", "--signal-to",
+            "process", "--kill-timeout", "0",
             "--executor",
             "bin/executor", "--state-dir", "state", "--verbose", "--", "-x", "--help", "")
         var expected = RunOptions()
@@ -62,6 +63,7 @@ import Testing
         expected.root.userFiles = true
         expected.root.sharedMemoryBytes = 2 << 30
         expected.oomScoreAdjustment = 1000
+        expected.signalTarget = .process
         expected.killTimeoutSeconds = 0
         expected.executorPath = "/home/somebody/bin/executor"
         expected.stateParent = "/home/somebody/state"
@@ -75,7 +77,7 @@ import Testing
         for option in RunOptions.table where option.name != "help" {
             let values = [
                 "unveil": "r:/", "env": "A=1", "volume": "/a:/b", "cap-add": "chown", "cap-drop": "all",
-                "ulimit": "core=0", "syscalls": "bpf", "shm-size": "64m",
+                "ulimit": "core=0", "syscalls": "bpf", "shm-size": "64m", "signal-to": "group",
             ]
             let value = values[option.name] ?? "100"
             #expect(throws: Never.self) {
@@ -142,6 +144,10 @@ import Testing
                     == "--volume \"\(text)\": must be SOURCE:PATH or SOURCE:PATH:ro")
         }
         #expect(mistake("--shm-size", "1k", "x") == "--shm-size is \"1k\": " + RootOptions.sizeRequirement)
+        for value in ["", "Process", "all"] {
+            #expect(
+                mistake("--signal-to", value, "x") == "--signal-to is \(quoted(value)): " + SignalTarget.requirement)
+        }
         for option in ["user", "network-namespace", "work-dir", "executor", "state-dir"] {
             #expect(mistake("--\(option)=", "x") == "--\(option) is empty")
         }

@@ -84,6 +84,9 @@ import Testing
         (["command": "sh", "private_tmp": 1], #"option "private_tmp" is 1: must be true or false"#),
         (["command": "sh", "user_files": "yes"], #"option "user_files" is "yes": must be true or false"#),
         (["command": "sh", "shm_size": "64x"], #"option "shm_size" is "64x": \#(RootOptions.sizeRequirement)"#),
+        (["command": "sh", "signal_to": "all"], #"option "signal_to" is "all": \#(SignalTarget.requirement)"#),
+        (["command": "sh", "signal_to": ""], #"option "signal_to" is "": \#(SignalTarget.requirement)"#),
+        (["command": "sh", "signal_to": true], #"option "signal_to" is true: \#(SignalTarget.requirement)"#),
         (["command": "sh", "shm_size": ["64m"]], #"option "shm_size" is ["64m"]: \#(RootOptions.sizeRequirement)"#),
     ]
 
@@ -132,6 +135,12 @@ import Testing
         }
     }
 
+    @Test func signalsAreForTheGroupUnlessTheJobSaysOtherwise() throws {
+        #expect(try Self.decode(["command": "sh"]).signalTarget == .group)
+        #expect(try Self.decode(["command": "sh", "signal_to": "group"]).signalTarget == .group)
+        #expect(try Self.decode(["command": "sh", "signal_to": "process"]).signalTarget == .process)
+    }
+
     @Test func noBytesMeanNoCommand() {
         #expect(
             throws: ConfigurationError(
@@ -167,8 +176,8 @@ import Testing
 
     @Test func theSchemaNamesEveryOption() {
         let own = TaskOptions.schema.dropLast(RootOptions.schema.count + ConfinementOptions.schema.count)
-        #expect(own.map(\.name) == ["command", "args", "unveil", "oom_score_adj", "work_dir"])
-        #expect(own.map(\.type) == ["string", "list(string)", "list(string)", "number", "string"])
+        #expect(own.map(\.name) == ["command", "args", "unveil", "oom_score_adj", "work_dir", "signal_to"])
+        #expect(own.map(\.type) == ["string", "list(string)", "list(string)", "number", "string", "string"])
         #expect(
             RootOptions.schema.map { [$0.name, $0.type] } == [
                 ["private_tmp", "bool"], ["user_files", "bool"], ["shm_size", "string"],

@@ -96,6 +96,17 @@ import Testing
         #expect(try #require(try decoded(specification).attachment).isSet(\.own_terminals))
     }
 
+    /// An Executor of an earlier release would send signals to the process group.
+    @Test func signalsForOneProcessNeedAnExecutorThatKnowsThem() throws {
+        var specification = Self.full
+        #expect(!(try decoded(specification).isSet(\.signal_main_process)))
+        specification.signalTarget = .process
+        let request = try decoded(specification)
+        #expect(request.isSet(\.signal_main_process) && request.protocol == LaunchVersion.mainProcessSignals)
+        #expect(LaunchVersion.mainProcessSignals > LaunchVersion.ownRoot)
+        #expect(LaunchVersion.mainProcessSignals == LaunchVersion.newest)
+    }
+
     @Test func everythingIsInTheRequest() throws {
         let request = try decoded(Self.full)
         #expect(request.attachment == nil)
@@ -219,6 +230,7 @@ import Testing
         specification.confinement.logsDenials = true
         specification.confinement.quietPaths = ["/proc"]
         specification.confinement.seccompFilter = SeccompFilter([], on: .amd64)
+        specification.signalTarget = .process
         specification.root = Self.root
         let request = try decoded(specification)
         var all: Set<String> = []

@@ -81,6 +81,8 @@ enum BashCompletion {
             case .variables: [#"COMPREPLY=($(compgen -e -- "$part"))"#]
             case .networkNamespaces:
                 [#"COMPREPLY=($(cd /run/netns 2>/dev/null && compgen -f -- "$part"))"#]
+            case .words(let words):
+                ["COMPREPLY=($(compgen -W '\(words.joined(separator: " "))' -- \"$part\"))"]
             case .rule:
                 [
                     "if [[ $part == *:* ]]; then", "    compopt -o filenames",

@@ -50,6 +50,7 @@ enum FishCompletion {
             case .users: line += " -x -a '(__fish_complete_users)'"
             case .variables: line += " -x -a '(set -nx)'"
             case .networkNamespaces: line += " -x -a '(command ls /run/netns 2>/dev/null)'"
+            case .words(let words): line += " -x -a '\(words.joined(separator: " "))'"
             case .rule: line += " -r -F -a '\(CommandOption.commonRules.joined(separator: " "))'"
             }
         }

@@ -89,6 +89,7 @@ enum ZshCompletion {
         case .users: "_users"
         case .variables: "_parameters -g \"*export*\""
         case .networkNamespaces: "_files -W /run/netns"
+        case .words(let words): "(\(words.joined(separator: " ")))"
         case .rule: "_nomad_driver_exec2_rule"
         }
     }

@@ -176,7 +176,7 @@ struct RunCommand: Sendable {
         let command = TaskOptions(
             command: options.command, arguments: options.arguments, unveil: options.unveil,
             oomScoreAdjustment: options.oomScoreAdjustment, workDir: options.workDir,
-            confinement: limits.confinement, root: options.root)
+            confinement: limits.confinement, root: options.root, signalTarget: options.signalTarget)
         do throws(StartError) {
             var specification = try planning.specification(for: request, options: command, user: user)
             if hasTerminal {

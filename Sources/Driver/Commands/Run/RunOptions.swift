@@ -19,6 +19,7 @@ struct RunOptions: Equatable, Sendable {
     /// Absolute; nil for the task's own directory.
     var workDir: String?
     var oomScoreAdjustment: Int32 = 0
+    var signalTarget = SignalTarget.group
     var killTimeoutSeconds: Int64 = 5
     var executorPath: String?
     /// Where the directory of the pipes between driver and Executor is made.
@@ -105,6 +106,12 @@ extension RunOptions {
             help: "give the command a terminal; default: where stdin and stdout are terminals"),
         CommandOption(name: "no-tty", letter: "T", help: "give it none"),
         CommandOption(
+            name: "signal-to", value: "TARGET",
+            help:
+                "which processes get the signals that run gets: group (the command and its process group, the default) "
+                + "or process (the command alone)",
+            completes: .words(SignalTarget.allCases.map(\.rawValue))),
+        CommandOption(
             name: "kill-timeout", value: "SECONDS",
             help: "when stopped, kill what still runs after this; default: 5"),
         CommandOption(
@@ -173,6 +180,11 @@ extension RunOptions {
             }
             root.sharedMemoryBytes = bytes
         case "oom-score-adj": oomScoreAdjustment = Int32(try number(option, value, 0...1000))
+        case "signal-to":
+            guard let target = SignalTarget(rawValue: value) else {
+                throw UsageError("--signal-to is \(quoted(value)): \(SignalTarget.requirement)")
+            }
+            signalTarget = target
         case "kill-timeout": killTimeoutSeconds = try number(option, value, 0...31_536_000)
         case "executor": executorPath = try utf8(option, Self.absolute(try text(option, value), in: directory))
         case "state-dir": stateParent = try utf8(option, Self.absolute(try text(option, value), in: directory))

@@ -21,10 +21,12 @@ package struct TaskOptions: Equatable, Sendable {
     package var workDir: String?
     package var confinement = ConfinementOptions()
     package var root = RootOptions()
+    package var signalTarget = SignalTarget.group
 
     package init(
         command: Command, arguments: [String], unveil: [UnveilRule], oomScoreAdjustment: Int32?, workDir: String? = nil,
-        confinement: ConfinementOptions = ConfinementOptions(), root: RootOptions = RootOptions()
+        confinement: ConfinementOptions = ConfinementOptions(), root: RootOptions = RootOptions(),
+        signalTarget: SignalTarget = .group
     ) {
         self.command = command
         self.arguments = arguments
@@ -33,6 +35,7 @@ package struct TaskOptions: Equatable, Sendable {
         self.workDir = workDir
         self.confinement = confinement
         self.root = root
+        self.signalTarget = signalTarget
     }
 }
 
@@ -50,6 +53,7 @@ extension TaskOptions {
         oomScoreAdjustment = try options.wholeNumber("oom_score_adj", in: 0...1000).map { Int32($0) }
         confinement = try ConfinementOptions(options)
         root = try RootOptions(options)
+        signalTarget = try options.signalTarget("signal_to") ?? .group
 
         workDir = try Self.workDir(in: options)
 
@@ -87,6 +91,7 @@ extension TaskOptions {
         OptionSchema("unveil", "list(string)"),
         OptionSchema("oom_score_adj", "number"),
         OptionSchema("work_dir", "string"),
+        OptionSchema("signal_to", "string"),
     ]
 
     private static func workDir(in options: OptionReader) throws(ConfigurationError) -> String? {

@@ -62,6 +62,7 @@ package struct LaunchPlanning: Sendable {
         result.logRoot = request.allocDir
         result.confinement = try confinement(options.confinement, isRoot: user.uid == 0)
         result.oomScoreAdj = options.oomScoreAdjustment ?? 0
+        result.signalTarget = options.signalTarget
         result.unveil = unveil(options, request, directories) + rules(options.root)
         result.generatedFiles = try GeneratedFile.all(dns: request.dns, hosts: request.hosts, host: hostResolver)
         if options.root.userFiles {

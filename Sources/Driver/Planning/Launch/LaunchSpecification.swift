@@ -84,6 +84,7 @@ package struct LaunchSpecification: Equatable, Sendable {
     var logRoot = ""
     var user: TaskUser
     var oomScoreAdj: Int32 = 0
+    var signalTarget = SignalTarget.group
     package var unveil: [Unveil] = []
     var confinement = LaunchConfinement()
     var generatedFiles: [GeneratedFile] = []
@@ -103,6 +104,7 @@ package struct LaunchSpecification: Equatable, Sendable {
 
     /// The oldest version of the request that has all that is in this one.
     private var version: UInt32 {
+        if signalTarget == .process { return LaunchVersion.mainProcessSignals }
         if root != nil { return LaunchVersion.ownRoot }
         if confinement.restrictsUDP { return LaunchVersion.udpPorts }
         return attachment == nil ? LaunchVersion.plain : LaunchVersion.attached
@@ -151,6 +153,7 @@ package struct LaunchSpecification: Equatable, Sendable {
             message.user_name = arena.string(user.name)
             message[.groups] = arena.values(user.groups)
             message.oom_score_adj = oomScoreAdj
+            message.signal_main_process = (signalTarget == .process).wire
             message.set(confinement, arena)
             message[.unveil] = arena.unveilPaths(unveil)
             message[.generatedFiles] = arena.messages(
