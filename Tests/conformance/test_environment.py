@@ -7,10 +7,12 @@ import pwd
 import signal
 from pathlib import Path
 from typing import Callable
+from unittest import mock
 
 import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, mounts, processes
+from agent.exec import output
 
 Make = Callable[..., Task]
 USERS = ["nomad-80000", "nobody", "root"]
@@ -37,6 +39,43 @@ def test_environment_is_the_tasks_alone(act: Make, user: str) -> None:
     assert task.run() == ExitResult(0)
     assert dict(line.split("=", 1) for line in task.lines()) == expected
     assert len(task.lines()) == len(expected), "a variable came twice"
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_home_of_the_job(make: Make, user: str) -> None:
+    """It counts, for programs that keep files there, and for the account of a task with files of its own."""
+    script = "git config --global user.name somebody && cat ~/.gitconfig && awk -F: -v id=$(id -u) '$3 == id { print $6 }' /etc/passwd"
+    task = make("sh", ["-c", script], user=user, config={"user_files": True})
+    task.request.task.env["HOME"] = str(task.local)
+    assert task.run() == ExitResult(0), task.stderr.text
+    assert task.stdout.text == f"[user]\n\tname = somebody\n{task.local}\n"
+    assert (task.local / ".gitconfig").exists()
+
+
+@pytest.mark.parametrize("agents", ["/root", "/home/of the agent", None])
+@pytest.mark.parametrize("user", USERS)
+def test_home_of_the_agent(launch: Callable[..., Plugin], host: AgentHost, user: str, agents: str | None) -> None:
+    """The client passes it to each task: the job has said nothing."""
+    with mock.patch.dict(os.environ):
+        os.environ.pop("HOME", None)
+        plugin = launch(environment={"HOME": agents} if agents else {})
+    task = host.task(plugin, host.program("act"), ["env="], user=user)
+    task.request.task.env.pop("HOME", None)
+    if agents:
+        task.request.task.env["HOME"] = agents
+    assert task.run() == ExitResult(0)
+    assert f"HOME={home(user)}" in task.lines()
+
+    task = host.task(plugin, host.program("act"), ["env="], user=user, env={"HOME": "/srv/x", "USER": "x", "TMPDIR": "/x"})
+    assert task.run() == ExitResult(0)
+    assert {"HOME=/srv/x", f"USER={user}", f"TMPDIR={task.directory}/tmp"} <= set(task.lines())
+
+
+def test_home_in_a_command(act: Make) -> None:
+    """That of the task, as everything else of its environment."""
+    task = act("out=up", "pause=", env={"HOME": "/srv/x"}).start()
+    assert output(task, "sh", "-c", "echo $HOME") == "/srv/x\n"
+    task.stop()
 
 
 def test_device_environment_is_added(act: Make) -> None:

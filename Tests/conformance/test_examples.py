@@ -59,6 +59,8 @@ class Run:
         self.task = host.task(
             plugin, None, env={**known, **job.env}, user=job.user or "nomad-80000", name=job.name, **options)
         self.env = dict(self.task.request.task.env)
+        self.env.update({name: jobs.interpolated(value, self.env.__getitem__) for name, value in job.env.items()})
+        self.task.request.task.env.update(self.env)
         self.task.set_block(job.config)
         for mount in job.volumes:
             source = host.root / "volumes" / self.task.alloc_id / mount.source

@@ -36,6 +36,14 @@ def test_environment_is_what_is_said(tmp_path: Path) -> None:
         "NOMAD_ALLOC_DIR": directory + "/alloc"}
 
 
+def test_home() -> None:
+    """Given, or taken over; the command's account has it too."""
+    script = "echo $HOME; awk -F: '$3 > 0 { print $6 }' /etc/passwd"
+    assert run("--env", "HOME=/srv/home", "--user-files", "sh", "-c", script).stdout == "/srv/home\n/srv/home\n"
+    taken = run("--env", "HOME", "--user", "nobody", "sh", "-c", "echo $HOME", env={**environment(), "HOME": "/of/mine"})
+    assert taken.stdout == "/of/mine\n"
+
+
 def test_own_directories_take_files_and_programs() -> None:
     script = ("for directory in local secrets tmp alloc; do printf '#!/bin/sh\\necho %s' $directory > $directory/program; "
               "chmod +x $directory/program; $directory/program; done; pwd; stat -c %a secrets")

@@ -30,10 +30,11 @@ import Testing
 
     private func plan(
         _ request: TaskRequest, _ configuration: PluginConfiguration = PluginConfiguration(),
-        user: TaskUser = dynamic
+        user: TaskUser = dynamic, agentHome: String? = nil
     ) throws(StartError) -> LaunchSpecification {
-        try LaunchPlanning(configuration: configuration, megahertzPerCore: 2000, host: Self.host).specification(
-            for: request, user: user)
+        var planning = LaunchPlanning(configuration: configuration, megahertzPerCore: 2000, host: Self.host)
+        planning.agentHome = agentHome
+        return try planning.specification(for: request, user: user)
     }
 
     private func refusal(_ request: TaskRequest, _ configuration: PluginConfiguration = PluginConfiguration())
@@ -129,7 +130,7 @@ import Testing
         var request = request()
         request.environment.merge(
             [
-                "USER": "root", "HOME": "/root", "TMPDIR": "/etc", "FOO": "", "LD_PRELOAD": "x.so",
+                "USER": "root", "TMPDIR": "/etc", "FOO": "", "LD_PRELOAD": "x.so",
                 "A": "b=c\nd",
             ], uniquingKeysWith: { $1 })
         #expect(
@@ -138,6 +139,21 @@ import Testing
                 "NOMAD_TASK_DIR=\(Self.directory)/local",
                 "PATH=/usr/bin:/bin", "TMPDIR=\(Self.directory)/tmp", "USER=nomad-80000",
             ])
+    }
+
+    /// The client passes its own HOME on to tasks, which is no word of the job's.
+    @Test(
+        arguments: [
+            ("/root", "/root", "/nonexistent"), ("/srv/home", "/root", "/srv/home"), ("/root", nil, "/root"),
+            ("", "/root", ""), (nil, "/root", "/nonexistent"), (nil, nil, "/nonexistent"),
+        ] as [(String?, String?, String)])
+    func theHomeOfTheJobCounts(given: String?, agents: String?, home: String) throws {
+        var request = request(["command": "env", "user_files": true])
+        request.environment["HOME"] = given
+        let plan = try plan(request, agentHome: agents)
+        #expect(plan.environment.filter { $0.hasPrefix("HOME=") } == ["HOME=" + home])
+        let account = try #require(plan.generatedFiles.first?.text.split(separator: "\n").last)
+        #expect(account.hasSuffix(":\(home):/bin/sh"))
     }
 
     @Test(arguments: ["", "A=B", "=", "HOME=\u{301}"])

@@ -145,7 +145,8 @@ class Task:
         self.set_config(self.config)
         task.env.update({
             "PATH": os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
-            "HOME": "/root", "USER": "root",
+            # The agent's own, which it passes on.
+            **{name: os.environ[name] for name in ("HOME", "USER") if name in os.environ},
             "NOMAD_ALLOC_DIR": str(self.directory / "alloc"),
             "NOMAD_TASK_DIR": str(self.local),
             "NOMAD_SECRETS_DIR": str(self.directory / "secrets"),

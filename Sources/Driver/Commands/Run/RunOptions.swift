@@ -74,7 +74,7 @@ extension RunOptions {
             name: "env", letter: "e", value: "NAME=VALUE",
             help:
                 "set a variable; NAME alone takes over the value that it has here. The command gets no others "
-                + "but PATH and those that run sets itself: \(ownVariables.joined(separator: ", "))",
+                + "but PATH, HOME and those that run sets itself: \(ownVariables.joined(separator: ", "))",
             completes: .variables, isRepeatable: true),
         CommandOption(
             name: "volume", value: "SOURCE:PATH[:ro]",
@@ -125,7 +125,7 @@ extension RunOptions {
 
     /// Variables of the command's that `--env` cannot set.
     static let ownVariables = [
-        "USER", "HOME", "TMPDIR", "NOMAD_TASK_DIR", "NOMAD_SECRETS_DIR", "NOMAD_ALLOC_DIR",
+        "USER", "TMPDIR", "NOMAD_TASK_DIR", "NOMAD_SECRETS_DIR", "NOMAD_ALLOC_DIR",
     ]
 
     /// Reads the words after `run`; nil where they ask for help.

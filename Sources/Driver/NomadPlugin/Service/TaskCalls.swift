@@ -78,6 +78,7 @@ extension DriverService {
             configuration: settings.configuration,
             megahertzPerCore: settings.topology.megahertzPerCore ?? ClientTopology.ofThisHost().megahertzPerCore,
             host: host)
+        planning.agentHome = getenv("HOME").map { String(cString: $0) }
         planning.hostGroupName = HostGroups.name
         planning.clientMounts = table.clientMounts.known
         if request.dns != nil {

@@ -16,6 +16,8 @@ package struct LaunchPlanning: Sendable {
     package var clientMounts: [String] = []
     /// Whether what is beside a task's allocation directory are other allocations', which the task must not reach.
     package var hidesOtherAllocations = true
+    /// HOME of the agent's own environment, which it passes on to its plugins and to every task; nil: it has none.
+    package var agentHome: String?
     /// Whether the task is given a terminal, of which its root has the device.
     package var hasTerminal = false
 
@@ -49,6 +51,7 @@ package struct LaunchPlanning: Sendable {
         for request: TaskRequest, options: TaskOptions, user: TaskUser
     ) throws(StartError) -> LaunchSpecification {
         try checkPrivateTmp(options.root, request)
+        let user = user.living(at: request.environment["HOME"].flatMap { $0 == agentHome ? nil : $0 })
         let directories = directories(of: request)
         var result = LaunchSpecification(user: user)
         result.taskID = request.id
@@ -134,8 +137,7 @@ package struct LaunchPlanning: Sendable {
         }
     }
 
-    /// The task's variables, and those that say who it is: what the client passes on of its own USER and
-    /// HOME is the agent's.
+    /// The task's variables, and those that say who it is: USER and TMPDIR that the client passes on are the agent's.
     private func environment(_ request: TaskRequest, user: TaskUser, _ directories: TaskDirectories) -> [String] {
         var variables = request.environment
         variables["USER"] = user.name

@@ -21,6 +21,12 @@ package struct TaskUser: Equatable, Sendable {
         self.home = home
     }
 
+    /// The same user with another home directory; nil: with its own.
+    func living(at home: String?) -> TaskUser {
+        guard let home else { return self }
+        return TaskUser(name: name, uid: uid, gid: gid, groups: groups, home: home)
+    }
+
     /// Whether the host made the user up for one task: no account has such a name (`dynamicWorkloadUser`).
     var isDynamic: Bool { name == "nomad-\(uid)" }
 
