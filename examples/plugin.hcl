@@ -6,7 +6,7 @@ plugin "nomad-driver-exec2" {
     # Tasks reach the paths that programs usually need, and their own directories.
     unveil_defaults = true
 
-    # Rules for every task of this client: modes (r, w, x, c), a colon, an absolute path.
+    # Rules for every task of this client: modes (r, w, x, c), a colon, an absolute path; r?:/path if it may be missing.
     unveil_paths = []
 
     # Whether jobs may unveil paths of their own choice with the task option unveil.

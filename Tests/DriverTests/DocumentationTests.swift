@@ -254,7 +254,8 @@ import Testing
 
     @Test func everyProblemOfARuleIsThere() {
         let problems: [UnveilRuleError.Problem] = [
-            .noColon, .noModes, .unknownMode("<"), .repeatedMode("<"), .emptyPath, .nulInPath, .relativePath,
+            .noColon, .noModes, .unknownMode("<"), .repeatedMode("<"), .misplacedMark, .emptyPath, .nulInPath,
+            .relativePath,
         ]
         for problem in problems {
             let reason = UnveilRuleError(rule: "", problem: problem).reason.replacing("\"<\"", with: "\"<letter>\"")

@@ -32,7 +32,7 @@ TASK: dict[str, list[tuple[str, Any]]] = {
     "command": [('"sh"', "sh"), ('"${SHELL_PATH}"', "/bin/sh"), ('"/bin/${NAME}"', "/bin/sh")],
     "args": [*texts("-e"), ('["-c", "exit 0", 5, true]', ["-c", "exit 0", "5", "true"]),
              ("[<<-EOT\n    -e\n  EOT\n]", ["-e\n"])],
-    "unveil": texts("r:/etc/os-release"),
+    "unveil": [*texts("r:/etc/os-release"), ('["r?:/nonexistent"]', ["r?:/nonexistent"])],
     "oom_score_adj": numbers(7),
     "private_tmp": BOOLS,
     "user_files": BOOLS,
@@ -51,7 +51,7 @@ TASK: dict[str, list[tuple[str, Any]]] = {
 }
 PLUGIN: dict[str, list[tuple[str, Any]]] = {
     "unveil_defaults": BOOLS,
-    "unveil_paths": texts("r:/etc/os-release"),
+    "unveil_paths": [*texts("r:/etc/os-release"), ('["r?:/nonexistent"]', ["r?:/nonexistent"])],
     "unveil_by_task": BOOLS,
     "executor_path": [('"/usr/libexec/executor"', "/usr/libexec/executor"), ("null", None)],
     "orphan_grace": numbers(60),
@@ -199,6 +199,8 @@ SIZE = "must be a number of bytes, or a number and k, m or g (1024, 1024² or 10
 MAP = "must be a map of strings, or a block"
 PAIR = "the name must be text, the value text or a whole number"
 LIMIT = "must be soft:hard, or one value for both; a value is a whole number, unlimited, or -1 for the same"
+MARK = ("the ? of a rule whose path may be missing must stand between the modes and the colon, once, for example "
+        "r?:/etc/mime.types")
 TARGET = "must be group (the main process and its process group) or process (the main process alone)"
 # The text in HCL → the text that the operator reads, or its beginning.
 WRONG_TASK = {
@@ -220,6 +222,7 @@ WRONG_TASK = {
     'unveil = "r:/etc/hosts"': unlike("unveil", "list of string required"),
     'unveil { r = "/etc" }': unlike("unveil", "element 0: string required"),
     'unveil = ["q:/etc"]': f'task config: option "unveil", item 1, is "q:/etc": "q" is not a mode: {MODES}',
+    'unveil = ["?r:/etc"]': f'task config: option "unveil", item 1, is "?r:/etc": {MARK}',
     "unveil = [null]": 'task config: option "unveil", item 1, is null: must be text',
     "oom_score_adj = -1": 'task config: option "oom_score_adj" is -1: must be a whole number from 0 to 1000',
     "oom_score_adj = 1.5": 'task config: option "oom_score_adj" is 1.5: must be a whole number from 0 to 1000',
@@ -289,6 +292,7 @@ WRONG_PLUGIN = {
     'unveil_paths = ["/etc"]':
         f'plugin config: option "unveil_paths", item 1, is "/etc": there is no colon: {MODES}, for example r:/etc/mime.types',
     'unveil_paths = ["q:/etc"]': f'plugin config: option "unveil_paths", item 1, is "q:/etc": "q" is not a mode: {MODES}',
+    'unveil_paths = ["r??:/etc"]': f'plugin config: option "unveil_paths", item 1, is "r??:/etc": {MARK}',
     "executor_path = []": unlike("executor_path", "string required"),
     'executor_path = "relative"': 'plugin config: option "executor_path" is "relative": must be the absolute path of a file',
     'state_dir = "relative"': 'plugin config: option "state_dir" is "relative": must be the absolute path of a ',

@@ -13,6 +13,7 @@ import pytest
 from agent import AgentHost, Plugin, Task
 from agent.exec import exec_task, output
 from agent.expect import refused
+from agent.volumes import add_volume
 
 
 Launch = Callable[..., Plugin]
@@ -238,6 +239,94 @@ def test_link_that_a_program_made_before_a_command(make: Make, secret: Path) -> 
     answer = exec_task(task, "cat", str(secret))
     assert answer.result.exit_code == 1 and b"Permission denied" in answer.stderr
     task.stop()
+
+
+# Rules whose path may be missing
+
+
+LOOK = "for name in there missing missing/below there/below; do cat $0/$name 2>&1 || true; done"
+
+
+def looks_at(host: AgentHost, plugin: Plugin, places: Path, **options: object) -> list[str]:
+    task = host.task(plugin, "sh", ["-c", LOOK, str(places)], **options)
+    assert task.run().exit_code == 0
+    return [line.removeprefix(f"cat: {places}/") for line in task.lines()]
+
+
+NONE = ["missing: No such file or directory", "missing/below: No such file or directory"]
+
+
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("whose", ["job", "operator"])
+def test_optional_rules(host: AgentHost, launch: Launch, places: Path, user: str, whose: str) -> None:
+    """Left out where the path is missing, or is below a file; what appears later is there for the next task."""
+    (places / "there").write_text("here\n")
+    rules = [f"r?:{places}/there", f"r?:{places}/missing", f"rwxc?:{places}/missing/below", f"r?:{places}/there/below"]
+    if whose == "job":
+        plugin, options = launch({"unveil_by_task": True}), {"unveil": rules}
+    else:
+        plugin, options = launch({"unveil_paths": [host.programs_rule, *rules]}), {}
+        assert str(places) not in plugin.fingerprint().health_description
+    seen = ["here", *NONE, "there/below: Not a directory"]
+    for _ in range(2):  # the second by a standby Executor
+        assert looks_at(host, plugin, places, user=user, **options) == seen
+    running = host.task(plugin, "sleep", ["300"], user=user, **options).start()
+    (places / "missing").write_text("late\n")
+    assert looks_at(host, plugin, places, user=user, **options) == ["here", "late", "missing/below: Not a directory", seen[3]]
+    answer = exec_task(running, "cat", f"{places}/missing")
+    assert b"No such file or directory" in answer.stderr
+    running.stop(signal="SIGKILL")
+    (places / "missing").unlink()
+    (places / "there").unlink()
+    # With none of the paths, there is no directory on the way either.
+    assert looks_at(host, plugin, places, user=user, **options)[0] == "there: No such file or directory"
+
+
+def test_an_optional_rule_that_writes(host: AgentHost, plugin: Plugin, places: Path) -> None:
+    """The modes apply, and only these."""
+    for name in ("open", "closed"):
+        (places / name).mkdir()
+        (places / name).chmod(0o777)
+    task = host.task(plugin, "sh", ["-c", "echo x > $0/open/new; cat $0/open/new; echo x > $0/closed/new", str(places)],
+                     unveil=[f"rwc?:{places}/open", f"r?:{places}/closed"])
+    assert task.run().exit_code != 0
+    assert task.stdout.text == "x\n" and "Read-only file system" in task.stderr.text
+
+
+def test_optional_rules_in_the_tasks_own_places(host: AgentHost, launch: Launch, volume: Path, secret: Path) -> None:
+    """In its directory, a volume and its own /tmp: the defaults are off, so that only rules count."""
+    plugin = launch({"unveil_by_task": True, "unveil_defaults": False, "unveil_paths": [
+        host.programs_rule, "rx:/bin", "rx:/usr/bin", "rx:/lib", "r?:/lib64", "rx:/usr/lib", "rx?:/lib32-of-nowhere", "r?:/tmp/of the operator"]})
+    task = host.task(
+        plugin, "/bin/sh", ["-c", "cat local/there /data/file; cat local/missing /data/missing local/leads-out || true"],
+        unveil=["r?:local/there", "r?:local/missing", "r?:/data/file", "r?:/data/missing", "r?:/tmp/missing", "r?:local/leads-out"],
+        config={"private_tmp": True})
+    (task.local / "there").write_text("own\n")
+    (task.local / "there").chmod(0o644)
+    (task.local / "leads-out").symlink_to(secret)
+    add_volume(task, volume, "/data")
+    assert task.run().exit_code == 0, task.stderr.text
+    assert task.lines() == ["own", *(volume / "file").read_text().splitlines()]
+    assert secret.read_text() not in task.stdout.text and len(task.stderr.text.splitlines()) == 3
+
+
+@pytest.mark.parametrize("way", ["symlink", "rule"])
+def test_an_optional_rule_is_refused_like_another(host: AgentHost, plugin: Plugin, places: Path, way: str) -> None:
+    """What exists and cannot be unveiled is no missing path."""
+    loop = places / "loop"
+    loop.symlink_to(loop)
+    hidden = host.data / "alloc"
+    task = host.task(plugin, "true", unveil=[f"r?:{loop if way == 'symlink' else hidden}"])
+    expected = ("Too many levels", f'"r?:{loop}"') if way == "symlink" else ("cannot show the task", "a directory that no task reaches")
+    with refused(*expected):
+        task.start()
+
+
+def test_a_symlink_to_nowhere_is_missing(host: AgentHost, plugin: Plugin, places: Path) -> None:
+    (places / "dangling").symlink_to(places / "nowhere")
+    assert host.task(plugin, "true", unveil=[f"r?:{places}/dangling"]).run().exit_code == 0
+    with refused("No such file or directory", f'"r:{places}/dangling"'):
+        host.task(plugin, "true", unveil=[f"r:{places}/dangling"]).start()
 
 
 # What many rules cost

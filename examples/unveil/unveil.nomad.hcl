@@ -3,7 +3,7 @@
 #
 # It prints:
 #   this is Linux
-#   the certificates are here
+#   the certificates are here, and there is no /etc/exec2-example
 #   /etc/passwd: denied
 # It exits with 0.
 
@@ -23,6 +23,8 @@ job "unveil" {
           "r:/etc/os-release",
           # A directory and everything below it: it is not one of the default paths.
           "r:/usr/share/ca-certificates",
+          # What not every host has, by the ?.
+          "r?:/etc/exec2-example",
           # Relative paths are relative to the task's directory.
           "rx:local",
         ]
@@ -32,7 +34,7 @@ job "unveil" {
         destination = "local/look.sh"
         data        = <<-EOT
           grep -q '^NAME=.*Linux' /etc/os-release && echo "this is Linux"
-          ls /usr/share/ca-certificates >/dev/null && echo "the certificates are here"
+          ls /usr/share/ca-certificates >/dev/null && echo "the certificates are here, and there is $(cat /etc/exec2-example 2>/dev/null || echo no /etc/exec2-example)"
           cat /etc/passwd 2>/dev/null || echo "/etc/passwd: denied"
         EOT
       }

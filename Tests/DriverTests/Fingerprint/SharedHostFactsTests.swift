@@ -105,16 +105,17 @@ import Testing
         let place = try TemporaryDirectory()
         var configuration = Self.configuration("/missing/executor")
         configuration.stateDirectory = place.path
-        configuration.unveilPaths = [try UnveilRule(parsing: "r:/missing/a"), try UnveilRule(parsing: "r:/missing/b")]
+        configuration.unveilPaths = try ["r:/missing/a", "r:/missing/b", "r?:/missing/c", "r?:/etc/passwd/d"].map {
+            try UnveilRule(parsing: $0)
+        }
         nonisolated(unsafe) var examined: [ExaminedPath] = []
         let facts = HostFacts.gather(configuration, isSet: true) { path, _ in examined.append(path) }
         #expect(
             examined == [
                 .init(path: "/missing/executor", option: "executor_path"),
                 .init(path: place.path, option: "state_dir"),
-                .init(path: "/missing/a", option: "unveil_paths"), .init(path: "/missing/b", option: "unveil_paths"),
-            ])
-        #expect(facts.obstacles.count == 2)
+            ] + configuration.unveilPaths.map { .init(path: $0.path, option: "unveil_paths") })
+        #expect(facts.obstacles.count == 2 && facts.obstacles.allSatisfy { $0.contains("\"r:/missing/") })
         #expect(facts.executor?.found == nil)
     }
 }

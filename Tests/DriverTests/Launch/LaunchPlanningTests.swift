@@ -210,6 +210,22 @@ import Testing
         #expect(rules.isSet(\.scope_abstract_sockets) && !rules.isSet(\.restrict_tcp_bind))
     }
 
+    @Test func rulesWithAMarkAreOptional() throws {
+        var configuration = PluginConfiguration()
+        configuration.unveilByTask = true
+        configuration.unveilPaths = [
+            UnveilRule(modes: .read, path: "/a", isOptional: true), UnveilRule(modes: .read, path: "/b"),
+        ]
+        let request = request(["command": "env", "unveil": ["r?:/c", "r:/d", "r?:local/e", "r:local/f", "r?:/tmp/g"]])
+        let plan = try plan(request, configuration)
+        let named = plan.unveil.filter { $0.origin != nil }
+        #expect(named.map { $0.rule.path.last } == ["a", "b", "c", "d", "e", "f", "g"])
+        #expect(named.map(\.optional) == [true, false, true, false, true, false, true])
+        let root = try #require(plan.root)
+        #expect(root.template.paths.filter { $0.origin != nil }.map(\.optional) == [true, false])
+        #expect(root.paths.prefix(3).map(\.optional) == [true, false, true])
+    }
+
     @Test func withoutDefaultsOnlyWhatIsNamedIsReachable() throws {
         var configuration = PluginConfiguration()
         configuration.unveilDefaults = false

@@ -107,6 +107,16 @@ import Testing
         #expect(LaunchVersion.mainProcessSignals == LaunchVersion.newest)
     }
 
+    /// A command's error names a rule as it was written.
+    @Test func anOptionalRuleIsKnownByTheRequest() throws {
+        var specification = Self.full
+        specification.unveil.append(
+            .init(rule: UnveilRule(modes: .read, path: "/x", isOptional: true), optional: true, origin: "y"))
+        let context = LaunchFailureContext(try decoded(specification))
+        #expect(context == LaunchFailureContext(specification))
+        #expect(context.rules.last?.rule.text == "r?:/x" && context.rules.first?.rule.text == "rx:/usr/bin")
+    }
+
     @Test func everythingIsInTheRequest() throws {
         let request = try decoded(Self.full)
         #expect(request.attachment == nil)

@@ -42,6 +42,13 @@ import Testing
         ("é:/etc", .unknownMode("é")),
         ("r\u{301}:/etc", .unknownMode("\u{301}")),
         ("rr:/etc", .repeatedMode("r")),
+        ("?:/etc", .noModes),
+        ("?r:/etc", .misplacedMark),
+        ("r?w:/etc", .misplacedMark),
+        ("r??:/etc", .misplacedMark),
+        ("r?:etc", .relativePath),
+        ("r?:", .emptyPath),
+        ("rr?:/etc", .repeatedMode("r")),
         ("rwcw:/etc", .repeatedMode("w")),
         ("r:", .emptyPath),
         ("r:/etc\0/passwd", .nulInPath),
@@ -51,6 +58,17 @@ import Testing
     ])
     func wrongTextIsRefusedWithItsProblem(text: String, problem: UnveilRuleError.Problem) {
         #expect(throws: UnveilRuleError(rule: text, problem: problem)) { try UnveilRule(parsing: text) }
+    }
+
+    @Test(arguments: [
+        ("r?:/etc/foo", "/etc/foo"), ("cxwr?:/a?:b", "/a?:b"), ("r?:conf", "/task/conf"), ("r?:?", "/task/?"),
+    ])
+    func aMarkBehindTheModesMakesARuleOptional(text: String, path: String) throws {
+        let rule = try UnveilRule(parsing: text, relativeTo: "/task")
+        #expect(rule.isOptional && rule.path == path)
+        #expect(rule != UnveilRule(modes: rule.modes, path: path))
+        #expect(try UnveilRule(parsing: rule.text) == rule)
+        #expect(try !UnveilRule(parsing: "r:/a?").isOptional)
     }
 
     @Test func aRuleWithoutAPathIsRefusedWithADirectoryToo() {
@@ -69,8 +87,10 @@ import Testing
 
     @Test func theTextOfARuleReadsBackToIt() throws {
         for bits in UInt8(1)...15 {
-            let rule = UnveilRule(modes: AccessModes(rawValue: bits), path: "/a:b")
-            #expect(try UnveilRule(parsing: rule.text) == rule)
+            for isOptional in [false, true] {
+                let rule = UnveilRule(modes: AccessModes(rawValue: bits), path: "/a:b", isOptional: isOptional)
+                #expect(try UnveilRule(parsing: rule.text) == rule)
+            }
         }
     }
 }

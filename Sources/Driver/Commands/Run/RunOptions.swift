@@ -47,7 +47,8 @@ extension RunOptions {
             name: "unveil", letter: "u", value: "MODES:PATH",
             help:
                 "let the command reach a path: any of r (read), w (write), x (execute) and c (create), as in "
-                + "r:/etc/mime.types; may be given often", completes: .rule, isRepeatable: true),
+                + "r:/etc/mime.types, or r?:/etc/mime.types where it may be missing; may be given often",
+            completes: .rule, isRepeatable: true),
         CommandOption(
             name: "no-defaults",
             help: "unveil nothing by default: neither programs and libraries nor the command's own directories"),
@@ -156,7 +157,10 @@ extension RunOptions {
             do throws(UnveilRuleError) {
                 let rule = try UnveilRule(parsing: value, relativeTo: directory)
                 let path = Substring(value.utf8.drop { $0 != UInt8(ascii: ":") }.dropFirst())
-                unveil.append(UnveilRule(modes: rule.modes, path: Self.absolute(String(path), in: directory)))
+                unveil.append(
+                    UnveilRule(
+                        modes: rule.modes, path: Self.absolute(String(path), in: directory),
+                        isOptional: rule.isOptional))
             } catch {
                 throw UsageError("--unveil \(quoted(value)): \(error.reason)")
             }

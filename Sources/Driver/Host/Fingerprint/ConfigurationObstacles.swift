@@ -13,7 +13,9 @@ enum ConfigurationObstacles {
         var texts = configuration.unusable.map(\.description)
         for rule in configuration.unveilPaths {
             examining(ExaminedPath(path: rule.path, option: "unveil_paths"))
-            if access(rule.path, F_OK) == 0 { continue }
+            if access(rule.path, F_OK) == 0 || rule.isOptional && [.noSuchFile, .notDirectory].contains(Errno.last) {
+                continue
+            }
             texts.append(
                 SystemError(LaunchStage.unveil.attempt, rule.path).text + "; "
                     + StartError.namedBy(LaunchPlanning.operatorsRules, rule))

@@ -58,7 +58,8 @@ extension LaunchFailureContext {
             let origin = $0.origin
             return Rule(
                 rule: UnveilRule(
-                    modes: AccessModes(rawValue: UInt8(truncatingIfNeeded: $0.modes)), path: $0.path),
+                    modes: AccessModes(rawValue: UInt8(truncatingIfNeeded: $0.modes)), path: $0.path,
+                    isOptional: !origin.isEmpty && $0.isSet(\.optional)),
                 noSymlink: $0.isSet(\.no_symlink), staysInTask: !$0.beneath.isEmpty,
                 origin: origin.isEmpty ? nil : origin)
         }

@@ -171,13 +171,14 @@ package struct LaunchPlanning: Sendable {
             }
         }
         result += configuration.unveilPaths.map {
-            var unveil = LaunchSpecification.Unveil(rule: $0, origin: Self.operatorsRules)
+            var unveil = LaunchSpecification.Unveil(
+                rule: $0, optional: $0.isOptional, origin: Self.operatorsRules)
             unveil.isOfEveryTask = true
             return unveil
         }
         result += options.unveil.map {
             .init(
-                rule: $0, afterMounts: true, beneath: directories.directory(above: $0.path),
+                rule: $0, optional: $0.isOptional, afterMounts: true, beneath: directories.directory(above: $0.path),
                 origin: rulesOfOptions)
         }
         return result

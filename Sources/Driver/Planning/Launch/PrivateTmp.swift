@@ -18,7 +18,8 @@ enum PrivateTmp {
         rules.map { unveil in
             guard unveil.beneath == nil, let inside = inside(unveil.rule.path), !inside.isEmpty else { return unveil }
             return LaunchSpecification.Unveil(
-                rule: UnveilRule(modes: unveil.rule.modes, path: path + "/" + inside),
+                rule: UnveilRule(
+                    modes: unveil.rule.modes, path: path + "/" + inside, isOptional: unveil.rule.isOptional),
                 optional: unveil.origin == LaunchPlanning.operatorsRules || unveil.optional,
                 noSymlink: unveil.noSymlink, afterMounts: unveil.afterMounts,
                 beneath: unveil.noSymlink ? nil : path, origin: unveil.origin)

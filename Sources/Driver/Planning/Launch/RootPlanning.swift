@@ -21,7 +21,7 @@ extension LaunchPlanning {
         }
         let paths = unveiled.map {
             TemplateSpecification.Path(
-                path: $0.path, optional: false, writable: !$0.modes.isDisjoint(with: [.write, .create]),
+                path: $0.path, optional: $0.isOptional, writable: !$0.modes.isDisjoint(with: [.write, .create]),
                 origin: rulesOfOptions)
         }
         let logs = logDirectories(request)

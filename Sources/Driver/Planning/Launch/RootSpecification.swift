@@ -75,7 +75,9 @@ package struct TemplateSpecification: Equatable, Sendable {
                 paths.append(Path(path: path, optional: true, writable: false, origin: nil))
             }
         }
-        for rule in configuration.unveilPaths { add(rule, optional: false, origin: LaunchPlanning.operatorsRules) }
+        for rule in configuration.unveilPaths {
+            add(rule, optional: rule.isOptional, origin: LaunchPlanning.operatorsRules)
+        }
         return paths
     }
 
