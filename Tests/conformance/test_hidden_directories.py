@@ -10,12 +10,13 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from agent import AgentHost, Plugin, Task, mounts
+from agent import AgentHost, Plugin, Task, messages, mounts
 from agent.exec import output
 from agent.expect import refused, result
 from agent.volumes import add_volume
 
 Launch = Callable[..., Plugin]
+State = messages.driver.FingerprintResponse
 users = pytest.mark.parametrize("user", ["nomad-80000", "nobody", "root"])
 # How a rule or a volume names a directory.
 ways = pytest.mark.parametrize("way", ["path", "symlink", "second mount"])
@@ -105,6 +106,31 @@ def test_below_what_an_operator_unveils_they_are_empty(
     said = result(task)
     assert other.alloc_id not in said and said.endswith("none\nnone\n"), said
     assert not (host.data / "alloc" / "x").exists()
+
+
+@ways
+@pytest.mark.parametrize("which", ["state directory", "sockets", "allocations", "an allocation"])
+def test_a_rule_of_an_operator_that_leads_into_one_makes_the_driver_unhealthy(
+        launch: Launch, host: AgentHost, lead: Callable[[str, Path], Path], way: str, which: str) -> None:
+    """With the rule as it is written, and the directory. Seen before: the driver was healthy, and each start failed with
+    where the path leads."""
+    plugin = launch(configure=False)
+    plugin.state_dir.mkdir(parents=True)
+    elsewhere = shell(host, plugin, "true", name="elsewhere")
+    inside = {"state directory": plugin.state_dir, "sockets": Path("/run/nomad-driver-exec2/.sockets"),
+              "allocations": host.data / "alloc", "an allocation": elsewhere.alloc_dir / "alloc"}[which]
+    hidden = {"state directory": plugin.state_dir, "sockets": Path("/run/nomad-driver-exec2")}.get(which, host.data / "alloc")
+    rule = f"r:{lead(way, inside)}"
+    plugin.begin({**plugin.config, "unveil_paths": [host.programs_rule, rule]})
+    said = f'it leads into {hidden}, which no task reaches'
+    if "allocation" in which:
+        # Which they are, a request tells.
+        assert said not in plugin.fingerprint().health_description
+    with refused("cannot show the task", "a directory that no task reaches"):
+        host.task(plugin, "true").start()
+    given = plugin.fingerprint()
+    assert said in given.health_description and f'"{rule}"' in given.health_description
+    assert given.health != State.HEALTHY
 
 
 @ways

@@ -11,10 +11,23 @@ import Shared
 /// only root can do.
 package final class ClientMounts: Sendable {
     private let found = Mutex<[String]>([])
+    private let allocations = Mutex<[String]>([])
 
     init() {}
 
     package var known: [String] { found.withLock { $0 } }
+
+    /// All directories of the client that no task reaches, as far as requests have told them.
+    package var directories: [String] {
+        let parents = allocations.withLock { $0 }
+        return known + parents.flatMap { LaunchPlanning.directories(ofClient: $0) }
+    }
+
+    /// Remembers where the client has its allocations.
+    package func note(allocDir: String) {
+        guard let parent = LaunchPlanning.allocations(of: allocDir) else { return }
+        allocations.withLock { if !$0.contains(parent) { $0.append(parent) } }
+    }
 
     /// Adds the directory of a task that was started. It may block its thread.
     package func add(_ place: TaskRequest.ClientMount, allocDir: String) {

@@ -114,6 +114,8 @@ import Testing
             examined == [
                 .init(path: "/missing/executor", option: "executor_path"),
                 .init(path: place.path, option: "state_dir"),
+                // Which rules must not lead into.
+                .init(path: place.path, option: "state_dir"), .init(path: PluginSockets.parent, option: nil),
             ] + configuration.unveilPaths.map { .init(path: $0.path, option: "unveil_paths") })
         #expect(facts.obstacles.count == 2 && facts.obstacles.allSatisfy { $0.contains("\"r:/missing/") })
         #expect(facts.executor?.found == nil)

@@ -39,7 +39,7 @@ package struct CgroupHierarchy: Equatable, Sendable {
     }
 
     /// The kernel writes space, tab, newline and backslash in a path as a backslash and three octal digits.
-    private static func unescaped(_ field: ArraySlice<UInt8>) -> [UInt8] {
+    static func unescaped(_ field: ArraySlice<UInt8>) -> [UInt8] {
         var result: [UInt8] = []
         var rest = field
         while let byte = rest.popFirst() {

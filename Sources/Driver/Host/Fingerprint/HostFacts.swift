@@ -68,16 +68,22 @@ package struct HostFacts: Equatable, Sendable {
     }
 
     /// The same with what the plugin's options ask for.
-    /// - Parameter isSet: Whether a client has set the options. Before that they are defaults, and nobody wants their
-    ///   directories made.
-    static func gather(_ configuration: PluginConfiguration, isSet: Bool, examining: Examining) -> HostFacts {
+    /// - Parameters:
+    ///   - isSet: Whether a client has set the options. Before that they are defaults, and nobody wants their
+    ///     directories made.
+    ///   - clientDirectories: The client's, which no task reaches, as far as they are known.
+    static func gather(
+        _ configuration: PluginConfiguration, isSet: Bool, clientDirectories: [String] = [], examining: Examining
+    ) -> HostFacts {
         let stateDirectory = configuration.stateDirectory
         var facts = gather(
             executorPath: configuration.executorPath, stateDirectory: stateDirectory, examining: examining)
         guard isSet else { return facts }
         facts.stateDirectoryFault =
             facts.stateDirectoryFault ?? StateDirectory(path: stateDirectory).faultWhereMissing
-        facts.obstacles = ConfigurationObstacles.onHost(configuration) { examining($0, facts) }
+        facts.obstacles = ConfigurationObstacles.onHost(configuration, clientDirectories: clientDirectories) {
+            examining($0, facts)
+        }
         return facts
     }
 

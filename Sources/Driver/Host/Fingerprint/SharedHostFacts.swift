@@ -33,9 +33,10 @@ package final class SharedHostFacts: Sendable {
     /// Those under way. They are of different configurations, the newest last.
     private let underWay = Mutex<[Gathering]>([])
 
-    package convenience init(reactor: Reactor) {
+    /// - Parameter clientDirectories: The client's, which no task reaches, as far as they are known by then.
+    package convenience init(reactor: Reactor, clientDirectories: @escaping @Sendable () -> [String]) {
         self.init(reactor: reactor, pool: .shared, nanoseconds: Self.maximumNanoseconds) {
-            HostFacts.gather($0, isSet: $1, examining: $2)
+            HostFacts.gather($0, isSet: $1, clientDirectories: clientDirectories(), examining: $2)
         }
     }
 

@@ -114,7 +114,7 @@ struct DriverService: Sendable {
             .unary(Wire.CapabilitiesRequest.self) { _ in
                 Self.capabilities()
             })
-        let fingerprint = FingerprintService(settings: settings, reactor: table.reactor)
+        let fingerprint = FingerprintService(settings: settings, table: table)
         server.register(
             Self.prefix + "Fingerprint",
             .serverStreaming(Wire.FingerprintRequest.self) {

@@ -16,10 +16,10 @@ struct FingerprintService: Sendable {
     let reactor: Reactor
     private let hostFacts: SharedHostFacts
 
-    init(settings: DriverSettings, reactor: Reactor) {
+    init(settings: DriverSettings, table: TaskTable) {
         self.settings = settings
-        self.reactor = reactor
-        hostFacts = SharedHostFacts(reactor: reactor)
+        reactor = table.reactor
+        hostFacts = SharedHostFacts(reactor: reactor) { table.clientMounts.directories }
     }
 
     func stream(to responses: RPCResponseStream) async throws(RPCStatus) {

@@ -59,6 +59,7 @@ extension DriverService {
     }
 
     private func start(_ request: TaskRequest) async throws(StartError) -> SupervisedTask {
+        table.clientMounts.note(allocDir: request.allocDir)
         let settings = settings.current
         let host = HostAbilities.ofThisHost()
         let reading = table.readPaths(TemplateSpecification.usualPaths(settings.configuration, host: host))
@@ -115,6 +116,7 @@ extension DriverService {
                 code: .invalidArgument,
                 message: "RecoverTaskRequest.handle is missing: there is nothing to recover the task by")
         }
+        if let config = handle.config { table.clientMounts.note(allocDir: config.alloc_dir) }
         let id = request.task_id.isEmpty ? handle.config?.id ?? "" : request.task_id
         let settings = settings.current
         do throws(TaskError) {

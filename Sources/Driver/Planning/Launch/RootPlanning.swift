@@ -84,6 +84,17 @@ extension LaunchPlanning {
         return (data == "/" ? "" : data) + "/alloc_mounts"
     }
 
+    /// The directory of the client's allocations; nil if `allocDir` is not in a directory of its own.
+    package static func allocations(of allocDir: String) -> String? {
+        let parent = parent(of: allocDir)
+        return allocDir.hasPrefix("/") && parent != "/" ? parent : nil
+    }
+
+    /// That directory, and where the client mounts tasks' directories unless it is configured otherwise.
+    package static func directories(ofClient allocations: String) -> [String] {
+        [allocations, defaultMounts(allocDir: allocations + "/x")]
+    }
+
     /// The log directories that the task sees. They can be read-only, since the task writes to its logs through
     /// descriptors.
     private func logDirectories(_ request: TaskRequest) -> [LogDirectory] {
