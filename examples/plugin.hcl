@@ -50,6 +50,8 @@ plugin "nomad-driver-exec2" {
 
     # Whether denials are logged to the kernel's audit log, and the paths below which they are not.
     log_denials = false
+    # Whether the first ones are told in tasks' events too, with the rule that would allow them.
+    denial_events = false
     quiet_paths = []
 
     # Whether tasks with a memory limit may swap too.

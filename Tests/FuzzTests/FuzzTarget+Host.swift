@@ -35,6 +35,14 @@ extension FuzzTarget {
         precondition(index <= bytes.count)
     }
 
+    /// A record of the audit log, whose paths and names a task chooses: what is told of it is one line.
+    static func auditRecord(_ bytes: [UInt8]) {
+        _ = LandlockRecord(.domain, text: bytes)
+        guard case .access(_, let denial)? = LandlockRecord(.access, text: bytes) else { return }
+        precondition(denial.message.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F })
+        precondition(!denial.key.isEmpty)
+    }
+
     /// The host's resolv.conf, and a job's words for one: what they make is read as what it says.
     static func resolver(_ bytes: UnsafeRawBufferPointer) {
         let text = Self.text(bytes)

@@ -19,6 +19,7 @@ enum FuzzTarget: String, CaseIterable, Sendable {
     case handleState = "handle-state"
     // The kernel's and the host's.
     case kernelFiles = "kernel-files"
+    case auditRecord = "audit-record"
     case resolver
     // Text that people and jobs write.
     case unveilRule = "unveil-rule"
@@ -39,6 +40,7 @@ enum FuzzTarget: String, CaseIterable, Sendable {
         case .exitRecord: Self.exitRecord(bytes)
         case .handleState: _ = HandleState(driverState: Array(bytes))
         case .kernelFiles: Self.kernelFiles(bytes)
+        case .auditRecord: Self.auditRecord(Array(bytes))
         case .resolver: Self.resolver(bytes)
         case .unveilRule: Self.unveilRule(Self.text(bytes))
         case .names: Self.names(Self.text(bytes))

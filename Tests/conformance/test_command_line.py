@@ -70,7 +70,7 @@ def test_check_agrees_with_this_host() -> None:
     marks = dict(re.findall(r"^(?:(?P<mark>ok|FAIL) +)(.+?)  ", result.stdout, re.MULTILINE))
     assert set(lines) == {
         "root", "kernel", "cgroup v2", "cgroup controller cpu", "cgroup controller memory", "cgroup controller pids",
-        "cgroup controller cpuset", "Landlock", "Landlock's protections", "Executor", "state directory"}
+        "cgroup controller cpuset", "Landlock", "Landlock's protections", "denial events", "Executor", "state directory"}
     assert os.uname().release in lines["kernel"]
     assert str(mount_point()) in lines["cgroup v2"]
     for controller in ("cpu", "memory", "pids", "cpuset"):

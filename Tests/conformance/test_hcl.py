@@ -62,6 +62,7 @@ PLUGIN: dict[str, list[tuple[str, Any]]] = {
     "abstract_sockets": BOOLS,
     "pathname_sockets": BOOLS,
     "log_denials": BOOLS,
+    "denial_events": BOOLS,
     "quiet_paths": texts("/etc/passwd"),
     "memory_swap": BOOLS,
     "seccomp": BOOLS,
@@ -76,7 +77,7 @@ PLUGIN: dict[str, list[tuple[str, Any]]] = {
 PLUGIN_DEFAULTS = {
     "unveil_defaults": True, "unveil_paths": [], "unveil_by_task": False, "orphan_grace": 30, "standby_executor": True,
     "allow_caps": [], "landlock_min_abi": 1, "abstract_sockets": False, "pathname_sockets": False,
-    "log_denials": False, "quiet_paths": [], "memory_swap": False, "seccomp": True,
+    "log_denials": False, "denial_events": False, "quiet_paths": [], "memory_swap": False, "seccomp": True,
     "allow_syscalls": [], "allow_ulimits": [], "dynamic_user_min": 80000, "dynamic_user_max": 89999,
 }
 # Seen before: none of them worked; the error was "map of string required".
@@ -307,6 +308,7 @@ WRONG_PLUGIN = {
     "landlock_min_abi = 0": 'plugin config: option "landlock_min_abi" is 0: must be a whole number from 1 to ',
     'abstract_sockets = "yes"': unlike("abstract_sockets", "a bool is required"),
     "pathname_sockets = 5": unlike("pathname_sockets", "bool required"),
+    'denial_events = "yes"': unlike("denial_events", "a bool is required"),
     'log_denials = "yes"': unlike("log_denials", "a bool is required"),
     'quiet_paths = "/etc"': unlike("quiet_paths", "list of string required"),
     'quiet_paths = ["etc"]': 'plugin config: option "quiet_paths", item 1, is "etc": must be an absolute path',

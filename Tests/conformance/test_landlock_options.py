@@ -67,6 +67,17 @@ def test_too_little_on_this_kernel(launch: Launch, host: AgentHost) -> None:
         host.task(plugin, host.program("act"), ["out=ran"]).start()
 
 
+@pytest.mark.landlock(maximum=6)
+def test_denial_events_need_a_newer_kernel(launch: Launch, host: AgentHost) -> None:
+    """The driver says so, and starts tasks all the same."""
+    plugin = launch({"denial_events": True})
+    answer = fingerprint(plugin)
+    assert answer.health != messages.driver.FingerprintResponse.HEALTHY
+    assert ("the plugin option denial_events has no effect: the kernel logs no denials: its Landlock has version "
+            f"{landlock.abi()}, and version 7 (Linux 6.15) does: use a newer kernel, or leave the option out") in answer.health_description
+    assert host.task(plugin, host.program("act"), ["exit=3"]).run() == ExitResult(3)
+
+
 def test_a_version_that_this_driver_does_not_know(launch: Launch, host: AgentHost) -> None:
     """Seen before: the driver was undetected, and blamed the kernel in words of its own."""
     plugin = launch({"landlock_min_abi": 11})
@@ -81,7 +92,7 @@ def test_a_version_that_this_driver_does_not_know(launch: Launch, host: AgentHos
 
 @pytest.mark.parametrize("option, value, shown", [
     ("landlock_min_abi", 0, "0"), ("landlock_min_abi", -1, "-1"), ("landlock_min_abi", "6", "6"), ("landlock_min_abi", 1.5, "1.5"),
-    ("pathname_sockets", "yes", "yes"), ("log_denials", 1, "1"), ("quiet_paths", ["etc"], "etc"), ("quiet_paths", [""], "item 1"),
+    ("pathname_sockets", "yes", "yes"), ("log_denials", 1, "1"), ("denial_events", 1, "1"), ("quiet_paths", ["etc"], "etc"), ("quiet_paths", [""], "item 1"),
     ("abstract_sockets", "yes", "yes"), ("abstract_sockets", 1, "1"), ("memory_swap", "no", "no"), ("memory_swap", [True], "true")])
 def test_wrong_value(launch: Launch, option: str, value: Any, shown: str) -> None:
     plugin = launch(configure=False)

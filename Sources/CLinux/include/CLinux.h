@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "allocation.h"
+#include "audit.h"
 #include "child.h"
 #include "landlock_abi.h"
 #include "mounts.h"

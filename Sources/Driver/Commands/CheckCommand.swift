@@ -69,9 +69,10 @@ enum CheckCommand {
         for case (let name, let path?) in [("state-dir", directory), ("executor", executor)] {
             try OptionScanner.checkPath(path, of: name)
         }
-        let facts = HostFacts.gather(executorPath: executor)
+        var facts = HostFacts.gather(executorPath: executor)
+        facts.denialEvents = facts.denialEventSupport()
         var checks = HostCheck.all(facts)
-        if let protections = HostCheck.protections(facts) { checks.append(protections) }
+        checks += [HostCheck.protections(facts), HostCheck.denialEvents(facts)].compactMap(\.self)
         checks.append(
             StateDirectoryCheck.check(StateDirectoryCheck.look(directory ?? PluginConfiguration().stateDirectory)))
         let isJSON = found.contains { $0.name == "json" }

@@ -21,6 +21,7 @@ package final class TaskTable: Sendable {
     let templates: RootTemplates
     package let clientMounts = ClientMounts()
     private let logReaders: LogReaders
+    private let denials: DenialReader
     let memory: MemoryReturn
     let log: Logger
 
@@ -30,6 +31,7 @@ package final class TaskTable: Sendable {
         standby = StandbyExecutor(reactor: reactor, log: log)
         templates = RootTemplates(reactor: reactor, log: log)
         logReaders = LogReaders(reactor: reactor, log: log)
+        denials = DenialReader(reactor: reactor, log: log)
         memory = MemoryReturn(reactor: reactor)
     }
 
@@ -75,6 +77,11 @@ package final class TaskTable: Sendable {
             _ = await task.ended.wait()
             logReaders.forget(watches)
         }
+    }
+
+    /// Has the denials of tasks told in their events, or not any more.
+    package func tellDenials(_ isOn: Bool) {
+        if isOn { denials.open { [self] in tasks } } else { denials.close() }
     }
 
     // MARK: Destroy

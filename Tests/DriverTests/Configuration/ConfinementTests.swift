@@ -61,7 +61,7 @@ import Testing
     @Test func everyPluginOptionIsRead() throws {
         let policy = try plugin([
             "allow_caps": ["cap_net_raw", "chown"], "landlock_min_abi": 4, "abstract_sockets": true,
-            "memory_swap": true, "pathname_sockets": true, "log_denials": true,
+            "memory_swap": true, "pathname_sockets": true, "log_denials": true, "denial_events": true,
             "quiet_paths": ["/proc", "/etc/passwd"],
             "seccomp": false, "allow_syscalls": ["bpf"], "allow_ulimits": ["NOFILE", "as"],
         ])
@@ -148,6 +148,7 @@ import Testing
         (["abstract_sockets": "yes"], #"option "abstract_sockets" is "yes""#),
         (["pathname_sockets": 1], #"option "pathname_sockets" is 1"#),
         (["log_denials": "no"], #"option "log_denials" is "no""#),
+        (["denial_events": 1], #"option "denial_events" is 1"#),
         (["quiet_paths": ["/a", "b"]], #"option "quiet_paths", item 2, is "b": must be an absolute path"#),
         (["memory_swap": 1], #"option "memory_swap" is 1"#), (["seccomp": "off"], #"option "seccomp" is "off""#),
         (

@@ -49,6 +49,10 @@ class AuditLog:
         self._enable(self._was_enabled)
         self._control.close()
 
+    def switch(self, on: bool) -> None:
+        """Switches auditing on or off for the rest of the block."""
+        self._enable(int(on))
+
     def denials(self) -> list[Denial]:
         """The denials up to now: records are delivered in order, and one that this sends itself comes after them."""
         mark = uuid.uuid4().hex

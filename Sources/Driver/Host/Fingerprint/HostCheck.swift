@@ -115,6 +115,17 @@ package struct HostCheck: Equatable, Sendable {
         return passed("Landlock's protections", LandlockProtection.text(ofABI: version))
     }
 
+    /// Whether denial_events works here. Most clients do without it.
+    package static func denialEvents(_ facts: HostFacts) -> HostCheck? {
+        guard let support = facts.denialEvents else { return nil }
+        return passed(
+            "denial events",
+            support.obstacle.map {
+                "not possible, the plugin option denial_events has no effect: \($0): \(support.remedy)"
+            }
+                ?? "possible, with the plugin option denial_events = true")
+    }
+
     private static func executor(_ facts: HostFacts) -> [HostCheck] {
         guard let search = facts.executor else { return [] }
         if let path = search.found { return [passed("Executor", path)] }

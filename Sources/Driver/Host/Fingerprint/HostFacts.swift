@@ -21,6 +21,8 @@ package struct HostFacts: Equatable, Sendable {
     package var stateDirectoryFault: StateDirectoryFault?
     /// What options of the plugin ask for in vain, each as the sentence that a start fails with.
     package var obstacles: [String] = []
+    /// Whether denials can be told; nil where nobody has asked.
+    package var denialEvents: DenialEventSupport?
     /// The path that does not answer, because of which what comes after it in this list is not known.
     var unanswered: UnansweredPath?
 
@@ -84,7 +86,21 @@ package struct HostFacts: Equatable, Sendable {
         facts.obstacles = ConfigurationObstacles.onHost(configuration, clientDirectories: clientDirectories) {
             examining($0, facts)
         }
+        if configuration.confinement.denialEvents {
+            facts.denialEvents = facts.denialEventSupport()
+            if let support = facts.denialEvents, let obstacle = support.obstacle {
+                facts.obstacles.append(
+                    "the plugin option denial_events has no effect: \(obstacle): \(support.remedy), or leave the option out"
+                )
+            }
+        }
         return facts
+    }
+
+    /// Asks the kernel whether denials can be told.
+    package func denialEventSupport() -> DenialEventSupport {
+        guard case .version(let version) = landlock else { return .landlockTooOld(0) }
+        return .onHost(landlockABI: version)
     }
 
     /// What the kernel tells, which answers always.

@@ -16,6 +16,7 @@ package enum NomadServices {
         let configured: @Sendable () -> Void = {
             // What it was made by may be another now.
             table.dismissStandby()
+            table.tellDenials(settings.current.configuration.confinement.denialEvents)
             sweep.begin()
         }
         BasePluginService(settings: settings, configured: configured, log: log).register(on: server)

@@ -63,6 +63,8 @@ extension DriverService {
         let settings = settings.current
         let host = HostAbilities.ofThisHost()
         let reading = table.readPaths(TemplateSpecification.usualPaths(settings.configuration, host: host))
+        // Where it could not be opened before.
+        if settings.configuration.confinement.denialEvents { table.tellDenials(true) }
         let user: TaskUser
         do throws(TaskUserError) {
             user = try await UserLookUp(reactor: table.reactor).user(request.user) { reason in

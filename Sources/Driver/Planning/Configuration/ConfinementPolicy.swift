@@ -14,6 +14,8 @@ package struct ConfinementPolicy: Equatable, Sendable {
     package var pathnameSockets = false
     /// Whether what tasks are denied goes to the kernel's audit log.
     package var logDenials = false
+    /// Whether what tasks are denied is told in their events.
+    package var denialEvents = false
     /// Absolute paths: what tasks are denied below them is not logged.
     var quietPaths: [String] = []
     /// Whether tasks may swap.
@@ -44,6 +46,7 @@ package struct ConfinementPolicy: Equatable, Sendable {
         abstractSockets = try options.bool("abstract_sockets") ?? abstractSockets
         pathnameSockets = try options.bool("pathname_sockets") ?? pathnameSockets
         logDenials = try options.bool("log_denials") ?? logDenials
+        denialEvents = try options.bool("denial_events") ?? denialEvents
         quietPaths = try options.absolutePaths("quiet_paths")
         memorySwap = try options.bool("memory_swap") ?? memorySwap
         seccomp = try options.bool("seccomp") ?? seccomp
@@ -57,6 +60,7 @@ package struct ConfinementPolicy: Equatable, Sendable {
         OptionSchema("abstract_sockets", "bool", defaultLiteral: "false"),
         OptionSchema("pathname_sockets", "bool", defaultLiteral: "false"),
         OptionSchema("log_denials", "bool", defaultLiteral: "false"),
+        OptionSchema("denial_events", "bool", defaultLiteral: "false"),
         OptionSchema("quiet_paths", "list(string)", defaultLiteral: "[]"),
         OptionSchema("memory_swap", "bool", defaultLiteral: "false"),
         OptionSchema("seccomp", "bool", defaultLiteral: "true"),

@@ -26,7 +26,8 @@ extension LaunchPlanning {
         result.udpBind = options.udpPortsToBind
         result.udpConnect = options.udpConnect
         result.opensPathnameSockets = policy.pathnameSockets
-        result.logsDenials = policy.logDenials
+        // Events are made of what is logged.
+        result.logsDenials = policy.logDenials || policy.denialEvents
         result.quietPaths = policy.quietPaths
         result.seccompFilter =
             TaskSyscalls(

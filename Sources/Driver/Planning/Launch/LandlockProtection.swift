@@ -28,7 +28,7 @@ package struct LandlockProtection: Equatable, Sendable {
             minimumABI: 6, name: "abstract unix sockets",
             without: "a task without its own network reaches the host's abstract unix sockets"),
         LandlockProtection(
-            minimumABI: 7, name: "denials in the audit log", without: "log_denials has no effect"),
+            minimumABI: 7, name: "denials in the audit log", without: "log_denials and denial_events have no effect"),
         LandlockProtection(
             minimumABI: 9, name: "unix sockets by rule",
             without: "a task can connect to any unix socket whose permissions and path let its user"),

@@ -1,0 +1,252 @@
+"""Plugin option denial_events: what a task is denied is told in its events, with what would allow it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import pytest
+
+from agent import AgentHost, ExitResult, Plugin, Task, landlock, messages, processes
+from agent.audit import AuditLog
+from agent.exec import exec_task
+from agent.restart import recover, successor
+from agent.timing import scaled
+
+Launch = Callable[..., Plugin]
+Driver = messages.driver
+users = pytest.mark.parametrize("user", ["nomad-80000", "nobody", "root"])
+pytestmark = [pytest.mark.controllers, pytest.mark.landlock(minimum=7)]
+MAXIMUM = 16
+LAST = "the sandbox denied more: no further denials of this task are told; the kernel's audit log has them"
+
+
+@pytest.fixture(autouse=True)
+def auditing() -> Iterator[None]:
+    with AuditLog():
+        yield
+
+
+@pytest.fixture
+def files(places: Path) -> list[Path]:
+    """Of the host, and readable."""
+    paths = [places / f"file{number}" for number in range(24)]
+    for path in paths:
+        path.write_text("of the host")
+        path.chmod(0o644)
+    return paths
+
+
+def shown(host: AgentHost, *paths: Path | str, modes: str = "w") -> dict[str, Any]:
+    """A config with rules that show the paths and do not let them be read."""
+    return {"denial_events": True, "unveil_paths": [host.programs_rule, *(f"{modes}:{path}" for path in paths)]}
+
+
+class Events:
+    """Those of a plugin, from here on."""
+
+    def __init__(self, plugin: Plugin):
+        self._stream = iter(plugin.driver.TaskEvents(Driver.TaskEventsRequest(), timeout=scaled(60)))
+
+    def of(self, task: Task, until: str) -> list[str]:
+        """The messages about the task, up to the first that has this text in it."""
+        found = []
+        for event in self._stream:
+            if event.task_id == task.id:
+                assert (event.alloc_id, event.task_name) == (task.alloc_id, task.name)
+                found.append(event.message)
+                if until in event.message:
+                    break
+        return found
+
+
+def reads(host: AgentHost, plugin: Plugin, *paths: Path | str, **options: Any) -> Task:
+    task = host.task(plugin, host.program("access"), [word for path in paths for word in ("read", str(path))], **options)
+    assert task.run() == ExitResult(0), task.stderr.text
+    return task
+
+
+def reading(path: Path | str) -> str:
+    return f'the sandbox denied reading "{path}" (Landlock: fs.read_file); the unveil rule "r:{path}" allows it'
+
+
+@users
+def test_each_rule_is_told_once(launch: Launch, host: AgentHost, files: list[Path], user: str) -> None:
+    plugin = launch(shown(host, *files[:3]))
+    events = Events(plugin)
+    for _ in range(2):  # the second by a standby Executor
+        task = reads(host, plugin, files[0], files[1], files[0], files[0], files[2], user=user)
+        assert events.of(task, str(files[2])) == [reading(path) for path in files[:3]]
+
+
+def test_the_rule_that_is_told_allows_it(launch: Launch, host: AgentHost, places: Path) -> None:
+    """As it stands in the event, in quotes as HCL has them. Names are the task's choice."""
+    names = ["plain", "with space", 'quote"s', "back\\slash", "new\nline", "ümlaut"]
+    for name in names:
+        (places / name).write_text("found")
+        (places / name).chmod(0o644)
+    plugin = launch({**shown(host, places), "unveil_by_task": True})
+    events = Events(plugin)
+    paths = [places / name for name in names]
+    task = reads(host, plugin, *paths)
+    told = events.of(task, "mlaut")
+    assert len(told) == len(names) and all("\n" not in message for message in told)
+    rules = [message.split('the unveil rule "')[1].rsplit('" allows it')[0] for message in told]
+    unescaped = [rule.replace("\\n", "\n").replace('\\"', '"').replace("\\\\", "\\") for rule in rules]
+    task = reads(host, plugin, *paths, unveil=unescaped)
+    assert task.stdout.text.count("ok") == len(names), task.stdout.text
+
+
+def test_programs_directories_and_files(launch: Launch, host: AgentHost, places: Path) -> None:
+    program, directory = places / "program", places / "directory"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    directory.mkdir()
+    directory.chmod(0o777)
+    plugin = launch({"denial_events": True, "unveil_paths": [f"r:{program}", f"w:{directory}"]})
+    events = Events(plugin)
+    task = host.task(plugin, "sh", ["-c", f"{program}; ls {directory}; touch {directory}/new; exit 0"])
+    task.run()
+    assert events.of(task, "creating") == [
+        f'the sandbox denied executing "{program}" (Landlock: fs.execute); the unveil rule "rx:{program}" allows it',
+        f'the sandbox denied reading "{directory}" (Landlock: fs.read_dir); the unveil rule "r:{directory}" allows it',
+        f'the sandbox denied creating, renaming or removing something in "{directory}" (Landlock: fs.make_reg); the unveil '
+        f'rule "c:{directory}" allows it']
+
+
+def test_ports_and_abstract_sockets(launch: Launch, host: AgentHost) -> None:
+    plugin = launch(shown(host))
+    events = Events(plugin)
+    with socket.socket(socket.AF_UNIX) as server:
+        name = f"exec2-{os.getpid()}"
+        server.bind(f"\0{name}")
+        server.listen()
+        script = ("import socket\n"
+                  "def attempt(family, method, address):\n"
+                  "    try: getattr(socket.socket(family), method)(address)\n"
+                  "    except OSError: pass\n"
+                  "attempt(socket.AF_INET, 'bind', ('127.0.0.1', 81))\n"
+                  "attempt(socket.AF_INET, 'connect', ('127.0.0.1', 82))\n"
+                  f"attempt(socket.AF_UNIX, 'connect', chr(0) + {name!r})\n")
+        task = host.task(plugin, "/usr/bin/python3", ["-c", script], config={"tcp_bind": [], "tcp_connect": []})
+        assert task.run() == ExitResult(0), task.stderr.text
+        assert events.of(task, "abstract") == [
+            "the sandbox denied binding TCP port 81 (Landlock: net.bind_tcp); the port in the task option tcp_bind allows it",
+            "the sandbox denied connecting to TCP port 82 (Landlock: net.connect_tcp); the port in the task option tcp_connect allows it",
+            f'the sandbox denied connecting to an abstract unix socket, "@{name}" (Landlock: scope.abstract_unix_socket); the plugin '
+            "option abstract_sockets = true allows it"]
+
+
+@pytest.mark.landlock(minimum=10)
+def test_udp_ports_and_unix_sockets(launch: Launch, host: AgentHost, places: Path) -> None:
+    path = places / "socket"
+    plugin = launch(shown(host, path, modes="r"))
+    events = Events(plugin)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        path.chmod(0o666)
+        script = ("import socket\n"
+                  "def attempt(family, kind, method, *words):\n"
+                  "    try: getattr(socket.socket(family, kind), method)(*words)\n"
+                  "    except OSError: pass\n"
+                  "attempt(socket.AF_INET, socket.SOCK_DGRAM, 'bind', ('127.0.0.1', 83))\n"
+                  "attempt(socket.AF_INET, socket.SOCK_DGRAM, 'connect', ('127.0.0.1', 84))\n"
+                  "attempt(socket.AF_INET, socket.SOCK_DGRAM, 'sendto', b'x', ('127.0.0.1', 85))\n"
+                  f"attempt(socket.AF_UNIX, socket.SOCK_STREAM, 'connect', {str(path)!r})\n")
+        task = host.task(plugin, "/usr/bin/python3", ["-c", script], config={"udp_bind": [83 + 1], "udp_connect": [53]})
+        assert task.run() == ExitResult(0), task.stderr.text
+        told = events.of(task, "resolve_unix")
+    assert [message.split("(Landlock")[0].strip() for message in told] == [
+        "the sandbox denied binding UDP port 83", "the sandbox denied connecting or sending to UDP port 84",
+        "the sandbox denied connecting or sending to UDP port 85", f'the sandbox denied connecting to "{path}"'], told
+    allowing = [message.split("; ")[1] for message in told]
+    assert allowing == ["the port in the task option udp_bind allows it", "the port in the task option udp_connect allows it",
+                        "the port in the task option udp_connect allows it", f'the unveil rule "w:{path}" allows it']
+
+
+def test_a_task_that_is_denied_much(launch: Launch, host: AgentHost, files: list[Path]) -> None:
+    """The first ones are told, and then that there are more."""
+    plugin = launch(shown(host, *files))
+    events = Events(plugin)
+    task = reads(host, plugin, *files, *files)
+    assert events.of(task, LAST) == [*(reading(path) for path in files[:MAXIMUM]), LAST]
+
+
+def test_each_task_has_its_own(launch: Launch, host: AgentHost, files: list[Path]) -> None:
+    plugin = launch(shown(host, *files))
+    tasks = [host.task(plugin, host.program("access"), ["read", str(path)], name=f"task{index}") for index, path in enumerate(files[:6])]
+    for task in tasks:
+        task.start()
+    for task, path in zip(tasks, files):
+        assert Events(plugin).of(task, "reading") == [reading(path)]
+
+
+def test_commands_in_a_task(launch: Launch, host: AgentHost, files: list[Path]) -> None:
+    """Their sandbox is another one, of the same task."""
+    plugin = launch(shown(host, *files[:2]))
+    events = Events(plugin)
+    task = host.task(plugin, "sleep", ["300"]).start()
+    # It is looked for by its process.
+    exec_task(task, "sh", "-c", f"cat {files[0]}; sleep 2")
+    assert events.of(task, str(files[0])) == [reading(files[0])]
+    task.stop(signal="SIGKILL")
+
+
+def test_after_the_driver(launch: Launch, host: AgentHost, files: list[Path]) -> None:
+    """The first denial of a task that an earlier driver has started."""
+    plugin = launch(shown(host, *files[:2]))
+    task = host.task(plugin, "sh", ["-c", f"trap 'cat {files[0]}' USR1; echo up; while :; do sleep 0.1; done"]).start()
+    task.stdout.wait_for("up")
+    plugin = successor(launch, plugin)
+    recover(plugin, task)
+    # Events of a recovered task are told once the host waits for it.
+    task.wait_soon()
+    events = Events(plugin)
+    task.signal("SIGUSR1")
+    assert events.of(task, str(files[0])) == [reading(files[0])]
+    task.stop(signal="SIGKILL")
+
+
+# The option
+
+
+def audit_sockets(pid: int) -> int:
+    """How many sockets of the audit log a process has (proc_net(5))."""
+    inodes = {line.split()[9] for line in Path(f"/proc/{pid}/net/netlink").read_text().splitlines()[1:] if line.split()[1] == "9"}
+    return sum(target[8:-1] in inodes for target in processes.descriptors(pid).values() if target.startswith("socket:["))
+
+
+def test_without_the_option(launch: Launch, host: AgentHost, files: list[Path]) -> None:
+    """No event, no record, and no socket; the option can be changed while the driver runs."""
+    plugin = launch({**shown(host, *files[:1]), "denial_events": False})
+    with AuditLog() as log:
+        reads(host, plugin, files[0])
+        assert log.denials() == []
+    assert audit_sockets(plugin.pid) == 0
+    plugin.begin({**plugin.config, "denial_events": True})
+    assert audit_sockets(plugin.pid) == 1
+    events = Events(plugin)
+    assert events.of(reads(host, plugin, files[0]), "reading") == [reading(files[0])]
+    assert audit_sockets(plugin.pid) == 1
+    plugin.begin({**plugin.config, "denial_events": False})
+    assert audit_sockets(plugin.pid) == 0
+
+
+def test_the_fingerprint_and_check_tell_whether_it_works(launch: Launch, host: AgentHost, binary: Path) -> None:
+    def check() -> str:
+        lines = subprocess.run([binary, "check"], capture_output=True, text=True, check=False).stdout.splitlines()
+        return next(line for line in lines if "denial events" in line)
+
+    plugin = launch({"denial_events": True})
+    assert "denial_events" not in plugin.fingerprint().health_description
+    assert "possible, with the plugin option denial_events = true" in check()
+    with AuditLog() as log:
+        log.switch(False)
+        said = plugin.fingerprint().health_description
+        assert "the plugin option denial_events has no effect: the kernel's auditing is off: switch it on with auditctl -e 1" in said
+        assert "not possible" in check() and "auditctl -e 1" in check()
+    assert landlock.abi() >= 7
