@@ -126,7 +126,8 @@ def test_a_rule_of_an_operator_that_leads_into_one_makes_the_driver_unhealthy(
     if "allocation" in which:
         # Which they are, a request tells.
         assert said not in plugin.fingerprint().health_description
-    with refused("cannot show the task", "a directory that no task reaches"):
+    named = [f'named by the plugin option unveil_paths: "{rule}"'] if way == "path" else []
+    with refused("cannot show the task", "a directory that no task reaches", *named):
         host.task(plugin, "true").start()
     given = plugin.fingerprint()
     assert said in given.health_description and f'"{rule}"' in given.health_description

@@ -93,7 +93,9 @@ extension StartError {
         case .generatedFile where errno == .noSuchFile:
             return "it is mounted over the host's file, which must exist: create an empty one"
         case .hiddenDirectory where errno == .permissionDenied:
+            let rule = context.rules.first { $0.origin != nil && $0.rule.path == subject }
             return "it is in a directory that no task reaches: the client's allocations, or the driver's state"
+                + (rule.map { "; " + namedBy($0.origin ?? "", $0.rule) } ?? "")
         case .ownDirectory where isSymlink(errno): return mustBeDirectory
         case .ownDirectory where errno == .noSuchFile:
             return "the client has not created it, or the job sets NOMAD_TASK_DIR to another path"
