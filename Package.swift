@@ -92,7 +92,7 @@ func layer(_ name: String, _ dependencies: [Target.Dependency], linkerSettings: 
 
 let layers = [
     "EventLoop", "HCLog", "MessagePack", "Messages", "GRPCServer", "Planning", "Host", "Supervision", "Exec",
-    "NomadPlugin", "Commands",
+    "NomadPlugin", "Tracing", "Commands",
 ]
 
 var targets: [Target] = [
@@ -138,10 +138,12 @@ var targets: [Target] = [
             "EventLoop", "HCLog", "Messages", "GRPCServer", "Planning", "Host", "Supervision", "Exec", "Shared",
             "CLinux", "CMessages",
         ]),
+    // What a task's sandbox refuses, seen by ptrace, and which rule would allow it: knows no task, only processes.
+    layer("Tracing", ["EventLoop", "Planning", "Shared", "CLinux"]),
     // The command line: never gRPC.
     layer(
         "Commands",
-        ["EventLoop", "HCLog", "Planning", "Host", "Supervision", "Exec", "Shared", "CLinux"]),
+        ["EventLoop", "HCLog", "Planning", "Host", "Supervision", "Exec", "Tracing", "Shared", "CLinux"]),
     // Plugin or tool, as the environment says.
     .executableTarget(
         name: "Driver",

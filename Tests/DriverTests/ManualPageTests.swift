@@ -39,6 +39,7 @@ import Testing
     @Test func everyOptionOfTheCommandLineIsThere() {
         #expect(Self.items(".Ss Options of run") == RunOptions.table.map(Self.item))
         #expect(Self.items(".Ss Options of exec") == ExecOptions.table.map(Self.item))
+        #expect(Self.items(".Ss Options of trace") == TraceOptions.table.map(Self.item))
         #expect(Self.items(".Ss Options of check") == CheckCommand.options.map(Self.item))
         #expect(Self.items(".Ss Options of tasks") == TasksCommand.options.map(Self.item))
         let top = Self.items(".Ss Commands").filter { $0.hasPrefix("Fl") }

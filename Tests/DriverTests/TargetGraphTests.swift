@@ -74,7 +74,7 @@ import Testing
         let declared = try Self.declared()
         let layers = Set(declared.map(\.name))
         let pictured = try Self.pictured()
-        #expect(declared.count == 12)
+        #expect(declared.count == 13)
         #expect(Set(pictured.map(\.name)) == layers)
         for layer in declared {
             let drawn = pictured.first { $0.name == layer.name }?.dependencies ?? []

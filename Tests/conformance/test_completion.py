@@ -42,7 +42,7 @@ _nomad_driver_exec2
 
 
 PROGRAM = "nomad-driver-exec2 "
-COMMANDS = ["check", "completion", "exec", "run", "tasks"]
+COMMANDS = ["check", "completion", "exec", "run", "tasks", "trace"]
 
 
 @pytest.mark.parametrize("line,expected", [
@@ -80,6 +80,15 @@ def running(act: Callable[..., Task]) -> Task:
 def test_bash_of_exec(binary: Path, plugin: Plugin, running: Task, words: str, expected: str) -> None:
     facts = {"directory": plugin.state_dir, "id": running.id, "begun": running.id[:4]}
     offered = bash(binary, f"{binary} exec {words.format(**facts)}")
+    assert [word for word in offered if not word.endswith("-")] == [word for word in [expected.format(**facts)] if word]
+
+
+@pytest.mark.parametrize("words,expected", [
+    ("--state-dir {directory} ", "{id}"), ("--suggest --state-dir={directory} {begun}", "{id}"), ("{id} ", ""), ("--sug", "--suggest"),
+])
+def test_bash_of_trace(binary: Path, plugin: Plugin, running: Task, words: str, expected: str) -> None:
+    facts = {"directory": plugin.state_dir, "id": running.id, "begun": running.id[:4]}
+    offered = bash(binary, f"{binary} trace {words.format(**facts)}")
     assert [word for word in offered if not word.endswith("-")] == [word for word in [expected.format(**facts)] if word]
 
 
@@ -124,12 +133,13 @@ def test_fish(binary: Path, line: str, expected: list[str], tmp_path: Path) -> N
     assert sorted({row.split("\t")[0] for row in result.stdout.splitlines()}) == expected
 
 
+@pytest.mark.parametrize("command", ["exec", "trace"])
 @pytest.mark.parametrize("form", ["--state-dir {}", "--state-dir={}"])
-def test_fish_of_exec(binary: Path, plugin: Plugin, running: Task, form: str, tmp_path: Path) -> None:
+def test_fish_of_a_task(binary: Path, plugin: Plugin, running: Task, form: str, command: str, tmp_path: Path) -> None:
     """In a directory without files, since files would be offered as arguments of the command."""
     (tmp_path / "completion").write_text(script(binary, "fish"))
     (tmp_path / "empty").mkdir()
-    line = f"{binary} exec {form.format(plugin.state_dir)} {running.id[:4]}"
+    line = f"{binary} {command} {form.format(plugin.state_dir)} {running.id[:4]}"
     result = subprocess.run(
         ["fish", "--no-config", "-c", f"source ../completion; complete -C {shlex.quote(line)}"], check=False,
         capture_output=True, text=True, timeout=scaled(60), env={**os.environ, "HOME": str(tmp_path)},
@@ -178,7 +188,8 @@ def test_zsh(binary: Path, line: str, expected: str, tmp_path: Path) -> None:
     zsh(binary, PROGRAM + line, expected, tmp_path)
 
 
+@pytest.mark.parametrize("command", ["exec", "trace"])
 @pytest.mark.parametrize("form", ["--state-dir {}", "--state-dir={}"])
-def test_zsh_of_exec(binary: Path, plugin: Plugin, running: Task, form: str, tmp_path: Path) -> None:
-    line = f"{binary} exec {form.format(plugin.state_dir)} {running.id[:4]}"
+def test_zsh_of_a_task(binary: Path, plugin: Plugin, running: Task, form: str, command: str, tmp_path: Path) -> None:
+    line = f"{binary} {command} {form.format(plugin.state_dir)} {running.id[:4]}"
     zsh(binary, line, running.id, tmp_path)

@@ -36,5 +36,6 @@
 #include "roots.h"
 #include "sessions.h"
 #include "system_calls.h"
+#include "tracing.h"
 
 #endif

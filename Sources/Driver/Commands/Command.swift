@@ -7,6 +7,8 @@ struct Command: Sendable {
         case program
         /// A task that runs, and then a command with its arguments.
         case programInTask
+        /// A task that runs.
+        case task
         case oneOf([String])
     }
 
@@ -24,6 +26,9 @@ struct Command: Sendable {
         Command(
             name: "exec", summary: "run a command in a running task", options: ExecOptions.table,
             operands: .programInTask),
+        Command(
+            name: "trace", summary: "show what a running task is denied, and what would allow it",
+            options: TraceOptions.table, operands: .task),
         Command(
             name: "check", summary: "check whether this host meets the requirements of the driver",
             options: CheckCommand.options),

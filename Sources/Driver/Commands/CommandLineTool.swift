@@ -1,3 +1,4 @@
+import CLinux
 import EventLoop
 import Glibc
 import Shared
@@ -50,6 +51,7 @@ package enum CommandLineTool {
             return 0
         case "run"?: return run(Array(rest.dropFirst()), environment)
         case "exec"?: return exec(Array(rest.dropFirst()))
+        case "trace"?: return try trace(Array(rest.dropFirst()))
         case "check"?: return try CheckCommand.execute(Array(rest.dropFirst()))
         case "tasks"?: return try TasksCommand.execute(Array(rest.dropFirst()))
         case "completion"?: return try CompletionCommand.execute(Array(rest.dropFirst()))
@@ -73,6 +75,7 @@ package enum CommandLineTool {
         let signals: RunSignals
         do throws(SystemError) {
             signals = try RunSignals()
+            if options.traces, exec2_block_child_signal() != 0 { throw SystemError("block", "SIGCHLD") }
         } catch {
             Console.complain(error.text)
             return ExitStatus.runFailed
@@ -99,6 +102,22 @@ package enum CommandLineTool {
         } catch {
             Console.complain("\(error.text); see nomad-driver-exec2 exec --help")
             return ExitStatus.runFailed
+        }
+        Task.detached(executorPreference: BlockingPool.shared) { Glibc.exit(await tool.execute()) }
+        while true { pause() }
+    }
+
+    private static func trace(_ words: [String]) throws(UsageError) -> Int32 {
+        guard let options = try TraceOptions(words) else {
+            Console.write(HelpText.trace)
+            return 0
+        }
+        let tool: TraceTool
+        do throws(SystemError) {
+            tool = try TraceTool(options)
+        } catch {
+            Console.complain(error.text)
+            return ExitStatus.failure
         }
         Task.detached(executorPreference: BlockingPool.shared) { Glibc.exit(await tool.execute()) }
         while true { pause() }

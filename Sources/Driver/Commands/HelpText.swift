@@ -3,6 +3,7 @@ enum HelpText {
     static let program = """
         Usage: nomad-driver-exec2 run [option...] [--] command [argument...]
                nomad-driver-exec2 exec [option...] TASK command [argument...]
+               nomad-driver-exec2 trace [option...] TASK
                nomad-driver-exec2 check [option...]
                nomad-driver-exec2 tasks [option...]
                nomad-driver-exec2 completion bash|zsh|fish
@@ -37,6 +38,10 @@ enum HelpText {
         second one kills it at once. SIGTSTP stops both. If "run" itself is killed, the
         command gets SIGTERM, and SIGKILL after the kill timeout.
 
+        With --trace, stderr also tells of each path, port, socket and system call that
+        the sandbox denies to the command, and of the rule or the option that would allow
+        it ("trace --help" says more). With --suggest, the rules that are needed follow.
+
         Exit status: the command's own; 128+n where signal n ended it; 127 where the
         command is not found, 126 where it cannot be executed; 125 where
         nomad-driver-exec2 itself failed, and then it says why.
@@ -64,6 +69,26 @@ enum HelpText {
         Exit status: the command's own; 128+n where signal n ended it; 127 where the
         command is not found, 126 where it cannot be executed; 125 where
         nomad-driver-exec2 itself failed, and then it says why.
+
+        """
+
+    static let trace = """
+        Usage: nomad-driver-exec2 trace [option...] TASK
+
+        Shows what the sandbox of a running task denies to it, as it happens, each thing
+        once: paths that are not unveiled or whose rule lacks a mode, ports, sockets, and
+        closed system calls; with the process that asked, and the rule, task option or
+        plugin option that would allow it. What the permissions of a file deny is said
+        too, since no rule helps there. TASK is as for "exec".
+
+        The task runs on, slower by what its system calls cost while they are traced
+        (docs/trace.md). Nothing is left when "trace" ends, in whatever way. A process
+        that a debugger has is left alone; no other can be debugged meanwhile.
+
+        Options:
+        \(options(TraceOptions.table))
+        Exit status: 0; 1 if the task does not run, or cannot be traced; 2 for a command
+        line that is not understood.
 
         """
 

@@ -3,7 +3,7 @@ import Shared
 /// Facts of a process from /proc.
 package enum ProcessFacts {
     /// Whether a process has ended and waits to be reaped.
-    static func isZombie(_ pid: Int32) -> Bool {
+    package static func isZombie(_ pid: Int32) -> Bool {
         guard let stat = try? stat(of: pid) else { return false }
         return isZombie(in: stat)
     }

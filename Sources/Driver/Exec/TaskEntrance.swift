@@ -101,7 +101,7 @@ struct TaskEntrance: ~Copyable {
 
     private static let memoryName = "/memfd:exec2-launch-request"
 
-    private static func request(
+    static func request(
         _ id: String, executor: Int32, _ executorPidfd: Int32
     ) throws(ExecError) -> MessageView<Exec2__Executor__LaunchRequest> {
         let number = exec2_pidfd_getfd(executorPidfd, LaunchMemory.descriptor)

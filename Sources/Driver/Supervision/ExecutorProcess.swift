@@ -88,19 +88,30 @@ extension ExecutorProcess {
     /// - Parameters:
     ///   - attachment: What an attached task's Executor finds open beside the request.
     ///   - cgroup: An open cgroup v2 directory for the Executor itself; -1: stay in the Driver's.
+    ///   - beforeRequest: Called with the Executor's pid before it has its request.
     static func spawn(
         path: String, request: [UInt8], attachment: LaunchSpecification.Attachment? = nil,
-        template: RootTemplates.Template? = nil, cgroup: Int32, reactor: Reactor
+        template: RootTemplates.Template? = nil, cgroup: Int32, reactor: Reactor,
+        beforeRequest: (@Sendable (Int32) -> Void)? = nil
     ) throws(SpawnError) -> ExecutorProcess {
         let descriptors: Handover
         do throws(SystemError) {
-            descriptors = try Handover(request)
+            descriptors = try Handover(beforeRequest == nil ? request : nil)
         } catch {
             throw .system(error)
         }
         let process = try spawn(
             path: path, steps(handing: places(descriptors, attachment, template)),
             namespaces: EXEC2_CLONE_NEWPID, cgroup: cgroup, reactor: reactor)
+        if let beforeRequest {
+            beforeRequest(process.pid)
+            do throws(SystemError) {
+                try handOver(request, descriptors.memory, descriptors.launchPipe)
+            } catch {
+                process.killAndReap(on: reactor)
+                throw .system(error)
+            }
+        }
         return try process.identified(launchPipe: descriptors.launchPipe, reactor)
     }
 

@@ -185,7 +185,7 @@ extension TaskTable {
             return try executorCgroup.spawn(forTaskIn: specification.cgroup) { (cgroup) throws(SpawnError) in
                 try ExecutorProcess.spawn(
                     path: program, request: request, attachment: specification.attachment, template: template,
-                    cgroup: cgroup, reactor: reactor)
+                    cgroup: cgroup, reactor: reactor, beforeRequest: spawned.withLock { $0 })
             }
         } catch {
             throw StartError(error.isTransient ? .transient : .permanent, error.text)

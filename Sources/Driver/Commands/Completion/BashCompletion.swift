@@ -122,23 +122,33 @@ enum BashCompletion {
                     \(command.name))
                         \(program(after: 0)) ;;
                 """
-            case .programInTask:
-                // Names of tasks are others' choice: nothing in them is expanded, and each is offered in quotes.
+            case .task:
                 """
                     \(command.name))
-                        if [[ $operands -eq 0 ]]; then
-                            while IFS= read -r part; do
-                                printf -v part %q "$part"
-                                [[ $part == "$word"* ]] && COMPREPLY+=("$part")
-                            done < <("${words[0]}" tasks --quiet ${directory:+"--state-dir=$directory"} 2>/dev/null)
-                            return
-                        fi
+                \(tasks)
+                        ;;
+                """
+            case .programInTask:
+                """
+                    \(command.name))
+                \(tasks)
                         [[ $operands -eq 2 && ${words[${#words[@]} - 2]} == -- ]] && operands=1
                         \(program(after: 1)) ;;
                 """
             }
         }.joined(separator: "\n")
     }
+
+    /// Names of tasks are others' choice: nothing in them is expanded, and each is offered in quotes.
+    private static let tasks = """
+                if [[ $operands -eq 0 ]]; then
+                    while IFS= read -r part; do
+                        printf -v part %q "$part"
+                        [[ $part == "$word"* ]] && COMPREPLY+=("$part")
+                    done < <("${words[0]}" tasks --quiet ${directory:+"--state-dir=$directory"} 2>/dev/null)
+                    return
+                fi
+        """
 
     /// A command of the host's behind this many operands, and files behind it.
     private static func program(after count: Int) -> String {

@@ -30,6 +30,7 @@ enum FishCompletion {
                 ["complete -c nomad-driver-exec2 -n '\(when)' -a '\(words.joined(separator: " "))'"]
             case .program:
                 ["complete -c nomad-driver-exec2 -n '\(when)' -F -a '(__fish_complete_command)'"]
+            case .task: ["complete -c nomad-driver-exec2 -n '\(when)' -a '(__nomad_driver_exec2_tasks)'"]
             case .programInTask:
                 [
                     "complete -c nomad-driver-exec2 -n '\(when)' -F -a '(__fish_complete_command)'",

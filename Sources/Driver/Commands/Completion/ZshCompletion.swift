@@ -52,6 +52,7 @@ enum ZshCompletion {
             case .none: "        && return"
             case .oneOf(let words): "        '1:shell:(\(words.joined(separator: " ")))'"
             case .program: program
+            case .task: "        '(-):task:_nomad_driver_exec2_task'"
             case .programInTask: "        '(-):task:_nomad_driver_exec2_task' \\\n" + program
             }
         return """

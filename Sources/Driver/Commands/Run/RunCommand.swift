@@ -58,15 +58,19 @@ struct RunCommand: Sendable {
             let streams = try RunStreams(terminal: hasTerminal, user: user, directories) { stop.outputFailed($0) }
             defer { streams.restore() }
             try signals.watch(on: reactor) { take($0, streams, stop) }
+            let trace = try options.traces ? RunTrace(suggests: options.suggests) : nil
             // Nobody else has the other end, which so is closed when this process is gone, whatever has ended it.
             let leash = try PipeEnds()
             let attachment = LaunchSpecification.Attachment(
                 leash: leash.reading.number, stdin: streams.stdin, hasTerminal: hasTerminal,
                 terminals: streams.terminals,
                 killTimeoutNanoseconds: UInt64(options.killTimeoutSeconds) * 1_000_000_000)
-            result = await runTask(in: table, directories, cgroup, user, executor, streams, attachment, stop)
+            result = await runTask(in: table, directories, cgroup, user, executor, streams, attachment, stop, trace)
             stop.ended(streams.outputs)
             await streams.finish()
+            if case .success = result {
+                await trace?.finish(own: [directories.task.task, directories.task.alloc])
+            }
             _ = consume leash
         } catch {
             throw RunFailure(error.text)
@@ -101,12 +105,15 @@ struct RunCommand: Sendable {
     /// Starts the task, waits for its end, and has the engine remove what is its own.
     private func runTask(
         in table: TaskTable, _ directories: RunDirectories, _ cgroup: RunCgroup, _ user: TaskUser,
-        _ executor: ExecutorSearch, _ streams: RunStreams, _ attachment: LaunchSpecification.Attachment, _ stop: RunStop
+        _ executor: ExecutorSearch, _ streams: RunStreams, _ attachment: LaunchSpecification.Attachment,
+        _ stop: RunStop,
+        _ trace: RunTrace?
     ) async -> Result<TaskEnd, RunFailure> {
         do throws(RunFailure) {
             var specification = try specification(directories, cgroup, user)
             specification.attachment = attachment
             specification.isByteText = true
+            if let trace { table.spawned.withLock { $0 = trace.spawned } }
             let task: SupervisedTask
             do throws(StartError) {
                 task = try await table.start(

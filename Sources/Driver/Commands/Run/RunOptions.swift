@@ -25,6 +25,9 @@ struct RunOptions: Equatable, Sendable {
     /// Where the directory of the pipes between driver and Executor is made.
     var stateParent = "/run"
     var isVerbose = false
+    /// Whether to tell what the command is denied, and the rules that would allow it.
+    var traces = false
+    var suggests = false
     /// Nil: where stdin and stdout are one.
     var terminal: Bool?
     /// Without an operator who would have to allow anything: who may run this is root.
@@ -116,6 +119,11 @@ extension RunOptions {
             name: "kill-timeout", value: "SECONDS",
             help: "when stopped, kill what still runs after this; default: 5"),
         CommandOption(
+            name: "trace",
+            help: "tell on stderr what the command is denied, as it happens, and the rule or option that would allow it"
+        ),
+        CommandOption(name: "suggest", help: TraceOptions.suggestion.help + "; with --trace"),
+        CommandOption(
             name: "executor", value: "PATH", help: "where nomad-driver-exec2-executor is", completes: .files),
         CommandOption(
             name: "state-dir", value: "DIRECTORY", help: "where the run keeps its pipes; default: /run",
@@ -140,6 +148,7 @@ extension RunOptions {
         if memoryMaxMB > 0 && memoryMaxMB < memoryMB {
             throw UsageError("--memory-max \(memoryMaxMB) is below --memory \(memoryMB): it must not be")
         }
+        if suggests && !traces { throw UsageError("--suggest tells what a trace has shown: add --trace") }
         guard let command = rest.first, !command.isEmpty else {
             throw UsageError("there is no command to run")
         }
@@ -193,6 +202,8 @@ extension RunOptions {
         case "executor": executorPath = try utf8(option, Self.absolute(try text(option, value), in: directory))
         case "state-dir": stateParent = try utf8(option, Self.absolute(try text(option, value), in: directory))
         case "verbose": isVerbose = true
+        case "trace": traces = true
+        case "suggest": suggests = true
         case "tty": terminal = true
         case "no-tty": terminal = false
         case _ where try takeConfinement(option, value): break

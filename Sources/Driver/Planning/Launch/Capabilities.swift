@@ -1,5 +1,5 @@
 /// Linux capabilities by number (capabilities(7), uapi linux/capability.h).
-enum Capability: UInt64, CaseIterable, Sendable {
+package enum Capability: UInt64, CaseIterable, Sendable {
     case chown, dacOverride, dacReadSearch, fowner, fsetid, kill, setgid, setuid, setpcap, linuxImmutable
     case netBindService, netBroadcast, netAdmin, netRaw, ipcLock, ipcOwner, sysModule, sysRawio, sysChroot, sysPtrace
     case sysPacct, sysAdmin, sysBoot, sysNice, sysResource, sysTime, sysTtyConfig, mknod, lease, auditWrite
@@ -17,10 +17,10 @@ enum Capability: UInt64, CaseIterable, Sendable {
     ]
 
     /// The kernel's name without `cap_`.
-    var name: String { Self.names[Int(rawValue)] }
+    package var name: String { Self.names[Int(rawValue)] }
 
     /// The capability's bit in the kernel's sets.
-    var bit: UInt64 { 1 << rawValue }
+    package var bit: UInt64 { 1 << rawValue }
 
     /// Every bit that has a name here.
     static let every: UInt64 = allCases.reduce(0) { $0 | $1.bit }

@@ -1,9 +1,9 @@
 /// A processor architecture whose system calls are known.
-enum SyscallArchitecture: CaseIterable, Sendable {
+package enum SyscallArchitecture: CaseIterable, Sendable {
     case amd64, arm64
 
     /// The one that this program was built for.
-    static var native: SyscallArchitecture {
+    package static var native: SyscallArchitecture {
         #if arch(x86_64)
             .amd64
         #else
@@ -12,7 +12,7 @@ enum SyscallArchitecture: CaseIterable, Sendable {
     }
 
     /// AUDIT_ARCH_* of uapi linux/audit.h, which a filter finds in `seccomp_data.arch`.
-    var auditToken: UInt32 {
+    package var auditToken: UInt32 {
         switch self {
         case .amd64: 0xC000_003E
         case .arm64: 0xC000_00B7

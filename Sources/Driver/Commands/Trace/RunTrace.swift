@@ -1,0 +1,65 @@
+import CLinux
+import EventLoop
+import Exec
+import Shared
+import Supervision
+import Tracing
+
+/// The trace of a run's command, from before its execve to its end.
+final class RunTrace: Sendable {
+    private let tracer: Tracer
+    private let analysis: TraceAnalysis
+    private let suggests: Bool
+    private let failure = Mutex<SystemError?>(nil)
+
+    init(suggests: Bool) throws(SystemError) {
+        self.suggests = suggests
+        let executor = self.executor
+        analysis = TraceAnalysis(
+            filter: {
+                let pid = executor.pid.withLock { $0 }
+                let number = exec2_pidfd_open(pid)
+                guard number >= 0 else { return [] }
+                let pidfd = OwnedDescriptor(owning: number)
+                let launched = try? LaunchedTask(RunDirectories.taskName, executor: pid, executorPidfd: pidfd.number)
+                return launched?.seccompFilter ?? []
+            },
+            // A terminal is raw as long as the command has it.
+            output: { Self.write("trace: " + $0 + (isatty(2) == 1 ? "\r\n" : "\n")) })
+        tracer = try Tracer(analysis: analysis)
+    }
+
+    /// The last that was spawned.
+    private final class Executor: Sendable {
+        let pid = Mutex<Int32>(0)
+    }
+
+    private let executor = Executor()
+
+    /// Stderr, where the command's own goes.
+    private static func write(_ text: String) {
+        _ = ByteText.bytes(text).withUnsafeBytes { Console.writeAll($0, to: 2) }
+    }
+
+    /// To be called when an Executor waits for its request.
+    var spawned: @Sendable (Int32) -> Void { { self.take(executor: $0) } }
+
+    private func take(executor pid: Int32) {
+        executor.pid.withLock { $0 = pid }
+        if let error = tracer.follow(launcher: pid) { failure.withLock { $0 = error } }
+    }
+
+    /// The command has ended.
+    /// - Parameter own: The command's own directories.
+    func finish(own: [String]) async {
+        tracer.end()
+        let figures = await tracer.wait()
+        if let error = failure.withLock({ $0 }) {
+            Console.complain(TraceReport.remedy(error))
+            return
+        }
+        TraceReport.finish(
+            analysis, figures, own: suggests ? own : nil, forRun: true, say: { Self.write("trace: \($0)\n") },
+            print: { Self.write($0) })
+    }
+}

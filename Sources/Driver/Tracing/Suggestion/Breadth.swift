@@ -1,0 +1,101 @@
+import Planning
+import Shared
+
+/// How much of a host a directory is, by what distributions keep where (hier(7)).
+enum Breadth {
+    /// Directories of the whole host, or of everybody: no rule is widened to them.
+    static func isTooWide(_ path: String) -> Bool {
+        let parts = path.pathComponents
+        switch parts.first {
+        case nil: return true
+        case "proc", "dev": return true
+        case "sys": return parts.count < 4
+        case "usr":
+            return parts.count < 3 && path != "/usr/include" || parts.count == 3 && sharedBelowUsr.contains(path)
+        case "var": return parts.count < 3
+        case "etc": return parts.count < 2 || parts.count == 2 && hasSecrets(path)
+        case "home", "root": return parts.count < 3
+        case "run": return parts.count < 2 || parts.count == 2 && ["lock", "user", "secrets"].contains(parts[1])
+        default: return parts.count < 2
+        }
+    }
+
+    private static let sharedBelowUsr: [String] = [
+        "/usr/local/bin", "/usr/local/etc", "/usr/local/include", "/usr/local/lib", "/usr/local/sbin",
+        "/usr/local/share",
+        "/usr/local/src",
+    ]
+
+    /// Directories that no list is to have unless a person has decided so.
+    static func needsDecision(_ path: String) -> Bool {
+        let parts = path.pathComponents
+        guard parts.count < 2 else {
+            return parts.count == 2 && ["usr", "var", "proc", "sys", "dev"].contains(parts[0]) && isTooWide(path)
+                && !isFileByCustom(path)
+        }
+        let ofSystem = [
+            "bin", "boot", "dev", "etc", "home", "lib", "lib64", "proc", "root", "run", "sbin", "sys", "tmp", "usr",
+            "var",
+        ]
+        return parts.first.map { ofSystem.contains(String($0)) } ?? true
+    }
+
+    /// Below /proc and /dev what has two parts is mostly a file.
+    private static func isFileByCustom(_ path: String) -> Bool { path.hasPrefix("/proc/") || path.hasPrefix("/dev/") }
+
+    /// Directories of /etc that hold keys and passwords, or say who may do what.
+    static func hasSecrets(_ path: String) -> Bool {
+        let parts = path.pathComponents
+        guard parts.count > 1, parts[0] == "etc" else { return false }
+        let names = [
+            "NetworkManager", "consul.d", "containerd", "cron.d", "cron.daily", "default", "docker", "ipsec.d",
+            "kubernetes",
+            "letsencrypt", "nomad.d", "openvpn", "pam.d", "pki", "ppp", "security", "ssh", "ssl", "sudoers.d",
+            "systemd",
+            "vault.d", "wireguard",
+        ]
+        return names.contains(String(parts[1]))
+    }
+
+    /// What a program that reads one file of a directory mostly reads more of: its part of /etc, of /usr/share or of /opt.
+    static func widened(_ path: String, isDirectory: Bool) -> String? {
+        let parts = path.pathComponents
+        func first(_ count: Int) -> String? {
+            guard parts.count > count || parts.count == count && isDirectory else { return nil }
+            return "/" + parts.prefix(count).joined(separator: "/")
+        }
+        switch parts.first {
+        case "etc": return hasSecrets(path) ? nil : first(2)
+        case "opt": return first(2)
+        case "usr" where parts.count > 1:
+            if parts[1] == "share" { return first(3) }
+            if parts[1] == "include" { return first(2) }
+            if parts[1] == "local" && parts.count > 2 { return parts[2] == "share" ? first(4) : nil }
+            return nil
+        default: return nil
+        }
+    }
+
+    /// What a rule gives away that an operator has to know; nil: nothing.
+    static func warning(_ rule: Suggestion.Rule, own: [String]) -> String? {
+        let path = rule.path
+        let parts = path.pathComponents
+        var warnings: [String] = []
+        if parts.isEmpty { warnings.append("the whole host") }
+        if path == "/root" || path == "/home" || parts.count == 2 && parts[0] == "home" && rule.isDirectory {
+            warnings.append(path == "/home" ? "all home directories" : "a whole home directory")
+        } else if needsDecision(path) && !parts.isEmpty {
+            warnings.append("the whole of " + Finding.shown(path))
+        }
+        if hasSecrets(path) { warnings.append("a directory that may hold keys or passwords") }
+        if ["docker.sock", "containerd.sock", "podman.sock"].contains(parts.last.map { String($0) }) {
+            warnings.append("a socket by which everything on this host can be done")
+        }
+        let writes = !rule.modes.isDisjoint(with: [.write, .create])
+        if writes && !path.hasPrefix("/proc/self/") && !own.contains(where: { path == $0 || path.hasPrefix($0 + "/") })
+        {
+            warnings.append("writing outside of the task's directories")
+        }
+        return warnings.isEmpty ? nil : "gives " + warnings.joined(separator: ", ")
+    }
+}

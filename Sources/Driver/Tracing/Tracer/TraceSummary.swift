@@ -1,0 +1,42 @@
+import Shared
+
+extension TraceAnalysis {
+    /// What was found, and what it took, as lines.
+    package func summary(_ figures: Tracer.Figures) -> [String] {
+        let findings = findings
+        func count(_ remedies: Finding.Remedy...) -> String { String(findings.count { remedies.contains($0.remedy) }) }
+        var lines: [String] = []
+        if findings.isEmpty {
+            lines.append("nothing was denied")
+        } else {
+            lines.append(
+                String(findings.count) + " denied: " + count(.rule) + " for want of a rule, "
+                    + count(.option, .pluginOption) + " of an option, " + count(.permissions) + " by file permissions, "
+                    + count(.none) + " otherwise")
+        }
+        lines.append(
+            String(figures.calls) + " system calls of " + String(figures.threads)
+                + (figures.threads == 1 ? " thread in " : " threads in ")
+                + Self.seconds(figures.elapsed) + " s, held for " + Self.seconds(figures.held) + " s of it")
+        if figures.leftOut > 0 {
+            lines.append(
+                String(figures.leftOut) + " failed calls were not looked at: there were too many different ones")
+        }
+        if figures.foreign > 0 { lines.append(String(figures.foreign) + " processes were left alone") }
+        return lines
+    }
+
+    /// The rules with which nothing would have been denied, as HCL.
+    /// - Parameters:
+    ///   - own: The task's own directories.
+    ///   - forRun: With the options of `run` as well.
+    package func suggestion(own: [String], forRun: Bool) -> String {
+        Suggestion(findings).text(own: own, forRun: forRun)
+    }
+
+    private static func seconds(_ nanoseconds: UInt64) -> String {
+        let hundredths = (nanoseconds + 5_000_000) / 10_000_000
+        let rest = hundredths % 100
+        return String(hundredths / 100) + (rest < 10 ? ".0" : ".") + String(rest)
+    }
+}
