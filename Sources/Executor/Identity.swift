@@ -45,7 +45,7 @@ struct Preparation {
     /// Whether this process has an IPC namespace that is not the host's, so that its task need not be given one.
     let ownsIPC: Bool
     /// What has been done for the task's ruleset; nil: nothing.
-    let rules: RulesAhead?
+    private(set) var rules: RulesAhead?
 
     init() {
         // To look oneself up in /proc for the first time takes as long as fifty other system calls.
@@ -61,6 +61,12 @@ struct Preparation {
     mutating func complete() {
         if pid <= 0 { pid = ownPid() }
         if startTime == 0 { startTime = ownStartTime() }
+    }
+
+    /// Gives the memory back that only a launch needs.
+    mutating func release() {
+        rules?.release()
+        rules = nil
     }
 }
 

@@ -95,6 +95,9 @@ struct RulesAhead {
         }
     }
 
+    /// Gives the memory back. What is open stays so.
+    func release() { exec2__executor__launch_request__free_unpacked(message, nil) }
+
     private static func isSame(_ left: Exec2__Executor__UnveilPath, _ right: Exec2__Executor__UnveilPath) -> Bool {
         left.modes == right.modes && strcmp(left.path, right.path) == 0 && right.no_symlink == 0
             && right.after_mounts == 0 && right.beneath.isEmpty && right.keeps_directories == 0

@@ -39,6 +39,7 @@ func runExecutor() -> Int32 {
         try request.checkVersion()
         try hardenAgainstTask(request.message.pointee)
         let supervision = try Supervision.launch(request, preparation, channel: channel)
+        preparation.release()
         request.release()
         return supervision.run() ? ExecutorExit.finished : ExecutorExit.notRecorded
     } catch {
