@@ -47,15 +47,20 @@ int exec2_openat(int directory, const char *path, int flags, mode_t mode) {
     return result;
 }
 
-int exec2_open_no_symlinks(int directory, const char *path, int flags, int beneath) {
-    struct open_how how = {
-        .flags = (uint64_t)(unsigned)flags,
-        .resolve = RESOLVE_NO_SYMLINKS | (beneath ? RESOLVE_BENEATH : 0),
-    };
+static int open_resolving(int directory, const char *path, int flags, uint64_t resolve) {
+    struct open_how how = {.flags = (uint64_t)(unsigned)flags, .resolve = resolve};
     int result;
     do result = (int)syscall(SYS_openat2, directory, path, &how, sizeof how);
     while (result < 0 && errno == EINTR);
     return result;
+}
+
+int exec2_open_no_symlinks(int directory, const char *path, int flags, int beneath) {
+    return open_resolving(directory, path, flags, RESOLVE_NO_SYMLINKS | (beneath ? RESOLVE_BENEATH : 0));
+}
+
+int exec2_open_no_magic_links(const char *path) {
+    return open_resolving(AT_FDCWD, path, O_PATH | O_CLOEXEC, RESOLVE_NO_MAGICLINKS);
 }
 
 int exec2_pipe2(int descriptors[2], int flags) { return pipe2(descriptors, flags); }

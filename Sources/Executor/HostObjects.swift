@@ -42,6 +42,11 @@ struct HostObjects {
     /// Whether the host's whole root is shown.
     var showsRoot: Bool { binds.contains { $0.place.isRoot } }
 
+    /// Whether something of the host is mounted where the task has terminals or shared memory of its own, or above.
+    var coversDevices: Bool {
+        binds.contains { $0.place.isOwnDevice || $0.place.isEqual(to: PathBytes([Array("dev".utf8)])) }
+    }
+
     /// What was found on the way of the paths added so far.
     private var known = KnownPlaces()
 

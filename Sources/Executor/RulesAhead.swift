@@ -106,11 +106,14 @@ struct RulesAhead {
 
 extension Ruleset {
     fileprivate func addAhead(_ unveil: Exec2__Executor__UnveilPath) -> RulesAhead.Outcome {
-        let found = exec2_open(unveil.path, EXEC2_O_PATH | O_CLOEXEC, 0)
+        let found = exec2_open_no_magic_links(unveil.path)
         guard found >= 0 else { return Errno.last == .noSuchFile ? .absent : .failed }
         defer { _ = close(found) }
         var facts = exec2_file_facts()
         guard exec2_fstat(found, &facts) == 0 else { return .failed }
+        // Below /proc, a path such as /proc/self leads to something else for each process: only the task's own child can
+        // open it. The root of /proc has inode 1.
+        guard exec2_is_proc(found) == 0 || facts.inode == 1 else { return .failed }
         let kind: LandlockRights.PathKind = facts.type == EXEC2_FILE_DIRECTORY ? .directory : .file
         return add(unveil.modes, on: kind, of: found) ? .added : .failed
     }

@@ -198,8 +198,8 @@ struct TaskRoot {
 
     /// Whether it can be completed from a root that was made before the request.
     func isCompleted(from ahead: RootAhead) -> Bool {
-        // The host's root is mounted before anything else, and a terminal that is in use is of another devpts.
-        !objects.showsRoot && !hasTerminal && ahead.fits(message)
+        // The host's root or /dev is mounted before anything else, and a terminal that is in use is of another devpts.
+        !objects.showsRoot && !objects.coversDevices && !hasTerminal && ahead.fits(message)
     }
 
     /// A detached mount of a directory of the template.

@@ -21,6 +21,9 @@ int exec2_openat(int directory, const char *path, int flags, mode_t mode);
 /// (no libc wrapper).
 int exec2_open_no_symlinks(int directory, const char *path, int flags, int beneath);
 
+/// The same with O_PATH, for a path that may have symlinks, but none of /proc's that lead to what a process has open.
+int exec2_open_no_magic_links(const char *path);
+
 /// pipe2(2) and fcntl(2)'s F_DUPFD_CLOEXEC: behind _GNU_SOURCE and variadic.
 int exec2_pipe2(int descriptors[2], int flags);
 /// dup3(2), closed on exec: behind _GNU_SOURCE.
