@@ -64,7 +64,7 @@ struct RulesAhead {
         return true
     }
 
-    /// The ruleset; nil if the request needs one with other options.
+    /// The ruleset; nil if the request needs one with other options or without a rule of it. It is closed then.
     func ruleset(for request: LaunchRequest.Message) -> Ruleset? {
         let own = message.pointee
         let restricts =
@@ -72,9 +72,25 @@ struct RulesAhead {
             | request.restrict_udp_connect
         guard restricts == 0, own.scope_abstract_sockets == request.scope_abstract_sockets,
             own.open_pathname_sockets == request.open_pathname_sockets, own.log_denials == request.log_denials,
-            (own.n_quiet_paths > 0) == (request.n_quiet_paths > 0)
-        else { return nil }
+            (own.n_quiet_paths > 0) == (request.n_quiet_paths > 0), hasAllRules(request)
+        else {
+            _ = close(ruleset.number)
+            return nil
+        }
         return ruleset
+    }
+
+    /// Whether a request has every rule that was added: others would allow its task more. The plugin may have been
+    /// configured anew while the start went on after which this process was spawned, or the task has a /tmp of its own.
+    private func hasAllRules(_ request: LaunchRequest.Message) -> Bool {
+        var next = 0
+        for index in 0..<request.n_unveil where next < message.pointee.n_unveil {
+            guard let rule = request.unveil[index]?.pointee, let own = message.pointee.unveil[next]?.pointee else {
+                return false
+            }
+            if Self.isSame(own, rule) { next += 1 }
+        }
+        return next == message.pointee.n_unveil
     }
 
     /// For each rule of a request whose task gets the root that was made ahead, whether it is in the ruleset already, or

@@ -13,6 +13,10 @@ from typing import Any, Callable
 import pytest
 
 from agent import AgentHost, Plugin
+from agent.expect import result
+from agent.restart import Stopped
+from agent.state import directory_of
+from agent.timing import wait_until
 
 Launch = Callable[..., Plugin]
 USERS = ["nomad-80000", "nobody", "root"]
@@ -48,8 +52,9 @@ def test_rules_below_proc_are_for_the_task(launch: Launch, host: AgentHost, user
 @users
 def test_rules_through_links_of_proc_open_nothing_of_the_executor(launch: Launch, host: AgentHost, user: str) -> None:
     """Such a link leads to what a process has open: without a task, to what the Executor has."""
-    plugin = launch({"unveil_defaults": False, "unveil_paths": ["rx:/", "w:/dev/stdout"]})
-    script = "echo one > /dev/stdout; (echo two > /dev/null) 2>&- || echo refused"
+    programs = [f"rx:{path}" for path in ("/usr", "/bin", "/lib", "/lib64")]
+    plugin = launch({"unveil_defaults": False, "unveil_paths": [*programs, "r:/dev/null", "w:/proc/self/fd/1"]})
+    script = "echo one > /proc/self/fd/1; (echo two > /dev/null) 2>&- || echo refused"
     assert under_standby(host, plugin, script, user=user) == "one\nrefused\n"
 
 
@@ -64,3 +69,21 @@ def test_a_rule_above_what_the_task_has_of_its_own(launch: Launch, host: AgentHo
     finally:
         # Where it is the host's.
         assert not Path("/dev/shm", host.root.name).exists()
+
+
+def test_rules_of_an_earlier_configuration(launch: Launch, host: AgentHost, places: Path) -> None:
+    """Made by a start that the client's SetConfig overtook. Its rules may allow more."""
+    rules = {modes: [host.programs_rule, f"{modes}:{places}"] for modes in ("r", "rx")}
+    (places / "program").write_text("#!/bin/sh\necho ran\n")
+    (places / "program").chmod(0o755)
+    plugin = launch({"unveil_paths": rules["rx"]})
+    ahead = standing(host, plugin, user="root")
+    first = host.task(plugin, "true", user="root")
+    with Stopped(ahead):
+        start = first.start_soon()
+        wait_until(lambda: directory_of(first).exists(), 5, "the request handed over")
+        plugin.set_config({**plugin.config, "unveil_paths": rules["r"]})
+    first.took(start.result())
+    plugin.await_standby()
+    task = host.task(plugin, "sh", ["-c", f"{places}/program || echo refused"], user="root")
+    assert result(task) == "refused\n"
