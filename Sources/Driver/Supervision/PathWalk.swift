@@ -10,37 +10,44 @@ struct PathWalk {
     private var known: [[UInt8]: Int] = [:]
     private var passed: Set<[UInt8]> = []
 
-    /// Adds the directories on the way of a path. Blocks if a file system on the way does not respond. Ends at /proc,
-    /// since a task has its own.
-    /// - Parameter passes: Whether the directories are added to `ways`; names are looked up in any case.
-    mutating func add(_ path: String, index: Int = 0, passes: Bool = true) {
+    /// Adds the directories on the way of a path. Blocks if a file system on the way does not respond.
+    mutating func add(_ path: String) { pass(lookUp(path)) }
+
+    /// Looks up the names on the way of a path, and returns the directories on it, which are not in `ways` yet. Blocks if
+    /// a file system on the way does not respond. Ends at /proc, since a task has its own.
+    mutating func lookUp(_ path: String, index: Int = 0) -> [[UInt8]] {
+        var way: [[UInt8]] = []
         var place: [UInt8] = []
         var rest = Self.parts(Array(path.utf8))
         var links = 0
         while let name = rest.popLast() {
             if name.elementsEqual(".".utf8) { continue }
             if name.elementsEqual("..".utf8) {
-                if passes { pass(place) }
+                way.append(place)
                 place.removeLast(place.count - (place.lastIndex(of: Self.slash) ?? 0))
                 continue
             }
             let next = place + [Self.slash] + name
             switch found(at: next, index) {
-            case .nothing: return
+            case .nothing: return way
             case .object:
-                if passes { pass(place) }
+                way.append(place)
                 place = next
-                if place.elementsEqual("/proc".utf8) { return }
+                if place.elementsEqual("/proc".utf8) { return way }
             case .symlink(let target):
                 links += 1
-                if links > Self.maximumLinks { return }
-                if passes { pass(place) }
+                if links > Self.maximumLinks { return way }
+                way.append(place)
                 let target = Array(lookUps.target(target))
                 if target.first == Self.slash { place = [] }
                 rest += Self.parts(target)
             }
         }
+        return way
     }
+
+    /// Adds directories to `ways`.
+    mutating func pass(_ places: [[UInt8]]) { for place in places { pass(place) } }
 
     /// The components, last first.
     private static func parts(_ path: [UInt8]) -> [ArraySlice<UInt8>] { path.split(separator: slash).reversed() }

@@ -18,20 +18,24 @@ struct TemplateContents: Equatable, Sendable {
     /// - Parameters:
     ///   - earlier: What was read of the same paths before. It is the result if no name has changed, which takes a
     ///     third of the time that it takes to find the way of every path.
+    ///   - facts: Reads what a path leads to; tests pass a substitute.
     ///   - examine: Called with the index of each path before it is read.
     static func read(
-        _ paths: [TemplateSpecification.Path], earlier: TemplateContents?, _ examine: (Int) -> Void
+        _ paths: [TemplateSpecification.Path], earlier: TemplateContents?,
+        facts: (String) -> PathFacts = { PathFacts($0) }, _ examine: (Int) -> Void
     ) -> TemplateContents {
         if let earlier, earlier.lookUps.areCurrent(examine) { return earlier }
         var walk = PathWalk()
-        let facts = paths.indices.map { index in
+        let objects = paths.indices.map { index in
             examine(index)
-            let facts = PathFacts(paths[index].path)
+            // Before the facts: what is replaced in between is then found changed by the next reading.
+            let way = walk.lookUp(paths[index].path, index: index)
+            let object = facts(paths[index].path)
             // For a path that does not exist the template has no directories.
-            walk.add(paths[index].path, index: index, passes: facts.exists)
-            return facts
+            if object.exists { walk.pass(way) }
+            return object
         }
-        return TemplateContents(paths: facts, ways: walk.ways, lookUps: walk.lookUps)
+        return TemplateContents(paths: objects, ways: walk.ways, lookUps: walk.lookUps)
     }
 
     /// What has changed since `before`, for the log: "replaced /etc/hosts".

@@ -148,4 +148,20 @@ private final class Tree {
         let second = try await templates.template(templates.request(specification), program: "")
         #expect(first === second)
     }
+
+    /// While the paths were read: the next reading must not take what it read for current.
+    @Test func aFileThatIsReplacedMeanwhileIsFound() throws {
+        let tree = try Tree()
+        let file = tree.path + "/a/b/f"
+        let paths = Self.specification([file]).paths
+        let replaced: (String) -> PathFacts = { path in
+            let facts = PathFacts(path)
+            rename(tree.path + "/other/g", file)
+            return facts
+        }
+        let first = TemplateContents.read(paths, earlier: nil, facts: replaced) { _ in }
+        let second = TemplateContents.read(paths, earlier: first) { _ in }
+        #expect(second.changes(since: first, paths) == ["replaced \(file)"])
+        #expect(TemplateContents.read(paths, earlier: second) { _ in } == second)
+    }
 }
