@@ -17,10 +17,40 @@ from agent.expect import result
 from agent.restart import Stopped
 from agent.state import directory_of
 from agent.timing import wait_until
+from test_unveil_defaults import MODES
 
 Launch = Callable[..., Plugin]
 USERS = ["nomad-80000", "nobody", "root"]
 users = pytest.mark.parametrize("user", USERS)
+OTHERS = [
+    "/", "/proc", "/proc/1/comm", "/proc/1/oom_score_adj", "/proc/self/comm", "/proc/kcore", "/proc/keys", "/proc/sysrq-trigger",
+    "/proc/directories", "/proc/empty", "/dev", "/dev/pts", "/dev/ptmx", "/dev/tty", "/dev/shm", "/dev/mem", "/etc", "/etc/passwd",
+    "/etc/shadow", "/run", "/root", "/usr", "/sys", "/sys/fs/cgroup", "/var/tmp",
+]
+# What can be done with each path, and what is mounted.
+PROBE = """
+import errno, os, sys
+def attempt(call, *arguments):
+    try:
+        call(*arguments)
+        return 'ok'
+    except OSError as error:
+        return errno.errorcode[error.errno]
+def opened(path, flags): os.close(os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY))
+def made(directory):
+    os.mkdir(directory + '/exec2-probe')
+    os.rmdir(directory + '/exec2-probe')
+def seen(path):
+    facts = os.stat(path)
+    print(path, oct(facts.st_mode), facts.st_uid, facts.st_gid, os.statvfs(path).f_flag, end=' ')
+for path in sys.argv[1:]:
+    print(path, attempt(seen, path), attempt(opened, path, os.O_RDONLY), attempt(opened, path, os.O_WRONLY),
+        attempt(os.listdir, path), attempt(made, path), attempt(os.utime, path) if path.startswith(('/dev/s', '/proc')) else '')
+for line in sorted(' '.join(line.split()[4:6]) for line in open('/proc/self/mountinfo')): print('mount', line)
+"""
+OPTIONS: list[dict[str, Any]] = [
+    {}, {"unveil": ["r:/etc"]}, {"unveil": ["rwc:/var/tmp", "r:/dev"]}, {"private_tmp": True}, {"user_files": True}, {"shm_size": "2m"},
+]
 
 
 def standing(host: AgentHost, plugin: Plugin, **options: Any) -> int:
@@ -39,6 +69,22 @@ def under_standby(host: AgentHost, plugin: Plugin, script: str, **options: Any) 
     (task.local / "end").touch()
     assert task.wait().exit_code == 0, task.stderr.text
     return task.stdout.text
+
+
+@users
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(options) or "none")
+def test_a_task_sees_and_may_do_the_same(launch: Launch, host: AgentHost, user: str, options: dict[str, Any]) -> None:
+    paths = sorted({*MODES, *OTHERS})
+    outcomes = []
+    for standby in (True, False):
+        plugin = launch({"unveil_by_task": True, "standby_executor": standby})
+        if standby:
+            standing(host, plugin, user=user)
+        task = host.task(plugin, "/usr/bin/python3", ["-c", PROBE, *paths], user=user, config=options)
+        outcomes.append(result(task).replace(task.alloc_id, "ID").replace(str(plugin.state_dir), "STATE").splitlines())
+    # Other clients of this host come and go below /var/tmp.
+    ahead, spawned = ([line for line in lines if "/var/tmp/" not in line or "ID" in line] for lines in outcomes)
+    assert len(ahead) > len(paths) and ahead == spawned
 
 
 @users
