@@ -26,6 +26,12 @@ int exec2_is_proc(int descriptor) {
     return facts.f_type == PROC_SUPER_MAGIC;
 }
 
+int exec2_is_in_memory(int descriptor) {
+    struct statfs facts;
+    if (fstatfs(descriptor, &facts) < 0) return -1;
+    return facts.f_type == TMPFS_MAGIC;
+}
+
 int exec2_terminal(int sides[2], int directory) {
     int flags = O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC;
     int holder = directory < 0 ? exec2_open("/dev/ptmx", flags, 0) : exec2_openat(directory, "ptmx", flags, 0);

@@ -17,6 +17,9 @@ int exec2_set_nonblocking(int descriptor);
 /// Whether the descriptor is on a file system of /proc (fstatfs(2) and its magic number): 1, 0 or -1.
 int exec2_is_proc(int descriptor);
 
+/// The same for a tmpfs, or a devtmpfs.
+int exec2_is_in_memory(int descriptor);
+
 /// A new pseudoterminal (pty(7)): the side of the program that holds it in [0], non-blocking, and that of
 /// the session in [1]. C because ioctl(2) is variadic.
 /// directory: of a devpts file system; -1: the host's.
