@@ -261,3 +261,14 @@ def test_the_executors_cgroup_is_removed_while_tasks_start(other_host: AgentHost
     finally:
         removed, _ = remover.communicate()
     assert int(removed) > 0
+
+
+def test_what_holds_the_cgroup_does_not_stay(other_host: AgentHost) -> None:
+    """A Driver that is killed while it holds the Executors' cgroup cannot remove what holds it: the next one does."""
+    plugin = other_host.launch({"standby_executor": False})
+    task = other_host.paused(plugin)
+    executors = other_host.slice.root / EXECUTORS
+    (executors / "starting-1.scope").mkdir()
+    task.stop()
+    task.destroy()
+    wait_until(lambda: not executors.exists(), 10, "the Executors' cgroup removed")

@@ -1,4 +1,5 @@
 import CLinux
+import EventLoop
 import Glibc
 import Planning
 import Shared
@@ -15,7 +16,8 @@ package final class ExecutorCgroup: Sendable {
     /// How often one that is removed again and again is made anew.
     static let attempts = 100
     /// A cgroup below it that keeps it from being removed, of this process alone.
-    private static let hold = "starting-\(getpid()).scope"
+    private static let hold = "\(holdPrefix)\(getpid()).scope"
+    private static let holdPrefix = "starting-"
 
     /// Spawns a process with the Executors' cgroup for a task in `taskCgroup`, or with -1 where there is none.
     ///
@@ -77,7 +79,13 @@ package final class ExecutorCgroup: Sendable {
     /// Removes the cgroups that are empty.
     func removeEmpty() {
         used.withLock { used in
-            used = used.filter { rmdir($0) != 0 && Errno.last == .busy }
+            used = used.filter { path in
+                // A Driver that was killed has left it; one that uses it now tries again.
+                for name in DirectoryListing.names(in: path) ?? [] where name.hasPrefix(Self.holdPrefix) {
+                    rmdir("\(path)/\(name)")
+                }
+                return rmdir(path) != 0 && Errno.last == .busy
+            }
         }
     }
 }
