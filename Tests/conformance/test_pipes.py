@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
+import time
 from typing import Any, Callable
 
 import pytest
 
 from agent import AgentHost, Plugin, cgroups, messages, processes
 from agent.expect import Code, refused
-from agent.restart import LOST, lost_result, recover, successor
+from agent.restart import LOST, Stopped, lost_result, recover, successor
 from agent.state import directory_of, frame, put
+from agent.timing import scaled
 from sessions import BOUND, Duration, PROMPT, drained, ends_well
 
 Launch = Callable[..., Plugin]
@@ -49,6 +51,23 @@ def test_stale_events_are_no_answers(launch: Launch, host: AgentHost) -> None:
     with refused("SIGNONE"):
         task.signal("SIGNONE")
     assert task.inspect() == before
+    ends_well(task)
+
+
+def test_stale_answers_while_a_request_waits(launch: Launch, host: AgentHost) -> None:
+    """They have the number of the request that waits, and another session. Seen without the comparison of sessions: the
+    signal was refused, with an error that the Executor had not sent."""
+    first = launch()
+    task = host.paused(first)
+    first.kill()
+    recover(successor(launch, first), task)
+    request = messages.driver.SignalTaskRequest(task_id=task.id, signal="SIGCONT")
+    with Stopped(task.executor_pid):
+        call = task.plugin.driver.SignalTask.future(request, timeout=scaled(30))
+        put(directory_of(task) / "events", stale_events(20))
+        time.sleep(0.3)
+        assert not call.done()
+    call.result()
     ends_well(task)
 
 
