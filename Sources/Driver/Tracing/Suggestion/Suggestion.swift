@@ -23,6 +23,8 @@ struct Suggestion {
     /// Options by their names, and what each has to list; nothing for one of the plugin that is to be true.
     private(set) var options: [String] = []
     private(set) var values: [[String]] = []
+    /// Options and values together.
+    private var listed: Set<String> = []
 
     init(_ findings: [Finding]) {
         for finding in findings {
@@ -37,13 +39,12 @@ struct Suggestion {
     }
 
     private mutating func addOption(_ finding: Finding) {
-        let value = finding.value.isEmpty ? [] : [finding.value]
-        guard let index = options.firstIndex(of: finding.subject) else {
+        let index = options.firstIndex(of: finding.subject) ?? options.endIndex
+        if index == options.endIndex {
             options.append(finding.subject)
-            values.append(value)
-            return
+            values.append([])
         }
-        if !value.isEmpty && !values[index].contains(finding.value) { values[index] += value }
+        if !finding.value.isEmpty && listed.insert(finding.title).inserted { values[index].append(finding.value) }
     }
 
     private mutating func add(_ finding: Finding) {
@@ -59,46 +60,68 @@ struct Suggestion {
         rules.append(Rule(modes, wider ?? finding.subject, isDirectory: wider != nil || finding.isDirectory))
     }
 
-    /// Without those that others include; several of one directory become that directory.
+    /// Without those that others include; several of one directory become that directory, the deepest first, so that what
+    /// they become can be merged once more.
     private static func merged(_ rules: [Rule]) -> [Rule] {
-        var rules = needed(rules)
-        while let wider = commonDirectory(rules) { rules = needed(rules + [wider]) }
-        return rules
-    }
-
-    /// A rule in place of two or more of one directory. The deepest comes first, so that it can be merged once more.
-    private static func commonDirectory(_ rules: [Rule]) -> Rule? {
-        var wider: Rule?
-        for index in rules.indices {
-            let rule = rules[index]
+        var known: [String: Rule] = [:]
+        var members: [String: [String]] = [:]
+        /// By the lengths of their paths.
+        var directories: [Int: [String]] = [:]
+        func add(_ rule: Rule) {
+            known[rule.path] = rule
             let directory = parent(of: rule.path)
-            guard !Breadth.isTooWide(directory), directory.utf8.count > wider?.path.utf8.count ?? 0 else { continue }
-            if rules[(index + 1)...].contains(where: { $0.modes == rule.modes && parent(of: $0.path) == directory }) {
-                wider = Rule(rule.modes, directory, isDirectory: true)
+            if members[directory] == nil { directories[directory.utf8.count, default: []].append(directory) }
+            members[directory, default: []].append(rule.path)
+        }
+        for rule in needed(rules) { add(rule) }
+        for length in (0...(directories.keys.max() ?? 0)).reversed() {
+            for directory in directories[length] ?? [] where !Breadth.isTooWide(directory) {
+                let inside = (members[directory] ?? []).compactMap { known[$0]?.modes }
+                let before = known[directory]?.modes ?? []
+                let modes = common(inside, before)
+                if modes == before { continue }
+                if let rule = known[directory] {
+                    rule.modes = modes
+                    rule.isDirectory = true
+                } else {
+                    add(Rule(modes, directory, isDirectory: true))
+                }
             }
         }
-        return wider
+        return needed(Array(known.values))
+    }
+
+    /// The modes of a rule for a directory, with those that two or more rules in it have in common.
+    private static func common(_ rules: [AccessModes], _ modes: AccessModes) -> AccessModes {
+        var modes = modes
+        while true {
+            let left = rules.filter { !modes.isSuperset(of: $0) }
+            var counts: [UInt8: Int] = [:]
+            for rule in left { counts[rule.rawValue, default: 0] += 1 }
+            guard let several = left.first(where: { counts[$0.rawValue, default: 0] > 1 }) else { return modes }
+            modes.formUnion(several)
+        }
     }
 
     /// One for each path, without those that one for a higher directory includes; by their paths.
     private static func needed(_ rules: [Rule]) -> [Rule] {
-        var single: [Rule] = []
+        var single: [String: Rule] = [:]
         for rule in rules {
-            if let same = single.first(where: { $0.path == rule.path }) {
+            if let same = single[rule.path] {
                 same.modes.formUnion(rule.modes)
                 same.isDirectory = same.isDirectory || rule.isDirectory
             } else {
-                single.append(rule)
+                single[rule.path] = rule
             }
         }
-        let kept = single.filter { rule in
-            !single.contains { $0.modes.isSuperset(of: rule.modes) && Self.isAbove($0.path, rule.path) }
-        }
-        return kept.map(\.path).sorted().compactMap { path in kept.first { $0.path == path } }
-    }
-
-    private static func isAbove(_ directory: String, _ path: String) -> Bool {
-        path.utf8.count > directory.utf8.count && path.hasPrefix(directory == "/" ? "/" : directory + "/")
+        return single.values.filter { rule in
+            var path = rule.path
+            while path != "/" {
+                path = parent(of: path)
+                if let above = single[path], above.modes.isSuperset(of: rule.modes) { return false }
+            }
+            return true
+        }.sorted { $0.path < $1.path }
     }
 
     private static func parent(of path: String) -> String {
