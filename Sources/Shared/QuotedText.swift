@@ -1,6 +1,7 @@
 /// `text` between double quotes for an error message, fit for one line of a log and for a C string.
 ///
-/// Quotes and backslashes are escaped as in HCL, control characters (NUL above all) are written `\u00XX`,
+/// Quotes and backslashes are escaped as in HCL, control characters (NUL above all) are written `\u00XX`, as are those that
+/// a terminal shows nothing for or that change the direction of what follows,
 /// and what goes beyond `limit` bytes of UTF-8 is replaced by `…`.
 public func quoted(_ text: String, limit: Int = 200) -> String {
     var result = "\""
@@ -20,6 +21,11 @@ public func quoted(_ text: String, limit: Int = 200) -> String {
             result += "\\u00"
             result.unicodeScalars.append(hexadecimalDigit(scalar.value >> 4))
             result.unicodeScalars.append(hexadecimalDigit(scalar.value & 0xF))
+        case 0x061C, 0x200B...0x200F, 0x2028...0x202E, 0x2060...0x2069, 0xFEFF:
+            result += "\\u"
+            for shift: UInt32 in [12, 8, 4, 0] {
+                result.unicodeScalars.append(hexadecimalDigit(scalar.value >> shift & 0xF))
+            }
         default: result.unicodeScalars.append(scalar)
         }
     }

@@ -133,10 +133,41 @@ import Testing
         #expect(warning("r:/etc/ssh").contains("keys or passwords"))
         #expect(warning("w:/run/docker.sock", directory: false).contains("everything on this host"))
         #expect(warning("rw:/mine", own: ["/mine"]) == "" && warning("w:/minefield", own: ["/mine"]) != "")
+        for path in [
+            "/root/x", "/etc/shadow", "/home/x/.ssh/id_rsa", "/srv/x/.aws", "/opt/nomad/tls", "/var/lib/vault/x",
+            "/etc/sudoers",
+        ] {
+            #expect(warning("r:" + path, directory: false).contains("keys or passwords"))
+        }
+        #expect(warning("r:/dev/vda", directory: false).contains("a device of the host"))
+        #expect(warning("r:/proc/kcore", directory: false).contains("the whole host"))
         #expect(warning("r:/srv/x") == "" && warning("w:/proc/self/comm", directory: false) == "")
     }
 
+    @Test func noDirectoryWithKeys() {
+        #expect(suggested("r:/opt/nomad/bin/x") == ["r:/opt/nomad/bin/x"])
+        for directory in ["/opt/nomad", "/var/lib/vault", "/home/x/.ssh", "/srv/x/.aws"] {
+            let both = ["r:\(directory)/a", "r:\(directory)/b"]
+            #expect(suggested(both[0], both[1]) == both)
+        }
+    }
+
+    /// A task chooses how many.
+    @Test(.timeLimit(.minutes(1))) func tensOfThousands() {
+        var findings: [Finding] = []
+        for index in 0..<20_000 {
+            let directory = "/srv/\(index % 7)/\(index / 4)"
+            findings.append(rule("\(index % 2 == 0 ? "r" : "rw"):\(directory)/\(index)"))
+            findings.append(Finding(.option, "tcp_connect", value: String(index), ""))
+        }
+        let suggestion = Suggestion(findings)
+        #expect(suggestion.rules.count == 20_000 && suggestion.values == [(0..<20_000).map { String($0) }])
+        let one = Suggestion((0..<20_000).map { rule("r:/srv/a/\($0 / 10)/\($0)") })
+        #expect(one.rules.map(\.text) == ["r:/srv/a"])
+    }
+
     @Test func stringsOfHCL() {
+        #expect(SuggestionTests.hcl("a\u{202E}b") == #""a\u202eb""#)
         #expect(SuggestionTests.hcl("a\"b\\c\n") == #""a\"b\\c\n""#)
         #expect(SuggestionTests.hcl("${a} %{b} $ { $${") == "\"$${a} %%{b} $ { $$${\"")
         #expect(SuggestionTests.hcl("${\u{308}x") == "\"$${\u{308}x\"")

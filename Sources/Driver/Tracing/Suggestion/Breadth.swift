@@ -6,13 +6,15 @@ enum Breadth {
     /// Directories of the whole host, or of everybody: no rule is widened to them.
     static func isTooWide(_ path: String) -> Bool {
         let parts = path.pathComponents
+        if let last = parts.last, personal.contains(String(last)) { return true }
         switch parts.first {
         case nil: return true
         case "proc", "dev": return true
         case "sys": return parts.count < 4
         case "usr":
             return parts.count < 3 && path != "/usr/include" || parts.count == 3 && sharedBelowUsr.contains(path)
-        case "var": return parts.count < 3
+        case "var": return parts.count < 3 || parts.count == 3 && hasSecrets(path)
+        case "opt": return parts.count < 2 || parts.count == 2 && hasSecrets(path)
         case "etc": return parts.count < 2 || parts.count == 2 && hasSecrets(path)
         case "home", "root": return parts.count < 3
         case "run": return parts.count < 2 || parts.count == 2 && ["lock", "user", "secrets"].contains(parts[1])
@@ -43,19 +45,39 @@ enum Breadth {
     /// Below /proc and /dev what has two parts is mostly a file.
     private static func isFileByCustom(_ path: String) -> Bool { path.hasPrefix("/proc/") || path.hasPrefix("/dev/") }
 
-    /// Directories of /etc that hold keys and passwords, or say who may do what.
+    /// Directories and files that hold keys and passwords, or say who may do what.
     static func hasSecrets(_ path: String) -> Bool {
         let parts = path.pathComponents
-        guard parts.count > 1, parts[0] == "etc" else { return false }
-        let names = [
-            "NetworkManager", "consul.d", "containerd", "cron.d", "cron.daily", "default", "docker", "ipsec.d",
-            "kubernetes",
-            "letsencrypt", "nomad.d", "openvpn", "pam.d", "pki", "ppp", "security", "ssh", "ssl", "sudoers.d",
-            "systemd",
-            "vault.d", "wireguard",
-        ]
-        return names.contains(String(parts[1]))
+        if parts.contains(where: { personal.contains(String($0)) }) { return true }
+        switch parts.first {
+        case "root": return true
+        case "etc": return parts.count > 1 && ofEtc.contains(String(parts[1]))
+        case "opt": return parts.count > 1 && ofServices.contains(String(parts[1]))
+        case "var": return parts.count > 2 && parts[1] == "lib" && ofServices.contains(String(parts[2]))
+        default: return false
+        }
     }
+
+    private static let ofEtc = [
+        "NetworkManager", "ceph", "consul.d", "containerd", "cron.d", "cron.daily", "crypttab", "default", "docker",
+        "gshadow", "gshadow-", "ipsec.d", "ipsec.secrets", "krb5.keytab", "kubernetes", "letsencrypt", "nomad.d",
+        "openvpn",
+        "pam.d", "pki", "ppp", "security", "shadow", "shadow-", "ssh", "ssl", "sudoers", "sudoers.d", "systemd",
+        "vault.d",
+        "wireguard",
+    ]
+
+    /// Below /opt and /var/lib.
+    private static let ofServices = [
+        "NetworkManager", "consul", "containerd", "containers", "docker", "kubelet", "nomad", "private", "rancher",
+        "systemd",
+        "vault",
+    ]
+
+    /// Of a user's home directory.
+    private static let personal = [
+        ".aws", ".azure", ".docker", ".gnupg", ".kube", ".netrc", ".pgpass", ".pki", ".ssh", ".vault-token",
+    ]
 
     /// What a program that reads one file of a directory mostly reads more of: its part of /etc, of /usr/share or of /opt.
     static func widened(_ path: String, isDirectory: Bool) -> String? {
@@ -66,7 +88,7 @@ enum Breadth {
         }
         switch parts.first {
         case "etc": return hasSecrets(path) ? nil : first(2)
-        case "opt": return first(2)
+        case "opt": return hasSecrets(path) ? nil : first(2)
         case "usr" where parts.count > 1:
             if parts[1] == "share" { return first(3) }
             if parts[1] == "include" { return first(2) }
@@ -87,7 +109,11 @@ enum Breadth {
         } else if needsDecision(path) && !parts.isEmpty {
             warnings.append("the whole of " + Finding.shown(path))
         }
-        if hasSecrets(path) { warnings.append("a directory that may hold keys or passwords") }
+        if hasSecrets(path) { warnings.append("what may hold keys or passwords") }
+        if parts.first == "dev" && parts.count > 1 { warnings.append("a device of the host") }
+        if parts.first == "proc" && parts.count > 1 && parts[1] != "self" {
+            warnings.append("a part of /proc that is about the whole host")
+        }
         if ["docker.sock", "containerd.sock", "podman.sock"].contains(parts.last.map { String($0) }) {
             warnings.append("a socket by which everything on this host can be done")
         }
