@@ -32,6 +32,9 @@ final class Attempt: Sendable {
         self.socketType = socketType
     }
 
+    /// About how many bytes of memory it takes.
+    var size: Int { paths.reduce(256) { $0 + $1.utf8.count } }
+
     /// "openat".
     var name: String {
         if let call { return call.name.description }

@@ -40,6 +40,9 @@ final class Finding: Sendable {
         self.asked = asked
     }
 
+    /// About how many bytes of memory it and its title take.
+    var size: Int { 512 + 2 * subject.utf8.count + asked.utf8.count }
+
     /// The same, with the path that was asked for.
     func asked(for path: String) -> Finding {
         if path == subject || remedy != .rule { return self }

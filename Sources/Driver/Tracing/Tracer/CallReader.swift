@@ -30,8 +30,9 @@ final class PendingCall {
 /// Makes attempts of what threads do.
 struct CallReader {
     private let table = CallTable()
-    /// What has been asked for already, in the form of `key`.
-    private var known: Set<String> = []
+    /// Hashes of what has been asked for already: the keys themselves, of paths that a task chooses, would take too much
+    /// memory. They are seeded anew in each process.
+    private var known: Set<Int> = []
     /// Attempts that were left out since too many are known.
     private(set) var leftOut = 0
 
@@ -127,12 +128,13 @@ struct CallReader {
             key += String(pending.flags & 0xFFFF_FFFF)
             for path in paths { key += " " + path }
         }
-        if known.contains(key) { return false }
+        let hash = key.hashValue
+        if known.contains(hash) { return false }
         guard known.count < Self.maximumKnown else {
             leftOut += 1
             return false
         }
-        known.insert(key)
+        known.insert(hash)
         return true
     }
 }

@@ -18,9 +18,10 @@ extension TraceAnalysis {
             String(figures.calls) + " system calls of " + String(figures.threads)
                 + (figures.threads == 1 ? " thread in " : " threads in ")
                 + Self.seconds(figures.elapsed) + " s, held for " + Self.seconds(figures.held) + " s of it")
-        if figures.leftOut > 0 {
+        let leftOut = figures.leftOut + self.leftOut
+        if leftOut > 0 {
             lines.append(
-                String(figures.leftOut) + " failed calls were not looked at: there were too many different ones")
+                String(leftOut) + " failed calls were not looked at: there were too many different ones")
         }
         if figures.foreign > 0 { lines.append(String(figures.foreign) + " processes were left alone") }
         return lines
