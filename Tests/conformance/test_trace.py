@@ -146,6 +146,33 @@ def test_proc() -> None:
     assert python(text, "--unveil", "w:/proc/self/oom_score_adj").returncode == 0
 
 
+@pytest.mark.parametrize("way", ["/proc/..", "/proc/self/../..", "/proc/self/root", "/proc/self/cwd/root", "/proc/self/fd/9", "/proc/thread-self/root"])
+def test_a_path_that_leads_out_of_proc_is_named_by_where_it_leads(site: Path, way: str) -> None:
+    (site / "file").touch()
+    (site / "file").chmod(0o666)
+    result = python(f"""
+os.symlink("/", "root")
+os.dup2(os.open("/", os.O_PATH), 9)
+for name in ("{site}/file", "/etc/passwd"): attempt(lambda: open("{way}" + name))
+for name in ("/usr/bin/x", "/home/x"): attempt(lambda: open("{way}" + name, "w"))
+""", "--suggest", "--user", "root")
+    assert titles(result.stderr) == [f"r:{site}/file", "r:/etc/passwd", "wc:/usr/bin", "wc:/home"]
+    assert rules(result.stderr) == ["r:/etc/passwd"] + [f"r:{site}/file"]
+    assert '# left out: "rwc:/usr/bin",  # gives the whole of /usr/bin, writing outside' in result.stderr
+
+
+def test_what_a_link_of_proc_leads_to_is_not_followed_on_the_host(site: Path) -> None:
+    """By a path of the task's with the tracer's rights."""
+    (site / "directory").mkdir(mode=0o700)
+    (site / "directory" / "file").touch()
+    result = python(f"""
+os.symlink("{site}/directory/file", "link")
+os.symlink("{site}/directory", "way")
+for path in ("link", "way/file"): attempt(lambda: os.stat("/proc/self/cwd/" + path))
+""")
+    assert titles(result.stderr) == [f"file permissions of {site}/directory/file"]
+
+
 def test_a_command_that_is_not_found(site: Path) -> None:
     shutil.copy("/bin/true", site / "program")
     (site / "script").write_text(f"#! {site}/program\n")
@@ -197,6 +224,18 @@ print(time.monotonic() - began < 5)
     assert result.returncode == 0 and result.stdout == "2\n" * 101 + "True\n"
     assert titles(result.stderr) == [f"r:{site}/before"]
     assert f'the file system of "{site}/dead/file0" does not answer' in result.stderr
+
+
+def test_what_is_looked_at_after_the_commands_end_is_what_it_had(site: Path) -> None:
+    shutil.copy("/bin/true", site / "program")
+    (site / "script").write_text(f"#! {site}/program\n")
+    (site / "script").chmod(0o755)
+    with DeadFileSystem(site / "dead"):
+        command = start("--trace", "--unveil", f"rx:{site}/script", "sh", "-c", f"cat {site}/dead/file; {site}/script; echo end")
+        wait_for("end", command)
+        time.sleep(0.5)
+    _, text = command.communicate(timeout=scaled(20))
+    assert titles(text) == [f"rx:{site}/program"]
 
 
 # Ports, sockets, system calls

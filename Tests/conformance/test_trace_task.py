@@ -234,3 +234,13 @@ def test_wrong_use(binary: Path, plugin: Plugin) -> None:
 def test_only_as_root(binary: Path, plugin: Plugin) -> None:
     given = subprocess.run([binary, "trace", "x"], capture_output=True, text=True, user="nobody", timeout=scaled(20))
     assert given.returncode == 1 and "trace must run as root" in given.stderr
+
+
+def test_threads_that_the_tracer_has_already_are_not_another_tracers(make: Make, tracing: Callable[..., subprocess.Popen[str]]) -> None:
+    """Threads that come and go all the time, and are found before they have told the tracer of themselves."""
+    text = ("import threading\ndef churn():\n    while True:\n        thread = threading.Thread(target=lambda: None)\n"
+            "        thread.start()\n        thread.join()\nfor _ in range(16): threading.Thread(target=churn).start()\nprint('up', flush=True)")
+    task = make("/usr/bin/python3", ["-c", text]).start()
+    task.stdout.wait_for("up")
+    output, _ = tracing(task, "--seconds", "6").communicate(timeout=scaled(60))
+    assert "left alone" not in output and "threads in" in output

@@ -81,6 +81,10 @@ int exec2_socket_type(int pidfd, int descriptor);
 /// followed, and no link of /proc at all (openat2(2)).
 int exec2_open_in_root(int root, const char *path);
 
+/// The same of a path relative to /proc, which leads nowhere else: to no other file system, and by no link to a process's
+/// directories and files.
+int exec2_open_in_proc(const char *path);
+
 /// Blocks SIGCHLD, on the first thread, before others exist (sigprocmask(2): sets are macros).
 int exec2_block_child_signal(void);
 

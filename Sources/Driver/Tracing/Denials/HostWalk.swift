@@ -10,11 +10,16 @@ import Shared
 struct HostWalk: ~Copyable {
     /// The task's root directory.
     private let root: OwnedDescriptor
+    /// The mount namespace that it is in: with its last process, the mounts would be gone.
+    private let namespace: OwnedDescriptor
 
     private static let maximumLinks = 40
     private static let maximumDepth = 256
 
-    init(root: consuming OwnedDescriptor) { self.root = root }
+    init(root: consuming OwnedDescriptor, namespace: consuming OwnedDescriptor) {
+        self.root = root
+        self.namespace = namespace
+    }
 
     /// What the path names; nil where it is none that can be followed.
     func facts(of path: String, followsLink: Bool, _ process: TracedProcess) -> PathFacts? {
@@ -33,7 +38,17 @@ struct HostWalk: ~Copyable {
                 walk.leave()
                 continue
             }
-            if walk.names.isEmpty && name == "proc" { return Self.ofProc(todo, process) }
+            if walk.names.isEmpty && name == "proc" {
+                switch ProcWay(todo, followsLink: followsLink, process.pid) {
+                case .inside(let names): return Self.ofProc(names, process)
+                case .onwards(let rest):
+                    links += 1
+                    guard links <= Self.maximumLinks else { return nil }
+                    todo = rest
+                case .unknown: return nil
+                }
+                continue
+            }
             guard walk.names.count < Self.maximumDepth else { return nil }
             let found = walk.look(name)
             guard let found, found.type == EXEC2_FILE_SYMLINK, followsLink || !todo.isEmpty else {
@@ -113,27 +128,23 @@ struct HostWalk: ~Copyable {
         return exec2_fstat_known(number, &facts) == 0 ? facts : nil
     }
 
-    private static func ofProc(_ rest: [String], _ process: TracedProcess) -> PathFacts {
+    private static func ofProc(_ names: [String], _ process: TracedProcess) -> PathFacts {
         var facts = PathFacts()
         facts.isOfProc = true
-        var names = rest
-        if let first = names.first?.utf8.first, first >= 0x30 && first <= 0x39 || names[0] == "self" {
-            // Another process of the task's would have the same permissions.
-            names[0] = String(process.pid)
+        var number: Int32 = -1
+        // Where the process has ended, this one has the same.
+        for path in [ProcWay.path(names, process.pid), names.joined(separator: "/")] where number < 0 {
+            number = ByteText.withPath(path.isEmpty ? "." : path) { exec2_open_in_proc($0) }
         }
-        let path = "/proc/" + names.joined(separator: "/")
-        let number = ByteText.withPath(path) { exec2_open($0, EXEC2_O_PATH | O_NOFOLLOW | O_CLOEXEC, 0) }
         if number >= 0 {
             let place = OwnedDescriptor(owning: number)
             facts.object = Self.facts(place.number).map(FileFacts.init)
         }
-        // A pid of today says nothing of the next try.
-        if names.first == String(process.pid) { names[0] = "self" }
-        facts.rule = "/proc/" + names.joined(separator: "/")
+        facts.rule = (["/proc"] + names).joined(separator: "/")
         return facts
     }
 
-    private static func components(_ path: String) -> [String] {
+    static func components(_ path: String) -> [String] {
         path.utf8.split(separator: UInt8(ascii: "/")).map { String(Substring($0)) }.filter { $0 != "." }
     }
 

@@ -16,7 +16,8 @@ enum PathDecision {
     private static func ofProc(
         _ wish: Wish, _ error: Errno, _ facts: PathFacts, _ process: TracedProcess
     ) -> Finding? {
-        if error == .readOnlyFileSystem {
+        // What does not exist there cannot be made there.
+        if error == .readOnlyFileSystem && facts.object != nil {
             return Finding(.rule, facts.rule, modes: wish.modes, "mounted read-only (EROFS)")
         }
         guard error == .permissionDenied, let object = facts.object, process.may(wish.permission, object) else {

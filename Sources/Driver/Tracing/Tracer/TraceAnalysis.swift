@@ -8,9 +8,15 @@ import Shared
 /// any time, and no thread of the task's waits for it.
 package final class TraceAnalysis: Sendable {
     private struct State {
-        var queue: [Attempt] = []
+        /// Nil: has been looked at.
+        var queue: [Attempt?] = []
         /// The first of the queue that nobody has looked at.
         var first = 0
+        /// Of the paths in the queue, and of what was found.
+        var waitingBytes = 0
+        var foundBytes = 0
+        /// Attempts and findings for which there was no room.
+        var leftOut = 0
         /// A thread of the pool is at it.
         var isBusy = false
         /// What it looks at.
@@ -37,11 +43,13 @@ package final class TraceAnalysis: Sendable {
     var findings: [Finding] { state.withLock { $0.findings } }
 
     /// The task's root directory, once a thread of the task is in it.
-    func take(root: consuming OwnedDescriptor) {
+    func take(root: consuming OwnedDescriptor, namespace: consuming OwnedDescriptor) {
         // Without a copy: what is captured by a closure cannot be consumed.
-        let number = exec2_duplicate(root.number, 16)
-        guard number >= 0 else { return }
-        walk.withLock { $0 = HostWalk(root: OwnedDescriptor(owning: number)) }
+        let (number, other) = (exec2_duplicate(root.number, 16), exec2_duplicate(namespace.number, 16))
+        guard number >= 0, other >= 0 else { return }
+        walk.withLock {
+            $0 = HostWalk(root: OwnedDescriptor(owning: number), namespace: OwnedDescriptor(owning: other))
+        }
     }
 
     /// Says something that is no denial.
@@ -49,8 +57,19 @@ package final class TraceAnalysis: Sendable {
         BlockingPool.shared.perform { [self] in output(line) }
     }
 
+    /// What there was no room for: a task chooses how many paths it tries, and how long they are.
+    var leftOut: Int { state.withLock { $0.leftOut } }
+
+    /// Of each list.
+    private static let maximumBytes = 16 << 20
+
     func add(_ attempt: Attempt) {
         let begins = state.withLock { state in
+            guard state.waitingBytes < Self.maximumBytes else {
+                state.leftOut += 1
+                return false
+            }
+            state.waitingBytes += attempt.size
             state.queue.append(attempt)
             defer { state.isBusy = true }
             return !state.isBusy
@@ -82,8 +101,10 @@ package final class TraceAnalysis: Sendable {
                     return nil
                 }
                 let attempt = state.queue[state.first]
+                state.queue[state.first] = nil
                 state.first += 1
-                state.subject = attempt.paths.first ?? ""
+                state.waitingBytes -= attempt?.size ?? 0
+                state.subject = attempt?.paths.first ?? ""
                 return attempt
             }
             guard let next else { return }
@@ -93,7 +114,13 @@ package final class TraceAnalysis: Sendable {
 
     private func tell(_ finding: Finding, _ attempt: Attempt) {
         let isNew = state.withLock { state in
-            guard state.titles.insert(finding.title).inserted else { return false }
+            guard !state.titles.contains(finding.title) else { return false }
+            guard state.foundBytes < Self.maximumBytes else {
+                state.leftOut += 1
+                return false
+            }
+            state.titles.insert(finding.title)
+            state.foundBytes += finding.size
             state.findings.append(finding)
             return true
         }

@@ -86,8 +86,8 @@ struct TraceLoop: ~Copyable {
         guard exec2_trace_seize(thread, 0) == 0 else {
             let error = Errno.last
             if error == .noSuchProcess { return false }
-            // One that has ended cannot be traced either.
-            if ProcessFacts.isZombie(thread) { return false }
+            // One that has ended cannot be traced either, and may be gone by now.
+            if ProcessFacts.isZombie(thread) || kill(thread, 0) != 0 { return false }
             let tracer = Self.tracer(of: thread)
             if tracer == getpid() { return false }
             foreign.append(pid)
@@ -107,9 +107,15 @@ struct TraceLoop: ~Copyable {
         return true
     }
 
+    /// The process that traces a thread, or 0. The kernel names that process's thread.
     private static func tracer(of thread: Int32) -> Int32 {
+        let tracer = number("TracerPid:", of: thread)
+        return tracer == 0 ? 0 : number("Tgid:", of: tracer)
+    }
+
+    private static func number(_ field: String, of thread: Int32) -> Int32 {
         guard let status = try? HostFile.read("/proc/\(thread)/status") else { return 0 }
-        return Int32(truncatingIfNeeded: TracedProcess.numbers(of: "TracerPid:", in: status, base: 10).last ?? 0)
+        return Int32(truncatingIfNeeded: TracedProcess.numbers(of: field, in: status, base: 10).last ?? 0)
     }
 
     // MARK: Stops
@@ -170,10 +176,10 @@ struct TraceLoop: ~Copyable {
     }
 
     private mutating func takeRoot(_ thread: Int32) {
-        guard !hasRoot, let root = try? OwnedDescriptor.open("/proc/\(thread)/root", EXEC2_O_PATH | O_DIRECTORY) else {
-            return
-        }
+        guard !hasRoot, let root = try? OwnedDescriptor.open("/proc/\(thread)/root", EXEC2_O_PATH | O_DIRECTORY),
+            let namespace = try? OwnedDescriptor.open("/proc/\(thread)/ns/mnt", O_RDONLY)
+        else { return }
         hasRoot = true
-        analysis.take(root: root)
+        analysis.take(root: root, namespace: namespace)
     }
 }

@@ -36,16 +36,17 @@ enum TraceeReader {
     /// The path as an absolute one; nil where what it is relative to has none.
     /// - Parameter directory: As openat(2) takes it.
     static func absolute(_ path: [UInt8], _ thread: Int32, directory: Int32) -> String? {
-        if path.first == UInt8(ascii: "/") { return ByteText.text(path) }
+        if path.first == UInt8(ascii: "/") { return ProcWay.resolved(ByteText.text(path), of: thread) }
         let place = directory == currentDirectory ? "cwd" : "fd/\(directory)"
         guard let base = link("/proc/\(thread)/\(place)") else { return nil }
-        return path.isEmpty ? base : base + "/" + ByteText.text(path)
+        return path.isEmpty ? base : ProcWay.resolved(base + "/" + ByteText.text(path), of: thread)
     }
 
     /// Where an open file is; nil for one that has no path.
     static func path(_ thread: Int32, descriptor: Int32) -> String? { link("/proc/\(thread)/fd/\(descriptor)") }
 
-    private static func link(_ path: String) -> String? {
+    /// Where a link of /proc leads; nil where that is no path.
+    static func link(_ path: String) -> String? {
         var buffer = [CChar](repeating: 0, count: maximumPath)
         let count = readlink(path, &buffer, buffer.count)
         guard count > 0, count < buffer.count else { return nil }
