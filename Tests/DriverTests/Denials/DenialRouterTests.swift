@@ -64,6 +64,30 @@ import Testing
         #expect(router.resolve(9_999, to: "a").count == DenialLedger.maximumOfTask + 1)
     }
 
+    /// A task's program can be named like an Executor's child, and make sandboxes for as long as it runs.
+    @Test func domainsOfATaskAreBounded() {
+        var router = DenialRouter()
+        for number in UInt64(0)..<1000 {
+            for record in [domain(number), .access(domain: number, denial), .ended(domain: number)] {
+                _ = router.take(record, at: 0)
+            }
+            #expect(router.resolve(number, to: "a") == [denial])
+        }
+        #expect(router.size == 0)
+        for number in UInt64(0)..<1000 {
+            _ = router.take(domain(number), at: 0)
+            _ = router.resolve(number, to: "a")
+        }
+        #expect(router.size == DenialRouter.maximumOfTask)
+        _ = router.take(domain(2000), at: 0)
+        _ = router.resolve(2000, to: "b")
+        #expect(router.take(.access(domain: 2000, denial), at: 0)?.task == "b")
+        for number in UInt64(0)..<1000 { _ = router.take(.ended(domain: number), at: 0) }
+        _ = router.take(domain(3000), at: 0)
+        _ = router.resolve(3000, to: "a")
+        #expect(router.size == 2)
+    }
+
     @Test func theCgroupOfVersion2IsFound() {
         func path(_ text: String) -> String? {
             DenialReader.unifiedCgroup(Array(text.utf8)).map { String(decoding: $0, as: UTF8.self) }

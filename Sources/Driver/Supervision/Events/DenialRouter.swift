@@ -15,13 +15,19 @@ struct DenialRouter: Sendable {
         let since: UInt64
         var creator: Creator?
         var denials: [LandlockDenial] = []
+        /// No process is left in it.
+        var hasEnded = false
     }
 
     static let maximumWaiting = 256
+    /// Domains of one task that are remembered: a program makes as many as it likes, and records of their ends get lost.
+    static let maximumOfTask = 256
     /// The start of a task is over by then, or failed.
     static let maximumAge: UInt64 = 30_000_000_000
 
     private var tasks: [UInt64: String] = [:]
+    /// How many domains of each task are among them.
+    private var counts: [String: Int] = [:]
     private var waiting: [UInt64: Waiting] = [:]
 
     /// Takes a record; the task's id and the denial, where that is to be told now.
@@ -34,7 +40,9 @@ struct DenialRouter: Sendable {
         case .domain(let domain, let pid, let name):
             let creator = Creator(pid: pid, isExecutors: name.starts(with: "exec2-".utf8))
             wait(domain, at: now) { $0.creator = creator }
-        case .ended(let domain): tasks[domain] = nil
+        case .ended(let domain):
+            waiting[domain]?.hasEnded = true
+            if let task = tasks.removeValue(forKey: domain) { counts[task, default: 1] -= 1 }
         }
         return nil
     }
@@ -58,9 +66,15 @@ struct DenialRouter: Sendable {
     /// Takes the task of a domain, and hands out what has waited for that.
     mutating func resolve(_ domain: UInt64, to task: String) -> [LandlockDenial] {
         guard let entry = waiting.removeValue(forKey: domain) else { return [] }
-        tasks[domain] = task
+        if !entry.hasEnded && counts[task, default: 0] < Self.maximumOfTask {
+            tasks[domain] = task
+            counts[task, default: 0] += 1
+        }
         return entry.denials
     }
+
+    /// How many domains of tasks are remembered.
+    var size: Int { tasks.count }
 
     /// Forgets what nobody will ask for: sandboxes of no task, and tasks that are gone.
     mutating func prune(at now: UInt64, isKnown: (String) -> Bool) {
@@ -68,5 +82,6 @@ struct DenialRouter: Sendable {
             now < $0.value.since + Self.maximumAge && $0.value.creator?.isExecutors != false
         }
         tasks = tasks.filter { isKnown($0.value) }
+        counts = counts.filter { isKnown($0.key) }
     }
 }
