@@ -23,7 +23,10 @@ extension TraceAnalysis {
             lines.append(
                 String(leftOut) + " failed calls were not looked at: there were too many different ones")
         }
-        if figures.foreign > 0 { lines.append(String(figures.foreign) + " processes were left alone") }
+        if figures.foreign > 0 {
+            lines.append(
+                String(figures.foreign) + (figures.foreign == 1 ? " process was" : " processes were") + " left alone")
+        }
         return lines
     }
 
