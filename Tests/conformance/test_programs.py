@@ -19,9 +19,9 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task
-from agent.messages import REPOSITORY
 from agent.timing import wait_until
-from agent.volumes import add_volume, make_node
+from agent.volumes import add_volume
+from real_programs import layer as debian_layer
 
 Make = Callable[..., Task]
 USERS = ["nomad-80000", "nobody", "root"]
@@ -73,8 +73,7 @@ def make_capable(program: Path) -> None:
 @pytest.fixture(scope="module")
 def furnished(host: AgentHost, binary: Path) -> Iterator[Plugin]:
     """A plugin on a host with nginx, /etc/nginx, and files that no other host has so."""
-    layer = host.root / "furnished"
-    shutil.copytree(REPOSITORY / ".build" / "debian", layer)
+    layer = debian_layer(host.root / "furnished")
     for name, text in FILES.items():
         (layer / name).write_text(text)
         (layer / name).chmod(0o644)
@@ -86,9 +85,6 @@ def furnished(host: AgentHost, binary: Path) -> Iterator[Plugin]:
         subprocess.run(["tic", "-o", layer / directory, source], check=True)
     (layer / "usr/local/bin").mkdir(parents=True)
     make_capable(layer / "usr/local/bin/exec2-capable")
-    (layer / "dev").mkdir()
-    for name, minor in {"null": 3, "zero": 5, "full": 7, "random": 8, "urandom": 9}.items():
-        make_node(layer / "dev" / name, 1, minor)
     plugin = host.launch({"unveil_by_task": True}, layer=layer)
     yield plugin
     faults = host.clean_tasks() + host.leftovers(plugin)

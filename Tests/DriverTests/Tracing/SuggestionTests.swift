@@ -87,6 +87,17 @@ import Testing
             text.hasSuffix("# --cap-add setuid --cap-add setgid --tcp-bind 80 --abstract-sockets\n"))
     }
 
+    /// Files of the task's own give away less than the host's accounts, and a dynamic user is in them.
+    @Test func accounts() {
+        let findings = [rule("r:/etc/passwd"), rule("r:/etc/group")]
+        let own = Suggestion(findings)
+        #expect(own.rules.isEmpty && own.options == ["user_files"])
+        let text = own.text(own: [], forRun: true)
+        #expect(text.contains("\nuser_files = true\n") && text.hasSuffix("# --user-files\n"))
+        #expect(Suggestion(findings, rootWantsAccounts: true).rules.map(\.text) == ["r:/etc/group", "r:/etc/passwd"])
+        #expect(suggested("rw:/etc/passwd") == ["rw:/etc/passwd"])
+    }
+
     @Test func theText() {
         let findings = [rule("r:/etc/app/x"), rule("r:/etc", directory: true), rule("wc:/data/${x}", directory: true)]
         #expect(

@@ -60,6 +60,11 @@ final class Finding: Sendable {
         }
     }
 
+    /// To read the host's accounts or groups.
+    var isOfAccounts: Bool {
+        remedy == .rule && modes == .read && (subject == "/etc/passwd" || subject == "/etc/group")
+    }
+
     /// The line that tells of it.
     func line(_ process: TracedProcess, call: String) -> String {
         let title = title

@@ -26,9 +26,12 @@ struct Suggestion {
     /// Options and values together.
     private var listed: Set<String> = []
 
-    init(_ findings: [Finding]) {
+    /// - Parameter rootWantsAccounts: Root looks others up, such as the users of its workers, for which it needs the host's
+    ///   accounts. Other users mostly look for themselves, and a dynamic one is not in the host's files.
+    init(_ findings: [Finding], rootWantsAccounts: Bool = false) {
         for finding in findings {
             switch finding.remedy {
+            case .rule where finding.isOfAccounts && !rootWantsAccounts: addOption(Self.userFiles)
             case .rule: add(finding)
             case .option, .pluginOption: addOption(finding)
             case .permissions, .none: break
@@ -37,6 +40,8 @@ struct Suggestion {
         rules = Self.merged(rules)
         undecided = Self.needed(undecided)
     }
+
+    private static let userFiles = Finding(.option, "user_files", "")
 
     private mutating func addOption(_ finding: Finding) {
         let index = options.firstIndex(of: finding.subject) ?? options.endIndex

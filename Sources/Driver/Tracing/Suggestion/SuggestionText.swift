@@ -59,6 +59,8 @@ extension Suggestion {
         case "syscalls":
             "For the job; allow_syscalls of the client must list it as well. It opens more of the kernel to the task:"
         case "abstract_sockets": "For the plugin, for every task of the client:"
+        case "user_files":
+            "For the job: an /etc/passwd and an /etc/group of its own with its user in them, and no account of the host's:"
         default: "For the job, in addition to what the list has:"
         }
     }

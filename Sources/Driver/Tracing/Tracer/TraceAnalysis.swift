@@ -23,6 +23,8 @@ package final class TraceAnalysis: Sendable {
         var subject = ""
         var findings: [Finding] = []
         var titles: Set<String> = []
+        /// Root has asked for the host's accounts.
+        var rootWantsAccounts = false
     }
 
     private let state = Mutex(State())
@@ -41,6 +43,11 @@ package final class TraceAnalysis: Sendable {
 
     /// What was refused, in the order in which it was found out.
     var findings: [Finding] { state.withLock { $0.findings } }
+
+    /// What would have helped.
+    var suggestion: Suggestion {
+        state.withLock { Suggestion($0.findings, rootWantsAccounts: $0.rootWantsAccounts) }
+    }
 
     /// The task's root directory, once a thread of the task is in it.
     func take(root: consuming OwnedDescriptor, namespace: consuming OwnedDescriptor) {
@@ -114,6 +121,7 @@ package final class TraceAnalysis: Sendable {
 
     private func tell(_ finding: Finding, _ attempt: Attempt) {
         let isNew = state.withLock { state in
+            if finding.isOfAccounts && attempt.process.uid == 0 { state.rootWantsAccounts = true }
             guard !state.titles.contains(finding.title) else { return false }
             guard state.foundBytes < Self.maximumBytes else {
                 state.leftOut += 1

@@ -35,7 +35,7 @@ extension TraceAnalysis {
     ///   - own: The task's own directories.
     ///   - forRun: With the options of `run` as well.
     package func suggestion(own: [String], forRun: Bool) -> String {
-        Suggestion(findings).text(own: own, forRun: forRun)
+        suggestion.text(own: own, forRun: forRun)
     }
 
     private static func seconds(_ nanoseconds: UInt64) -> String {
