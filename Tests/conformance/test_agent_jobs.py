@@ -56,6 +56,23 @@ def test_what_is_not_known_is_refused(tmp_path: Path, block: str) -> None:
         jobs.tasks(job_file(tmp_path, block))
 
 
+def test_several_tasks(tmp_path: Path) -> None:
+    text = ('# Task first prints nothing.\n# It exits with 0.\n#\n# To "PING" at port db it answers "+PONG".\n# Task second prints:\n'
+            '#   up\n# It exits with 1.\njob "j" {\n  group "g" {\n'
+            '    task "first" {\n driver = "exec2"\n lifecycle { hook = "prestart" }\n config {}\n }\n'
+            '    task "second" {\n driver = "exec2"\n config {}\n }\n  }\n}\n')
+    path = tmp_path / "j.nomad.hcl"
+    path.write_text(text)
+    first, second = jobs.tasks(path)
+    assert (first.hook, first.prints, first.exits_with, first.answers) == ("prestart", [], 0, [])
+    assert (second.hook, second.prints, second.exits_with) == (None, ["up"], 1)
+    assert second.answers == [("PING", "db", "+PONG")]
+    for wrong in (text.replace("Task second", "Task third"), text.replace('at port db it', 'it'), text.replace("lifecycle { hook = \"prestart\" }", "")):
+        path.write_text(wrong)
+        with pytest.raises(AssertionError):
+            jobs.tasks(path)
+
+
 def test_a_job_that_does_not_say_how_it_goes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         jobs.tasks(job_file(tmp_path, head=""))

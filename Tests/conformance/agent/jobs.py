@@ -14,7 +14,10 @@ from typing import Any, Callable
 
 from agent import hcl
 
-_EXPECTATIONS = re.compile(r"^# It prints:\n((?:#(?:   .*)?\n)*)# It exits with (\d+)\.$", re.MULTILINE)
+# Of a job with several tasks, each is named.
+_EXPECTATIONS = re.compile(
+    r"^# (?:It|Task (\S+)) prints(?: nothing\.\n|:\n((?:#(?:   .*)?\n)*))# It exits with (\d+)\.$", re.MULTILINE)
+_ANSWERS = re.compile(r'^# To "(.*)" at port (\w+) it answers "(.*)"\.$', re.MULTILINE)
 
 Variables = Callable[[str], str]
 
@@ -62,9 +65,13 @@ class JobTask:
     ports: list[str]
     templates: list[Template]
     volumes: list[VolumeMount]
+    # Of a `lifecycle` block: "prestart", "poststart" or "poststop"; the main task has none.
+    hook: str | None
     # Lines, in which * stands for text that differs between runs.
     prints: list[str] = field(default_factory=list)
     exits_with: int = 0
+    # A request, the label of a port, and the last line of the answer.
+    answers: list[tuple[str, str, str]] = field(default_factory=list)
 
 
 def read(path: Path) -> Any:
@@ -76,24 +83,31 @@ def read(path: Path) -> Any:
 
 
 def tasks(path: Path) -> list[JobTask]:
-    """The tasks of a job file. Its head comment says what its task prints and how it ends."""
+    """The tasks of a job file. Its head comment says what each task prints and how it ends, and what the main one answers."""
     document = read(path)
     assert set(document) == {"job"}, f"{path} is not a job file: {sorted(document)}"
     found = []
     for _, job in labelled(document, "job"):
         for _, group in labelled(job, "group"):
             found += [_task(path, job, group, name, task) for name, task in labelled(group, "task")]
-    expected = _EXPECTATIONS.findall(path.read_text(encoding="utf-8"))
-    assert len(found) == len(expected) == 1, f"{path} has {len(found)} tasks, and its head describes {len(expected)}"
-    lines, code = expected[0]
-    found[0].prints.extend(line[4:] for line in lines.splitlines())
-    object.__setattr__(found[0], "exits_with", int(code))
+    text = path.read_text(encoding="utf-8")
+    expected = {name or found[0].name: (lines, code) for name, lines, code in _EXPECTATIONS.findall(text)}
+    names = [task.name for task in found]
+    assert sorted(expected) == sorted(names), f"{path} has the tasks {names}, and its head describes {list(expected)}"
+    for task in found:
+        lines, code = expected[task.name]
+        task.prints.extend(line[4:] for line in lines.splitlines())
+        object.__setattr__(task, "exits_with", int(code))
+    mains = [task for task in found if task.hook is None]
+    assert len(mains) == 1, f"{path} has {len(mains)} main tasks"
+    mains[0].answers.extend((request, port, answer) for request, port, answer in _ANSWERS.findall(text))
+    assert len(mains[0].answers) == text.count("it answers"), f"{path}: not all that its head says of answers is understood"
     return found
 
 
 # What a task block may have. `service`, `logs` and the like mean nothing to a driver.
 _KNOWN = {"driver", "user", "config", "env", "template", "resources", "kill_signal", "kill_timeout", "volume_mount",
-          "service"}
+          "service", "lifecycle"}
 
 
 def _task(path: Path, job: Any, group: Any, name: str, task: Any) -> JobTask:
@@ -111,7 +125,14 @@ def _task(path: Path, job: Any, group: Any, name: str, task: Any) -> JobTask:
         ports=[label for label, _ in labelled(_block(group, "network"), "port")],
         templates=[_template(block) for block in task.get("template", [])],
         volumes=[VolumeMount(sources[block["volume"]], block["destination"], block.get("read_only", False))
-                 for block in task.get("volume_mount", [])])
+                 for block in task.get("volume_mount", [])],
+        hook=_hook(task))
+
+
+def _hook(task: Any) -> str | None:
+    block = _block(task, "lifecycle")
+    assert not block.get("sidecar", False), "nothing here tests sidecars"
+    return block.get("hook")
 
 
 def _template(block: Any) -> Template:
