@@ -36,6 +36,8 @@ def label(path: Path) -> str:
 def test_nothing_in_the_directory_is_untested() -> None:
     known = set(JOB_FILES) | set(AGENT_FILES) | {EXAMPLES / script for script in SCRIPTS}
     assert {path for path in EXAMPLES.rglob("*") if path.is_file()} == known
+    listed = re.findall(r"^\| \[\w+\]\(examples/(.*?)\)", (REPOSITORY / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(listed) == sorted(map(label, JOB_FILES))
     assert len(JOB_FILES) >= 5 and len(AGENT_FILES) >= 2
 
 
@@ -54,7 +56,7 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def debian(host: AgentHost, binary: Path) -> Iterator[Plugin]:
     """A plugin on a host with the servers."""
-    plugin = host.launch({"unveil_by_task": True}, layer=layer(host.root / "debian"))
+    plugin = host.launch({"unveil_by_task": True}, layer=layer(host.root / "debian-of-examples"))
     yield plugin
     faults = host.clean_tasks() + host.leftovers(plugin)
     plugin.end()

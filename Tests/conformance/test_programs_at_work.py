@@ -17,7 +17,7 @@ from real_programs import DYNAMIC, PROGRAMS, Program, environment, label, layer
 @pytest.fixture(scope="module")
 def debian(host: AgentHost) -> Iterator[Plugin]:
     """A plugin on a host with the servers."""
-    plugin = host.launch({"unveil_by_task": True}, layer=layer(host.root / "debian"))
+    plugin = host.launch({"unveil_by_task": True}, layer=layer(host.root / "debian-at-work"))
     yield plugin
     faults = host.clean_tasks() + host.leftovers(plugin)
     plugin.end()

@@ -32,8 +32,6 @@ job "go" {
 
       env {
         GOCACHE = "${NOMAD_TASK_DIR}/cache"
-        # Without a C compiler.
-        CGO_ENABLED = "0"
       }
 
       template {

@@ -2,6 +2,8 @@
 # Its master process starts new workers on SIGHUP and lets the old ones finish what they are at. A worker that gets the
 # signal itself dies of it, so signals go to the master alone.
 #
+# To "GET / HTTP/1.0" at port http it answers "Hello from the sandbox".
+#
 # It prints:
 #   a worker has loaded the code
 #   a worker has loaded the code

@@ -1,6 +1,8 @@
 # A web server in the sandbox. run.sh shows the same without Nomad.
 # The client needs unveil_by_task = true in the plugin's configuration (../exec2.hcl).
 #
+# To "GET / HTTP/1.0" at port http it answers "<h1>Hello from the sandbox</h1>".
+#
 # It prints:
 #   Serving HTTP on 127.0.0.1 port * (http://127.0.0.1:*/) ...
 #
