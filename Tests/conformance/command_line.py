@@ -79,7 +79,7 @@ def nothing_is_left() -> Iterator[None]:
     until = time.monotonic() + 5 * SLOW
     while not leftovers() <= before and time.monotonic() < until:
         time.sleep(0.1)
-    assert leftovers() <= before
+    assert not leftovers() - before
 
 
 def complaint(result: subprocess.CompletedProcess[str]) -> str:
