@@ -35,3 +35,23 @@ def test_try(program: Program) -> None:
     assert {"--" + option.replace("_", "-") for option in program.options.get(DYNAMIC, [])} <= set(given)
     again = run(program, DYNAMIC, *given)
     assert again.returncode == 0 and again.stdout == program.prints, again.stderr
+
+
+TMUX = """
+export TMUX_TMPDIR=$PWD/tmp TERM=screen
+tmux -f /dev/null new-session -d -s first 'echo up > local/up; tmux wait-for -S up; sleep 300'
+timeout 10 tmux wait-for up
+cat local/up
+tmux kill-server
+"""
+
+
+def test_tmux() -> None:
+    """As a user whose account has no shell. In the task's own /etc/passwd it has one."""
+    def tmux(*words: str) -> subprocess.CompletedProcess[str]:
+        return run(Program("tmux", TMUX, "up\n"), "nobody", *words)
+
+    failing = tmux("--trace", "--suggest")
+    assert failing.returncode != 0 and "--user-files" in options(failing.stderr), failing.stderr
+    again = tmux(*options(failing.stderr))
+    assert again.returncode == 0 and again.stdout == "up\n", again.stderr

@@ -58,7 +58,7 @@ job "nightly" {
       }
 
       resources {
-        cpu    = 100
+        cpu    = 1000
         memory = 64
       }
     }

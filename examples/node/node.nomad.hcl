@@ -36,7 +36,7 @@ job "node" {
       }
 
       resources {
-        cpu    = 500
+        cpu    = 1000
         memory = 128
       }
     }

@@ -58,7 +58,7 @@ job "postgresql" {
       }
 
       resources {
-        cpu    = 200
+        cpu    = 2000
         memory = 256
       }
     }
@@ -87,7 +87,7 @@ job "postgresql" {
       }
 
       resources {
-        cpu    = 500
+        cpu    = 1000
         memory = 256
       }
     }
@@ -111,7 +111,7 @@ job "postgresql" {
       }
 
       resources {
-        cpu    = 100
+        cpu    = 500
         memory = 64
       }
     }
