@@ -65,7 +65,8 @@ def on_debian(*words: str | Path) -> list[str]:
 
 def layer(path: Path) -> Path:
     """For a plugin's view of such a host: a new directory with it, and the devices that a plugin and its tasks use."""
-    shutil.copytree(DEBIAN, path, symlinks=True)
+    assert (DEBIAN / ".unpacked/redis-tools").exists(), f"{DEBIAN} lacks servers: '.ci/install-dependencies programs' unpacks them"
+    shutil.copytree(DEBIAN, path, symlinks=True, ignore=shutil.ignore_patterns(".unpacked"))
     (path / "dev").mkdir()
     for name, minor in {"null": 3, "zero": 5, "full": 7, "random": 8, "urandom": 9}.items():
         make_node(path / "dev" / name, 1, minor)
