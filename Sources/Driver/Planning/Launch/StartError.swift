@@ -138,8 +138,8 @@ extension StartError {
         guard let mount = context.mounts.first(where: { $0.destination == subject }) else { return nil }
         switch errno {
         case .noSuchFile where !mount.isMade:
-            return "nothing is created in a directory of the host that the task may write to: create it on this host, or "
-                + "choose a destination in the task's directory, such as ${NOMAD_TASK_DIR}/data"
+            return "nothing is created in a directory of the host that the task may write to: create it on this host, "
+                + "or choose a destination in the task's directory, such as ${NOMAD_TASK_DIR}/data"
         case .tooManySymlinks, .crossDeviceLink:
             return "no symlink is followed in a destination: it must be the path that it leads to"
         case .notDirectory:
