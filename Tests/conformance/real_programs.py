@@ -200,7 +200,7 @@ END
 HOME=$PWD/local /usr/bin/python3 -m venv local/own
 local/own/bin/pip install -q --no-index --no-cache-dir --disable-pip-version-check local/answer-1.0-py3-none-any.whl
 local/own/bin/answer
-""", "42\n", needs=of_all(["r:/usr/share/python-wheels"])),
+""", "42\n", needs=of_all(["r:/usr/share/python-wheels"]), users=(DYNAMIC, ROOT)),
     Program("Go's tools", """
 mkdir local/module; cd local/module
 printf 'module answer\\ngo 1.19\\n' > go.mod
