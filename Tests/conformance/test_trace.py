@@ -238,6 +238,45 @@ def test_what_is_looked_at_after_the_commands_end_is_what_it_had(site: Path) -> 
     assert titles(text) == [f"rx:{site}/program"]
 
 
+# A page that nobody fills in: what reads it waits.
+STUCK = """
+import ctypes, mmap, platform, struct, threading, time
+libc = ctypes.CDLL(None, use_errno=True)
+number = libc.syscall({"x86_64": 323, "aarch64": 282}[platform.machine()], os.O_CLOEXEC)
+assert number >= 0, ctypes.get_errno()
+page = mmap.mmap(-1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+address = ctypes.addressof(ctypes.c_char.from_buffer(page))
+for request, words in ((0xC018AA3F, (0xAA, 0, 0)), (0xC020AA00, (address, 4096, 1, 0))):
+    buffer = ctypes.create_string_buffer(struct.pack(f"{len(words)}Q", *words))
+    assert libc.ioctl(number, ctypes.c_ulong(request), buffer) == 0, ctypes.get_errno()
+threading.Thread(target=lambda: (sys.stdin.readline(), libc.open(ctypes.c_void_p(address), 0)), daemon=True).start()
+print("up", flush=True)
+while True:
+    time.sleep(0.1)
+    print("runs", flush=True)
+"""
+
+
+def test_memory_that_does_not_answer_holds_the_task_for_seconds_at_most() -> None:
+    command = start("--user", "root", "--cap-add", "sys_ptrace", "--no-seccomp", "--", "/usr/bin/python3", "-S", "-c", TRY + STUCK,
+                    stdin=subprocess.PIPE)
+    try:
+        wait_for("up", command)
+        trace = subprocess.Popen([PROGRAM, "trace", "--suggest", str(command.pid)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert trace.stderr is not None and "tracing task" in trace.stderr.readline()
+        assert command.stdin is not None
+        command.stdin.write("\n")
+        command.stdin.flush()
+        output, complaints = trace.communicate(timeout=scaled(60))
+        assert trace.returncode == 1 and "memory that does not answer" in complaints and output.endswith("needed.\n")
+        assert command.stdout is not None
+        for _ in range(50):
+            wait_for("runs", command)
+    finally:
+        command.terminate()
+        command.communicate(timeout=scaled(20))
+
+
 # Ports, sockets, system calls
 
 

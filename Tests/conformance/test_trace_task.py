@@ -244,3 +244,17 @@ def test_threads_that_the_tracer_has_already_are_not_another_tracers(make: Make,
     task.stdout.wait_for("up")
     output, _ = tracing(task, "--seconds", "6").communicate(timeout=scaled(60))
     assert "left alone" not in output and "threads in" in output
+
+
+@pytest.mark.parametrize("number", [signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU])
+def test_a_key_does_not_stop_the_task(asking: Task, tracing: Callable[..., subprocess.Popen[str]], number: int) -> None:
+    """Ctrl-Z, for which a tracer stops, and with it what it traces."""
+    tool = tracing(asking)
+    assert tool.stdout is not None and "hidden" in tool.stdout.readline()
+    tool.send_signal(number)
+    time.sleep(0.3)
+    before = asking.stdout.text.count("signal")
+    asking.signal("SIGUSR1")
+    wait_until(lambda: asking.stdout.text.count("signal") > before, 10, "the task's signal handler")
+    tool.send_signal(signal.SIGINT)
+    assert tool.wait(timeout=scaled(10)) == 0

@@ -17,6 +17,8 @@ struct TraceTool: Sendable {
     init(_ options: TraceOptions) throws(SystemError) {
         self.options = options
         signals = try StopSignals()
+        // Ctrl-Z would stop the task's threads as well, at their next system calls, and so would output from the background.
+        for number in [SIGTSTP, SIGTTIN, SIGTTOU] { signal(number, SIG_IGN) }
         guard exec2_block_child_signal() == 0 else { throw SystemError("block", "SIGCHLD") }
     }
 
@@ -65,6 +67,14 @@ struct TraceTool: Sendable {
         let tracer = try Tracer(analysis: analysis, members: { processes.current }, isOver: isOver)
         let reactor = try Reactor()
         try signals.watch(on: reactor) { _ in tracer.end() }
+        let own = options.suggests ? launched?.directories ?? [] : nil
+        Self.watch(tracer, reactor) {
+            Console.complain(
+                "tracing ends: a process has given a system call memory that does not answer, of a file whose file system "
+                    + "has lost its server or of userfaultfd, and the task was held for that; it runs on now")
+            if let own { Console.write(analysis.suggestion(own: own, forRun: false)) }
+            _exit(CommandLineTool.ExitStatus.failure)
+        }
         if let seconds = options.seconds { _ = reactor.after(UInt64(seconds) * 1_000_000_000) { tracer.end() } }
         Console.complain(
             "tracing task \(quoted(task.title))"
@@ -73,9 +83,21 @@ struct TraceTool: Sendable {
         _ = consume pidfd
         if let error = figures.failure, figures.threads == 0 { return fail(TraceReport.remedy(error)) }
         TraceReport.finish(
-            analysis, figures, own: options.suggests ? launched?.directories ?? [] : nil, forRun: false,
+            analysis, figures, own: own, forRun: false,
             say: { Console.write($0 + "\n") }, print: { Console.write($0) })
         return 0
+    }
+
+    /// Looks every second whether the tracer is stuck.
+    /// - Parameter wasStuck: It was, a second ago: this whole process may have been stopped.
+    private static func watch(
+        _ tracer: Tracer, _ reactor: Reactor, wasStuck: Bool = false, _ giveUp: @escaping @Sendable () -> Void
+    ) {
+        _ = reactor.after(1_000_000_000) {
+            let isStuck = tracer.isStuck
+            if isStuck && wasStuck { giveUp() }
+            watch(tracer, reactor, wasStuck: isStuck, giveUp)
+        }
     }
 }
 

@@ -26,6 +26,8 @@ package final class Tracer: Sendable {
     struct Orders {
         var launchers: [(pid: Int32, done: OneShot<SystemError?>)] = []
         var ends = false
+        /// When the thread last asked for orders.
+        var asked = exec2_monotonic()
     }
 
     private let orders = Mutex(Orders())
@@ -42,6 +44,7 @@ package final class Tracer: Sendable {
             var loop = TraceLoop(analysis: analysis, members: members, isOver: isOver)
             let figures = loop.run {
                 self.orders.withLock { orders in
+                    orders.asked = exec2_monotonic()
                     defer { orders.launchers = [] }
                     return orders
                 }
@@ -67,6 +70,15 @@ package final class Tracer: Sendable {
         orders.withLock { $0.ends = true }
         wake()
     }
+
+    /// Whether the thread waits for a process's memory that does not answer: of a mapped file whose file system has lost its
+    /// server, or of userfaultfd(2). Nothing but the end of this process ends that, and lets go of the task.
+    package var isStuck: Bool {
+        finished.current == nil && exec2_monotonic() > orders.withLock { $0.asked } + Self.patience
+    }
+
+    /// Nanoseconds.
+    private static let patience: UInt64 = 10_000_000_000
 
     /// Waits until every process was let go of.
     package func wait() async -> Figures { await finished.wait() ?? Figures() }
