@@ -101,6 +101,12 @@ kill -INT $server; wait $server
 """, "SELECT 100\n5050\n14:00\n",
         needs=of_all(["r:/usr/share/postgresql"]), options=of_all(["user_files"]), users=(DYNAMIC, NOBODY),  # root is refused
         tries=2),  # initdb first ends for want of its user
+    Program("ripgrep", """
+mkdir local/logs
+for name in a b c; do printf '%s\\n' ok error "error of $name" > local/logs/$name; done
+rg --threads 4 --count error local/logs | sort
+rg --no-filename --only-matching 'of [bc]' local/logs | sort
+""", "local/logs/a:2\nlocal/logs/b:2\nlocal/logs/c:2\nof b\nof c\n"),
     Program("Redis", """
 serve() { redis-server --bind 127.0.0.1 --port $PORT --dir "$PWD/local" --appendonly yes > local/log & up redis-cli -p $PORT ping; }
 serve
