@@ -144,6 +144,8 @@ def test_users_of_the_hosts_own_files(host: AgentHost, plugin: Plugin, names: Ha
     assert not any(start.done() for _, start in starts)
     for _, start in starts:
         start.cancel()
+    # Of a start that is answered in the moment in which it is cancelled, neither side may know that the other has not heard.
+    wait_until(lambda: cancelled(plugin) == STARTS, 60, "all starts are cancelled")
 
 
 def test_a_local_user_whose_groups_are_not_answered(host: AgentHost, names: HangingNames, tmp_path: Path) -> None:
