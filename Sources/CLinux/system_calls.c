@@ -63,6 +63,21 @@ int exec2_open_no_magic_links(const char *path) {
     return open_resolving(AT_FDCWD, path, O_PATH | O_CLOEXEC, RESOLVE_NO_MAGICLINKS);
 }
 
+int exec2_open_in_root(int root, const char *path) {
+    return open_resolving(root, path, O_PATH | O_NOFOLLOW | O_CLOEXEC, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+}
+
+int exec2_open_in_proc(const char *path) {
+    int proc = exec2_open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    if (proc < 0) return -1;
+    int found = open_resolving(
+        proc, path, O_PATH | O_NOFOLLOW | O_CLOEXEC, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
+    int error = errno;
+    close(proc);
+    errno = error;
+    return found;
+}
+
 int exec2_pipe2(int descriptors[2], int flags) { return pipe2(descriptors, flags); }
 
 int exec2_replace_descriptor(int descriptor, int number) { return dup3(descriptor, number, O_CLOEXEC); }

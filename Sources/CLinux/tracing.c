@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ptrace.h>
@@ -145,23 +144,6 @@ int exec2_socket_type(int pidfd, int descriptor) {
     if (getsockopt(copy, SOL_SOCKET, SO_TYPE, &type, &size) < 0) type = -1;
     close(copy);
     return type;
-}
-
-int exec2_open_in_root(int root, const char *path) {
-    struct open_how how = {
-        .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-    return (int)syscall(SYS_openat2, root, path, &how, sizeof how);
-}
-
-int exec2_open_in_proc(const char *path) {
-    struct open_how how = {
-        .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV};
-    int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (proc < 0) return -1;
-    int found = (int)syscall(SYS_openat2, proc, path, &how, sizeof how), error = errno;
-    close(proc);
-    errno = error;
-    return found;
 }
 
 int exec2_block_child_signal(void) {

@@ -16,6 +16,7 @@ from typing import Iterator
 
 import pytest
 
+from agent import cgroups
 from agent.file_systems import DeadFileSystem
 from agent.messages import REPOSITORY
 from agent.timing import scaled, wait_until
@@ -384,6 +385,8 @@ def test_run_that_is_killed_takes_the_command_with_it() -> None:
         wait_until(lambda: not alive(path), 20, "the Executor's end")
         shutil.rmtree(path, ignore_errors=True)
     for cgroup in Path("/sys/fs/cgroup").rglob(f"nomad-driver-exec2-run-{process.pid}-*"):
+        # The last process leaves it a moment after its mounts are gone.
+        wait_until(lambda: not cgroups.populated(cgroup), 20, "the cgroup empty")
         for directory in sorted([cgroup, *cgroup.rglob("*")], reverse=True):
             if directory.is_dir():
                 directory.rmdir()

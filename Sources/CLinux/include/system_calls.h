@@ -24,6 +24,14 @@ int exec2_open_no_symlinks(int directory, const char *path, int flags, int benea
 /// The same with O_PATH, for a path that may have symlinks, but none of /proc's that lead to what a process has open.
 int exec2_open_no_magic_links(const char *path);
 
+/// What a path names below `root` as if that were the root directory, opened with O_PATH; a symlink at its end is not
+/// followed, and no link of /proc at all (openat2(2)).
+int exec2_open_in_root(int root, const char *path);
+
+/// The same of a path relative to /proc, which leads nowhere else: to no other file system, and by no link to a process's
+/// directories and files.
+int exec2_open_in_proc(const char *path);
+
 /// pipe2(2) and fcntl(2)'s F_DUPFD_CLOEXEC: behind _GNU_SOURCE and variadic.
 int exec2_pipe2(int descriptors[2], int flags);
 /// dup3(2), closed on exec: behind _GNU_SOURCE.

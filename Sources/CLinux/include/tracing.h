@@ -77,14 +77,6 @@ ssize_t exec2_read_text(pid_t thread, uint64_t address, void *buffer, size_t siz
 /// The kind of a socket of another process, by its pidfd: SOCK_STREAM or SOCK_DGRAM …, or -1 (getsockopt(2), SO_TYPE).
 int exec2_socket_type(int pidfd, int descriptor);
 
-/// What a path names below `root` as if that were the root directory, opened with O_PATH; a symlink at its end is not
-/// followed, and no link of /proc at all (openat2(2)).
-int exec2_open_in_root(int root, const char *path);
-
-/// The same of a path relative to /proc, which leads nowhere else: to no other file system, and by no link to a process's
-/// directories and files.
-int exec2_open_in_proc(const char *path);
-
 /// Blocks SIGCHLD, on the first thread, before others exist (sigprocmask(2): sets are macros).
 int exec2_block_child_signal(void);
 

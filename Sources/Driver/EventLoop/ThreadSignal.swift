@@ -5,12 +5,12 @@ import Glibc
 ///
 /// `@unchecked Sendable`: mutex and condition are made for several threads, and stay where they are until the last
 /// owner is gone; `isRaised` is touched with the mutex held alone.
-final class ThreadSignal: @unchecked Sendable {
+package final class ThreadSignal: @unchecked Sendable {
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
     private var isRaised = false
 
-    init() {
+    package init() {
         pthread_mutex_init(mutex, nil)
         var attributes = pthread_condattr_t()
         pthread_condattr_init(&attributes)
@@ -26,7 +26,7 @@ final class ThreadSignal: @unchecked Sendable {
         mutex.deallocate()
     }
 
-    func raise() {
+    package func raise() {
         pthread_mutex_lock(mutex)
         isRaised = true
         pthread_cond_signal(condition)
@@ -34,7 +34,7 @@ final class ThreadSignal: @unchecked Sendable {
     }
 
     /// Returns when it is raised, true, or when its time is up, false.
-    func wait(atMost nanoseconds: UInt64) -> Bool {
+    package func wait(atMost nanoseconds: UInt64) -> Bool {
         let (sum, overflow) = exec2_monotonic().addingReportingOverflow(nanoseconds)
         let end = overflow ? UInt64(Int64.max) : min(sum, UInt64(Int64.max))
         var deadline = timespec(tv_sec: Int(end / 1_000_000_000), tv_nsec: Int(end % 1_000_000_000))

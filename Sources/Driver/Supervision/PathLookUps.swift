@@ -30,7 +30,9 @@ struct PathLookUps: Sendable {
         let start = bytes.count
         bytes += path + [0]
         var target: [UInt8] = []
-        var found = Self.found(at: path + [0]) { target = Array($0) }
+        var found = bytes.withUnsafeBytes { bytes in
+            Self.found(at: UnsafeRawBufferPointer(rebasing: bytes[start...])) { target = Array($0) }
+        }
         if case .symlink = found {
             found = .symlink(bytes.count..<bytes.count + target.count)
             bytes += target
@@ -65,10 +67,6 @@ struct PathLookUps: Sendable {
     }
 
     /// - Parameter link: Called with the target of a symlink, which is not in the result.
-    private static func found(at place: [UInt8], _ link: (UnsafeRawBufferPointer) -> Void) -> Found {
-        place.withUnsafeBytes { found(at: $0, link) }
-    }
-
     private static func found(at place: UnsafeRawBufferPointer, _ link: (UnsafeRawBufferPointer) -> Void) -> Found {
         guard let path = place.baseAddress?.assumingMemoryBound(to: CChar.self) else { return .nothing }
         var facts = stat()

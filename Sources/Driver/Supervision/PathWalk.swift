@@ -10,12 +10,9 @@ struct PathWalk {
     private var known: [[UInt8]: Int] = [:]
     private var passed: Set<[UInt8]> = []
 
-    /// Adds the directories on the way of a path. Blocks if a file system on the way does not respond.
-    mutating func add(_ path: String) { pass(lookUp(path)) }
-
     /// Looks up the names on the way of a path, and returns the directories on it, which are not in `ways` yet. Blocks if
     /// a file system on the way does not respond. Ends at /proc, since a task has its own.
-    mutating func lookUp(_ path: String, index: Int = 0) -> [[UInt8]] {
+    mutating func lookUp(_ path: String, index: Int) -> [[UInt8]] {
         var way: [[UInt8]] = []
         var place: [UInt8] = []
         var rest = Self.parts(Array(path.utf8))

@@ -30,7 +30,7 @@ private final class Tree {
     /// Those of its own directories that paths lead through.
     func ways(_ paths: String...) -> [String] {
         var reader = PathWalk()
-        for path in paths { reader.add(self.path + "/" + path) }
+        for path in paths { reader.pass(reader.lookUp(self.path + "/" + path, index: 0)) }
         return reader.ways.map { String(decoding: $0.path, as: UTF8.self) }.filter { $0.hasPrefix(path + "/") }
             .map { String($0.dropFirst(path.count + 1)) }
     }
@@ -62,7 +62,7 @@ private final class Tree {
 
     @Test func procIsTheTasksOwn() throws {
         var reader = PathWalk()
-        reader.add("/proc/self/status")
+        reader.pass(reader.lookUp("/proc/self/status", index: 0))
         #expect(reader.ways.isEmpty)
     }
 
@@ -73,7 +73,7 @@ private final class Tree {
         for name in names { try #require(mkdir("\(tree.path)/\(name)", 0o755) == 0) }
         defer { for name in names { rmdir("\(tree.path)/\(name)") } }
         var reader = PathWalk()
-        for name in names { reader.add("\(tree.path)/\(name)/../other/g") }
+        for name in names { reader.pass(reader.lookUp("\(tree.path)/\(name)/../other/g", index: 0)) }
         #expect(names.allSatisfy { name in reader.ways.contains { $0.path == Array("\(tree.path)/\(name)".utf8) } })
     }
 

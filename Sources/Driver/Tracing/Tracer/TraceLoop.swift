@@ -46,7 +46,7 @@ struct TraceLoop: ~Copyable {
                 if isOver() { break }
             }
             let orders = orders()
-            for (pid, done) in orders.launchers { done.set(follow(pid)) }
+            for (pid, done) in orders.launchers { done(follow(pid)) }
             if orders.ends { break }
             guard exec2_trace_wait(&stop, 100) == 1 else { continue }
             let stopped = exec2_monotonic()

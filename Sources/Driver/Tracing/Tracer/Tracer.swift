@@ -24,7 +24,7 @@ package final class Tracer: Sendable {
     }
 
     struct Orders {
-        var launchers: [(pid: Int32, done: OneShot<SystemError?>)] = []
+        var launchers: [(pid: Int32, done: @Sendable (SystemError?) -> Void)] = []
         var ends = false
         /// When the thread last asked for orders.
         var asked = exec2_monotonic()
@@ -56,13 +56,16 @@ package final class Tracer: Sendable {
     /// Begins to trace an Executor that waits for its request, until it has cloned its task's main process, which is
     /// traced from then on. Returns when it is traced, or the reason why it is not.
     package func follow(launcher pid: Int32) -> SystemError? {
-        let done = OneShot<SystemError?>()
+        let result = OneShot<SystemError?>()
+        let isDone = ThreadSignal()
+        let done: @Sendable (SystemError?) -> Void = {
+            result.set($0)
+            isDone.raise()
+        }
         orders.withLock { $0.launchers.append((pid, done)) }
         wake()
-        while true {
-            if let result = done.current { return result }
-            usleep(500)
-        }
+        _ = isDone.wait(atMost: .max)
+        return result.current ?? nil
     }
 
     /// Lets go of every process.
