@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import AgentHost, Plugin, Task, messages, namespaces, processes
+from agent import AgentHost, Plugin, Task, messages, mounts, namespaces, processes
 from agent.fault_sweep import FaultSweep, Scenario, wrong_end, wrong_error
 from agent.faults import DRIVER, EXECUTOR, Fault
 from agent.state import handle_state
@@ -69,11 +69,10 @@ class Rooted(FaultSweep):
 
     def go_on(self, scenario: Scenario) -> None:
         try:
-            table = Path(f"/proc/{handle_state(self.task).task_pid}/mountinfo").read_text().splitlines()
+            # Not their order, nor what is covered: both tell whether the standby made the tree or the task's start did.
+            self.seen = mounts.reachable(handle_state(self.task).task_pid)
         except OSError:  # it has ended
-            table = []
-        # In their order: place and options. What is below the task's own directory has its name.
-        self.seen = [(line.split(" ")[4], line.split(" ")[5]) for line in table]
+            self.seen = []
         super().go_on(scenario)
 
     def evaluate(self, fault: Fault, scenario: Scenario) -> str | None:

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass
+from enum import Enum
 from typing import BinaryIO
 
 from files import File, FileServer, FilesError, mount_point
@@ -20,9 +21,11 @@ from kernel import Kernel
 
 GUEST = pathlib.Path(__file__).resolve().parent / "guest"
 
-# A guest that dies before its command starts is booted again: emulated kernels sometimes panic
-# early.
+# A guest that dies before its command starts is booted again, and so is one that hangs as a whole: emulated kernels sometimes
+# panic early, and sometimes stop. A command that hangs is another matter: its guest goes on telling that it is alive.
 ATTEMPTS = 3
+# Seconds without a sign of life, of which the guest gives one every ten.
+HUNG = 90
 
 KERNEL_PARAMETERS = (
     "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off nokaslr cryptomgr.notests "
@@ -61,7 +64,7 @@ def run(kernel: Kernel, settings: Settings) -> int:
             except FilesError as error:
                 raise MachineError(str(error)) from error
             try:
-                in_time = boot.wait(deadline)
+                end = boot.wait(deadline)
             finally:
                 boot.end()
             if settings.console:
@@ -69,16 +72,16 @@ def run(kernel: Kernel, settings: Settings) -> int:
             status = boot.exit_status()
             if status is not None:
                 return status
-            if not in_time:
+            if end == End.TIME_LIMIT:
                 print(f"vm: the time limit of {settings.timeout:g} s was reached\n"
                       f"{boot.last_output()}", file=sys.stderr)
                 return 124
-            if boot.command_started():
+            if end == End.GUEST and boot.command_started():
                 raise MachineError(f"the guest died while the command ran\n{boot.last_output()}")
+            what = "died before the command started" if end == End.GUEST else f"gave no sign of life for {HUNG} s"
             if attempt == ATTEMPTS:
-                raise MachineError(f"{ATTEMPTS} guests died before the command started\n"
-                                   f"{boot.last_output()}")
-        print("vm: the guest died before the command started; booting it again", file=sys.stderr)
+                raise MachineError(f"{ATTEMPTS} guests were tried, and the last one {what}\n{boot.last_output()}")
+            print(f"vm: the guest {what}; booting another\n{boot.last_output()}", file=sys.stderr)
     raise AssertionError("unreachable")
 
 
@@ -94,6 +97,14 @@ def _require_programs(settings: Settings) -> None:
             raise MachineError(f"{program} is missing: apt-get install {package}")
     if settings.systemd and not os.access("/lib/systemd/systemd", os.X_OK):
         raise MachineError("/lib/systemd/systemd is missing: apt-get install systemd")
+
+
+class End(Enum):
+    """Why waiting for a guest has ended."""
+
+    GUEST = "the guest has ended"
+    HUNG = "it gave no sign of life"
+    TIME_LIMIT = "the deadline came first"
 
 
 class Boot:
@@ -195,14 +206,22 @@ class Boot:
             command += server.qemu_arguments
         return command
 
-    def wait(self, deadline: float) -> bool:
-        """Wait until the guest has ended; false when the deadline came first."""
+    def wait(self, deadline: float) -> End:
+        """Wait until the guest has ended, hangs, or the deadline has come."""
         assert self._qemu is not None
-        try:
-            self._qemu.wait(max(0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+        reported, since = 0, time.monotonic()
+        while time.monotonic() < deadline:
+            try:
+                self._qemu.wait(1)
+                return End.GUEST
+            except subprocess.TimeoutExpired:
+                pass
+            reports = len(self._reports())
+            if reports != reported or not self.command_started():
+                reported, since = reports, time.monotonic()
+            elif time.monotonic() - since > HUNG:
+                return End.HUNG
+        return End.TIME_LIMIT
 
     def end(self) -> None:
         """End every process of the machine, and wait for all output to be copied."""

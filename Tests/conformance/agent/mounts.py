@@ -51,6 +51,29 @@ def below(directory: Path, pid: int | str = "self") -> list[str]:
     return points
 
 
+def reachable(pid: int) -> list[tuple[str, str]]:
+    """The place and the options of each mount that process `pid` reaches by its path, sorted: mountinfo lists those as well
+    that a mount on them or above them covers."""
+    table = [line.split(" ") for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
+    upon: dict[str, list[list[str]]] = {}
+    for fields in table:
+        upon.setdefault(fields[1], []).append(fields)
+    found = []
+    left = [fields for fields in table if fields[1] not in {other[0] for other in table}]
+    while left:
+        mount, _, _, _, place, options, *_ = left.pop()
+        on_its_root = [fields for fields in upon.get(mount, []) if fields[4] == place]
+        if on_its_root:  # a path that arrives here goes on in that one
+            left += on_its_root
+            continue
+        found.append((place, options))
+        places = {fields[4] for fields in upon.get(mount, [])}
+        left += [
+            fields for fields in upon.get(mount, [])
+            if not any(str(above) in places for above in Path(fields[4]).parents if str(above) != place)]
+    return sorted(found)
+
+
 def of_host(root: Path) -> list[str]:
     """The mount points of this process's namespace, without those of other test sessions: their directories are beside
     `root`, and tests give them network namespaces."""
