@@ -41,8 +41,8 @@ class Program:
     # Task options of another kind than rules.
     options: dict[str, list[str]] = field(default_factory=dict)
     users: tuple[str, ...] = EVERYBODY
-    # Of `--suggest`, until a dynamic user's run has what it needs.
-    tries: int = 1
+    # It ends for one thing before it asks for the next: `--suggest` takes `--retry`.
+    retries: bool = False
 
     @property
     def text(self) -> str:
@@ -100,7 +100,7 @@ query "select to_char(timestamptz '2026-07-01 12:00 UTC' at time zone 'Europe/Be
 kill -INT $server; wait $server
 """, "SELECT 100\n5050\n14:00\n",
         needs=of_all(["r:/usr/share/postgresql"]), options=of_all(["user_files"]), users=(DYNAMIC, NOBODY),  # root is refused
-        tries=2),  # initdb first ends for want of its user
+        retries=True),  # initdb first ends for want of its user
     Program("ripgrep", """
 mkdir local/logs
 for name in a b c; do printf '%s\\n' ok error "error of $name" > local/logs/$name; done

@@ -80,10 +80,12 @@ import Testing
                 "ulimit": "core=0", "syscalls": "bpf", "shm-size": "64m", "signal-to": "group",
             ]
             let value = values[option.name] ?? "100"
-            // The one that is nothing without another.
-            let before = option.name == "suggest" ? "--trace" : "--verbose"
+            // Two that are nothing without others.
+            let before = ["suggest": ["--trace"], "retry": ["--trace", "--suggest"]][option.name] ?? []
             #expect(throws: Never.self) {
-                try options(before, "--" + option.name + (option.value == nil ? "" : "=" + value), "true")
+                try RunOptions(
+                    before + ["--" + option.name + (option.value == nil ? "" : "=" + value), "true"], directory: "/",
+                    environment: [:])
             }
         }
     }

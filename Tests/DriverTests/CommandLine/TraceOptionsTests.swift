@@ -33,12 +33,18 @@ import Testing
         #expect(complaint("a", "--tty") == "unknown option \"--tty\"")
     }
 
-    @Test func rulesAreOfATrace() {
+    @Test(
+        arguments: [
+            (["--suggest"], "--suggest tells what a trace has shown: add --trace"),
+            (["--retry"], "--retry runs the command again with what is suggested: add --suggest"),
+            (["--trace", "--retry"], "--retry runs the command again with what is suggested: add --suggest"),
+        ])
+    func optionsOfATrace(words: [String], text: String) {
         do throws(UsageError) {
-            _ = try RunOptions(["--suggest", "true"], directory: "/", environment: [:])
+            _ = try RunOptions(words + ["true"], directory: "/", environment: [:])
             Issue.record("accepted")
         } catch {
-            #expect(error.text == "--suggest tells what a trace has shown: add --trace")
+            #expect(error.text == text)
         }
     }
 }

@@ -39,43 +39,93 @@ struct RunCommand: Sendable {
                 "run needs at least \(Self.minimumOpenFiles) open files, and may have \(DescriptorLimit.most) (ulimit -n): "
                     + "raise the limit")
         }
-        let executor = try executor()
-        let name = "\(RunDirectories.namePrefix)\(getpid())-" + String(UInt32.random(in: .min ... .max), radix: 16)
         let reactor = try reactor()
+        let session = Session(
+            name: "\(RunDirectories.namePrefix)\(getpid())-" + String(UInt32.random(in: .min ... .max), radix: 16),
+            executor: try executor(), reactor: reactor, user: try await user(on: reactor), signals: RunSignalReceiver())
+        do throws(SystemError) {
+            try signals.watch(on: reactor) { session.signals.deliver($0) }
+        } catch {
+            throw RunFailure(error.text)
+        }
+        var tries = RunTries(options)
+        var trace: RunTrace?
+        while true {
+            let attempt = try await RunCommand(options: tries.options, signals: signals).run(in: session, after: trace)
+            trace = attempt.trace
+            guard let trace else { return attempt.status }
+            let decision = tries.decide(
+                status: attempt.status, isStopped: attempt.isStopped, suggested: trace.suggestedOptions)
+            switch decision {
+            case .again(let line): trace.say(line)
+            case .last(let line):
+                if let line { trace.say(line) }
+                if options.suggests { trace.suggest(own: attempt.own) }
+                return attempt.status
+            }
+        }
+    }
+
+    /// What all tries have in common.
+    private struct Session: Sendable {
+        /// Of the directories, which later tries may have rules for.
+        let name: String
+        let executor: ExecutorSearch
+        let reactor: Reactor
+        /// Nil: a dynamic user.
+        let user: TaskUser?
+        let signals: RunSignalReceiver
+    }
+
+    /// How one try went.
+    private struct Attempt {
+        let status: Int32
+        let isStopped: Bool
+        /// Nil: nothing was traced.
+        let trace: RunTrace?
+        /// The command's own directories.
+        let own: [String]
+    }
+
+    private func run(in session: Session, after earlier: RunTrace?) async throws(RunFailure) -> Attempt {
+        let reactor = session.reactor
         let stop = RunStop(timeoutSeconds: options.killTimeoutSeconds, reactor: reactor)
-        let named = try await user(on: reactor)
-        let directories = try RunDirectories(name: name, user: named, stateParent: options.stateParent)
+        let directories = try RunDirectories(
+            name: session.name, user: session.user, stateParent: options.stateParent)
         let user = directories.user
         let result: Result<TaskEnd, RunFailure>
+        var traced: RunTrace?
         do throws(SystemError) {
             let table = TaskTable(reactor: reactor, log: log)
             let cgroup = RunCgroup(
-                in: CgroupHierarchy.onHost(), name: name, controllers: RunLimits.controllers(for: options))
+                in: CgroupHierarchy.onHost(), name: session.name, controllers: RunLimits.controllers(for: options))
             defer {
                 cgroup.remove(Console.complain)
                 directories.remove(Console.complain)
             }
             let streams = try RunStreams(terminal: hasTerminal, user: user, directories) { stop.outputFailed($0) }
             defer { streams.restore() }
-            try signals.watch(on: reactor) { take($0, streams, stop) }
-            let trace = try options.traces ? RunTrace(suggests: options.suggests) : nil
+            session.signals.set { take($0, streams, stop) }
+            defer { session.signals.clear() }
+            let trace = try options.traces ? RunTrace(after: earlier) : nil
             // Nobody else has the other end, which so is closed when this process is gone, whatever has ended it.
             let leash = try PipeEnds()
             let attachment = LaunchSpecification.Attachment(
                 leash: leash.reading.number, stdin: streams.stdin, hasTerminal: hasTerminal,
                 terminals: streams.terminals,
                 killTimeoutNanoseconds: UInt64(options.killTimeoutSeconds) * 1_000_000_000)
-            result = await runTask(in: table, directories, cgroup, user, executor, streams, attachment, stop, trace)
+            result = await runTask(
+                in: table, directories, cgroup, user, session.executor, streams, attachment, stop, trace)
             stop.ended(streams.outputs)
             await streams.finish()
-            if case .success = result {
-                await trace?.finish(own: [directories.task.task, directories.task.alloc])
-            }
+            if case .success = result, let trace, await trace.finish() { traced = trace }
             _ = consume leash
         } catch {
             throw RunFailure(error.text)
         }
-        return status(try result.get(), stop)
+        return Attempt(
+            status: status(try result.get(), stop), isStopped: stop.isRequested, trace: traced,
+            own: [directories.task.task, directories.task.alloc])
     }
 
     private static let minimumOpenFiles = 32

@@ -28,6 +28,8 @@ struct RunOptions: Equatable, Sendable {
     /// Whether to tell what the command is denied, and the rules that would allow it.
     var traces = false
     var suggests = false
+    /// Whether a command that fails is run again with what was suggested.
+    var retries = false
     /// Nil: where stdin and stdout are one.
     var terminal: Bool?
     /// Without an operator who would have to allow anything: who may run this is root.
@@ -124,6 +126,11 @@ extension RunOptions {
         ),
         CommandOption(name: "suggest", help: TraceOptions.suggestion.help + "; with --trace"),
         CommandOption(
+            name: "retry",
+            help:
+                "while the command fails, run it again from the beginning with what was suggested, "
+                + "\(RunTries.maximum) times at most; with --suggest"),
+        CommandOption(
             name: "executor", value: "PATH", help: "where nomad-driver-exec2-executor is", completes: .files),
         CommandOption(
             name: "state-dir", value: "DIRECTORY", help: "where the run keeps its pipes; default: /run",
@@ -149,6 +156,9 @@ extension RunOptions {
             throw UsageError("--memory-max \(memoryMaxMB) is below --memory \(memoryMB): it must not be")
         }
         if suggests && !traces { throw UsageError("--suggest tells what a trace has shown: add --trace") }
+        if retries && !suggests {
+            throw UsageError("--retry runs the command again with what is suggested: add --suggest")
+        }
         guard let command = rest.first, !command.isEmpty else {
             throw UsageError("there is no command to run")
         }
@@ -156,6 +166,14 @@ extension RunOptions {
             command.utf8.contains(UInt8(ascii: "/"))
             ? .path(Self.absolute(command, in: directory)) : .name(command)
         arguments = Array(rest.dropFirst())
+    }
+
+    /// Adds options to those of the command line.
+    /// - Parameter words: With absolute paths.
+    mutating func add(_ words: [String]) throws(UsageError) {
+        for option in try OptionScanner(options: Self.table).scan(words).found {
+            try take(option.name, option.value ?? "", "/", [:])
+        }
     }
 
     private mutating func take(
@@ -204,6 +222,7 @@ extension RunOptions {
         case "verbose": isVerbose = true
         case "trace": traces = true
         case "suggest": suggests = true
+        case "retry": retries = true
         case "tty": terminal = true
         case "no-tty": terminal = false
         case _ where try takeConfinement(option, value): break

@@ -3,6 +3,32 @@ import EventLoop
 import Glibc
 import Shared
 
+/// Takes the signals of a run to the try that is under way. Between two tries they wait for the next.
+final class RunSignalReceiver: Sendable {
+    private struct State {
+        var action: (@Sendable (Int32) -> Void)?
+        var waiting: [Int32] = []
+    }
+
+    private let state = Mutex(State())
+
+    func deliver(_ signal: Int32) {
+        state.withLock { state in
+            if let action = state.action { action(signal) } else { state.waiting.append(signal) }
+        }
+    }
+
+    func set(_ action: @escaping @Sendable (Int32) -> Void) {
+        state.withLock { state in
+            state.action = action
+            state.waiting.forEach(action)
+            state.waiting = []
+        }
+    }
+
+    func clear() { state.withLock { $0.action = nil } }
+}
+
 /// The signals that `run` passes on to its command: all that a process can catch, but for those of its own.
 ///
 /// One that was ignored when the tool was started stays so: nohup(1) and the background jobs of shells mean that.

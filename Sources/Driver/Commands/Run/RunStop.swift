@@ -38,6 +38,9 @@ final class RunStop: Sendable {
     /// Why the command's output could not be written, where that ended the run.
     var writeError: Errno? { state.withLock { $0.writeError } }
 
+    /// Whether the command was asked to end.
+    var isRequested: Bool { state.withLock { $0.wanted != nil } }
+
     /// The command runs: a request that came before is carried out now.
     func started(_ task: SupervisedTask) {
         let (wanted, early) = state.withLock { state in

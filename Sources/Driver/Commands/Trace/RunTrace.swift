@@ -9,11 +9,10 @@ import Tracing
 final class RunTrace: Sendable {
     private let tracer: Tracer
     private let analysis: TraceAnalysis
-    private let suggests: Bool
     private let failure = Mutex<SystemError?>(nil)
 
-    init(suggests: Bool) throws(SystemError) {
-        self.suggests = suggests
+    /// - Parameter earlier: The trace of the try before this one.
+    init(after earlier: RunTrace?) throws(SystemError) {
         let executor = self.executor
         analysis = TraceAnalysis(
             filter: {
@@ -25,7 +24,7 @@ final class RunTrace: Sendable {
                 return launched?.seccompFilter ?? []
             },
             // A terminal is raw as long as the command has it.
-            output: { Self.write("trace: " + $0 + (isatty(2) == 1 ? "\r\n" : "\n")) })
+            output: { Self.write("trace: " + $0 + (isatty(2) == 1 ? "\r\n" : "\n")) }, after: earlier?.analysis)
         tracer = try Tracer(analysis: analysis)
     }
 
@@ -49,17 +48,26 @@ final class RunTrace: Sendable {
         if let error = tracer.follow(launcher: pid) { failure.withLock { $0 = error } }
     }
 
-    /// The command has ended.
-    /// - Parameter own: The command's own directories.
-    func finish(own: [String]) async {
+    /// The command has ended: tells what was found.
+    /// - Returns: False where nothing could be traced.
+    func finish() async -> Bool {
         tracer.end()
         let figures = await tracer.wait()
         if let error = failure.withLock({ $0 }) {
             Console.complain(TraceReport.remedy(error))
-            return
+            return false
         }
-        TraceReport.finish(
-            analysis, figures, own: suggests ? own : nil, forRun: true, say: { Self.write("trace: \($0)\n") },
-            print: { Self.write($0) })
+        TraceReport.finish(analysis, figures, say: say)
+        return true
     }
+
+    /// Tells one line.
+    func say(_ line: String) { Self.write("trace: \(line)\n") }
+
+    /// What would have helped this try and those before, as options of `run`.
+    var suggestedOptions: [String] { analysis.suggestedOptions }
+
+    /// Prints the rules with which nothing would have been denied to this try and those before.
+    /// - Parameter own: The command's own directories.
+    func suggest(own: [String]) { Self.write(analysis.suggestion(own: own, forRun: true)) }
 }

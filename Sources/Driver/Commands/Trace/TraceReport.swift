@@ -3,22 +3,15 @@ import Tracing
 
 /// The end of what `run --trace` and `trace` tell.
 enum TraceReport {
-    /// Writes what was found and, where it is asked for, the rules that would help.
-    /// - Parameters:
-    ///   - own: The task's own directories; nil: no rules are asked for.
-    ///   - say: Takes one line.
-    ///   - print: Takes the rules, which are to be copied.
-    static func finish(
-        _ analysis: TraceAnalysis, _ figures: Tracer.Figures, own: [String]?, forRun: Bool,
-        say: (String) -> Void, print: (String) -> Void
-    ) {
+    /// Writes what was found.
+    /// - Parameter say: Takes one line.
+    static func finish(_ analysis: TraceAnalysis, _ figures: Tracer.Figures, say: (String) -> Void) {
         if let path = analysis.finish() {
             say(
                 "the file system of \(quoted(ByteText.readable(path))) does not answer: what was asked for after it is not "
                     + "in the list")
         }
         for line in analysis.summary(figures) { say(line) }
-        if let own { print(analysis.suggestion(own: own, forRun: forRun)) }
     }
 
     /// Why nothing can be traced, and what to do.

@@ -82,9 +82,8 @@ struct TraceTool: Sendable {
         let figures = await tracer.wait()
         _ = consume pidfd
         if let error = figures.failure, figures.threads == 0 { return fail(TraceReport.remedy(error)) }
-        TraceReport.finish(
-            analysis, figures, own: own, forRun: false,
-            say: { Console.write($0 + "\n") }, print: { Console.write($0) })
+        TraceReport.finish(analysis, figures) { Console.write($0 + "\n") }
+        if let own { Console.write(analysis.suggestion(own: own, forRun: false)) }
         return 0
     }
 

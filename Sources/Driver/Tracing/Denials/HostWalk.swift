@@ -86,10 +86,9 @@ struct HostWalk: ~Copyable {
         let above = (exists ? walk.facts.dropLast() : walk.facts[...]).last ?? walk.facts.first
         facts.directory = above.map(FileFacts.init)
         facts.device = above?.device ?? 0
-        if written == nil {
-            facts.endsAtPlaceholder = endsAtPlaceholder(walk)
-            facts.isObjectShown = facts.object != nil && Self.isSame(task(walk.path), walk.facts.last)
-        }
+        if written == nil { facts.endsAtPlaceholder = endsAtPlaceholder(walk) }
+        // A rule for a symlink shows what it leads to, in the link's own place.
+        facts.isObjectShown = facts.object != nil && Self.isSame(task(facts.rule), walk.facts.last)
         facts.isDirectoryShown = Self.isSame(task(Self.parent(of: walk.path)), above)
     }
 

@@ -1,7 +1,7 @@
 import Shared
 
 /// The shortest list of rules with which a run would have met no denial, as far as rules can help. No effects.
-struct Suggestion {
+package struct Suggestion {
     final class Rule {
         var modes: AccessModes
         let path: String

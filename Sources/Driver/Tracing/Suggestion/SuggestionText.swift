@@ -22,8 +22,9 @@ extension Suggestion {
             text += "# " + Self.remark(options[index]) + "\n" + options[index] + " = " + value + "\n"
         }
         if forRun {
-            let words = commandLine(own)
-            if !words.isEmpty { text += "# Or for run:\n# " + words.joined(separator: " ") + "\n" }
+            // Directories of a run are that run's alone.
+            let words = commandLine { Self.inside($0, own) == nil }
+            if !words.isEmpty { text += "# Or for run:\n# " + Self.shell(words) + "\n" }
         }
         return text
     }
@@ -65,11 +66,11 @@ extension Suggestion {
         }
     }
 
-    /// The same as options of `run`.
-    private func commandLine(_ own: [String]) -> [String] {
+    /// The same as options of `run`, as its main function gets them.
+    /// - Parameter includes: Whether there is to be a rule for a path.
+    func commandLine(_ includes: (String) -> Bool = { _ in true }) -> [String] {
         var words: [String] = []
-        // Directories of a run are that run's alone.
-        for rule in rules where Self.inside(rule.path, own) == nil { words += ["--unveil", Self.shell(rule.text)] }
+        for rule in rules where includes(rule.path) { words += ["--unveil", rule.text] }
         for index in options.indices {
             let option = "--" + String(options[index].map { $0 == "_" ? "-" : $0 })
             if values[index].isEmpty { words.append(option) }
@@ -77,6 +78,9 @@ extension Suggestion {
         }
         return words
     }
+
+    /// Words as one types them.
+    package static func shell(_ words: [String]) -> String { words.map(shell).joined(separator: " ") }
 
     private static func shell(_ text: String) -> String {
         let isPlain = text.utf8.allSatisfy { byte in

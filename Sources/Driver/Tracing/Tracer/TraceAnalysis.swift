@@ -23,6 +23,8 @@ package final class TraceAnalysis: Sendable {
         var subject = ""
         var findings: [Finding] = []
         var titles: Set<String> = []
+        /// How many of them an earlier try has told.
+        var earlier = 0
         /// Root has asked for the host's accounts.
         var rootWantsAccounts = false
     }
@@ -36,15 +38,30 @@ package final class TraceAnalysis: Sendable {
     /// - Parameters:
     ///   - filter: The task's seccomp filter; called once at most, on a thread that may wait.
     ///   - output: Takes one line at a time, on a thread that may wait.
-    package init(filter: @escaping @Sendable () -> [UInt8], output: @escaping @Sendable (String) -> Void) {
+    ///   - earlier: The analysis of a try before this one: what it has found is not told again, and counts.
+    package init(
+        filter: @escaping @Sendable () -> [UInt8], output: @escaping @Sendable (String) -> Void,
+        after earlier: TraceAnalysis? = nil
+    ) {
         self.filter = filter
         self.output = output
+        guard let earlier = earlier?.state.withLock({ $0 }) else { return }
+        state.withLock { state in
+            state.findings = earlier.findings
+            state.earlier = earlier.findings.count
+            state.titles = earlier.titles
+            state.foundBytes = earlier.foundBytes
+            state.rootWantsAccounts = earlier.rootWantsAccounts
+        }
     }
 
-    /// What was refused, in the order in which it was found out.
-    var findings: [Finding] { state.withLock { $0.findings } }
+    /// What was refused and no earlier try has told, in the order in which it was found out.
+    var findings: [Finding] { state.withLock { Array($0.findings.dropFirst($0.earlier)) } }
 
-    /// What would have helped.
+    /// An earlier try has found something.
+    var isAfterOthers: Bool { state.withLock { $0.earlier > 0 } }
+
+    /// What would have helped this try and those before.
     var suggestion: Suggestion {
         state.withLock { Suggestion($0.findings, rootWantsAccounts: $0.rootWantsAccounts) }
     }
@@ -171,7 +188,9 @@ package final class TraceAnalysis: Sendable {
         }
         guard let facts = facts(path, wish, attempt) else { return nil }
         let error = call.kind == .map ? Errno.permissionDenied : attempt.error
-        if call.kind == .execute, error == .noSuchFile, facts.isObjectShown { return interpreter(of: path, attempt) }
+        if call.kind == .execute, error == .noSuchFile, facts.isObjectShown {
+            return interpreter(of: facts.rule, asked: path, attempt)
+        }
         return PathDecision.finding(wish, error, facts, attempt.process)?.asked(for: path)
     }
 
@@ -185,7 +204,8 @@ package final class TraceAnalysis: Sendable {
     }
 
     /// A program that the task has and that could not be run for want of what runs it.
-    private func interpreter(of path: String, _ attempt: Attempt) -> Finding? {
+    /// - Parameter path: Of the program itself, and not of a symlink to it.
+    private func interpreter(of path: String, asked: String, _ attempt: Attempt) -> Finding? {
         let found = walk.withLock { walk -> String? in
             switch walk {
             case .some(let walk): walk.interpreter(of: path)
@@ -194,7 +214,7 @@ package final class TraceAnalysis: Sendable {
         }
         let wish = Wish([.read, .execute], permission: .execute)
         guard let found, let facts = facts(found, wish, attempt) else { return nil }
-        return PathDecision.finding(wish, .noSuchFile, facts, attempt.process)?.asked(for: path)
+        return PathDecision.finding(wish, .noSuchFile, facts, attempt.process)?.asked(for: asked)
     }
 
     /// A rename or a link between two rules, each of which is a mount.

@@ -6,13 +6,16 @@ extension TraceAnalysis {
         let findings = findings
         func count(_ remedies: Finding.Remedy...) -> String { String(findings.count { remedies.contains($0.remedy) }) }
         var lines: [String] = []
+        let isAgain = isAfterOthers
         if findings.isEmpty {
-            lines.append("nothing was denied")
+            lines.append(isAgain ? "nothing more was denied" : "nothing was denied")
         } else {
+            let kinds = [
+                count(.rule) + " for want of a rule", count(.option, .pluginOption) + " of an option",
+                count(.permissions) + " by file permissions", count(.none) + " otherwise",
+            ]
             lines.append(
-                String(findings.count) + " denied: " + count(.rule) + " for want of a rule, "
-                    + count(.option, .pluginOption) + " of an option, " + count(.permissions) + " by file permissions, "
-                    + count(.none) + " otherwise")
+                String(findings.count) + (isAgain ? " more denied: " : " denied: ") + kinds.joined(separator: ", "))
         }
         lines.append(
             String(figures.calls) + " system calls of " + String(figures.threads)
@@ -37,6 +40,9 @@ extension TraceAnalysis {
     package func suggestion(own: [String], forRun: Bool) -> String {
         suggestion.text(own: own, forRun: forRun)
     }
+
+    /// What would have helped, as options of `run`.
+    package var suggestedOptions: [String] { suggestion.commandLine() }
 
     private static func seconds(_ nanoseconds: UInt64) -> String {
         let hundredths = (nanoseconds + 5_000_000) / 10_000_000
