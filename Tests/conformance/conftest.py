@@ -13,6 +13,7 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, landlock, processes
+from agent.audit import AuditLog
 from agent.file_systems import missing_for_loop_devices
 from agent.plugin import default_binary
 from agent.tracer import Tracer
@@ -27,6 +28,8 @@ def _lacking() -> dict[str, str]:
         lacking["controllers"] = (
             f"cgroup v2 controllers, of which {cgroups.mount_point()} has {sorted(cgroups.controllers()) or 'none'}: run "
             "them in the virtual machine (Tests/vm/run)")
+    if missing := AuditLog.missing():
+        lacking["audit"] = f"the right to switch the kernel's audit log on and to read it ({missing})"
     if missing := missing_for_loop_devices():
         lacking["loop"] = f"loop devices, for which this host has no {missing}"
     if not Path("/dev/fuse").exists():

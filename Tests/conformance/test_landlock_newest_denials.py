@@ -19,7 +19,7 @@ from agent.timing import scaled
 Launch = Callable[..., Plugin]
 Driver = messages.driver
 users = pytest.mark.parametrize("user", ["nomad-80000", "nobody", "root"])
-pytestmark = [pytest.mark.controllers, pytest.mark.landlock(minimum=7)]
+pytestmark = [pytest.mark.audit, pytest.mark.landlock(minimum=7)]
 MAXIMUM = 16
 LAST = "the sandbox denied more: no further denials of this task are told; the kernel's audit log has them"
 
