@@ -31,7 +31,9 @@ int exec2_audit_open(void) {
         errno = error;
         return -1;
     }
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+    // Past net.core.rmem_max, which is a quarter of it by default, for those with CAP_NET_ADMIN (socket(7)).
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) != 0)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
     return fd;
 }
 
