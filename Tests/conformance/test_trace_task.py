@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups
+from agent.exec import exec_task
 from agent.restart import recover
 from agent.timing import scaled, wait_until
 from agent.tracer import Tracer
@@ -103,6 +105,34 @@ def goes_on(task: Task) -> None:
     assert "epoll" not in task.stdout.text.split("signal")[0] and "sleep" not in task.stdout.text.split("signal")[0]
     task.signal("SIGUSR2")
     assert task.wait(30) == ExitResult(9)
+
+
+def test_an_output_that_takes_nothing(binary: Path, plugin: Plugin, asking: Task) -> None:
+    """Seen before: exit status 0, and nobody was told anything."""
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        tool = subprocess.run([binary, "trace", "--state-dir", plugin.state_dir, "--suggest", asking.id], stdout=full,
+                              stderr=subprocess.PIPE, text=True, timeout=scaled(60), check=False)
+    assert tool.returncode == 1, tool.stderr
+    assert tool.stderr.splitlines()[1:] == ["nomad-driver-exec2: cannot write to stdout: No space left on device"]
+    goes_on(asking)
+
+
+def test_a_reader_that_leaves(binary: Path, plugin: Plugin, asking: Task, hidden: Path) -> None:
+    """As with `trace … | head -1`: the trace ends."""
+    reader, writer = os.pipe()
+    tool = subprocess.Popen([binary, "trace", "--state-dir", plugin.state_dir, asking.id], stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    try:
+        with open(reader, encoding="utf-8") as output:
+            assert titles(output.readline()) == [f"r:{hidden}"]
+        # What is denied only now is written to nobody.
+        exec_task(asking, "sh", "-c", "sleep 1; cat /etc/passwd; true")
+        assert tool.wait(scaled(20)) == 0
+        assert tool.stderr is not None and len(tool.stderr.read().splitlines()) == 1
+    finally:
+        tool.kill()
+        tool.wait()
+    goes_on(asking)
 
 
 @pytest.mark.x86_64

@@ -19,7 +19,7 @@ package enum CommandLineTool {
         Console.replaceUnwritableStreams()
         signal(SIGPIPE, SIG_IGN)
         do throws(UsageError) {
-            exit(try perform(Array(words.dropFirst()), environment))
+            exit(Console.status(try perform(Array(words.dropFirst()), environment)))
         } catch {
             Console.complain("\(error.text); see \(help(for: words))")
             exit(ExitStatus.usage)
@@ -119,7 +119,7 @@ package enum CommandLineTool {
             Console.complain(error.text)
             return ExitStatus.failure
         }
-        Task.detached(executorPreference: BlockingPool.shared) { Glibc.exit(await tool.execute()) }
+        Task.detached(executorPreference: BlockingPool.shared) { Glibc.exit(Console.status(await tool.execute())) }
         while true { pause() }
     }
 

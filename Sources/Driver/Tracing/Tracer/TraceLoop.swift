@@ -21,6 +21,8 @@ struct TraceLoop: ~Copyable {
     /// Processes that cannot be traced, and those that trace them.
     private var foreign: [Int32] = []
     private var tracers: [Int32] = []
+    /// Threads of other processes: a number of the task's was another's by the time at which it was used.
+    private var strangers: Set<Int32> = []
     private var nextLook: UInt64 = 0
 
     /// How often new processes are looked for that none of the traced has cloned, in nanoseconds.
@@ -69,6 +71,7 @@ struct TraceLoop: ~Copyable {
     // MARK: Processes that run
 
     private mutating func seizeMembers() {
+        var seized: [(thread: Int32, pid: Int32)] = []
         for pid in members() {
             var again = true
             // Threads that appear meanwhile are those of threads that are traced already, or are found by the next turn.
@@ -76,9 +79,29 @@ struct TraceLoop: ~Copyable {
                 again = false
                 for name in DirectoryListing.names(in: "/proc/\(pid)/task") ?? [] {
                     guard let thread = Int32(name), threads[thread] == nil, !foreign.contains(pid) else { continue }
-                    again = seize(thread, of: pid) || again
+                    guard seize(thread, of: pid) else { continue }
+                    seized.append((thread, pid))
+                    again = true
                 }
             }
+        }
+        if !seized.isEmpty { check(seized) }
+    }
+
+    /// Takes those that are the task's. The number of a process that is traced is given to no other, so that who is in the list
+    /// now was it before as well.
+    private mutating func check(_ seized: [(thread: Int32, pid: Int32)]) {
+        let known = Set(members())
+        for (thread, pid) in seized {
+            if known.contains(pid) {
+                figures.threads += 1
+                takeRoot(thread)
+            } else {
+                // Or it has ended.
+                threads[thread] = nil
+                strangers.insert(thread)
+            }
+            _ = exec2_trace_interrupt(thread)
         }
     }
 
@@ -101,9 +124,6 @@ struct TraceLoop: ~Copyable {
             return false
         }
         threads[thread] = noCall
-        figures.threads += 1
-        takeRoot(thread)
-        _ = exec2_trace_interrupt(thread)
         return true
     }
 
@@ -122,6 +142,10 @@ struct TraceLoop: ~Copyable {
 
     private mutating func take(_ stop: exec2_stop) {
         let thread = stop.thread
+        if strangers.contains(thread) {
+            leaveAlone(stop)
+            return
+        }
         switch stop.kind {
         case EXEC2_STOP_ENDED:
             threads[thread] = nil
@@ -156,6 +180,14 @@ struct TraceLoop: ~Copyable {
             _ = exec2_trace_resume(thread, 0)
         default: _ = exec2_trace_resume(thread, 0)
         }
+    }
+
+    /// Lets a stranger run on as it is.
+    private mutating func leaveAlone(_ stop: exec2_stop) {
+        strangers.remove(stop.thread)
+        if stop.kind == EXEC2_STOP_ENDED { return }
+        if stop.kind == EXEC2_STOP_BEGIN || stop.kind == EXEC2_STOP_SIGNAL { exec2_trace_begin_anew(stop.thread) }
+        _ = exec2_trace_detach(stop.thread, stop.kind == EXEC2_STOP_SIGNAL ? stop.signal : 0)
     }
 
     private mutating func look(_ thread: Int32) {
