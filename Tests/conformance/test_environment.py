@@ -13,6 +13,7 @@ import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, mounts, processes
 from agent.exec import output
+from agent.expect import refused
 
 Make = Callable[..., Task]
 USERS = ["nomad-80000", "nobody", "root"]
@@ -69,6 +70,15 @@ def test_home_of_the_agent(launch: Callable[..., Plugin], host: AgentHost, user:
     task = host.task(plugin, host.program("act"), ["env="], user=user, env={"HOME": "/srv/x", "USER": "x", "TMPDIR": "/x"})
     assert task.run() == ExitResult(0)
     assert {"HOME=/srv/x", f"USER={user}", f"TMPDIR={task.directory}/tmp"} <= set(task.lines())
+
+
+def test_a_home_that_no_account_can_have(make: Make) -> None:
+    """It would add one, whose name a program trusts."""
+    for home in ("/srv/x\nother:x:0:0::/:/bin/sh", "/srv/x:/bin/false"):
+        task = make("cat", ["/etc/passwd"], config={"user_files": True}, env={"HOME": home})
+        with refused("cannot make the task's /etc/passwd: the home directory", "has a colon or a control character"):
+            task.start()
+    assert make("true", config={"user_files": False}, env={"HOME": "/srv/x:y"}).run() == ExitResult(0)
 
 
 def test_home_in_a_command(act: Make) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import subprocess
+import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -50,16 +53,21 @@ class Events:
 
     def __init__(self, plugin: Plugin):
         self._stream = iter(plugin.driver.TaskEvents(Driver.TaskEventsRequest(), timeout=scaled(60)))
+        # By the task's id: those that were passed over in the last search.
+        self.others: dict[str, list[str]] = {}
 
     def of(self, task: Task, until: str) -> list[str]:
         """The messages about the task, up to the first that has this text in it."""
         found = []
+        self.others = defaultdict(list)
         for event in self._stream:
-            if event.task_id == task.id:
-                assert (event.alloc_id, event.task_name) == (task.alloc_id, task.name)
-                found.append(event.message)
-                if until in event.message:
-                    break
+            if event.task_id != task.id:
+                self.others[event.task_id].append(event.message)
+                continue
+            assert (event.alloc_id, event.task_name) == (task.alloc_id, task.name)
+            found.append(event.message)
+            if until in event.message:
+                break
         return found
 
 
@@ -67,6 +75,13 @@ def reads(host: AgentHost, plugin: Plugin, *paths: Path | str, **options: Any) -
     task = host.task(plugin, host.program("access"), [word for path in paths for word in ("read", str(path))], **options)
     assert task.run() == ExitResult(0), task.stderr.text
     return task
+
+
+def audit_ports(pid: int) -> list[int]:
+    """Of the sockets of the audit log that a process has (proc_net(5))."""
+    lines = [line.split() for line in Path(f"/proc/{pid}/net/netlink").read_text().splitlines()[1:]]
+    open_files = set(processes.descriptors(pid).values())
+    return [int(line[2]) for line in lines if line[1] == "9" and f"socket:[{line[9]}]" in open_files]
 
 
 def reading(path: Path | str) -> str:
@@ -174,6 +189,10 @@ def test_a_task_that_is_denied_much(launch: Launch, host: AgentHost, files: list
     events = Events(plugin)
     task = reads(host, plugin, *files, *files)
     assert events.of(task, LAST) == [*(reading(path) for path in files[:MAXIMUM]), LAST]
+    # What is denied later is told later.
+    other = reads(host, plugin, files[0])
+    assert events.of(other, "reading") == [reading(files[0])]
+    assert not [message for message in events.others[task.id] if "denied" in message]
 
 
 def test_each_task_has_its_own(launch: Launch, host: AgentHost, files: list[Path]) -> None:
@@ -196,6 +215,54 @@ def test_commands_in_a_task(launch: Launch, host: AgentHost, files: list[Path]) 
     task.stop(signal="SIGKILL")
 
 
+# A child that makes a sandbox, and what it is denied in there; then something that its parent is denied.
+OWN_SANDBOX = """
+import ctypes, os, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+def read(path):
+    try: open(path)
+    except PermissionError: print("denied", flush=True)
+child = os.fork()
+if child == 0:
+    access = ctypes.c_uint64(4)  # LANDLOCK_ACCESS_FS_READ_FILE
+    ruleset = libc.syscall(444, ctypes.byref(access), ctypes.c_size_t(8), 0)
+    libc.syscall(446, ruleset, 0)
+    read(sys.argv[1])
+    time.sleep(60)
+time.sleep(2)
+read(sys.argv[2])
+os.kill(child, 9)
+"""
+
+
+def test_sandboxes_of_a_program(launch: Launch, host: AgentHost, files: list[Path]) -> None:
+    """They are its own, as a browser's: no rule of the task's would allow what they deny."""
+    plugin = launch({"denial_events": True, "unveil_paths": [host.programs_rule, f"r:{files[0]}", f"w:{files[1]}"]})
+    events = Events(plugin)
+    with AuditLog() as log:
+        task = host.task(plugin, "/usr/bin/python3", ["-c", OWN_SANDBOX, str(files[0]), str(files[1])])
+        assert task.run() == ExitResult(0) and task.lines() == ["denied", "denied"], task.stderr.text
+        assert [denial.path for denial in log.denials() if denial.path.startswith(str(files[0].parent))] == [str(files[0]), str(files[1])]
+    assert events.of(task, str(files[1])) == [reading(files[1])]
+
+
+def test_records_that_the_kernel_has_not_sent(launch: Launch, host: AgentHost, files: list[Path]) -> None:
+    plugin = launch(shown(host, files[0]))
+    events = Events(plugin)
+    task = host.task(plugin, "sh", ["-c", f"read -r _ < local/go; cat {files[0]}"])
+    os.mkfifo(task.local / "go", 0o666)
+    task.start()
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 9) as forger:
+        forger.bind((0, 0))
+        for kind, text in ((1423, f'domain=1 blockers=fs.write_file path="{files[1]}"'),
+                           (1424, f'domain=1 status=allocated mode=enforcing pid={task.pid} uid=0 exe="x" comm="exec2-x"')):
+            record = f"audit(1.0:1): {text}".encode()
+            forger.sendto(struct.pack("=IHHII", 16 + len(record), kind, 0, 0, 0) + record, (audit_ports(plugin.pid)[0], 0))
+    time.sleep(0.5)
+    (task.local / "go").write_text("go\n")
+    assert events.of(task, "reading") == [reading(files[0])]
+
+
 def test_after_the_driver(launch: Launch, host: AgentHost, files: list[Path]) -> None:
     """The first denial of a task that an earlier driver has started."""
     plugin = launch(shown(host, *files[:2]))
@@ -214,26 +281,20 @@ def test_after_the_driver(launch: Launch, host: AgentHost, files: list[Path]) ->
 # The option
 
 
-def audit_sockets(pid: int) -> int:
-    """How many sockets of the audit log a process has (proc_net(5))."""
-    inodes = {line.split()[9] for line in Path(f"/proc/{pid}/net/netlink").read_text().splitlines()[1:] if line.split()[1] == "9"}
-    return sum(target[8:-1] in inodes for target in processes.descriptors(pid).values() if target.startswith("socket:["))
-
-
 def test_without_the_option(launch: Launch, host: AgentHost, files: list[Path]) -> None:
     """No event, no record, and no socket; the option can be changed while the driver runs."""
     plugin = launch({**shown(host, *files[:1]), "denial_events": False})
     with AuditLog() as log:
         reads(host, plugin, files[0])
         assert log.denials() == []
-    assert audit_sockets(plugin.pid) == 0
+    assert audit_ports(plugin.pid) == []
     plugin.begin({**plugin.config, "denial_events": True})
-    assert audit_sockets(plugin.pid) == 1
+    assert len(audit_ports(plugin.pid)) == 1
     events = Events(plugin)
     assert events.of(reads(host, plugin, files[0]), "reading") == [reading(files[0])]
-    assert audit_sockets(plugin.pid) == 1
+    assert len(audit_ports(plugin.pid)) == 1
     plugin.begin({**plugin.config, "denial_events": False})
-    assert audit_sockets(plugin.pid) == 0
+    assert audit_ports(plugin.pid) == []
 
 
 def test_the_fingerprint_and_check_tell_whether_it_works(launch: Launch, host: AgentHost, binary: Path) -> None:

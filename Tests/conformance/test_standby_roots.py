@@ -87,6 +87,18 @@ def test_a_task_sees_and_may_do_the_same(launch: Launch, host: AgentHost, user: 
     assert len(ahead) > len(paths) and ahead == spawned
 
 
+def test_root_does_not_get_the_proc_of_another_user(launch: Launch, host: AgentHost) -> None:
+    """What a standby Executor has made is for the user of the task before. Another user's /proc is mounted writable, since
+    the kernel lets nobody but root write to the host's settings in it."""
+    plugin = launch({"unveil_by_task": True})
+    script = "while read -r _ place _ options _; do [ $place != /proc ] || echo ${options%%,*}; done < /proc/mounts"
+    for before, user, mode in (("root", "nobody", "rw"), ("nobody", "root", "ro"), ("nomad-80000", "root", "ro")):
+        ahead = standing(host, plugin, user=before)
+        task = host.task(plugin, "sh", ["-c", f"{script}; sleep 0.2"], user=user).start()
+        assert task.executor_pid == ahead
+        assert task.wait().exit_code == 0 and task.lines() == [mode]
+
+
 @users
 def test_rules_below_proc_are_for_the_task(launch: Launch, host: AgentHost, user: str) -> None:
     plugin = launch({"unveil_paths": [host.programs_rule, "rw:/proc/self/oom_score_adj", "w:/proc/self/comm"]})

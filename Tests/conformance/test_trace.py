@@ -270,7 +270,10 @@ def test_memory_that_does_not_answer_holds_the_task_for_seconds_at_most() -> Non
         assert command.stdin is not None
         command.stdin.write("\n")
         command.stdin.flush()
-        output, complaints = trace.communicate(timeout=scaled(60))
+        try:
+            output, complaints = trace.communicate(timeout=scaled(60))
+        finally:
+            trace.kill()
         assert trace.returncode == 1 and "memory that does not answer" in complaints and rules(output) == ["r:/etc/passwd"]
         assert command.stdout is not None
         for _ in range(50):

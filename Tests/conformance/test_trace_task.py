@@ -66,7 +66,8 @@ def tracing(binary: Path, plugin: Plugin) -> Iterator[Callable[..., subprocess.P
     begun: list[subprocess.Popen[str]] = []
 
     def start(task: Task, *words: str, place: Plugin = plugin) -> subprocess.Popen[str]:
-        tool = subprocess.Popen([binary, "trace", "--state-dir", place.state_dir, *words, task.id],
+        # In a process group of its own: in an orphaned one, as that of these tests may be, SIGTSTP stops nothing.
+        tool = subprocess.Popen([binary, "trace", "--state-dir", place.state_dir, *words, task.id], process_group=0,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         begun.append(tool)
         assert tool.stderr is not None
