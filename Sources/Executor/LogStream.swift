@@ -8,8 +8,7 @@ struct LogStream {
     let held: Int32
     /// What the task gets, for writing only.
     let forTask: Int32
-    /// The detached mount that `forTask` was opened on. It is closed once the task runs: for that the kernel waits for a
-    /// grace period of RCU.
+    /// The detached mount that `forTask` was opened on. Closing it takes a grace period of RCU (Supervision.unneeded).
     let mount: Int32
 
     /// Opens a log by path, as root. Below `root`, the alloc's directory, tasks can write, so that no

@@ -72,15 +72,13 @@ extension Supervision {
         // Only the task may hold it: whoever writes to it sees then that nobody reads any more.
         if message.attachment != nil { _ = close(AttachmentDescriptor.stdin) }
         // The logs' other descriptors stay open for the task's life: see LogStream.held.
-        let unneeded = [
-            stdout.forTask, stdout.mount, stderr.forTask, stderr.mount, ruleset.number, network, main.pidfd,
-        ]
+        let unneeded = [stdout.forTask, stderr.forTask, ruleset.number, network, main.pidfd]
         for number in unneeded where number >= 0 { _ = close(number) }
         mounts.close()
         return Supervision(
             channel: channel, record: record, cgroup: cgroup, main: main, task: task,
             taskDirectory: lastComponent(of: message.task_state_dir), childSignals: childSignals, timer: timer,
-            oomKillsBefore: oomKills, killTimeout: message.attachment.map { $0.pointee.kill_timeout_ns },
+            oomKillsBefore: oomKills, unneeded: (stdout.mount, stderr.mount), killTimeout: message.attachment.map { $0.pointee.kill_timeout_ns },
             signalsMainProcess: message.signal_main_process != 0)
     }
 }

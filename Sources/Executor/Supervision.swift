@@ -43,6 +43,12 @@ final class Supervision {
     /// On the monotonic clock, when supervision began: the other clock may be set back while the task runs.
     private let began = exec2_monotonic()
 
+    /// Detached mounts that are to be closed when the task has run for a moment: the kernel has their last user wait for a
+    /// grace period of RCU, and the end of a short task would be heard of after that.
+    private var unneeded: (Int32, Int32)?
+    /// That moment, in milliseconds.
+    private static let moment: Int32 = 20
+
     private var phase = Phase.running
     private var deadline: UInt64 = 0
     private var cgroupEvents: Int32 = -1
@@ -53,8 +59,8 @@ final class Supervision {
 
     init(
         channel: EventChannel, record: RecordFile, cgroup: CgroupDirectory?, main: MainProcess, task: StartedTask,
-        taskDirectory: String, childSignals: Int32, timer: Int32, oomKillsBefore: UInt64?, killTimeout: UInt64?,
-        signalsMainProcess: Bool
+        taskDirectory: String, childSignals: Int32, timer: Int32, oomKillsBefore: UInt64?, unneeded: (Int32, Int32),
+        killTimeout: UInt64?, signalsMainProcess: Bool
     ) {
         self.channel = channel
         self.requests = RequestReader(pipe: channel.control)
@@ -65,6 +71,7 @@ final class Supervision {
         self.childSignals = childSignals
         self.timer = timer
         self.oomKillsBefore = oomKillsBefore
+        self.unneeded = unneeded
         leash = killTimeout == nil ? -1 : AttachmentDescriptor.leash
         self.killTimeout = killTimeout ?? 0
         signalTarget = signalsMainProcess ? main.pid : -main.pid
@@ -86,9 +93,11 @@ final class Supervision {
                 pollfd(fd: channel.isBehind ? channel.events : -1, events: Int16(POLLOUT), revents: 0),
                 pollfd(fd: leash, events: Int16(POLLIN), revents: 0)
             )
-            _ = withUnsafeMutableBytes(of: &waits) { bytes in
-                poll(bytes.baseAddress?.assumingMemoryBound(to: pollfd.self), 6, -1)
+            let timeout = unneeded == nil ? -1 : Self.moment
+            let ready = withUnsafeMutableBytes(of: &waits) { bytes in
+                poll(bytes.baseAddress?.assumingMemoryBound(to: pollfd.self), 6, timeout)
             }
+            if ready == 0 { closeUnneeded() }
             if waits.1.revents != 0 { reap() }
             if waits.0.revents != 0 { requests.readAll(answer) }
             if waits.2.revents != 0 { timeIsUp() }
@@ -100,6 +109,12 @@ final class Supervision {
             if waits.5.revents != 0 { ownerIsGone() }
         }
         return isRecorded
+    }
+
+    private func closeUnneeded() {
+        guard let (first, second) = unneeded else { return }
+        unneeded = nil
+        for number in [first, second] where number >= 0 { _ = close(number) }
     }
 
     // MARK: Requests
