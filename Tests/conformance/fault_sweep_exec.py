@@ -50,6 +50,8 @@ class Sessions(FaultSweep):
         assert self.passed(self.run())
         self.run_next()
         self.descriptors = len(processes.descriptors(self.plugin.pid))
+        # It closes the mounts of the logs when the task has run for a moment.
+        wait_until(lambda: "/" not in processes.descriptors(self.executor).values(), 5, "no detached mount is open")
         self.of_executor = processes.descriptors(self.executor)
 
     def run(self) -> Scenario:

@@ -61,10 +61,10 @@ def test_name_and_environment(launch: Launch, host: AgentHost) -> None:
 
 
 def settled(task: Task) -> int:
-    """The pid of the Executor, once it has closed the launch's descriptors."""
-    executor = task.executor_pid
+    """The pid of the Executor, once it has closed the launch's descriptors: the mounts of the logs (/) are the last."""
+    executor, of_launch = task.executor_pid, {"anon_inode:[pidfd]", "/"}
     wait_until(
-        lambda: "anon_inode:[pidfd]" not in processes.descriptors(executor).values(), 5, "the launch's descriptors closed")
+        lambda: not of_launch & {*processes.descriptors(executor).values()}, 5, "the launch's descriptors closed")
     return executor
 
 
