@@ -15,6 +15,7 @@ from typing import Callable, Iterator
 import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, earlier, messages, processes
+from agent.exec import exec_task, output
 from agent.expect import refused
 from agent.restart import LOST, kill_executor, lost_result, recover
 from agent.state import directory_of, forge_directory, read_frame
@@ -121,6 +122,29 @@ def test_kill_timeout_and_force(
         forced.destroy(force=False)
     forced.destroy(force=True)
     assert not processes.is_alive(pid) and not processes.is_alive(executor)
+
+
+def test_commands_that_lack_a_rule_are_told_of_once(
+    launch: Launch, host: AgentHost, binary: Path, programs: Path, places: Path
+) -> None:
+    """For a command in a task without a root of its own, the paths of its rules are opened again. Seen without the limit: a
+    warning of each command, of which a script check runs many."""
+    old = launch({"unveil_by_task": True}, binary=install(earlier.with_hosts_root().parent, programs))
+    rule = places / "file"
+    rule.touch()
+    task = host.task(old, "sleep", ["300"], unveil=[f"r:{rule}"]).start()
+    new = upgrade(launch, old, binary, programs)
+    recover(new, task)
+    rule.unlink()
+    rule.symlink_to(rule)
+    for _ in range(4):
+        assert output(task, "echo", "fine") == "fine\n"
+    task.stop(timeout=0)
+    with refused("not running"):
+        exec_task(task, "true")
+    wait_until(lambda: any(entry["@message"] == "cannot exec in a task" for entry in new.log), 30, "a line after those of the commands")
+    [warning] = [entry for entry in new.log if entry["@message"] == "exec in a task" and entry["@level"] == "warn"]
+    assert warning["commands"] == 1 and f"{rule}: Too many levels of symbolic links" in warning["reason"]
 
 
 def test_executor_killed_under_the_new_driver(
