@@ -222,14 +222,17 @@ libc = ctypes.CDLL(None, use_errno=True)
 def read(path):
     try: open(path)
     except PermissionError: print("denied", flush=True)
+reader, writer = os.pipe()
 child = os.fork()
 if child == 0:
     access = ctypes.c_uint64(4)  # LANDLOCK_ACCESS_FS_READ_FILE
     ruleset = libc.syscall(444, ctypes.byref(access), ctypes.c_size_t(8), 0)
     libc.syscall(446, ruleset, 0)
     read(sys.argv[1])
-    time.sleep(60)
-time.sleep(2)
+    os.write(writer, b"x")
+    time.sleep(600)
+os.read(reader, 1)
+time.sleep(2)  # Denials wait until the process is found that has made the sandbox.
 read(sys.argv[2])
 os.kill(child, 9)
 """

@@ -162,6 +162,15 @@ for name in ("/usr/bin/x", "/home/x"): attempt(lambda: open("{way}" + name, "w")
     assert '# left out: "rwc:/usr/bin",  # gives the whole of /usr/bin, writing outside' in result.stderr
 
 
+def test_what_a_rule_would_give_away_is_said(site: Path) -> None:
+    """A program that looks for passwords gets no rule for them unless a person wants that."""
+    (site / "file").touch()
+    result = python(f"for path in ('/etc/shadow', '{site}/file'): attempt(lambda: open(path))", "--suggest", "--user", "root")
+    assert result.stdout == "2\n2\n"
+    suggested = {line.split('"')[1]: line.partition("# ")[2] for line in result.stderr.splitlines() if line.startswith('  "r:')}
+    assert suggested["r:/etc/shadow"] == "gives what may hold keys or passwords" and suggested[f"r:{site}/file"] == ""
+
+
 def test_what_a_link_of_proc_leads_to_is_not_followed_on_the_host(site: Path) -> None:
     """By a path of the task's with the tracer's rights."""
     (site / "directory").mkdir(mode=0o700)
