@@ -1,7 +1,7 @@
 // An allocation that fails ends the Executor.
 //
-// Why C: Embedded Swift takes memory with posix_memalign(3) and goes on with NULL where there is none, so
-// that the program hangs or writes somewhere. The linker sends the Executor's calls here (--wrap, ld(1)).
+// Why C: Embedded Swift allocates with posix_memalign(3) and does not check for failure, so that the program
+// would hang or write to a wrong address. The linker sends the Executor's calls here (--wrap, ld(1)).
 #include <stdlib.h>
 #include <unistd.h>
 

@@ -50,8 +50,8 @@ long exec2_child_read_only(const char *root, const char *inside) {
     return result;
 }
 
-// A file can be cloned out of an attached file system only (before Linux 6.15). So the file system stands in
-// the place of /proc for a moment, where nobody but this process can see it.
+// Before Linux 6.15, a file can be cloned only out of an attached file system. So the file system is attached at
+// /proc for a moment, which only this process can see.
 static long clone_file(int file_system) {
     long result =
         CALL5(SYS_move_mount, file_system, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS);
@@ -76,8 +76,8 @@ long exec2_child_generated_file(int file_system, const char *path) {
     return result;
 }
 
-// Neither call tells of a failure, which a shortage of memory is; who is asked to become nobody says who he is
-// (setfsuid(2)).
+// Neither call reports a failure, which a shortage of memory can cause. A call with -1 returns the current id and
+// changes nothing (setfsuid(2)).
 static long act_as(uint32_t user, uint32_t group) {
     CALL1(SYS_setfsgid, group);
     CALL1(SYS_setfsuid, user);

@@ -96,8 +96,8 @@ int exec2_is_empty_below(const char *root, const char *inside) {
     return result;
 }
 
-// Neither call tells of a failure, which a shortage of memory is; who is asked to become nobody says who he is
-// (setfsuid(2)).
+// Neither call reports a failure, which a shortage of memory can cause. A call with -1 returns the current id and
+// changes nothing (setfsuid(2)).
 static int act_as(uint32_t user, uint32_t group) {
     setfsgid(group);
     setfsuid(user);

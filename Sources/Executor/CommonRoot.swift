@@ -79,7 +79,7 @@ struct RootAhead {
         }
     }
 
-    /// Enters the copy, in which the task will be cloned. It is left open for nobody else.
+    /// Enters the copy, in which the task will be cloned, and closes its descriptor.
     func enter() throws(LaunchFailure) {
         guard exec2_setns(namespace, UInt64(EXEC2_CLONE_NEWNS)) == 0 else { throw LaunchFailure(.enterTemplate, nil) }
         _ = CLinux.close(namespace)

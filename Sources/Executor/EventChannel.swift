@@ -24,7 +24,7 @@ final class EventChannel {
         frame = .allocate(byteCount: Frame.maximumSize, alignment: 16)
     }
 
-    /// Opens the FIFOs in the task's state directory. Without them nobody can be told: the Executor then
+    /// Opens the FIFOs in the task's state directory. Without them the Executor cannot report anything: it
     /// ends, and the Driver says so with the directory's name.
     static func open(for request: LaunchRequest) -> EventChannel? {
         guard let path = request.message.pointee.task_state_dir else { return nil }

@@ -31,7 +31,7 @@ struct LogStream {
         // Opened through the descriptor, so that it is the same file whatever the path says now.
         let held = open(found, O_RDWR | O_NONBLOCK)
         guard held >= 0 else { throw LaunchFailure(stage, path) }
-        // Through the task's descriptor nobody changes the mode or the times of what the host has there.
+        // The task must not be able to change mode or times of the host's file through its descriptor.
         var mount: Int32 = -1
         let forTask = exec2_reopen_read_only(found, O_WRONLY, &mount)
         guard forTask >= 0 else { throw LaunchFailure(stage, path) }

@@ -38,7 +38,7 @@ struct RulesAhead {
         let isBack = inTemplate { proc in
             // A Driver of an earlier release does not say what its tasks' roots have.
             guard let wanted = message.pointee.root?.pointee else { return }
-            // Whatever the reason is, an Executor without a request has nobody to tell it: the next start makes its own.
+            // An Executor without a request cannot report why this failed. It ends, and the next start makes its own.
             guard let made = try? RootAhead.make(wanted, proc: proc) else { exit(ExecutorExit.launchFailed) }
             root = made
             for index in 0..<message.pointee.n_unveil {

@@ -69,7 +69,7 @@ extension Supervision {
             let log = isTerminal ? AttachmentDescriptor.stdin : stderr.held
             explain(error, main.program, command: message.arguments?[0], to: log)
         }
-        // Only the task may hold it: whoever writes to it sees then that nobody reads any more.
+        // Only the task may hold it, so that the writer notices when the task has closed it.
         if message.attachment != nil { _ = close(AttachmentDescriptor.stdin) }
         // The logs' other descriptors stay open for the task's life: see LogStream.held.
         let unneeded = [stdout.forTask, stderr.forTask, ruleset.number, network, main.pidfd]

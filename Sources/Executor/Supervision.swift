@@ -187,7 +187,7 @@ final class Supervision {
         case .running: break
         case .stopping: killMain()
         case .killing:
-            // What SIGKILL will make of it. The status itself comes when it can be reaped, which nobody waits for.
+            // The status that SIGKILL will lead to: there is no waiting until the process can be reaped.
             noteEnd(SIGKILL, rusage())
             watchCgroup()
             finish(survivors: true)

@@ -3,7 +3,7 @@
     /// Bytes of the command line and the environment as text, without loss: what is not UTF-8 has a place in a `String`
     /// too, and becomes the bytes that it was when it leaves this program.
     ///
-    /// A byte of what is not UTF-8, which is 0x80 or above, is the scalar U+10FF00 + byte, which nobody has assigned.
+    /// A byte of what is not UTF-8, which is 0x80 or above, is the scalar U+10FF00 + byte, which is not assigned.
     /// Where the bytes themselves spell such a scalar, they are taken byte by byte as well, so that there is one text
     /// for any bytes and one sequence of bytes for any text (the idea of Python's surrogateescape, PEP 383). No text
     /// becomes a `/`, a NUL or another byte below 0x80 that is not in it.

@@ -29,8 +29,7 @@ int exec2_terminal(int sides[2], int directory);
 int exec2_terminal_resize(int descriptor, uint16_t rows, uint16_t columns);
 int exec2_terminal_size(int descriptor, uint16_t *rows, uint16_t *columns);
 
-/// How many bytes are in a pipe that nobody has read yet (ioctl_tty(2), FIONREAD), asked of either end; 0 where that
-/// is not known.
+/// The number of unread bytes in a pipe (ioctl_tty(2), FIONREAD), by a descriptor of either end; 0 if it is not known.
 int exec2_unread(int pipe);
 
 #endif

@@ -169,7 +169,7 @@ int exec2_errno(void);
 /// clock_gettime(2) in nanoseconds: what both sides compare times in.
 uint64_t exec2_realtime(void);
 uint64_t exec2_monotonic(void);
-/// As long as the host is up, suspended or not, and set by nobody.
+/// The time since the host has booted, suspension included (CLOCK_BOOTTIME). It cannot be set.
 uint64_t exec2_boottime(void);
 
 #endif

@@ -15,7 +15,7 @@ enum Console {
         }
     }
 
-    /// Whether stdout is a terminal that takes colours, and nobody has asked for none (no-color.org).
+    /// Whether stdout is a terminal that has colours, and NO_COLOR is not set (no-color.org).
     static var hasColour: Bool {
         if let wish = getenv("NO_COLOR"), wish.pointee != 0 { return false }
         if let kind = getenv("TERM"), strcmp(kind, "dumb") == 0 { return false }

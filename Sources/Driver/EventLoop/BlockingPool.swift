@@ -242,7 +242,7 @@ package final class BlockingPool: TaskExecutor {
         }
     }
 
-    /// Does the work that has waited longest of all that may begin, and releases it; false where there is none.
+    /// Does the work that has waited longest of all that may begin, and releases it; false if no work may begin.
     private func doNext() -> Bool {
         guard let (work, lane) = state.withLock({ takeNext(&$0) }) else { return false }
         switch work {

@@ -3,7 +3,7 @@ import Shared
 
 /// A thread of its own, for the few who wait in a system call that no reactor can wait for.
 package enum DetachedThread {
-    /// Runs `body` on a new thread that nobody joins.
+    /// Runs `body` on a new detached thread.
     ///
     /// - Parameters:
     ///   - purpose: Whose thread it is, for the error: "the reactor's thread".

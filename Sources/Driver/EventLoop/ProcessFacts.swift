@@ -23,7 +23,7 @@ package enum ProcessFacts {
         }
     }
 
-    /// When a process started, in clock ticks since boot; nil where there is none of that pid.
+    /// When a process started, in clock ticks since boot; nil if no process has that pid.
     package static func startTime(of pid: Int32) -> UInt64? {
         guard let stat = try? stat(of: pid) else { return nil }
         return startTime(in: stat)

@@ -1,7 +1,8 @@
 import CLinux
 import Glibc
 
-/// What one thread waits for and others raise; raised while nobody waits, it lets the next wait pass.
+/// A signal that one thread waits for and others raise. If it is raised while no thread waits, the next wait returns at
+/// once.
 ///
 /// `@unchecked Sendable`: mutex and condition are made for several threads, and stay where they are until the last
 /// owner is gone; `isRaised` is touched with the mutex held alone.

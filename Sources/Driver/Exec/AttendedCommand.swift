@@ -6,8 +6,8 @@ import Supervision
 
 /// A command that runs in a task under an attendant of its own.
 ///
-/// It keeps itself alive until the attendant is gone, and reaps that, so that nothing is left also where
-/// nobody waits for the end any more.
+/// It keeps itself alive until the attendant has ended, and reaps it, so that no zombie is left even if no caller waits
+/// for the end any more.
 package final class AttendedCommand: Sendable {
     /// What the attendant's end has told of the command's.
     enum End: Sendable {
@@ -120,7 +120,7 @@ package final class AttendedCommand: Sendable {
         if let watch { reactor.unwatch(watch, pidfd.number) }
     }
 
-    /// It has said all that it had to say: the report is in the pipe, or there is none.
+    /// It writes no more: its report is in the pipe already, or it has written none.
     private func attendantEnded() {
         unwatch()
         let leave = ChildReaper.reap(pidfd.number, heldBy: self, on: reactor)
@@ -139,7 +139,7 @@ package final class AttendedCommand: Sendable {
             let count = retrying { read(number, buffer.baseAddress, buffer.count) }
             return (Array(buffer[..<max(0, count)]), count < 0 ? Errno.last : nil)
         }
-        // Non-blocking: there is none.
+        // Non-blocking: EAGAIN says that the pipe is empty.
         if let errno, errno != .wouldBlock { throw SystemError("read the report of", "attendant \(attendant)", errno) }
         return bytes.span.bytes.withUnsafeBytes { bytes in
             var scanner = FrameScanner()

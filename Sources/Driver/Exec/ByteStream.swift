@@ -112,7 +112,7 @@ package final class ByteStream: Sendable {
         switch failure {
         case nil: return .end
         case .wouldBlock: return state.rest == nil ? .wait : .end
-        // A terminal that nobody has open any more.
+        // No process has the terminal open any more.
         case Errno(rawValue: EIO) where isTerminal: return .end
         case let errno?: return .failed(errno)
         }

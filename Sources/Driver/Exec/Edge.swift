@@ -1,7 +1,7 @@
 import Shared
 
-/// Something that happens again and again and that one Swift task at a time waits for. What happens while
-/// nobody waits lets the next one pass.
+/// A repeated event that one Swift task at a time waits for. If it happens while no task waits, the next wait returns
+/// at once.
 package final class Edge: Sendable {
     private struct State {
         var isRaised = false

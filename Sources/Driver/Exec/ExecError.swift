@@ -16,7 +16,7 @@ package struct ExecError: Error, Sendable, Equatable {
         case shortage
         /// The command's time was up.
         case timeIsUp
-        /// The command was run, or not, and nobody can know how it ended.
+        /// It is not known whether the command has run, nor how it ended.
         case resultLost
         /// A system call of the Driver's own failed.
         case failed
@@ -74,7 +74,7 @@ extension ExecError {
             "the exec in task \(quoted(id)) has no result: its attendant (pid \(attendant)) \(leave.lossOfCommand)")
     }
 
-    /// The attendant has reported, or not, and nobody can know what.
+    /// The attendant's report cannot be read, if it has written one.
     static func noReport(_ id: String, _ error: SystemError) -> ExecError {
         ExecError(.resultLost, "the exec in task \(quoted(id)) has no result: \(error.text)")
     }

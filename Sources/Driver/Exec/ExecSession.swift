@@ -128,7 +128,7 @@ package struct ExecSession: Sendable {
     ///
     /// - Parameters:
     ///   - timeout: In nanoseconds; the command is killed then. Nil: none.
-    ///   - taskEnded: The task's end; nil where nobody knows of it.
+    ///   - taskEnded: Is set when the task has ended; nil if the caller does not watch the task.
     package func run<Failure: Error>(
         timeout: UInt64? = nil, taskEnded: OneShot<Void>? = nil, feed: Feed<Failure>? = nil,
         deliver: @escaping Deliver<Failure>

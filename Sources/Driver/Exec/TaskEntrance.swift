@@ -187,8 +187,8 @@ struct ProcessPlace: Equatable, Sendable {
         self.pids = pids
     }
 
-    /// An Executor is 1 in its task's namespace, and the first that it clones is 2. The number is given to
-    /// nobody else before all others were given, and whoever got it then would be the task's as well.
+    /// An Executor has pid 1 in its task's namespace, and the first process that it clones has pid 2. The kernel gives
+    /// pid 2 to another process only after all others, and such a process would be the task's as well.
     func isMainProcess(of executor: Int32) -> Bool {
         parent == executor && pids.count > 1 && pids.last == 2
     }

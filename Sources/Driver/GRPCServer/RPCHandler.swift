@@ -6,8 +6,8 @@ package enum RPCHandler: Sendable {
 
     /// One request, one response.
     case unary(@Sendable ([UInt8]) async throws(RPCStatus) -> [UInt8])
-    /// The same for what is not to stand where nobody knows of it: the answer's second half is called once, from any
-    /// thread, where the client has gone before the response was sent.
+    /// The same for an operation that is rolled back if the client disconnects before the response is sent: `undo` is
+    /// then called once, on any thread.
     case undoable(@Sendable ([UInt8]) async throws(RPCStatus) -> (response: [UInt8], undo: Undo))
     /// One request, any number of responses; the call ends when the handler returns.
     case serverStreaming(@Sendable ([UInt8], RPCResponseStream) async throws(RPCStatus) -> Void)

@@ -10,7 +10,7 @@ struct ReactorMethod: Sendable {
     let reactor: Reactor
     private let method: CoreObject
 
-    /// Of all such calls, for as long as the process lives: gRPC calls the tags' functions, and nobody waits for it.
+    /// One for all such calls, for as long as the process lives. gRPC calls the tags' functions: no thread polls it.
     private static let queue: CoreObject = {
         // The queue keeps the pointer, and lives as long as the process.
         let whenShutDown = UnsafeMutablePointer<grpc_completion_queue_functor>.allocate(capacity: 1)

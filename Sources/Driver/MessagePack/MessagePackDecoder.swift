@@ -1,4 +1,4 @@
-/// Reads one MessagePack message from bytes that nobody vouches for.
+/// Reads one MessagePack message from untrusted bytes.
 ///
 /// Memory and stack stay in proportion to the bytes that are there: a size that a header claims is compared with
 /// what is left before anything is allocated for it, and depth and number of values are bounded.

@@ -3,8 +3,8 @@ import Shared
 
 /// A received message, owner of the C structs that protobuf-c unpacked.
 ///
-/// `@unchecked Sendable`: nothing writes to the structs after `init`, and they are freed once, when
-/// nobody refers to this object any more.
+/// `@unchecked Sendable`: nothing writes to the structs after `init`, and they are freed once, with the last
+/// reference to this object.
 package final class DecodedMessage<Message: WireMessage>: @unchecked Sendable {
     fileprivate let pointer: UnsafePointer<Message>
 

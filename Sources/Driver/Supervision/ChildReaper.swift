@@ -53,7 +53,7 @@ package final class ChildReaper: Sendable {
         }
     }
 
-    /// As above, for a child whose pidfd nobody else needs; it is sent SIGKILL first.
+    /// As above, with a pidfd that is closed after that; the child is sent SIGKILL first.
     package static func killAndReap(
         _ pidfd: consuming OwnedDescriptor, on reactor: Reactor, whenEnded: @escaping @Sendable () -> Void = {}
     ) {

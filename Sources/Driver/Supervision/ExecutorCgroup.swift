@@ -19,7 +19,7 @@ package final class ExecutorCgroup: Sendable {
     private static let hold = "\(holdPrefix)\(getpid()).scope"
     private static let holdPrefix = "starting-"
 
-    /// Spawns a process with the Executors' cgroup for a task in `taskCgroup`, or with -1 where there is none.
+    /// Spawns a process with the Executors' cgroup for a task in `taskCgroup`, or with -1 if `open` returns nil.
     ///
     /// A Driver that has no task left removes the cgroup, whenever it is empty: also one that has just been opened for
     /// a process that is to be cloned into it. It is then made anew, and held by a cgroup below it until the process is

@@ -33,8 +33,7 @@ package enum LinkError: Error, Sendable, Equatable {
 
 /// A task's FIFOs, and the lock that lets one Driver at a time use them.
 ///
-/// To be opened before an Executor is spawned: a FIFO that nobody holds open loses what was written
-/// to it.
+/// To be opened before an Executor is spawned: a FIFO loses what was written to it when no process has it open.
 struct SessionPipes: ~Copyable, Sendable {
     private let lock: OwnedDescriptor
     let control: OwnedDescriptor
@@ -184,7 +183,7 @@ final class ExecutorLink: Sendable {
         return try result.get()
     }
 
-    /// A full pipe is one whose reader is just busy, or one that nobody reads: the time of an answer tells.
+    /// The reader of a full pipe may be busy, or may have stopped reading. It gets the time of an answer.
     private func sendWhenThereIsRoom(_ request: ExecutorRequest, _ id: UInt64) async throws(LinkError) {
         let deadline = exec2_monotonic() + Self.answerSeconds * 1_000_000_000
         while true {

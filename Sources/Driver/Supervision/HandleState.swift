@@ -72,8 +72,7 @@ extension HandleState {
         taskName = message.task_name
     }
 
-    /// Reads the identity that the Executor left in a task's directory; nil where there is none, or none
-    /// that is whole.
+    /// Reads the identity that the Executor left in a task's directory; nil if it is missing or incomplete.
     package init?(identityIn directory: TaskStateDirectory) {
         guard let state = try? Self.identity(in: directory) else { return nil }
         self = state

@@ -4,13 +4,13 @@ import Glibc
 import HCLog
 import Shared
 
-/// Tells when nobody reads the log pipes of a task any more.
+/// Reports when the log pipes of a task have lost their reader.
 ///
 /// The Executor holds them open for reading, so that neither EPIPE nor POLLERR ever tells a missing
 /// reader. What the kernel tells without being asked is that somebody has closed a pipe that was open for
 /// reading only (inotify(7), IN_CLOSE_NOWRITE). Where no other reader is found some time later, /proc
 /// being searched once for all such pipes, the log collector is gone. A collector that is only restarted,
-/// or an operator who has looked into a pipe, is thus no news. Nothing is done as long as nobody closes.
+/// or an operator who has looked into a pipe, is thus not reported. Nothing is done until a pipe is closed.
 final class LogReaders: Sendable {
     /// What a collector has to come back.
     static let graceSeconds: UInt64 = 10
@@ -55,8 +55,8 @@ final class LogReaders: Sendable {
 
     /// Begins to watch the log pipes that an Executor holds.
     /// - Parameters:
-    ///   - stateDirectory: Of the task; the pipes in it are none of the logs.
-    ///   - mayBeGone: Nobody has watched until now: looks whether there is a reader.
+    ///   - stateDirectory: That of the task, whose pipes are not watched.
+    ///   - mayBeGone: The pipes were not watched until now: looks whether they have a reader.
     ///   - report: Called with a sentence once for each time that a pipe has lost its reader.
     func watch(
         executor: Int32, stateDirectory: String, mayBeGone: Bool, _ report: @escaping @Sendable (String) -> Void

@@ -73,7 +73,7 @@ package struct HeldProcess: ~Copyable, Sendable {
             throw SystemError("open the process", String(pid), errno)
         }
         let pidfd = OwnedDescriptor(owning: number)
-        // A zombie still has its times: an Executor nobody has reaped is gone all the same.
+        // A zombie still has its start time, but an Executor that is one has ended.
         guard let stat = try ProcessFacts.stat(of: pid), ProcessFacts.startTime(in: stat) == startTime,
             !ProcessFacts.isZombie(in: stat)
         else { return nil }

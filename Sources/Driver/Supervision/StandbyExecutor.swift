@@ -148,8 +148,8 @@ final class StandbyExecutor: Sendable {
         discard(dead)
     }
 
-    /// Ends the standby Executor, and the one that is being made. `whenEnded` is called when the former has ended, or
-    /// at once where there is none.
+    /// Ends the standby Executor, and the one that is being made. `whenEnded` is called when the former has ended, at
+    /// once if no standby Executor was ready.
     func dismiss(whenEnded: @escaping @Sendable () -> Void = {}) {
         guard let ready = dismissed() else { return whenEnded() }
         discard(ready, whenEnded: whenEnded)

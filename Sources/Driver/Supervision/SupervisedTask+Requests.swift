@@ -31,7 +31,7 @@ extension SupervisedTask {
             _ = try OwnedDescriptor.open(
                 directory.path + "/" + StateFile.claimed, O_WRONLY | O_CREAT | O_NOFOLLOW, mode: 0o600)
         } catch {
-            // Without its directory the task is nothing that a later Driver could take for one that nobody claims.
+            // Without its directory, a later Driver does not find the task, and so does not end it as unclaimed.
             if error.errno == .noSuchFile || error.errno == .notDirectory { return }
             log.warn(
                 "cannot note that the agent knows a task: unless the agent recovers it, the next driver ends it after "
@@ -66,7 +66,7 @@ extension SupervisedTask {
                 ["task_id": id, "executor_pid": executorPid])
         } catch {
             if case .gone = error { return await waitForKill() }
-            // Nobody waits for the answer any more; the Executor may well have the request.
+            // The caller does not wait for the answer any more; the Executor may still act on the request.
             if Task.isCancelled { return }
             log.error("cannot stop through the Executor: it is killed", ["task_id": id, "reason": error.text])
         }

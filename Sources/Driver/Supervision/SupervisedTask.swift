@@ -22,8 +22,8 @@ package final class SupervisedTask: Sendable {
     let log: Logger
     package let claims = HostInterest()
     private let state: Mutex<TaskState<HeldExecutor>>
-    /// Events of a task of an earlier Driver's from before the host waited for it: in the course of a recovery the
-    /// host has nobody yet to take them. Nil: nothing is held back.
+    /// Events of a recovered task from before the host waited for it: during a recovery the host does not handle
+    /// events yet. Nil: events are not held back.
     private let heldBack: Mutex<[TaskEvent]?>
     let claimedOnDisk = OneShot<Void>()
     let removal = Mutex<Task<SystemError?, Never>?>(nil)
@@ -214,9 +214,9 @@ package final class SupervisedTask: Sendable {
         publish(TaskEvent(taskID: id, taskName: name, time: Int64(bitPattern: exec2_realtime()), message: message))
     }
 
-    /// Takes the end from the exit record. As long as a shortage keeps that from being read, of descriptors say, it
-    /// tries again: the record exists as long as its directory. Where there is none, and no Executor that could still
-    /// write it, the exit status is lost.
+    /// Takes the end from the exit record. If a shortage, of descriptors say, prevents that, it tries again: the record
+    /// exists as long as its directory. The exit status is lost if the record is missing and no Executor can still
+    /// write it.
     private func readRecord(attempt: Int = 1) {
         do throws(RecordError) {
             if let record = try directory.readRecord() {

@@ -7,8 +7,8 @@ import Shared
 
 /// Tasks that no host has a handle of are ended, and none is started beside them in their cgroup.
 extension TaskTable {
-    /// Ends a known task that no host has a handle of. Nobody recovers it meanwhile. False where it is not known any
-    /// more, or another call ends it already.
+    /// Ends a known task that no host has a handle of. It cannot be recovered meanwhile. False if it is not known any
+    /// more, or if another call ends it already.
     @discardableResult
     package func end(_ task: SupervisedTask, signal: Int32, timeoutNanoseconds: UInt64) async throws(TaskError) -> Bool
     {
@@ -18,8 +18,8 @@ extension TaskTable {
         return true
     }
 
-    /// Takes the entry of a task that is not known, so that it can be judged and ended and nobody recovers it
-    /// meanwhile; nil where another call has it. To be given back by `end` or `leave`.
+    /// Claims the entry of a task that is not known, so that the task can be examined and ended and is not recovered
+    /// meanwhile; nil if another call has claimed it. To be released by `end` or `leave`.
     func beginEnding(_ state: HandleState) -> Transition? {
         let mine = Transition(cgroup: state.cgroup)
         return take(state.taskID, .claimed(.end, mine)) ? mine : nil
@@ -72,8 +72,8 @@ extension TaskTable {
         case abandoned(SupervisedTask)
     }
 
-    /// Waits for what is just becoming of this Driver's tasks in a cgroup in which one is to be started, and ends the
-    /// one that nobody waits for.
+    /// Prepares a cgroup for a start: waits until this Driver's other starts, recoveries and ends in it are over, and
+    /// ends the task in it that no host waits for.
     ///
     /// A host has one task at a time in a cgroup, and waits for its end. Where its agent was killed before it could
     /// read the answer to StartTask, the next agent finds this Driver, has no handle, and starts the task afresh.

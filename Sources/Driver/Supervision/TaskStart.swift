@@ -250,7 +250,7 @@ extension TaskTable {
             throw StartError(
                 .transient, termination.failureOfStart(executor: task.executorPid, directory: task.directory.path))
         case nil where Task.isCancelled:
-            // A task that nobody has a handle of must not go on running.
+            // No host gets a handle of the task, so that it must not go on running.
             task.killExecutor()
             await task.remove()
             throw .givenUp

@@ -118,7 +118,7 @@ package struct TaskStateDirectory: Equatable, Sendable {
         access(path + "/" + StateFile.reserved, F_OK) == 0 || Errno.last != .noSuchFile && Errno.last != .notDirectory
     }
 
-    /// The exit record: nil where there is none.
+    /// The exit record; nil if it does not exist.
     package func readRecord() throws(RecordError) -> ExitRecord? {
         let path = self.path + "/" + StateFile.exit
         let bytes: [UInt8]

@@ -16,7 +16,7 @@ package final class TaskTable: Sendable {
     let unreached = Mutex<[String: HandleState]>([:])
     let orphanedDirectories = OrphanedStateDirectories()
     package let executorCgroup = ExecutorCgroup()
-    /// Called with the pid of each Executor that is spawned for a task, before it has its request; nil: nobody asks for it.
+    /// Called with the pid of each Executor that is spawned for a task, before it has its request.
     package let spawned = Mutex<(@Sendable (Int32) -> Void)?>(nil)
     let standby: StandbyExecutor
     package let events = TaskEventQueue()

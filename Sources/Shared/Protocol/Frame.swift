@@ -15,7 +15,7 @@ public enum Frame {
     public static let maximumPayload = maximumSize - headerSize
     static let magic: (UInt8, UInt8) = (0xE2, 0x45)
 
-    /// The size of the sealed frame that bytes begin with; nil where there is none.
+    /// The size of the sealed frame that bytes begin with; nil if they do not hold it whole.
     public static func size(of bytes: UnsafeRawBufferPointer) -> Int? {
         guard bytes.count >= headerSize else { return nil }
         let payload = Int(UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: 2, as: UInt16.self)))

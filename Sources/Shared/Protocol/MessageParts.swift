@@ -23,7 +23,7 @@ func withLaunchFailed<Result>(
     }
 }
 
-/// What the message of a launch that failed says; nil where there is none.
+/// The contents of the message that a launch has failed; nil if it is missing.
 func contents(
     ofLaunchFailed message: UnsafeMutablePointer<Exec2__Executor__LaunchFailed>?
 ) -> (stage: UInt32, errno: Errno, subject: String)? {

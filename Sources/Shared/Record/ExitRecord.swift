@@ -33,7 +33,7 @@ public struct ExitRecord: Sendable {
     public var memoryLimit: UInt64?
     /// As `memoryLimit`: the most that was used.
     public var memoryPeak: UInt64?
-    /// As `endedAt`, in nanoseconds since the boot (CLOCK_BOOTTIME), which nobody can set; nil where an Executor
+    /// As `endedAt`, in nanoseconds since the boot (CLOCK_BOOTTIME), a clock that cannot be set; nil if an Executor
     /// of an earlier release wrote the record.
     public var endedSinceBoot: Int64?
 

@@ -18,7 +18,7 @@ public struct AccessModes: OptionSet, Sendable {
     /// `rwxc`: what a task has in directories of its own.
     public static let all: AccessModes = [.read, .write, .execute, .create]
 
-    /// The mode of one letter of a rule, nil for any letter that is none of r, w, x and c.
+    /// The mode of one letter of a rule; nil unless the letter is r, w, x or c.
     public init?(letter: Unicode.Scalar) {
         switch letter {
         case "r": self = .read

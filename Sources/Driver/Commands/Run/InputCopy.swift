@@ -53,7 +53,8 @@ final class InputCopy: Sendable {
         leftOver.set(copy(to: destination))
     }
 
-    /// Copies until there is no more to read, nobody who reads, or `finish`; returns how much was not written.
+    /// Copies until the end of the input, until the pipe has no reader, or until `finish`. Returns how many bytes that
+    /// were read could not be written.
     private func copy(to destination: consuming OwnedDescriptor) -> Int {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65536, alignment: 16)
         defer { buffer.deallocate() }
@@ -80,8 +81,7 @@ final class InputCopy: Sendable {
         return 0
     }
 
-    /// Waits for a descriptor; false where that is not worth while any more: after `finish`, or when nobody can read
-    /// from the pipe.
+    /// Waits for a descriptor. False after `finish`, or if the pipe has no reader any more.
     private func wait(for descriptor: pollfd, _ destination: Int32) -> Bool {
         var waits = [
             descriptor, pollfd(fd: wakeup.number, events: Int16(POLLIN), revents: 0),

@@ -8,7 +8,7 @@ import Shared
 /// The cgroup of a run: `<mount>/<name>/run/task` for the task, so that the Executor finds its own place,
 /// two levels up, within what is removed at the end.
 struct RunCgroup: Sendable {
-    /// Absolute, or empty where there is none.
+    /// Absolute; empty if the run has no cgroup.
     let path: String
     /// Why a controller limits nothing here, by its name; those that are missing do their work.
     let obstacles: [String: String]

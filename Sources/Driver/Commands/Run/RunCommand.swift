@@ -14,7 +14,7 @@ struct RunFailure: Error {
     init(_ text: String) { self.text = text }
 }
 
-/// `run`: one command, as a task of the engine's that nobody but this process knows.
+/// `run`: one command, as a task of the engine's that only this process knows.
 struct RunCommand: Sendable {
     let options: RunOptions
     let signals: RunSignals
@@ -108,7 +108,7 @@ struct RunCommand: Sendable {
             session.signals.set { take($0, streams, stop) }
             defer { session.signals.clear() }
             let trace = try options.traces ? RunTrace(after: earlier) : nil
-            // Nobody else has the other end, which so is closed when this process is gone, whatever has ended it.
+            // Only this process has the other end: the kernel closes it when this process ends, even by SIGKILL.
             let leash = try PipeEnds()
             let attachment = LaunchSpecification.Attachment(
                 leash: leash.reading.number, stdin: streams.stdin, hasTerminal: hasTerminal,

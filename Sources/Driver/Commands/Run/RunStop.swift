@@ -107,8 +107,8 @@ final class RunStop: Sendable {
         stop(task, isFirst ? signal : SIGKILL)
     }
 
-    /// Nobody takes the command's output any more: it ends as it would without the driver, by SIGPIPE
-    /// where the reader has left.
+    /// The command's output cannot be written any more: the command ends as it would without the driver, by SIGPIPE
+    /// if the reader has left.
     func outputFailed(_ error: Errno) {
         if error != .brokenPipe { state.withLock { $0.writeError = error } }
         let isStopping = state.withLock { $0.wanted != nil }

@@ -14,8 +14,9 @@ final class RunStreams: Sendable {
     /// The file system of the command's terminal, for its start: that of its root, where so the terminal has a name.
     var terminals: Int32? { fileSystem.number < 0 ? nil : fileSystem.number }
     private struct State: ~Copyable {
-        /// What `stdin` is the number of. A pipe's is closed once the command has it, so that the copy of the input
-        /// sees when nobody reads any more. A terminal's is kept: one that nobody has open is hung up.
+        /// The descriptor whose number is `stdin`. That of a pipe is closed once the command has it, so that the copy
+        /// of the input notices when the pipe has no reader any more. That of a terminal is kept: the kernel hangs up a
+        /// terminal that no process has open.
         var commandSide: OwnedDescriptor?
         /// Where the input goes, until it is copied there.
         var inputSide: OwnedDescriptor?
@@ -26,7 +27,7 @@ final class RunStreams: Sendable {
     }
 
     private let state: Mutex<State>
-    /// The side of the command's terminal that the tool holds; number −1: there is none.
+    /// The side of the command's terminal that the tool holds; number −1 if the command has no terminal.
     private let holder: OwnedDescriptor
     private let fileSystem: OwnedDescriptor
     private let onFailure: @Sendable (Errno) -> Void

@@ -42,8 +42,8 @@ struct TaskHome: Equatable, Sendable {
         }
     }
 
-    /// The same, and nothing where the directory may be missing: a run may be gone by now, and where no task has ever
-    /// run there is none. One that a person named must be there.
+    /// The same. A missing directory counts as empty: a run may have ended by now, and before the first task there is
+    /// no state directory. But a directory that the user has named must exist.
     func taskDirectories(named directory: String?) throws(SystemError) -> [TaskStateDirectory] {
         do throws(SystemError) {
             return try taskDirectories()

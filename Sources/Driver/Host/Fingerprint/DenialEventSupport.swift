@@ -6,7 +6,7 @@ import Shared
 /// Whether this host can tell what its tasks are denied: the plugin option denial_events.
 package enum DenialEventSupport: Equatable, Sendable {
     case possible
-    /// The version of the kernel's Landlock, 0 where there is none.
+    /// The version of the kernel's Landlock; 0 if it has none.
     case landlockTooOld(Int)
     /// Records name processes as the host numbers them, and come to its network namespace alone.
     case otherNamespaces

@@ -11,7 +11,7 @@ package struct ExecutorSearch: Equatable, Sendable {
 
     package static let fileName = "nomad-driver-exec2-executor"
 
-    /// The Executor's path, in the form of `ByteText`; nil where there is none.
+    /// The Executor's path, in the form of `ByteText`; nil if it was not found.
     package let found: String?
     /// The places before it.
     let misses: [Miss]

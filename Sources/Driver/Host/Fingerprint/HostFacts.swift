@@ -15,13 +15,13 @@ package struct HostFacts: Equatable, Sendable {
     var landlock: LandlockSupport
     /// Faults of Landlock's that this kernel has mended, bit n - 1 for erratum n.
     var landlockErrata: UInt64 = 0
-    /// Nil where no search has ended.
+    /// Nil until a search has ended.
     var executor: ExecutorSearch?
-    /// Of the plugin's state_dir; nil where it can be used, or made, or nobody has asked.
+    /// Why the plugin's state_dir cannot be used; nil if it can be used, if it can be made, or before it is examined.
     package var stateDirectoryFault: StateDirectoryFault?
-    /// What options of the plugin ask for in vain, each as the sentence that a start fails with.
+    /// Options of the plugin that this host cannot fulfil, each as the sentence that a start fails with.
     package var obstacles: [String] = []
-    /// Whether denials can be told; nil where nobody has asked.
+    /// Whether denials can be reported; nil unless the plugin is configured to.
     package var denialEvents: DenialEventSupport?
     /// The path that does not answer, because of which what comes after it in this list is not known.
     var unanswered: UnansweredPath?
@@ -71,8 +71,8 @@ package struct HostFacts: Equatable, Sendable {
 
     /// The same with what the plugin's options ask for.
     /// - Parameters:
-    ///   - isSet: Whether a client has set the options. Before that they are defaults, and nobody wants their
-    ///     directories made.
+    ///   - isSet: Whether a client has set the options. Before that they are defaults, whose directories must not be
+    ///     made.
     ///   - clientDirectories: The client's, which no task reaches, as far as they are known.
     static func gather(
         _ configuration: PluginConfiguration, isSet: Bool, clientDirectories: [String] = [], examining: Examining

@@ -2,7 +2,7 @@ import Glibc
 import Planning
 import Shared
 
-/// Whether nobody but root can put something else in the place of a file or directory that root relies on.
+/// Whether only root can replace a file or directory that root relies on.
 ///
 /// Whoever may write to a directory may rename and remove what is in it. So every directory on the way must belong
 /// to root and be writable by root alone, those that symlinks lead through included. A sticky directory that others

@@ -58,12 +58,11 @@ package struct StateDirectory: Sendable {
         try DirectoryListing.read(path).filter { $0 != PluginSockets.name }
     }
 
-    /// Makes it where it is missing, with its parents, and sees to it that it is root's alone.
+    /// Makes it if it is missing, with its parents, and ensures that only root can use it.
     ///
-    /// Where another user's directory has its place, root has made that one or has changed its owner if nobody else
-    /// can make anything there: a task of root's with the capability `chown` can do the latter, and must not stop the
-    /// node by that. It is taken back then. What the other may have put in it is believed nowhere
-    /// (`TaskStateDirectory`).
+    /// If it belongs to another user although only root can make entries above it, root has made it so or has changed
+    /// its owner. A task of root's with the capability `chown` can do the latter, and must not stop the node by that:
+    /// the owner is changed back. What the other user may have put in it is trusted nowhere (`TaskStateDirectory`).
     /// - Returns: The user that had it, where it was taken back.
     package func prepare() throws(StateDirectoryFault) -> uid_t? {
         if let fault { throw fault }

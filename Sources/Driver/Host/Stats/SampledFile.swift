@@ -42,7 +42,7 @@ struct SampledFile: ~Copyable, Sendable {
         Self.held.subtract(1, ordering: .relaxed)
     }
 
-    /// The content now, as far as `buffer` takes it; empty where there is none.
+    /// The content now, as much as fits into `buffer`; empty if the file does not exist.
     func read(into buffer: UnsafeMutableRawBufferPointer) -> UnsafeRawBufferPointer {
         guard exists else { return UnsafeRawBufferPointer(rebasing: buffer[..<0]) }
         if number >= 0 { return Self.read(number, buffer) }

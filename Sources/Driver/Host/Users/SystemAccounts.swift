@@ -22,14 +22,14 @@ struct SystemAccounts {
     /// No account is this long: a bound, should the system ask for more for ever.
     var maximumBufferSize = 1 << 24
 
-    /// The account of this name, nil where there is none.
+    /// The account of this name; nil if it does not exist.
     func named(_ name: String) throws(TaskUserError) -> TaskUser? {
         try lookUp(name) { record, buffer, size, result in
             byName(name, record, buffer, size, result)
         }
     }
 
-    /// The account with this uid, nil where there is none.
+    /// The account with this uid; nil if it does not exist.
     func numbered(_ uid: uid_t) throws(TaskUserError) -> TaskUser? {
         try lookUp("\(uid)") { record, buffer, size, result in
             byUID(uid, record, buffer, size, result)

@@ -3,8 +3,8 @@ import Glibc
 /// The process's stdout, which belongs to the handshake line alone.
 ///
 /// Descriptor 1 is turned into /dev/null at once, and the pipe to the agent moves to a descriptor that
-/// is closed on exec and known to nobody else: no library and no child can write a second line. It
-/// stays open, as the agent reads it until the plugin ends.
+/// is closed on exec and that only this object knows: no library and no child can write a second line. It
+/// stays open, since the agent reads it until the plugin ends.
 struct HandshakeOutput: ~Copyable {
     private let descriptor: Int32
 

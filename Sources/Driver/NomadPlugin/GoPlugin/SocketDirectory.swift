@@ -71,9 +71,8 @@ struct SocketDirectory: Sendable {
         rmdir(path)
     }
 
-    /// The real path of `parent`, in which and above which nobody else can rename what is there. Where someone
-    /// could, he could put a directory and a socket of his own in the place of ours and receive what the agent
-    /// sends, secrets included.
+    /// The real path of `parent`. Throws if another user can rename entries in it or in a directory above it: that
+    /// user could replace our directory and its socket, and receive what the agent sends, secrets included.
     private static func trusted(_ parent: String) throws(PluginError) -> String {
         func fault(_ reason: String) -> PluginError {
             PluginError("cannot use \(parent) for the plugin's socket: \(reason)")

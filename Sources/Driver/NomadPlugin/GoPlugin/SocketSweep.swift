@@ -5,12 +5,13 @@ import HCLog
 import Planning
 import Shared
 
-/// Removes the socket directories of drivers that were killed: nobody else can, and each has a name of its own.
+/// Removes the socket directories of drivers that were killed: nothing else does, and each driver makes another one.
 ///
-/// Only what is certainly the directory of a driver that has ended: of the name that `SocketDirectory` gives and of
-/// this process's user, who alone may enter it, with nothing in it but a socket and a lock, and nobody holds the lock.
-/// A driver takes that before there is a socket. One that was killed before that left the directory empty or with the
-/// lock alone: such a directory is removed when it is too old for a driver that is just starting.
+/// A directory is removed only if a driver that has ended certainly made it: `SocketDirectory` gives such names, it
+/// belongs to this process's user and only that user may enter it, it contains nothing but a socket and a lock, and no
+/// process holds the lock. A driver locks it before it makes the socket. A driver that was killed before that has left
+/// the directory empty or with only the lock: such a directory is removed when it is too old for a driver that is just
+/// starting.
 package enum SocketSweep {
     /// Where drivers may have made theirs: agents that were started in another way have other variables, and drivers of
     /// earlier releases used TMPDIR and /tmp.

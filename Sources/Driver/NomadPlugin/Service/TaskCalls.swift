@@ -98,7 +98,7 @@ extension DriverService {
             executor: search, standby: settings.configuration.standbyExecutor,
             reading: reading)
         for message in specification.cgroupWrites.compactMap({ TaskEvent.message(raised: $0) }) {
-            // Nobody's fault: a small task asks for little, and nothing is kept from it.
+            // Not a warning: this is normal for a small task, and it gets more than it asks for.
             log.debug("raised a limit of a task", ["task_id": task.id, "reason": message])
         }
         table.watchLogs(of: task, recovered: false)

@@ -83,7 +83,7 @@ package struct ResourceLimitTextError: Error, Equatable {
 }
 
 extension ResourceLimit.Kind {
-    /// The limit of this name, in any case; nil where there is none.
+    /// The limit of this name, whose case does not matter; nil if it is not the name of a limit.
     init?(name: String) {
         guard let kind = Self.allCases.first(where: { $0.name == name.lowercased() }) else { return nil }
         self = kind

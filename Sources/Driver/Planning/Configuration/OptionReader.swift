@@ -2,8 +2,8 @@ import MessagePack
 
 /// The options of one configuration, taken from MessagePack by name and type.
 ///
-/// No bytes at all and nil are a configuration without options; an option that is nil is not given; what nobody
-/// asks for is ignored, so that a newer host may send more.
+/// No bytes at all, or nil, are a configuration without options. An option that is nil is not given. Options that this
+/// release does not know are ignored, so that a newer host may send more.
 struct OptionReader {
     let scope: ConfigurationScope
     private var values: [String: MessagePackValue] = [:]

@@ -2,7 +2,7 @@ import Shared
 
 /// What this host can give to tasks.
 package struct HostAbilities: Equatable, Sendable {
-    /// The version of the kernel's Landlock interface, 0 where there is none.
+    /// The version of the kernel's Landlock interface; 0 if it has none.
     package let landlockABI: Int
     /// The capabilities that the agent has and can hand on (its bounding set).
     package let capabilities: UInt64

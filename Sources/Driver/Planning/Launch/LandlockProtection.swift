@@ -52,7 +52,7 @@ package struct LandlockProtection: Equatable, Sendable {
             + lacking.map { "\($0.name) (Linux \(kernel(ofABI: $0.minimumABI)))" }.joined(separator: ", ")
     }
 
-    /// The numbers of the errata in the kernel's mask, bit n - 1 for erratum n; "none" where there are none.
+    /// The numbers of the errata in the kernel's mask, bit n - 1 for erratum n; "none" if the mask is 0.
     package static func text(ofErrata mask: UInt64) -> String {
         let numbers = (1...64).filter { mask & (1 << UInt64($0 - 1)) != 0 }
         return numbers.isEmpty ? "none" : numbers.map { "\($0)" }.joined(separator: ", ")

@@ -3,7 +3,7 @@ import Shared
 /// From a request to what the Executor is to do: all decisions, no effects.
 package struct LaunchPlanning: Sendable {
     package let configuration: PluginConfiguration
-    /// What one core counts for, in MHz; nil where nobody knows.
+    /// What one core counts for, in MHz; nil if it is not known.
     package let megahertzPerCore: UInt64?
     package let host: HostAbilities
     /// How the host resolves names: for what a task's dns block leaves open.

@@ -6,7 +6,7 @@ struct TaskCapabilities: Equatable, Sendable {
     let ambient: UInt64
 
     /// - Parameters:
-    ///   - available: The agent's own bounding set. What it lacks nobody can have.
+    ///   - available: The agent's own bounding set. No task can have a capability that is not in it.
     init(
         isRoot: Bool, adding: CapabilityList, dropping: CapabilityList, allowed: CapabilityList, available: UInt64
     ) throws(TaskCapabilityError) {

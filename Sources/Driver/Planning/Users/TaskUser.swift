@@ -70,9 +70,9 @@ package enum TaskUserError: Error, Equatable, CustomStringConvertible {
     /// The account may exist: whoever was asked could not tell.
     case lookupFailed(String, Errno)
     case groupsUnknown(String)
-    /// The account may exist: whoever was asked has not answered.
+    /// The account may exist: its lookup has not returned.
     case noAnswer(String, seconds: UInt64)
-    /// The account may exist: nobody was asked, since the lookups of others hang.
+    /// The account may exist: it was not looked up, since lookups of other accounts hang.
     case notLookedUp(String, seconds: UInt64, others: [String])
     /// StartTask was cancelled.
     case givenUp(String)

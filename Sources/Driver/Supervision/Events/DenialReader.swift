@@ -150,7 +150,7 @@ final class DenialReader: Sendable {
         }
     }
 
-    /// Forgets what nobody will ask for, and looks again for what is not found yet.
+    /// Forgets what is not needed any more, and plans another look if some sandboxes have no known task yet.
     private func forget(besides known: [SupervisedTask], _ tasks: @escaping @Sendable () -> [SupervisedTask]) {
         let ids = Set(known.map(\.id))
         let isWaiting = state.withLock { state in

@@ -76,7 +76,7 @@ struct DenialRouter: Sendable {
     /// How many domains of tasks are remembered.
     var size: Int { tasks.count }
 
-    /// Forgets what nobody will ask for: sandboxes of no task, and tasks that are gone.
+    /// Forgets sandboxes that belong to no task, and tasks that are gone.
     mutating func prune(at now: UInt64, isKnown: (String) -> Bool) {
         waiting = waiting.filter {
             now < $0.value.since + Self.maximumAge && $0.value.creator?.isExecutors != false

@@ -2,15 +2,14 @@ import CLinux
 import EventLoop
 import Shared
 
-/// Events on their way to the host: none is lost between two streams, and a host that does not listen
-/// costs no more than a bounded backlog.
+/// Events on their way to the host: none is lost between two streams, and the backlog for a host that does not listen
+/// is bounded.
 ///
-/// An event is told once a stream has taken it. A stream begins with the first that nobody was told, so
-/// that what one could not deliver is the next one's. What was told in the last moment of a stream may
-/// never have been read, as where the agent was killed: it is told again. An event may thus come twice,
-/// but never not at all.
+/// An event is told once a stream has taken it. A stream begins with the oldest event that was not told yet, so that
+/// the next stream delivers what one could not. The host may not have read what was told in the last moment of a
+/// stream, for example if the agent was killed: it is told again (at-least-once delivery).
 package final class TaskEventQueue: Sendable {
-    /// The last so many are kept; older ones that nobody was told are dropped.
+    /// The last so many are kept; older ones are dropped, even if they were not told yet.
     static let maximumBacklog = 1024
     /// Nanoseconds before the end of a stream in which what it was told is told again.
     static let lastMoment: UInt64 = 1_000_000_000
@@ -31,7 +30,7 @@ package final class TaskEventQueue: Sendable {
         /// Oldest first; numbered in their order, from `firstNumber` on.
         var entries: [Entry] = []
         var firstNumber: UInt64 = 0
-        /// Dropped without having been told, and nobody knows yet.
+        /// How many were dropped before they were told. The next event that is delivered says so.
         var dropped = 0
         var streams: [UInt64: Stream] = [:]
         var nextStream: UInt64 = 0

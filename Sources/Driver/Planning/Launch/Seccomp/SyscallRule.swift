@@ -17,7 +17,7 @@ struct SyscallRule: Equatable, Sendable {
     }
 
     let call: SyscallNumber
-    /// All must hold; where there are none the rule holds always.
+    /// The rule applies if all of them hold, and always if the list is empty.
     let conditions: [Condition]
     /// errno of the answer.
     let error: Int32
