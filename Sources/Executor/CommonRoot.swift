@@ -5,14 +5,13 @@ import SharedEmbedded
 /// What every task of a plugin's configuration has in its root beside the template: /proc with its masks, terminals,
 /// /dev/shm, and file systems for what only this task has.
 ///
-/// A standby Executor makes it before its request, in a copy of the template's namespace, and then leaves that copy. A
-/// task that is to have the same gets the copy.
+/// A standby Executor makes it before its request, in a copy of the template's namespace (`RootAhead`).
 struct CommonRoot {
     let own: OwnFiles
     let masks: Masks
 
-    /// Adds it to the root of the namespace that this process is in, a copy of the template.
-    /// - Parameter terminals: Whether the task's devpts was handed over, with one of its terminals in use.
+    /// Adds these mounts to the root of the namespace that this process is in, which is a copy of the template's.
+    /// - Parameter areGiven: Whether the Driver has passed the task's devpts, with one of its terminals in use.
     static func make(
         _ message: Exec2__Executor__TaskRoot, in tree: inout RootTree, terminals areGiven: Bool
     ) throws(LaunchFailure) -> CommonRoot {
@@ -29,7 +28,7 @@ struct CommonRoot {
         let terminals = areGiven ? exec2_duplicate(TemplateDescriptor.terminals, 0) : exec2_new_terminals()
         guard terminals >= 0 else { throw LaunchFailure(.rootMount, .last, place.text) }
         try tree.mount(terminals, isDirectory: true, at: place)
-        // Kept for commands with a terminal: a path could lead elsewhere in a task that has changed its root.
+        // Kept for later commands with a terminal: in a task that has changed its root, the path could lead elsewhere.
         let kept = tree.open(place)
         guard kept >= 0, exec2_replace_descriptor(kept, TemplateDescriptor.terminals) >= 0 else {
             throw LaunchFailure(.rootMount, .last, place.text)
@@ -43,18 +42,19 @@ struct CommonRoot {
     }
 }
 
-/// A copy of the template's namespace with what every task has, made by a standby Executor.
+/// A root that a standby Executor has made before its request: a copy of the template's namespace, with what every task
+/// has. The Executor leaves that namespace, and enters it again for a task whose root can be completed from it.
 struct RootAhead {
-    /// The mount namespace.
+    /// A descriptor of the mount namespace.
     private let namespace: Int32
     let common: CommonRoot
     private let message: Exec2__Executor__TaskRoot
 
-    /// Makes it in a copy of the namespace that this process is in, and stays there.
+    /// Copies the namespace that this process is in, enters the copy, and completes it.
     ///
     /// - Parameters:
-    ///   - message: Has only the fields that `fits` compares.
-    ///   - proc: An open /proc that shows this process.
+    ///   - message: Only the fields that `fits` compares are set.
+    ///   - proc: A descriptor of a /proc that shows this process.
     static func make(_ message: Exec2__Executor__TaskRoot, proc: Int32) throws(LaunchFailure) -> RootAhead {
         let mask = umask(0)
         defer { _ = umask(mask) }
@@ -68,7 +68,7 @@ struct RootAhead {
         return RootAhead(namespace: namespace, common: common, message: message)
     }
 
-    /// Whether a task's root can be completed from it.
+    /// Whether the root of a task can be completed from this one.
     func fits(_ other: Exec2__Executor__TaskRoot) -> Bool {
         guard message.shm_size == other.shm_size, message.terminals == other.terminals,
             message.read_only_proc == other.read_only_proc, message.n_masked == other.n_masked
@@ -85,7 +85,7 @@ struct RootAhead {
         _ = CLinux.close(namespace)
     }
 
-    /// Closes it, for a task that is to have another root.
+    /// Closes its descriptors: the task gets another root.
     func discard() {
         common.close()
         _ = CLinux.close(namespace)

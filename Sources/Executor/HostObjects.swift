@@ -2,8 +2,8 @@ import CLinux
 import CMessages
 import SharedEmbedded
 
-/// What a root is to show of the host: the object that each path leads to, the directories and symlinks on the way, and
-/// clones of the objects' mounts.
+/// What a root is to show of the host: the object that each path leads to, the directories and symlinks that it leads
+/// through, and clones of the objects' mounts.
 ///
 /// Everything is opened in the host's mount namespace, component by component. The clones are detached mounts, so they
 /// can be attached in another namespace (`RootTree`).
@@ -13,8 +13,8 @@ struct HostObjects {
         let target: [UInt8]
     }
 
-    /// A directory on the way to an object, whose owner and mode decide who may pass it.
-    struct Way {
+    /// A directory that a path leads through. Its owner and mode decide who may search it.
+    struct PassedDirectory {
         let place: PathBytes
         let facts: exec2_file_facts
     }
@@ -33,7 +33,7 @@ struct HostObjects {
         var allowsDevices: Bool { place.begins(with: "dev") }
     }
 
-    private(set) var ways: [Way] = []
+    private(set) var directories: [PassedDirectory] = []
     private(set) var links: [Link] = []
     private(set) var binds: [Bind] = []
     /// Whether the task gets its own /dev/shm, terminals and links to its streams instead of the host's.
@@ -47,11 +47,11 @@ struct HostObjects {
         binds.contains { $0.place.isOwnDevice || $0.place.isEqual(to: PathBytes([Array("dev".utf8)])) }
     }
 
-    /// What was found on the way of the paths added so far.
+    /// What was found while the paths so far were resolved.
     private var known = KnownPlaces()
 
-    /// Adds the object that a path leads to, and what is on the way. Of a path to something that the task has of its
-    /// own, such as /proc, only the way is added.
+    /// Adds the object that a path leads to, and what it leads through. An object that the task has of its own, such as
+    /// /proc, is not added.
     mutating func add(_ path: Exec2__Executor__TemplatePath) throws(LaunchFailure) {
         var walk = HostWalk(UnsafePointer<CChar>(path.path))
         defer { walk.end() }
@@ -60,7 +60,7 @@ struct HostObjects {
         let facts: exec2_file_facts
         do throws(LaunchFailure) {
             try walk.run(&known)
-            if walk.isProc(known) { return take(walk) }
+            if walk.isProc(known) { return addDirectoriesAndLinks(of: walk) }
             place = known.path(of: walk.place)
             if ownsDeviceDirectories && place.isOwnDevice { return }
             (descriptor, facts) = try walk.takeObject(known)
@@ -68,7 +68,7 @@ struct HostObjects {
             if path.optional != 0, error.errno == .noSuchFile || error.errno == .notDirectory { return }
             throw error
         }
-        take(walk)
+        addDirectoriesAndLinks(of: walk)
         let isDirectory = facts.type == EXEC2_FILE_DIRECTORY
         let isOrdinary = isDirectory || facts.type == EXEC2_FILE_REGULAR
         binds.append(
@@ -77,23 +77,23 @@ struct HostObjects {
                 isWritable: path.writable != 0 && isOrdinary, facts: facts, descriptor: descriptor))
     }
 
-    private mutating func take(_ walk: HostWalk) {
-        for link in walk.links where known.take(link) {
+    private mutating func addDirectoriesAndLinks(of walk: HostWalk) {
+        for link in walk.links where known.include(link) {
             links.append(Link(place: known.path(of: link), target: known[link].target))
         }
-        for way in walk.ways where known.take(way) {
-            ways.append(Way(place: known.path(of: way), facts: known[way].facts))
+        for directory in walk.directories where known.include(directory) {
+            directories.append(PassedDirectory(place: known.path(of: directory), facts: known[directory].facts))
         }
     }
 
-    /// Adds the way to an empty directory of the tree, and returns its path without symlinks. The directory need not
-    /// exist on the host.
-    mutating func addWay(to path: UnsafePointer<CChar>?) throws(LaunchFailure) -> PathBytes {
+    /// Adds the directories and symlinks that lead to an empty directory of the tree, and returns that directory's path
+    /// without symlinks. It need not exist on the host.
+    mutating func addDirectories(to path: UnsafePointer<CChar>?) throws(LaunchFailure) -> PathBytes {
         var walk = HostWalk(path)
         defer { walk.end() }
         walk.mayLack = true
         try walk.run(&known)
-        take(walk)
+        addDirectoriesAndLinks(of: walk)
         return PathBytes(known.path(of: walk.place).components + walk.missing)
     }
 

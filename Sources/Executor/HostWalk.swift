@@ -3,7 +3,7 @@ import SharedEmbedded
 
 /// Resolves a path on the host, one component at a time; the kernel follows no symlink by itself.
 ///
-/// What earlier paths led through is taken from `KnownPlaces` and not opened again.
+/// Components of earlier paths are taken from `KnownPlaces` and not opened again.
 struct HostWalk {
     /// As the kernel does (path_resolution(7)).
     private static let maximumLinks = 40
@@ -13,7 +13,7 @@ struct HostWalk {
     private(set) var missing: [[UInt8]] = []
     private(set) var links: [Int] = []
     /// Directories that the path leads through, those of followed symlinks included.
-    private(set) var ways: [Int] = []
+    private(set) var directories: [Int] = []
     /// A missing component is not an error: it and the rest of the path become `missing`.
     var mayLack = false
     private var rest: [[UInt8]]
@@ -59,7 +59,7 @@ struct HostWalk {
     }
 
     private mutating func pass() {
-        if place != KnownPlaces.root { ways.append(place) }
+        if place != KnownPlaces.root { directories.append(place) }
     }
 
     private mutating func go(to next: Int) {

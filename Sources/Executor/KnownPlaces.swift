@@ -14,8 +14,8 @@ struct KnownPlaces {
         /// Sorted by the bytes of their names.
         fileprivate var children: [Int] = []
         /// Whether the root gets it.
-        fileprivate var isTaken = false
-        /// The index of the bind at this place; -1: none.
+        fileprivate var isIncluded = false
+        /// The index of the bind at this place; -1 if it has none.
         fileprivate var bind = -1
 
         var isDirectory: Bool { facts.type == EXEC2_FILE_DIRECTORY }
@@ -67,10 +67,10 @@ struct KnownPlaces {
         return PathBytes(names)
     }
 
-    /// Marks a place as taken. False if it was taken before.
-    mutating func take(_ place: Int) -> Bool {
-        if places[place].isTaken { return false }
-        places[place].isTaken = true
+    /// Marks a place as included in the root. False if it was included before.
+    mutating func include(_ place: Int) -> Bool {
+        if places[place].isIncluded { return false }
+        places[place].isIncluded = true
         return true
     }
 

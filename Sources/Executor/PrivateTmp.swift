@@ -16,7 +16,7 @@ struct PrivateTmp {
         let name = PathBytes(message.private_tmp)
         guard !name.isRoot else { return nil }
         inside = name
-        place = try objects.addWay(to: RootTree.pointer("/tmp"))
+        place = try objects.addDirectories(to: RootTree.pointer("/tmp"))
     }
 
     /// Clones an open directory of the task's if it is the `tmp` directory.

@@ -5,8 +5,8 @@ import SharedEmbedded
 /// Adds directories, symlinks and mounts to the root of the mount namespace that this process is in.
 ///
 /// The read-only file system of a template is shared with every other task. So before an entry is added to one of its
-/// directories, a copy of that directory, with the same mounts, is mounted over it (`shadow`). Nothing is ever made in
-/// a directory of the host.
+/// directories, a copy of that directory, with the same mounts, is mounted over it (`mountCopy`). Nothing is ever made
+/// in a directory of the host.
 struct RootTree {
     /// An O_PATH descriptor of the root.
     private(set) var root: Int32
@@ -59,10 +59,10 @@ struct RootTree {
             try mount(devices, isDirectory: true, at: PathBytes("/dev"))
             try mount(proc, isDirectory: true, at: PathBytes("/proc"))
         }
-        for way in objects.ways { try makeDirectory(way.place, like: way.facts) }
+        for directory in objects.directories { try makeDirectory(directory.place, like: directory.facts) }
         for link in objects.links { try symlink(link.place, to: link.target) }
         for bind in objects.binds where !bind.place.isRoot {
-            if try isShown(bind) {
+            if try isMounted(bind) {
                 _ = close(bind.descriptor)
             } else {
                 try mount(bind.descriptor, isDirectory: bind.isDirectory, at: bind.place)
@@ -71,7 +71,7 @@ struct RootTree {
     }
 
     /// Whether the same object is at that place already, on a mount that allows at least as much.
-    private func isShown(_ bind: HostObjects.Bind) throws(LaunchFailure) -> Bool {
+    private func isMounted(_ bind: HostObjects.Bind) throws(LaunchFailure) -> Bool {
         guard let found = try find(bind.place) else { return false }
         defer { _ = close(found) }
         var facts = exec2_file_facts()
@@ -235,7 +235,7 @@ struct RootTree {
     }
 
     /// A descriptor of a directory in which entries can be made. A read-only directory, such as the template's, is
-    /// first replaced by a copy (`shadow`). Fails for a writable directory that was not made here: that is the host's.
+    /// first replaced by a copy (`mountCopy`). Fails for a writable directory that was not made here: it is the host's.
     private mutating func openOwn(_ place: PathBytes) throws(LaunchFailure) -> Int32 {
         for isCopied in [false, true] {
             let directory = open(place)
@@ -248,13 +248,13 @@ struct RootTree {
             if own.contains(where: { $0.device == facts.device }) { return directory }
             _ = close(directory)
             guard !isCopied, UInt32(options) & EXEC2_MOUNT_READ_ONLY.rawValue != 0 else { break }
-            try shadow(place)
+            try mountCopy(over: place)
         }
         throw LaunchFailure(.rootEntry, .noSuchFile, place.text)
     }
 
     /// Mounts a file system of the task's own over a directory, with copies of its entries and their mounts.
-    private mutating func shadow(_ place: PathBytes) throws(LaunchFailure) {
+    private mutating func mountCopy(over place: PathBytes) throws(LaunchFailure) {
         let below = open(place)
         let number = open(place, O_RDONLY | O_DIRECTORY)
         var facts = exec2_file_facts()

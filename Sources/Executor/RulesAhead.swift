@@ -2,18 +2,18 @@ import CLinux
 import CMessages
 import SharedEmbedded
 
-/// A ruleset with the rules that every task of a plugin's configuration has, made by a standby Executor before its
-/// request.
+/// A ruleset that a standby Executor has made before its request, with the rules that every task of a plugin's
+/// configuration has.
 ///
 /// Each rule's path is opened in the root that the task will have. Rules whose path cannot be opened are left to the
 /// launch, which also reports why.
 struct RulesAhead {
-    /// A launch request of which only what is the same for every task is set.
+    /// A launch request in which only the fields are set that are the same for every task.
     private let message: UnsafeMutablePointer<LaunchRequest.Message>
     private let ruleset: Ruleset
-    /// Nil if it could not be made.
+    /// Nil if the Driver has not said what tasks' roots have.
     let root: RootAhead?
-    /// What has become of each rule of `message`.
+    /// One for each rule of `message`.
     private let outcomes: [Outcome]
 
     fileprivate enum Outcome {
@@ -28,14 +28,14 @@ struct RulesAhead {
         let memory = TemplateDescriptor.rules
         let size = lseek(memory, 0, SEEK_END)
         guard size > 0 else { return nil }
-        // The numbers between are /dev/null.
+        // The descriptors between these two are /dev/null.
         defer { for number in TemplateDescriptor.terminals + 1...memory { _ = close(number) } }
         guard let message = LaunchRequest.unpack(memory, size: Int(size)),
             let ruleset = try? Ruleset.create(message.pointee)
         else { return nil }
         var outcomes: [Outcome] = []
         var root: RootAhead?
-        let isBack = inTemplate { proc in
+        let hasEntered = inTemplate { proc in
             // A Driver of an earlier release does not say what its tasks' roots have.
             guard let wanted = message.pointee.root?.pointee else { return }
             // An Executor without a request cannot report why this failed. It ends, and the next start makes its own.
@@ -45,12 +45,12 @@ struct RulesAhead {
                 outcomes.append(message.pointee.unveil[index].map { ruleset.addAhead($0.pointee) } ?? .failed)
             }
         }
-        guard isBack else { return nil }
+        guard hasEntered else { return nil }
         return RulesAhead(message: message, ruleset: ruleset, root: root, outcomes: outcomes)
     }
 
-    /// Runs `work` in the template's mount namespace, with an open /proc that shows this process. False if the namespace
-    /// cannot be entered.
+    /// Runs `work` in the template's mount namespace, with an open /proc that shows this process. False if the
+    /// namespace cannot be entered.
     private static func inTemplate(_ work: (_ proc: Int32) -> Void) -> Bool {
         let proc = exec2_open("/proc", EXEC2_O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
         let own = exec2_openat(proc, "self/ns/mnt", O_RDONLY | O_CLOEXEC, 0)
@@ -64,7 +64,7 @@ struct RulesAhead {
         return true
     }
 
-    /// The ruleset; nil if the request needs one with other options or without a rule of it. It is closed then.
+    /// The ruleset. Nil, and closed, if the request has other options or lacks one of its rules.
     func ruleset(for request: LaunchRequest.Message) -> Ruleset? {
         let own = message.pointee
         let restricts =
@@ -80,8 +80,8 @@ struct RulesAhead {
         return ruleset
     }
 
-    /// Whether a request has every rule that was added: others would allow its task more. The plugin may have been
-    /// configured anew while the start went on after which this process was spawned, or the task has a /tmp of its own.
+    /// Whether a request has every rule of `message`; any other would allow its task more. A request may lack a rule if
+    /// the plugin was configured anew while this process was being spawned, or if the task has a /tmp of its own.
     private func hasAllRules(_ request: LaunchRequest.Message) -> Bool {
         var next = 0
         for index in 0..<request.n_unveil where next < message.pointee.n_unveil {
@@ -93,10 +93,10 @@ struct RulesAhead {
         return next == message.pointee.n_unveil
     }
 
-    /// For each rule of a request whose task gets the root that was made ahead, whether it is in the ruleset already, or
-    /// there is nothing that it could be for. Both lists have the same order.
+    /// For each rule of a request, whether the launch can skip it: it is in the ruleset already, or it is optional and
+    /// its path does not exist. Only for a task that gets `root`. The rules have the same order in both lists.
     ///
-    /// - Parameter streams: What the task gets as stdin, stdout and stderr. The rules for these are added by descriptor.
+    /// - Parameter streams: The task's stdin, stdout and stderr. The rules for these are added here, by descriptor.
     func covered(of request: LaunchRequest.Message, streams: [Int32]) -> [Bool] {
         var next = 0
         return (0..<request.n_unveil).map { index in
@@ -111,7 +111,7 @@ struct RulesAhead {
         }
     }
 
-    /// Gives the memory back. What is open stays so.
+    /// Frees the message. Descriptors stay open.
     func release() { exec2__executor__launch_request__free_unpacked(message, nil) }
 
     private static func isSame(_ left: Exec2__Executor__UnveilPath, _ right: Exec2__Executor__UnveilPath) -> Bool {
@@ -127,8 +127,8 @@ extension Ruleset {
         defer { _ = close(found) }
         var facts = exec2_file_facts()
         guard exec2_fstat(found, &facts) == 0 else { return .failed }
-        // Below /proc, a path such as /proc/self leads to something else for each process: only the task's own child can
-        // open it. The root of /proc has inode 1.
+        // Below /proc, a path such as /proc/self leads to a different object for each process: only the task's own
+        // child can open it. The root of /proc has inode 1.
         guard exec2_is_proc(found) == 0 || facts.inode == 1 else { return .failed }
         let kind: LandlockRights.PathKind = facts.type == EXEC2_FILE_DIRECTORY ? .directory : .file
         return add(unveil.modes, on: kind, of: found) ? .added : .failed

@@ -54,7 +54,7 @@ struct TaskRoot {
         self.message = message
         self.hostProc = hostProc
         objects.ownsDeviceDirectories = message.terminals != 0
-        parent = try objects.addWay(to: message.parent)
+        parent = try objects.addDirectories(to: message.parent)
     }
 
     /// Whether the client's bind mounts are missing, as after a reboot: the task then gets their sources.

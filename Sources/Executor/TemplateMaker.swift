@@ -47,7 +47,7 @@ enum TemplateMaker {
         var directories: [PathBytes] = []
         for index in 0..<template.n_directories {
             tell(template.n_paths + index + 1)
-            directories.append(try objects.addWay(to: template.directories[index]))
+            directories.append(try objects.addDirectories(to: template.directories[index]))
         }
         tell(0)
         let parent = try TaskParent.clone(template)

@@ -1,31 +1,31 @@
 import Glibc
 
-/// Names of the host that were looked up on the way of paths, and what they were.
+/// Names that were looked up on the host to resolve paths, and what each was.
 struct PathLookUps: Sendable {
     enum Found: Equatable, Sendable {
         case object(device: UInt, inode: UInt, mode: UInt32, owner: UInt32, group: UInt32)
-        /// The target is that part of `bytes`.
+        /// The target is in `bytes`, in this range.
         case symlink(Range<Int>)
         case nothing
     }
 
     private struct Entry: Sendable {
-        /// The path whose way led there first.
+        /// The index of the first path that was resolved through this name.
         let index: Int
-        /// Where the path without symlinks begins in `bytes`; it ends with a NUL byte.
+        /// Where the name's own path, which is without symlinks, begins in `bytes`; it ends with a NUL byte.
         let start: Int
         let found: Found
     }
 
     private var entries: [Entry] = []
-    /// One piece of memory for all, since they are kept for long.
+    /// The paths and targets of all entries: one allocation, since they are kept for long.
     private var bytes: [UInt8] = []
 
     subscript(number: Int) -> Found { entries[number].found }
     func target(_ range: Range<Int>) -> ArraySlice<UInt8> { bytes[range] }
 
-    /// Looks up a path, and returns its number. Blocks if the file system does not respond.
-    /// - Parameter index: That of the path whose way leads there.
+    /// Looks up a name by its path, and returns the number of its entry. Blocks if the file system does not respond.
+    /// - Parameter index: The index of the path that is resolved.
     mutating func add(_ path: [UInt8], index: Int) -> Int {
         let start = bytes.count
         bytes += path + [0]
@@ -42,7 +42,7 @@ struct PathLookUps: Sendable {
     }
 
     /// Whether every name is still what it was. Blocks if a file system does not respond.
-    /// - Parameter examine: Called with the index of each path before names of its way are looked up.
+    /// - Parameter examine: Called with the index of each path before names are looked up to resolve it.
     func areCurrent(_ examine: (Int) -> Void) -> Bool {
         var examined: Int?
         return bytes.withUnsafeBytes { bytes in
@@ -66,7 +66,7 @@ struct PathLookUps: Sendable {
         return now == entry.found
     }
 
-    /// - Parameter link: Called with the target of a symlink, which is not in the result.
+    /// - Parameter link: Called with the target of a symlink; the range in the result is empty.
     private static func found(at place: UnsafeRawBufferPointer, _ link: (UnsafeRawBufferPointer) -> Void) -> Found {
         guard let path = place.baseAddress?.assumingMemoryBound(to: CChar.self) else { return .nothing }
         var facts = stat()

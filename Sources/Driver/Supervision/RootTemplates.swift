@@ -35,7 +35,8 @@ final class RootTemplates: Sendable {
         fileprivate let reading: TemplateFacts.Reading
     }
 
-    private final class Making: Sendable {
+    /// A template that is being made.
+    private final class PendingTemplate: Sendable {
         let specification: TemplateSpecification
         let contents: TemplateContents
         let result = OneShot<Result<Template, TemplateError>>()
@@ -48,13 +49,13 @@ final class RootTemplates: Sendable {
 
     private struct State {
         var kept = KeptTemplates()
-        var underWay: [Making] = []
+        var pending: [PendingTemplate] = []
     }
 
     private enum Source {
         case kept(Template)
-        case underWay(Making)
-        case new(Making, reason: String)
+        case pending(PendingTemplate)
+        case new(PendingTemplate, reason: String)
     }
 
     typealias Make =
@@ -62,7 +63,7 @@ final class RootTemplates: Sendable {
             TemplateNamespace, TemplateError
         >
 
-    /// How many times a template or a task's root is tried if files of the host are replaced meanwhile.
+    /// How many times a template or a task's root is made anew if files of the host are replaced meanwhile.
     static let attempts = 20
 
     private let state = Mutex(State())
@@ -87,7 +88,7 @@ final class RootTemplates: Sendable {
     func read(_ paths: [TemplateSpecification.Path]) -> TemplateFacts.Reading { facts.begin(paths) }
 
     /// Requests a template that shows what the host has now. Returns at once.
-    /// - Parameter reading: Has begun for the same start; it is used if it is of the same paths.
+    /// - Parameter reading: A reading that was begun for the same start. It is used if it has the same paths.
     func request(_ specification: TemplateSpecification, _ reading: TemplateFacts.Reading? = nil) -> Request {
         if let reading, reading.paths == specification.paths {
             return Request(specification: specification, reading: reading)
@@ -95,9 +96,9 @@ final class RootTemplates: Sendable {
         return Request(specification: specification, reading: facts.begin(specification.paths))
     }
 
-    /// The requested template, up to date with the host.
+    /// The requested template, which shows what the host had when it was requested, or later.
     ///
-    /// - Parameter program: The path of the Executor, which makes a template.
+    /// - Parameter program: The path of the Executor, which makes templates.
     func template(_ request: Request, program: String) async throws(TemplateError) -> Template {
         var request = request
         for _ in 1..<Self.attempts {
@@ -114,17 +115,17 @@ final class RootTemplates: Sendable {
     private func attempt(_ request: Request, program: String) async throws(TemplateError) -> Template {
         // Read before it is made: if something changes meanwhile, the next start replaces it.
         let contents = try await facts.contents(of: request.reading)
-        let making: Making
+        let pending: PendingTemplate
         switch source(request.specification, contents) {
         case .kept(let template): return template
-        case .underWay(let other): making = other
+        case .pending(let other): pending = other
         case .new(let new, let reason):
-            making = new
+            pending = new
             log.debug("a template of tasks' roots is made", ["reason": reason])
-            // It continues for other starts if this one is cancelled.
+            // Other starts may wait for it, so that it continues if this one is cancelled.
             Task(executorPreference: BlockingPool.starts) { [self] in await make(new, program: program) }
         }
-        guard let result = await making.result.wait() else { throw .givenUp }
+        guard let result = await pending.result.wait() else { throw .givenUp }
         return try result.get()
     }
 
@@ -133,33 +134,33 @@ final class RootTemplates: Sendable {
             let before = state.kept.use(specification)
             let hasOtherMounts = before?.hasOtherMounts ?? false
             if let before, before.contents == contents, !hasOtherMounts { return .kept(before) }
-            if let making = state.underWay.first(where: {
+            if let pending = state.pending.first(where: {
                 $0.specification == specification && $0.contents == contents
             }) {
-                return .underWay(making)
+                return .pending(pending)
             }
-            let making = Making(specification, contents)
-            state.underWay.append(making)
+            let pending = PendingTemplate(specification, contents)
+            state.pending.append(pending)
             let changes = before.map { contents.changes(since: $0.contents, specification.paths) }
             let reasons = (changes ?? []) + (hasOtherMounts ? ["the host's mounts have changed there"] : [])
             return .new(
-                making, reason: before == nil ? "these paths have no template yet" : reasons.joined(separator: ", "))
+                pending, reason: before == nil ? "these paths have no template yet" : reasons.joined(separator: ", "))
         }
     }
 
-    private func make(_ making: Making, program: String) async {
+    private func make(_ pending: PendingTemplate, program: String) async {
         let result: Result<Template, TemplateError>
-        switch await make(making.specification, program) {
+        switch await make(pending.specification, program) {
         case .success(let namespace):
-            result = .success(Template(namespace: namespace, making.specification, making.contents))
+            result = .success(Template(namespace: namespace, pending.specification, pending.contents))
         case .failure(let error): result = .failure(error)
         }
         let unused = state.withLock { state -> [Template] in
-            state.underWay.removeAll { $0 === making }
+            state.pending.removeAll { $0 === pending }
             guard case .success(let template) = result else { return [] }
             return state.kept.keep(template)
         }
-        making.result.set(result)
+        pending.result.set(result)
         // Not under the lock: the kernel takes a while to destroy a namespace.
         _ = consume unused
     }

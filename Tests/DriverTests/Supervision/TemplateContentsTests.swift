@@ -28,42 +28,42 @@ private final class Tree {
     }
 
     /// Those of its own directories that paths lead through.
-    func ways(_ paths: String...) -> [String] {
+    func directories(_ paths: String...) -> [String] {
         var reader = PathWalk()
-        for path in paths { reader.pass(reader.lookUp(self.path + "/" + path, index: 0)) }
-        return reader.ways.map { String(decoding: $0.path, as: UTF8.self) }.filter { $0.hasPrefix(path + "/") }
+        for path in paths { reader.addDirectories(reader.lookUp(self.path + "/" + path, index: 0)) }
+        return reader.directories.map { String(decoding: $0.path, as: UTF8.self) }.filter { $0.hasPrefix(path + "/") }
             .map { String($0.dropFirst(path.count + 1)) }
     }
 }
 
 @Suite(.timeLimit(.minutes(1))) struct TemplateContentsTests {
-    @Test func waysAreTheDirectoriesThatArePassed() throws {
+    @Test func directoriesThatPathsLeadThrough() throws {
         let tree = try Tree()
-        #expect(tree.ways("a/b/f") == ["a", "a/b"])
+        #expect(tree.directories("a/b/f") == ["a", "a/b"])
         // What a path leads to is no way: the template shows the host's.
-        #expect(tree.ways("a/b") == ["a"])
-        #expect(tree.ways("a//./b/") == ["a"])
-        #expect(tree.ways("link/b/f") == ["a", "a/b"])
-        #expect(tree.ways("a/back/g") == ["a", "other"])
-        #expect(tree.ways("a/b/../../other/g") == ["a", "a/b", "other"])
+        #expect(tree.directories("a/b") == ["a"])
+        #expect(tree.directories("a//./b/") == ["a"])
+        #expect(tree.directories("link/b/f") == ["a", "a/b"])
+        #expect(tree.directories("a/back/g") == ["a", "other"])
+        #expect(tree.directories("a/b/../../other/g") == ["a", "a/b", "other"])
     }
 
     @Test func eachIsThereOnce() throws {
         let tree = try Tree()
-        #expect(tree.ways("a/b/f", "link/b/f", "a/b/f", "other/g") == ["a", "a/b", "other"])
+        #expect(tree.directories("a/b/f", "link/b/f", "a/b/f", "other/g") == ["a", "a/b", "other"])
     }
 
     @Test func aWayEndsWhereNothingIs() throws {
         let tree = try Tree()
-        #expect(tree.ways("a/none/x", "a/b/f/x") == ["a", "a/b"])
+        #expect(tree.directories("a/none/x", "a/b/f/x") == ["a", "a/b"])
         try #require(symlink("loop", tree.path + "/loop") == 0)
-        #expect(tree.ways("loop/x") == [])
+        #expect(tree.directories("loop/x") == [])
     }
 
     @Test func procIsTheTasksOwn() throws {
         var reader = PathWalk()
-        reader.pass(reader.lookUp("/proc/self/status", index: 0))
-        #expect(reader.ways.isEmpty)
+        reader.addDirectories(reader.lookUp("/proc/self/status", index: 0))
+        #expect(reader.directories.isEmpty)
     }
 
     @Test func namesAreComparedByBytes() throws {
@@ -73,8 +73,9 @@ private final class Tree {
         for name in names { try #require(mkdir("\(tree.path)/\(name)", 0o755) == 0) }
         defer { for name in names { rmdir("\(tree.path)/\(name)") } }
         var reader = PathWalk()
-        for name in names { reader.pass(reader.lookUp("\(tree.path)/\(name)/../other/g", index: 0)) }
-        #expect(names.allSatisfy { name in reader.ways.contains { $0.path == Array("\(tree.path)/\(name)".utf8) } })
+        for name in names { reader.addDirectories(reader.lookUp("\(tree.path)/\(name)/../other/g", index: 0)) }
+        #expect(
+            names.allSatisfy { name in reader.directories.contains { $0.path == Array("\(tree.path)/\(name)".utf8) } })
     }
 
     // MARK: Renewal

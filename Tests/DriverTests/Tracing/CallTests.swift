@@ -41,7 +41,9 @@ import Testing
 }
 
 @Suite struct WishTests {
-    private func opening(_ flags: Int32) -> Wish? { Wish(.open, flags: UInt64(UInt32(bitPattern: flags))) }
+    private func opening(_ flags: Int32) -> RequestedAccess? {
+        RequestedAccess(.open, flags: UInt64(UInt32(bitPattern: flags)))
+    }
 
     @Test func flagsOfAnOpeningAreModes() {
         #expect(opening(O_RDONLY)?.modes == .read)
@@ -52,22 +54,23 @@ import Testing
         #expect(opening(O_WRONLY | O_CREAT)?.place == .objectOrEntry)
         #expect(opening(O_RDONLY | O_NOFOLLOW)?.followsLink == false)
         // O_TMPFILE makes a file in the directory that it names.
-        #expect(opening(O_RDWR | 0o20000000 | O_DIRECTORY) == Wish([.read, .write, .create]))
-        #expect(opening(EXEC2_O_PATH | O_RDWR) == Wish(.read, permission: []))
-        #expect(Wish(.create, flags: 0)?.modes == .write)
+        #expect(opening(O_RDWR | 0o20000000 | O_DIRECTORY) == RequestedAccess([.read, .write, .create]))
+        #expect(opening(EXEC2_O_PATH | O_RDWR) == RequestedAccess(.read, permission: []))
+        #expect(RequestedAccess(.create, flags: 0)?.modes == .write)
     }
 
     @Test func otherCalls() {
-        #expect(Wish(.execute, flags: 0)?.modes == [.read, .execute])
-        #expect(Wish(.access, flags: UInt64(W_OK | R_OK))?.modes == [.read, .write])
-        #expect(Wish(.access, flags: UInt64(F_OK)) == Wish(.read, permission: []))
-        #expect(Wish(.lookByFlags, flags: 0x100)?.followsLink == false)
-        #expect(Wish(.lookByFlags, flags: 0)?.followsLink == true)
+        #expect(RequestedAccess(.execute, flags: 0)?.modes == [.read, .execute])
+        #expect(RequestedAccess(.access, flags: UInt64(W_OK | R_OK))?.modes == [.read, .write])
+        #expect(RequestedAccess(.access, flags: UInt64(F_OK)) == RequestedAccess(.read, permission: []))
+        #expect(RequestedAccess(.lookByFlags, flags: 0x100)?.followsLink == false)
+        #expect(RequestedAccess(.lookByFlags, flags: 0)?.followsLink == true)
         for kind: TracedCall.Kind in [.make, .symlink, .remove, .rename, .link, .bind] {
-            #expect(Wish(kind, flags: 0) == Wish(.create, place: .entry, followsLink: false))
+            #expect(RequestedAccess(kind, flags: 0) == RequestedAccess(.create, place: .entry, followsLink: false))
         }
-        #expect(Wish(.connect, flags: 0)?.modes == .write && Wish(.change, flags: 0)?.modes == .write)
-        #expect(Wish(.socket, flags: 0) == nil && Wish(.privilege, flags: 0) == nil)
+        #expect(
+            RequestedAccess(.connect, flags: 0)?.modes == .write && RequestedAccess(.change, flags: 0)?.modes == .write)
+        #expect(RequestedAccess(.socket, flags: 0) == nil && RequestedAccess(.privilege, flags: 0) == nil)
     }
 }
 

@@ -20,81 +20,84 @@ import Testing
     }()
 
     private func title(
-        _ wish: Wish, _ errno: Int32, _ facts: PathFacts, _ process: TracedProcess = user
+        _ access: RequestedAccess, _ errno: Int32, _ facts: PathFacts, _ process: TracedProcess = user
     ) -> String? {
-        PathDecision.finding(wish, Errno(rawValue: errno), facts, process)?.title
+        PathDecision.finding(access, Errno(rawValue: errno), facts, process)?.title
     }
 
     @Test func whatIsNotUnveiled() {
-        #expect(title(Wish(.read), ENOENT, Self.hidden) == "r:/etc/app/conf")
-        #expect(title(Wish(.read), ENOTDIR, Self.hidden) == "r:/etc/app/conf")
+        #expect(title(RequestedAccess(.read), ENOENT, Self.hidden) == "r:/etc/app/conf")
+        #expect(title(RequestedAccess(.read), ENOTDIR, Self.hidden) == "r:/etc/app/conf")
         #expect(
-            title(Wish([.read, .execute], permission: .read), EACCES, Self.hidden, Self.root) == "rx:/etc/app/conf")
-        #expect(title(Wish(.read), EINVAL, Self.hidden) == nil)
+            title(RequestedAccess([.read, .execute], permission: .read), EACCES, Self.hidden, Self.root)
+                == "rx:/etc/app/conf")
+        #expect(title(RequestedAccess(.read), EINVAL, Self.hidden) == nil)
     }
 
     @Test func whatTheHostLacksToo() {
         var facts = Self.hidden
         facts.object = nil
-        #expect(title(Wish(.read), ENOENT, facts) == nil)
+        #expect(title(RequestedAccess(.read), ENOENT, facts) == nil)
         // What is to be made there needs the directory.
-        #expect(title(Wish(.write, place: .objectOrEntry), ENOENT, facts, Self.root) == "wc:/etc/app")
-        #expect(title(Wish(.create, place: .entry), ENOENT, facts, Self.root) == "c:/etc/app")
+        #expect(title(RequestedAccess(.write, place: .objectOrEntry), ENOENT, facts, Self.root) == "wc:/etc/app")
+        #expect(title(RequestedAccess(.create, place: .entry), ENOENT, facts, Self.root) == "c:/etc/app")
         facts.directory = nil
-        #expect(title(Wish(.create, place: .entry), ENOENT, facts, Self.root) == nil)
+        #expect(title(RequestedAccess(.create, place: .entry), ENOENT, facts, Self.root) == nil)
     }
 
     /// A file of the task's own that does not exist, in a directory whose namesake on the host has it.
     @Test func whatTheTasksOwnDirectoryLacks() {
         var facts = Self.hidden
         facts.endsAtPlaceholder = false
-        #expect(title(Wish(.read), ENOENT, facts) == nil && title(Wish(.read), EACCES, facts) == nil)
+        #expect(
+            title(RequestedAccess(.read), ENOENT, facts) == nil && title(RequestedAccess(.read), EACCES, facts) == nil)
     }
 
     @Test func aRuleThatLacksAMode() {
         var facts = Self.hidden
-        facts.isObjectShown = true
-        facts.isDirectoryShown = true
+        facts.isObjectVisible = true
+        facts.isDirectoryVisible = true
         facts.endsAtPlaceholder = false
-        #expect(title(Wish(.write), EROFS, facts, Self.root) == "w:/etc/app/conf")
-        #expect(title(Wish(.execute, permission: []), EACCES, facts) == "x:/etc/app/conf")
-        #expect(title(Wish(.create, place: .entry), EACCES, facts, Self.root) == "c:/etc/app")
+        #expect(title(RequestedAccess(.write), EROFS, facts, Self.root) == "w:/etc/app/conf")
+        #expect(title(RequestedAccess(.execute, permission: []), EACCES, facts) == "x:/etc/app/conf")
+        #expect(title(RequestedAccess(.create, place: .entry), EACCES, facts, Self.root) == "c:/etc/app")
         // It is there: whatever is missing is another thing.
-        #expect(title(Wish(.read), ENOENT, facts) == nil)
+        #expect(title(RequestedAccess(.read), ENOENT, facts) == nil)
     }
 
     @Test func filePermissions() {
-        #expect(title(Wish(.write), EROFS, Self.hidden) == "file permissions of /etc/app/conf")
-        #expect(title(Wish(.create, place: .entry), ENOENT, Self.hidden) == "file permissions of /etc/app")
+        #expect(title(RequestedAccess(.write), EROFS, Self.hidden) == "file permissions of /etc/app/conf")
+        #expect(title(RequestedAccess(.create, place: .entry), ENOENT, Self.hidden) == "file permissions of /etc/app")
         var facts = Self.hidden
         facts.isPassable = false
-        #expect(title(Wish(.read), ENOENT, facts) == "file permissions of /etc/app/conf")
+        #expect(title(RequestedAccess(.read), ENOENT, facts) == "file permissions of /etc/app/conf")
         // To look at a file takes no permission of it.
         facts.isPassable = true
         facts.object = FileFacts(mode: 0o600)
-        #expect(title(Wish(.read, permission: []), ENOENT, facts) == "r:/etc/app/conf")
+        #expect(title(RequestedAccess(.read, permission: []), ENOENT, facts) == "r:/etc/app/conf")
     }
 
     @Test func theTasksOwnProc() {
         var facts = PathFacts()
         facts.isOfProc = true
         facts.rule = "/proc/self/comm"
-        #expect(title(Wish(.write), EROFS, facts) == nil)
-        #expect(title(Wish(.write), EACCES, facts) == nil && title(Wish(.read), ENOENT, facts) == nil)
+        #expect(title(RequestedAccess(.write), EROFS, facts) == nil)
+        #expect(
+            title(RequestedAccess(.write), EACCES, facts) == nil && title(RequestedAccess(.read), ENOENT, facts) == nil)
         facts.object = FileFacts(mode: 0o644, owner: 80000)
-        #expect(title(Wish(.write), EROFS, facts) == "w:/proc/self/comm")
-        #expect(title(Wish(.write), EACCES, facts) == "w:/proc/self/comm")
+        #expect(title(RequestedAccess(.write), EROFS, facts) == "w:/proc/self/comm")
+        #expect(title(RequestedAccess(.write), EACCES, facts) == "w:/proc/self/comm")
         facts.object = FileFacts(mode: 0o644, owner: 0)
-        #expect(title(Wish(.write), EACCES, facts) == nil)
+        #expect(title(RequestedAccess(.write), EACCES, facts) == nil)
     }
 
     @Test func theLineSaysWhoAndWhat() throws {
         let process = TracedProcess(pid: 12, name: "a\u{1B}b")
-        let finding = try #require(PathDecision.finding(Wish(.read), .noSuchFile, Self.hidden, process))
+        let finding = try #require(PathDecision.finding(RequestedAccess(.read), .noSuchFile, Self.hidden, process))
         #expect(
             finding.line(process, call: "openat")
                 == "denied  r:/etc/app/conf                           \"a\\u001bb\"[12] openat: not unveiled (ENOENT)")
-        #expect(finding.asked(for: "/x\n").line(process, call: "open").hasSuffix("; asked for \"/x\\n\""))
+        #expect(finding.requested(as: "/x\n").line(process, call: "open").hasSuffix("; asked for \"/x\\n\""))
     }
 }
 
@@ -167,7 +170,8 @@ import Testing
         #expect(try finding(480, ENOSYS) == "syscalls = [\"newer\"]")
         #expect(try finding(number(.socket), EAFNOSUPPORT, 40) == "syscalls = [\"vsock\"]")
         #expect(try finding(number(.socket), EAFNOSUPPORT, 38) == "syscalls = [\"sockets\"]")
-        // Another error than the filter's is the kernel's own; and what would lead past the rules for ports has no group.
+        // Another error than the filter's is the kernel's own; and what would lead past the rules for ports has no
+        // group.
         #expect(try finding(425, EPERM) == nil)
         #expect(try finding(number(.socket), EPROTONOSUPPORT, 2, 1, 262)?.hasPrefix("call ") == true)
     }

@@ -1,14 +1,14 @@
 import Shared
 
-/// What a socket is bound or connected to, as a program has given it (struct sockaddr).
+/// The address that a program binds or connects a socket to (struct sockaddr).
 enum SocketAddress: Equatable, Sendable {
-    /// By a path, which may be relative.
+    /// The path of a unix socket, which may be relative.
     case path([UInt8])
     /// An abstract name, without the NUL in front.
     case abstract([UInt8])
     case port(UInt16)
 
-    /// Tells it from every other.
+    /// Different for different addresses.
     var key: String {
         switch self {
         case .path(let path): "path " + ByteText.text(path)
@@ -17,7 +17,7 @@ enum SocketAddress: Equatable, Sendable {
         }
     }
 
-    /// Nil for any other family, and for a unix socket without a name.
+    /// Nil for families other than AF_UNIX, AF_INET and AF_INET6, and for a unix socket without a name.
     init?(_ bytes: [UInt8]) {
         guard bytes.count > 2 else { return nil }
         switch UInt16(bytes[0]) | UInt16(bytes[1]) << 8 {

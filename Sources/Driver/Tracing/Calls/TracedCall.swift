@@ -1,35 +1,39 @@
 import Planning
 
-/// A system call that a sandbox may refuse, and where its arguments have what it asks for.
+/// A system call that a sandbox may refuse, and which of its arguments name what it accesses.
 ///
 /// The numbers are those of uapi asm/unistd_64.h and asm-generic/unistd.h.
 struct TracedCall: Equatable, Sendable {
-    /// What a call does to what it names.
+    /// What a call does to the object that it names.
     enum Kind: UInt8, Sendable {
-        /// Flags of open(2) in `flags`; of openat2(2) in memory there; as those of creat(2).
+        /// The flags of open(2) are in the argument `flags`; those of openat2(2) in memory that it points to; those of
+        /// creat(2) are implied.
         case open, openAt2, create
         case execute
-        /// Looks without opening; follows a symlink at the end, or does not, or as AT_SYMLINK_NOFOLLOW says in `flags`.
+        /// Looks up a path without opening it. Follows a final symlink; does not; does unless `flags` has
+        /// AT_SYMLINK_NOFOLLOW.
         case look, lookAtLink, lookByFlags
         /// access(2), whose mode is in `flags`.
         case access
-        /// Changes what is there: in size, mode, owner, times or attributes; `descriptor`: of an open file.
+        /// Changes size, mode, owner, times or attributes: of a file, of a symlink itself, of an open file.
         case change, changeLink, descriptor
         case make, symlink, remove, rename, link
         case bind, connect, sendTo, sendMessage
         case socket
-        /// mmap(2) of a program.
+        /// mmap(2), which maps programs with PROT_EXEC.
         case map
+        /// ioctl(2).
         case control
         /// Needs a capability, whose number is in `flags`.
         case privilege
+        /// ptrace(2).
         case trace
     }
 
     let name: StaticString
     private let amd64, arm64: UInt16
     let kind: Kind
-    /// Arguments, counted from 0: the descriptor of a directory, a path, and flags; -1: none.
+    /// Indices of arguments: the descriptor of a directory, a path, and flags. -1: the call has no such argument.
     let directory, path, flags: Int8
     let directory2, path2: Int8
 
@@ -64,7 +68,7 @@ struct TracedCall: Equatable, Sendable {
 /// The calls by their numbers.
 struct CallTable: Sendable {
     private let calls: [TracedCall]
-    /// For each number, the index of its call; -1: none.
+    /// For each number, the index in `calls`; -1 for a call that is not traced.
     private var indices: [Int8]
 
     init(of architecture: SyscallArchitecture = .native) {

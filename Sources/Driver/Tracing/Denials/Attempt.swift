@@ -1,20 +1,20 @@
 import Planning
 import Shared
 
-/// A system call that has failed, with what it asked for.
+/// A system call that has failed, with its arguments.
 final class Attempt: Sendable {
-    /// Nil: a call that is of interest only where the filter has answered it.
+    /// Nil for a call that only the seccomp filter may have refused.
     let call: TracedCall?
     let number: UInt64
     let arguments: [UInt64]
     let error: Errno
     let process: TracedProcess
-    /// The flags of an opening.
+    /// The value of the argument `TracedCall.flags`; for openat2(2), the flags in memory.
     let flags: UInt64
-    /// Absolute, as text stands for bytes (`ByteText`).
+    /// Absolute, in the form of `ByteText`.
     let paths: [String]
     let address: SocketAddress?
-    /// Of the socket: SOCK_STREAM and others; −1: not known.
+    /// The type of the socket, such as SOCK_STREAM; −1 if it is not known.
     let socketType: Int32
 
     init(
@@ -35,7 +35,7 @@ final class Attempt: Sendable {
     /// About how many bytes of memory it takes.
     var size: Int { paths.reduce(256) { $0 + $1.utf8.count } }
 
-    /// "openat".
+    /// The name of the call, such as "openat".
     var name: String {
         if let call { return call.name.description }
         return SyscallGroup.closing(number, arguments)?.call ?? "call \(number)"
@@ -64,7 +64,7 @@ final class TracedProcess: Sendable {
     /// - Parameter status: What /proc/<pid>/status holds (proc_pid_status(5)).
     convenience init(thread: Int32, status: [UInt8]) {
         let numbers = { (field: String, base: UInt64) in Self.numbers(of: field, in: status, base: base) }
-        // The last one is that of file systems.
+        // The last number of Uid and Gid is the one that file systems check.
         self.init(
             pid: numbers("Tgid:", 10).last.map { Int32(truncatingIfNeeded: $0) } ?? thread,
             name: ByteText.text(Self.value(of: "Name:", in: status).dropFirst()),
@@ -74,7 +74,7 @@ final class TracedProcess: Sendable {
             capabilities: numbers("CapEff:", 16).last ?? 0)
     }
 
-    /// What stands behind a field's name.
+    /// The rest of the line behind a field's name.
     private static func value(of field: String, in status: [UInt8]) -> ArraySlice<UInt8> {
         for line in status.split(separator: 0x0A) where line.starts(with: field.utf8) {
             return line.dropFirst(field.utf8.count)
@@ -100,9 +100,10 @@ final class TracedProcess: Sendable {
 
     func has(_ capability: Capability) -> Bool { capabilities & capability.bit != 0 }
 
-    /// Whether a file's modes and owner let it do something; access lists are left out of account.
+    /// Whether a file's mode and owner permit it what a rule with `modes` would. Access control lists are not
+    /// considered.
     func may(_ modes: AccessModes, _ file: FileFacts) -> Bool {
-        // c of a directory is writing to it and passing it.
+        // The mode c of a rule needs the permissions to write to the directory and to search it.
         var wanted: UInt32 = 0
         if modes.contains(.read) { wanted |= 4 }
         if modes.contains(.write) && !file.isDirectory || modes.contains(.create) { wanted |= 2 }
@@ -130,25 +131,25 @@ struct FileFacts: Equatable, Sendable {
     var group: UInt32 = 0
 }
 
-/// A path of a task's as it is on the host, and what the task's root has of it.
+/// What a path of a task names on the host, and how much of it the task's root shows.
 struct PathFacts: Sendable {
-    /// What a rule names to unveil the object, and the directory that it is in.
+    /// The paths of rules that would unveil the object, and its parent directory.
     var rule = "/"
     var directoryRule = "/"
-    /// On the host; nil: there is none.
+    /// The object on the host; nil if it does not exist there.
     var object: FileFacts?
+    /// Its parent directory on the host.
     var directory: FileFacts?
-    /// The file system that the directory is on.
+    /// The device number of the directory's file system.
     var device: UInt64 = 0
     /// The task's root has the same object at this path.
-    var isObjectShown = false
-    var isDirectoryShown = false
-    /// The way to the path ends, in the task's root, at something that only leads to what is unveiled.
+    var isObjectVisible = false
+    var isDirectoryVisible = false
+    /// In the task's root, the path can be resolved only up to a directory or symlink of the template, which was made
+    /// because it leads to something unveiled.
     var endsAtPlaceholder = false
-    /// The directories on the way let the process pass.
+    /// The permissions of the directories on the host let the process resolve the path.
     var isPassable = true
     /// It is in /proc, which is the task's own.
     var isOfProc = false
-    /// What runs the program: the interpreter of a script, the loader of a program.
-    var interpreter: String?
 }

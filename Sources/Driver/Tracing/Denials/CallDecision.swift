@@ -3,11 +3,12 @@ import Glibc
 import Planning
 import Shared
 
-/// Whether the sandbox has refused a call that is about no path, and the option that would allow it. No effects.
+/// Whether the sandbox has refused a call for another reason than its path, and the option that would allow it. No
+/// effects.
 enum CallDecision {
-    /// - Parameter filter: The task's seccomp filter; empty: none, or not known.
+    /// - Parameter filter: The task's seccomp filter; empty if it has none, or if it is not known.
     static func finding(_ attempt: Attempt, filter: [UInt8]) -> Finding? {
-        if let closed = closed(attempt, filter) { return closed }
+        if let refused = refusedByFilter(attempt, filter) { return refused }
         guard let call = attempt.call else { return nil }
         switch call.kind {
         case .bind: return bound(attempt)
@@ -24,7 +25,7 @@ enum CallDecision {
         }
     }
 
-    private static func closed(_ attempt: Attempt, _ filter: [UInt8]) -> Finding? {
+    private static func refusedByFilter(_ attempt: Attempt, _ filter: [UInt8]) -> Finding? {
         guard
             let error = FilterAnswer.error(of: filter, to: attempt.number, attempt.arguments),
             error == attempt.error.rawValue
@@ -50,7 +51,7 @@ enum CallDecision {
         case .abstract(let name)? where attempt.error == .notPermitted:
             return Finding(
                 .pluginOption, "abstract_sockets", "an abstract unix socket of the host's (EPERM)",
-                asked: "@" + ByteText.text(name))
+                requestedPath: "@" + ByteText.text(name))
         default: return nil
         }
     }
@@ -74,7 +75,7 @@ enum CallDecision {
     }
 
     private static func privilege(_ call: TracedCall, _ attempt: Attempt) -> Finding? {
-        // setpriority(2) has another error for that than the others.
+        // setpriority(2) fails with EACCES, the others with EPERM.
         guard attempt.error == .notPermitted || attempt.error == .permissionDenied,
             let needed = Capability(rawValue: UInt64(call.flags))
         else { return nil }

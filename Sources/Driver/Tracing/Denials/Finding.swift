@@ -1,35 +1,35 @@
 import Shared
 
-/// Something that a program was refused, and what would allow it.
+/// A denial of something that a program attempted, and what would allow it.
 final class Finding: Sendable {
     enum Remedy: UInt8, Sendable {
         case rule
-        /// A task option that is a list, and what it would have to list.
+        /// A value in a task option that is a list.
         case option
-        /// An option of the plugin, to be set to true.
+        /// An option of the plugin, set to true.
         case pluginOption
-        /// The file's own permissions refuse it: no rule helps.
+        /// The file's own permissions refuse it, so that no rule would help.
         case permissions
-        /// Nothing that a task can be given.
+        /// Neither a rule nor an option would allow it.
         case none
     }
 
     let remedy: Remedy
-    /// The path of a rule, the name of an option, or what was refused.
+    /// The path of the rule, the name of the option, or what was refused.
     let subject: String
-    /// Of a rule.
+    /// Those of the rule.
     let modes: AccessModes
     let isDirectory: Bool
-    /// Of an option, as HCL.
+    /// The value in the option, as HCL.
     let value: String
-    /// "not unveiled (ENOENT)".
+    /// Such as "not unveiled (ENOENT)".
     let reason: String
-    /// The path as it was asked for, where the rule names another; empty where it names that one.
-    let asked: String
+    /// The path that the program used; empty if it is the rule's.
+    let requestedPath: String
 
     init(
         _ remedy: Remedy, _ subject: String, modes: AccessModes = [], isDirectory: Bool = false, value: String = "",
-        _ reason: String, asked: String = ""
+        _ reason: String, requestedPath: String = ""
     ) {
         self.remedy = remedy
         self.subject = subject
@@ -37,51 +37,53 @@ final class Finding: Sendable {
         self.isDirectory = isDirectory
         self.value = value
         self.reason = reason
-        self.asked = asked
+        self.requestedPath = requestedPath
     }
 
     /// About how many bytes of memory it and its title take.
-    var size: Int { 512 + 2 * subject.utf8.count + asked.utf8.count }
+    var size: Int { 512 + 2 * subject.utf8.count + requestedPath.utf8.count }
 
-    /// The same, with the path that was asked for.
-    func asked(for path: String) -> Finding {
+    /// The same finding with the path that the program used.
+    func requested(as path: String) -> Finding {
         if path == subject || remedy != .rule { return self }
-        return Finding(remedy, subject, modes: modes, isDirectory: isDirectory, value: value, reason, asked: path)
+        return Finding(
+            remedy, subject, modes: modes, isDirectory: isDirectory, value: value, reason, requestedPath: path)
     }
 
-    /// What is said once: the remedy, or what there is in its place.
+    /// The remedy, or what was refused: findings with the same title are reported once.
     var title: String {
         switch remedy {
-        case .rule: Self.shown(modes.letters + ":" + subject)
+        case .rule: Self.printable(modes.letters + ":" + subject)
         case .option: subject + " = [" + value + "]"
         case .pluginOption: subject + " = true"
-        case .permissions: "file permissions of " + Self.shown(subject)
+        case .permissions: "file permissions of " + Self.printable(subject)
         case .none: subject
         }
     }
 
-    /// To read the host's accounts or groups.
+    /// The program wanted to read the host's accounts or groups.
     var isOfAccounts: Bool {
         remedy == .rule && modes == .read && (subject == "/etc/passwd" || subject == "/etc/group")
     }
 
-    /// The line that tells of it.
+    /// The line that reports it.
     func line(_ process: TracedProcess, call: String) -> String {
         let title = title
         var line = "denied  " + title
         line += String(repeating: " ", count: max(0, 40 - title.utf8.count))
-        line += "  " + Self.shown(process.name) + "[" + String(process.pid) + "] " + call + ": " + reason
-        return asked.isEmpty ? line : line + "; asked for " + Self.shown(asked)
+        line += "  " + Self.printable(process.name) + "[" + String(process.pid) + "] " + call + ": " + reason
+        return requestedPath.isEmpty ? line : line + "; asked for " + Self.printable(requestedPath)
     }
 
-    /// A text of a task's as it may stand on a terminal: in quotes where it has more than plain characters.
-    static func shown(_ text: String) -> String {
+    /// A text that the task has chosen, safe for a terminal: in quotes if it is empty or has other than plain
+    /// characters.
+    static func printable(_ text: String) -> String {
         let isPlain = text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != 0x22 && $0 != 0x5C }
         return isPlain && !text.isEmpty ? text : quoted(ByteText.readable(text), limit: 4096)
     }
 }
 
-/// Names of the errors that denials have.
+/// The names of errors that denials cause.
 func errorName(_ error: Errno) -> String {
     switch error.rawValue {
     case 1: "EPERM"

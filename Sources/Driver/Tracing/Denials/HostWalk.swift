@@ -2,15 +2,15 @@ import CLinux
 import Glibc
 import Shared
 
-/// Looks at a task's path on the host, and at what the task's root has of it.
+/// Resolves a task's path on the host, and looks how much of it the task's root shows.
 ///
-/// The paths are the task's choice. Nothing but a program is opened for reading, no file system is mounted for it, and what
-/// the kernel knows of a file is enough: but a look at a network file system may still take any time, so that no thread of the
-/// task's may wait for it.
+/// The task chooses the paths. So only programs are opened for reading, no automount is triggered, and file attributes
+/// that the kernel has cached are sufficient. A network file system may still not respond, so that no thread of the
+/// task may wait for this.
 struct HostWalk: ~Copyable {
     /// The task's root directory.
     private let root: OwnedDescriptor
-    /// The mount namespace that it is in: with its last process, the mounts would be gone.
+    /// Keeps the mount namespace of `root`, whose mounts would else vanish with its last process.
     private let namespace: OwnedDescriptor
 
     private static let maximumLinks = 40
@@ -21,7 +21,7 @@ struct HostWalk: ~Copyable {
         self.namespace = namespace
     }
 
-    /// What the path names; nil where it is none that can be followed.
+    /// What the path names; nil if it cannot be resolved.
     func facts(of path: String, followsLink: Bool, _ process: TracedProcess) -> PathFacts? {
         var walk = Walk()
         defer { walk.close() }
@@ -29,7 +29,8 @@ struct HostWalk: ~Copyable {
         guard walk.begin() else { return nil }
         var links = 0
         var facts = PathFacts()
-        /// What a rule has to name where a symlink on the way is not in the task's root.
+        /// The path for a rule, if a symlink on the path is not in the task's root: then the rule must name the
+        /// symlink.
         var written: String?
 
         while !todo.isEmpty {
@@ -39,9 +40,9 @@ struct HostWalk: ~Copyable {
                 continue
             }
             if walk.names.isEmpty && name == "proc" {
-                switch ProcWay(todo, followsLink: followsLink, process.pid) {
+                switch ProcPath(todo, followsLink: followsLink, process.pid) {
                 case .inside(let names): return Self.ofProc(names, process)
-                case .onwards(let rest):
+                case .outside(let rest):
                     links += 1
                     guard links <= Self.maximumLinks else { return nil }
                     todo = rest
@@ -50,10 +51,10 @@ struct HostWalk: ~Copyable {
                 continue
             }
             guard walk.names.count < Self.maximumDepth else { return nil }
-            let found = walk.look(name)
+            let found = walk.enter(name)
             guard let found, found.type == EXEC2_FILE_SYMLINK, followsLink || !todo.isEmpty else {
                 if found == nil || found?.type != EXEC2_FILE_DIRECTORY {
-                    // A directory that is missing, or none: nothing below it exists.
+                    // Below a missing directory, or below a file, nothing exists.
                     if !todo.isEmpty { return nil }
                 }
                 facts.object = found.map(FileFacts.init)
@@ -66,7 +67,7 @@ struct HostWalk: ~Copyable {
             guard links <= Self.maximumLinks, let target = walk.target() else { return nil }
             let place = walk.path
             walk.leave()
-            if written == nil && task(place)?.type != EXEC2_FILE_SYMLINK {
+            if written == nil && inTask(place)?.type != EXEC2_FILE_SYMLINK {
                 written = ([place] + todo).joined(separator: "/")
                 facts.endsAtPlaceholder = endsAtPlaceholder(walk)
             }
@@ -87,13 +88,13 @@ struct HostWalk: ~Copyable {
         facts.directory = above.map(FileFacts.init)
         facts.device = above?.device ?? 0
         if written == nil { facts.endsAtPlaceholder = endsAtPlaceholder(walk) }
-        // A rule for a symlink shows what it leads to, in the link's own place.
-        facts.isObjectShown = facts.object != nil && Self.isSame(task(facts.rule), walk.facts.last)
-        facts.isDirectoryShown = Self.isSame(task(Self.parent(of: walk.path)), above)
+        // With a rule for a symlink, the task's root has the symlink's target at the path of the symlink.
+        facts.isObjectVisible = facts.object != nil && Self.isSame(inTask(facts.rule), walk.facts.last)
+        facts.isDirectoryVisible = Self.isSame(inTask(Self.parent(of: walk.path)), above)
     }
 
-    /// Whether the nearest thing of the path that the task's root has is one that only leads to what is unveiled: of a
-    /// read-only file system in memory, and not the host's own.
+    /// Whether the last part of the path that the task's root has is not the host's object, but one of the template,
+    /// which was made because it leads to something unveiled: it is on a read-only file system in memory.
     private func endsAtPlaceholder(_ walk: borrowing Walk) -> Bool {
         for count in (0...walk.names.count).reversed() {
             let path = "/" + walk.names[..<count].joined(separator: "/")
@@ -109,8 +110,8 @@ struct HostWalk: ~Copyable {
         return false
     }
 
-    /// What the task's root has at a path, whose last part is not followed.
-    private func task(_ path: String) -> exec2_file_facts? {
+    /// What the task's root has at a path. A final symlink is not followed.
+    private func inTask(_ path: String) -> exec2_file_facts? {
         let number = ByteText.withPath(path) { exec2_open_in_root(root.number, $0) }
         guard number >= 0 else { return nil }
         let place = OwnedDescriptor(owning: number)
@@ -131,8 +132,8 @@ struct HostWalk: ~Copyable {
         var facts = PathFacts()
         facts.isOfProc = true
         var number: Int32 = -1
-        // Where the process has ended, this one has the same.
-        for path in [ProcWay.path(names, process.pid), names.joined(separator: "/")] where number < 0 {
+        // If the process has ended, this process's own files have the same facts.
+        for path in [ProcPath.path(names, process.pid), names.joined(separator: "/")] where number < 0 {
             number = ByteText.withPath(path.isEmpty ? "." : path) { exec2_open_in_proc($0) }
         }
         if number >= 0 {
@@ -152,12 +153,12 @@ struct HostWalk: ~Copyable {
         return String(path[..<slash])
     }
 
-    /// What runs a program that exists: the interpreter of a script, or a program's loader. Nil where neither is known.
+    /// What runs a program that exists: the interpreter of a script, or a program's loader. Nil if it is not known.
     func interpreter(of path: String) -> String? {
         let number = ByteText.withPath(path) { exec2_open_in_root(root.number, $0) }
         guard number >= 0 else { return nil }
         let place = OwnedDescriptor(owning: number)
-        // Checked on the object itself: no FIFO and no device is opened.
+        // Checked by descriptor, so that a FIFO or device is never opened.
         guard Self.facts(place.number)?.type == EXEC2_FILE_REGULAR,
             let file = try? OwnedDescriptor.open("/proc/self/fd/\(place.number)", O_RDONLY | O_NONBLOCK)
         else { return nil }
@@ -167,10 +168,10 @@ struct HostWalk: ~Copyable {
     }
 }
 
-/// The directories on the way to a path, each opened with O_PATH.
+/// The components of a path without symlinks, each opened with O_PATH.
 private struct Walk: ~Copyable {
     private(set) var names: [String] = []
-    /// Of the root and each name behind it; one less where the last does not exist.
+    /// Facts of the root and of each name; the last name has none if it does not exist.
     private(set) var facts: [exec2_file_facts] = []
     private var numbers: [Int32] = []
 
@@ -188,8 +189,8 @@ private struct Walk: ~Copyable {
         return true
     }
 
-    /// What the last directory has of that name; it is the last from now on, also where it does not exist.
-    mutating func look(_ name: String) -> exec2_file_facts? {
+    /// Appends a name, even if it does not exist, and returns what the last directory has by that name.
+    mutating func enter(_ name: String) -> exec2_file_facts? {
         names.append(name)
         let number = ByteText.withPath(name) {
             exec2_openat(numbers[numbers.count - 1], $0, EXEC2_O_PATH | O_NOFOLLOW | O_CLOEXEC, 0)
@@ -204,7 +205,7 @@ private struct Walk: ~Copyable {
         return found
     }
 
-    /// Where the symlink that is the last leads to.
+    /// The target of the last component, which is a symlink.
     func target() -> String? {
         var buffer = [CChar](repeating: 0, count: 4096)
         let count = readlinkat(numbers[numbers.count - 1], "", &buffer, buffer.count)

@@ -1,43 +1,45 @@
 import Shared
 
-/// Whether the sandbox has refused a path, and the rule that would allow it. No effects.
+/// Whether the sandbox has refused access to a path, and the rule that would allow it. No effects.
 enum PathDecision {
-    /// - Returns: Nil where the host itself would have answered so.
-    static func finding(_ wish: Wish, _ error: Errno, _ facts: PathFacts, _ process: TracedProcess) -> Finding? {
-        if facts.isOfProc { return ofProc(wish, error, facts, process) }
+    /// - Returns: Nil if the call would have failed without the sandbox too.
+    static func finding(_ access: RequestedAccess, _ error: Errno, _ facts: PathFacts, _ process: TracedProcess)
+        -> Finding?
+    {
+        if facts.isOfProc { return ofProc(access, error, facts, process) }
         switch error {
-        case .noSuchFile, .notDirectory: return missing(wish, error, facts, process)
-        case .permissionDenied, .readOnlyFileSystem: return refused(wish, error, facts, process)
+        case .noSuchFile, .notDirectory: return missing(access, error, facts, process)
+        case .permissionDenied, .readOnlyFileSystem: return refused(access, error, facts, process)
         default: return nil
         }
     }
 
-    /// The task's own /proc: what it has is its own, and a rule with w makes it writable.
+    /// The task's /proc is its own, so that it does not hide files; a rule with w makes it writable.
     private static func ofProc(
-        _ wish: Wish, _ error: Errno, _ facts: PathFacts, _ process: TracedProcess
+        _ access: RequestedAccess, _ error: Errno, _ facts: PathFacts, _ process: TracedProcess
     ) -> Finding? {
-        // What does not exist there cannot be made there.
+        // A file that does not exist in /proc cannot be made there.
         if error == .readOnlyFileSystem && facts.object != nil {
-            return Finding(.rule, facts.rule, modes: wish.modes, "mounted read-only (EROFS)")
+            return Finding(.rule, facts.rule, modes: access.modes, "mounted read-only (EROFS)")
         }
-        guard error == .permissionDenied, let object = facts.object, process.may(wish.permission, object) else {
+        guard error == .permissionDenied, let object = facts.object, process.may(access.permission, object) else {
             return nil
         }
-        return Finding(.rule, facts.rule, modes: wish.modes, "the rule lacks a mode (EACCES)")
+        return Finding(.rule, facts.rule, modes: access.modes, "the rule lacks a mode (EACCES)")
     }
 
     private static func missing(
-        _ wish: Wish, _ error: Errno, _ facts: PathFacts, _ process: TracedProcess
+        _ access: RequestedAccess, _ error: Errno, _ facts: PathFacts, _ process: TracedProcess
     ) -> Finding? {
-        guard facts.endsAtPlaceholder, let target = Target(wish, facts), !target.isShown else { return nil }
+        guard facts.endsAtPlaceholder, let target = Target(access, facts), !target.isVisible else { return nil }
         return target.finding(facts, process, "not unveiled (\(errorName(error)))")
     }
 
     private static func refused(
-        _ wish: Wish, _ error: Errno, _ facts: PathFacts, _ process: TracedProcess
+        _ access: RequestedAccess, _ error: Errno, _ facts: PathFacts, _ process: TracedProcess
     ) -> Finding? {
-        guard let target = Target(wish, facts) else { return nil }
-        if target.isShown {
+        guard let target = Target(access, facts) else { return nil }
+        if target.isVisible {
             let reason =
                 error == .readOnlyFileSystem
                 ? "unveiled without w and c (\(errorName(error)))" : "the rule lacks a mode (\(errorName(error)))"
@@ -47,28 +49,28 @@ enum PathDecision {
         return target.finding(facts, process, "not unveiled (\(errorName(error)))")
     }
 
-    /// What a rule has to be for: the object, or the directory that an entry is made in.
+    /// What needs a rule: the object, or the directory in which an entry is made.
     private struct Target {
         let path: String
         let modes: AccessModes
         /// What the file's permissions must allow.
         let permission: AccessModes
         let file: FileFacts
-        let isShown: Bool
+        let isVisible: Bool
 
-        init?(_ wish: Wish, _ facts: PathFacts) {
+        init?(_ access: RequestedAccess, _ facts: PathFacts) {
             let isObject: Bool
-            switch wish.place {
+            switch access.place {
             case .object: isObject = true
             case .objectOrEntry: isObject = facts.object != nil
             case .entry: isObject = false
             }
             guard let file = isObject ? facts.object : facts.directory else { return nil }
             self.file = file
-            isShown = isObject ? facts.isObjectShown : facts.isDirectoryShown
-            let isMade = wish.place == .objectOrEntry && !isObject
-            modes = isMade ? wish.modes.union(.create) : wish.modes
-            permission = isMade ? .create : wish.permission
+            isVisible = isObject ? facts.isObjectVisible : facts.isDirectoryVisible
+            let isMade = access.place == .objectOrEntry && !isObject
+            modes = isMade ? access.modes.union(.create) : access.modes
+            permission = isMade ? .create : access.permission
             path = isObject ? facts.rule : facts.directoryRule
         }
 

@@ -1,6 +1,6 @@
 import Shared
 
-/// What the first bytes of a program say of what runs it.
+/// Finds out from the first bytes of a program what runs it.
 enum ProgramHead {
     /// The interpreter of a script (`#!`), or the loader of a 64-bit ELF program (PT_INTERP, elf(5)).
     static func interpreter(in head: [UInt8]) -> String? {
@@ -26,7 +26,7 @@ enum ProgramHead {
         return nil
     }
 
-    /// A little-endian number; `Int.max` where it is none that can be an offset.
+    /// A little-endian number; `Int.max` if it is outside of `bytes` or does not fit into an `Int`.
     private static func number(_ bytes: [UInt8], _ offset: Int, _ size: Int) -> Int {
         guard offset >= 0, offset <= bytes.count - size else { return .max }
         var value: UInt64 = 0

@@ -1,9 +1,9 @@
 import Planning
 import Shared
 
-/// How much of a host a directory is, by what distributions keep where (hier(7)).
+/// How much of the host a rule for a directory gives away, by the usual contents of directories (hier(7)).
 enum Breadth {
-    /// Directories of the whole host, or of everybody: no rule is widened to them.
+    /// Directories that belong to the whole host, or to all users: no rule is widened to them.
     static func isTooWide(_ path: String) -> Bool {
         let parts = path.pathComponents
         if let last = parts.last, personal.contains(String(last)) { return true }
@@ -28,7 +28,7 @@ enum Breadth {
         "/usr/local/src",
     ]
 
-    /// Directories that no list is to have unless a person has decided so.
+    /// Directories that are suggested only as a comment, so that a person decides about them.
     static func needsDecision(_ path: String) -> Bool {
         let parts = path.pathComponents
         guard parts.count < 2 else {
@@ -42,10 +42,10 @@ enum Breadth {
         return parts.first.map { ofSystem.contains(String($0)) } ?? true
     }
 
-    /// Below /proc and /dev what has two parts is mostly a file.
+    /// In /proc and /dev, entries are mostly files.
     private static func isFileByCustom(_ path: String) -> Bool { path.hasPrefix("/proc/") || path.hasPrefix("/dev/") }
 
-    /// Directories and files that hold keys and passwords, or say who may do what.
+    /// Directories and files that hold keys, passwords, or the configuration of who may do what.
     static func hasSecrets(_ path: String) -> Bool {
         let parts = path.pathComponents
         if parts.contains(where: { personal.contains(String($0)) }) { return true }
@@ -74,12 +74,13 @@ enum Breadth {
         "vault",
     ]
 
-    /// Of a user's home directory.
+    /// In a user's home directory.
     private static let personal = [
         ".aws", ".azure", ".docker", ".gnupg", ".kube", ".netrc", ".pgpass", ".pki", ".ssh", ".vault-token",
     ]
 
-    /// What a program that reads one file of a directory mostly reads more of: its part of /etc, of /usr/share or of /opt.
+    /// A wider rule for a file that is read: the program's directory in /etc, /usr/share or /opt, of which a program
+    /// mostly reads more than one file.
     static func widened(_ path: String, isDirectory: Bool) -> String? {
         let parts = path.pathComponents
         func first(_ count: Int) -> String? {
@@ -98,7 +99,7 @@ enum Breadth {
         }
     }
 
-    /// What a rule gives away that an operator has to know; nil: nothing.
+    /// What an operator has to know about a rule; nil if it gives nothing away.
     static func warning(_ rule: Suggestion.Rule, own: [String]) -> String? {
         let path = rule.path
         let parts = path.pathComponents
@@ -107,7 +108,7 @@ enum Breadth {
         if path == "/root" || path == "/home" || parts.count == 2 && parts[0] == "home" && rule.isDirectory {
             warnings.append(path == "/home" ? "all home directories" : "a whole home directory")
         } else if needsDecision(path) && !parts.isEmpty {
-            warnings.append("the whole of " + Finding.shown(path))
+            warnings.append("the whole of " + Finding.printable(path))
         }
         if hasSecrets(path) { warnings.append("what may hold keys or passwords") }
         if parts.first == "dev" && parts.count > 1 { warnings.append("a device of the host") }

@@ -1,6 +1,7 @@
 import Shared
 
-/// The shortest list of rules with which a run would have met no denial, as far as rules can help. No effects.
+/// A short list of rules and options that would have allowed everything that was denied, as far as possible. No
+/// effects.
 package struct Suggestion {
     final class Rule {
         var modes: AccessModes
@@ -16,18 +17,19 @@ package struct Suggestion {
         var text: String { modes.letters + ":" + path }
     }
 
-    /// By their paths.
+    /// Sorted by their paths.
     private(set) var rules: [Rule] = []
-    /// Rules for whole directories of the system, which only a person can decide to give.
+    /// Rules for whole directories of the system, which a person has to decide about.
     private(set) var undecided: [Rule] = []
-    /// Options by their names, and what each has to list; nothing for one of the plugin that is to be true.
+    /// The names of options, and the values of each; empty for an option of the plugin that is to be true.
     private(set) var options: [String] = []
     private(set) var values: [[String]] = []
-    /// Options and values together.
+    /// The titles of findings whose values are in `values`.
     private var listed: Set<String> = []
 
-    /// - Parameter rootWantsAccounts: Root looks others up, such as the users of its workers, for which it needs the host's
-    ///   accounts. Other users mostly look for themselves, and a dynamic one is not in the host's files.
+    /// - Parameter rootWantsAccounts: A process of root's has read the accounts. Root looks up other users, such as
+    ///   those of its workers, and needs the host's files for that. Other users mostly look up themselves, and a
+    ///   dynamic user is not in the host's files.
     init(_ findings: [Finding], rootWantsAccounts: Bool = false) {
         for finding in findings {
             switch finding.remedy {
@@ -54,7 +56,7 @@ package struct Suggestion {
 
     private mutating func add(_ finding: Finding) {
         var modes = finding.modes
-        // What a program makes it also writes and reads.
+        // A program that makes a file also writes and reads it.
         if modes.contains(.create) { modes.formUnion([.read, .write]) }
         if finding.isDirectory && Breadth.needsDecision(finding.subject) {
             undecided.append(Rule(modes, finding.subject, isDirectory: true))
@@ -65,12 +67,12 @@ package struct Suggestion {
         rules.append(Rule(modes, wider ?? finding.subject, isDirectory: wider != nil || finding.isDirectory))
     }
 
-    /// Without those that others include; several of one directory become that directory, the deepest first, so that what
-    /// they become can be merged once more.
+    /// Drops rules that others include, and replaces several rules in one directory by one for that directory. The
+    /// deepest directories come first, so that rules which replace others can be merged again.
     private static func merged(_ rules: [Rule]) -> [Rule] {
         var known: [String: Rule] = [:]
         var members: [String: [String]] = [:]
-        /// By the lengths of their paths.
+        /// Keyed by the lengths of their paths.
         var directories: [Int: [String]] = [:]
         func add(_ rule: Rule) {
             known[rule.path] = rule
@@ -108,7 +110,7 @@ package struct Suggestion {
         }
     }
 
-    /// One for each path, without those that one for a higher directory includes; by their paths.
+    /// One rule for each path, without those that a rule for a higher directory includes, sorted by path.
     private static func needed(_ rules: [Rule]) -> [Rule] {
         var single: [String: Rule] = [:]
         for rule in rules {

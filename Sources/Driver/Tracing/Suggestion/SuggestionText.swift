@@ -1,7 +1,7 @@
 import Shared
 
 extension Suggestion {
-    /// As HCL for a job and for the plugin.
+    /// The suggestion as HCL, for a job and for the plugin.
     /// - Parameters:
     ///   - own: The task's own directories.
     ///   - forRun: With the options of `run` as well.
@@ -22,7 +22,7 @@ extension Suggestion {
             text += "# " + Self.remark(options[index]) + "\n" + options[index] + " = " + value + "\n"
         }
         if forRun {
-            // Directories of a run are that run's alone.
+            // Another run has directories of its own.
             let words = commandLine { Self.inside($0, own) == nil }
             if !words.isEmpty { text += "# Or for run:\n# " + Self.shell(words) + "\n" }
         }
@@ -42,7 +42,7 @@ extension Suggestion {
         return text
     }
 
-    /// The path below the task's directory, as its job may name it; nil for one elsewhere.
+    /// The path relative to the task's directory, as a job may name it; nil for a path that is elsewhere.
     private static func inside(_ path: String, _ own: [String]) -> String? {
         guard let directory = own.first, path.hasPrefix(directory + "/") else { return nil }
         return String(path.dropFirst(directory.count + 1))
@@ -66,8 +66,8 @@ extension Suggestion {
         }
     }
 
-    /// The same as options of `run`, as its main function gets them.
-    /// - Parameter includes: Whether there is to be a rule for a path.
+    /// The suggestion as arguments of `run`.
+    /// - Parameter includes: Whether to include the rule for a path.
     func commandLine(_ includes: (String) -> Bool = { _ in true }) -> [String] {
         var words: [String] = []
         for rule in rules where includes(rule.path) { words += ["--unveil", rule.text] }
@@ -79,7 +79,7 @@ extension Suggestion {
         return words
     }
 
-    /// Words as one types them.
+    /// Words quoted for a shell.
     package static func shell(_ words: [String]) -> String { words.map(shell).joined(separator: " ") }
 
     private static func shell(_ text: String) -> String {
@@ -98,7 +98,7 @@ extension Suggestion {
         return result + "'"
     }
 
-    /// A string of HCL, in which nothing is a template.
+    /// A string literal of HCL, without templates.
     static func hcl(_ text: String) -> String {
         var result = String.UnicodeScalarView()
         for scalar in quoted(ByteText.readable(text), limit: .max).unicodeScalars {

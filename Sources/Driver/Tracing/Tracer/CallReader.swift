@@ -3,14 +3,14 @@ import Glibc
 import Planning
 import Shared
 
-/// A system call that a thread is in, as it was at its beginning.
+/// A system call that a thread is in, with its arguments as they were when it began.
 final class PendingCall {
     let call: TracedCall?
     let info: exec2_call
     /// As the program wrote them.
     var paths: [[UInt8]?] = []
     var flags: UInt64 = 0
-    /// clone3(2), whose flags name new namespaces or do not.
+    /// False for clone3(2) without new namespaces. The filter refuses that too, but the C library then uses clone(2).
     var makesNamespaces = true
 
     init(_ call: TracedCall?, _ info: exec2_call) {
@@ -27,13 +27,13 @@ final class PendingCall {
     }
 }
 
-/// Makes attempts of what threads do.
+/// Makes an `Attempt` of each failed call of a thread that the sandbox may have refused.
 struct CallReader {
     private let table = CallTable()
-    /// Hashes of what has been asked for already: the keys themselves, of paths that a task chooses, would take too much
-    /// memory. They are seeded anew in each process.
+    /// Hashes of the attempts so far: the keys themselves contain paths that a task chooses, and would take too much
+    /// memory. A task cannot choose paths with equal hashes, since the seed is random in each process.
     private var known: Set<Int> = []
-    /// Attempts that were left out since too many are known.
+    /// The number of attempts that were left out since too many are known.
     private(set) var leftOut = 0
 
     private static let maximumKnown = 50_000
@@ -41,7 +41,8 @@ struct CallReader {
     /// CLONE_NEW* of uapi linux/sched.h.
     private static let newNamespaces: UInt64 = 0x7E02_0080
 
-    /// What a thread is about to do. What its memory has is read now: it may be another thing afterwards.
+    /// The call that a thread is about to make. Paths are read from its memory now, since they may be changed during
+    /// the call.
     func pending(_ info: exec2_call, _ thread: Int32) -> PendingCall? {
         guard info.architecture == SyscallArchitecture.native.auditToken else { return nil }
         let call = table[info.number]
@@ -66,10 +67,10 @@ struct CallReader {
         return pending
     }
 
-    /// The attempt that a failed call was; nil where the error is none of the sandbox's, or the same was attempted before.
+    /// The attempt that a failed call was; nil if the sandbox does not cause such an error, or if it is already known.
     mutating func attempt(_ pending: PendingCall, _ error: Errno, _ thread: Int32) -> Attempt? {
         guard pending.makesNamespaces, Self.mayBeDenial(error, pending.call?.kind) else { return nil }
-        let (paths, address) = places(pending, thread)
+        let (paths, address) = objects(of: pending, thread)
         if !pending.paths.isEmpty && paths.isEmpty { return nil }
         guard isNew(pending, error, paths, address) else { return nil }
         let process = TraceeReader.process(thread)
@@ -88,7 +89,8 @@ struct CallReader {
         }
     }
 
-    private func places(_ pending: PendingCall, _ thread: Int32) -> (paths: [String], SocketAddress?) {
+    /// The absolute paths, or the address, that a call names.
+    private func objects(of pending: PendingCall, _ thread: Int32) -> (paths: [String], SocketAddress?) {
         guard let call = pending.call else { return ([], nil) }
         func argument(_ index: Int8) -> Int32 {
             index < 0 ? -100 : Int32(truncatingIfNeeded: pending.argument(index))
@@ -114,8 +116,8 @@ struct CallReader {
         return (paths, nil)
     }
 
-    /// Whether the same is not known yet: of a path what it was asked for, of a socket its address, of any other call its
-    /// arguments that a filter looks at.
+    /// Whether an attempt differs from all known ones: in its paths and flags, in the socket's address, or, for any
+    /// other call, in the arguments that the filter checks.
     private mutating func isNew(
         _ pending: PendingCall, _ error: Errno, _ paths: [String], _ address: SocketAddress?
     ) -> Bool {

@@ -4,28 +4,28 @@ import Glibc
 import Planning
 import Shared
 
-/// Finds out what failed attempts mean, one after the other and apart from the tracer: a look at the host's files may take
-/// any time, and no thread of the task's waits for it.
+/// Finds out which attempts the sandbox has refused, and why: one after the other, on another thread than the tracer's,
+/// since the host's files may be on a file system that does not respond, and the task's threads must not wait for that.
 package final class TraceAnalysis: Sendable {
     private struct State {
-        /// Nil: has been looked at.
+        /// Nil: is already analysed.
         var queue: [Attempt?] = []
-        /// The first of the queue that nobody has looked at.
+        /// The index of the first attempt in `queue` that is not analysed.
         var first = 0
-        /// Of the paths in the queue, and of what was found.
+        /// The memory that the attempts in `queue` take, and that of the findings.
         var waitingBytes = 0
         var foundBytes = 0
-        /// Attempts and findings for which there was no room.
+        /// The number of attempts and findings that were dropped to bound the memory.
         var leftOut = 0
-        /// A thread of the pool is at it.
+        /// A thread of the pool is working on the queue.
         var isBusy = false
-        /// What it looks at.
+        /// The path that it is looking at.
         var subject = ""
         var findings: [Finding] = []
         var titles: Set<String> = []
-        /// How many of them an earlier try has told.
+        /// How many of the findings an earlier try has reported.
         var earlier = 0
-        /// Root has asked for the host's accounts.
+        /// A process of root's has tried to read the host's accounts.
         var rootWantsAccounts = false
     }
 
@@ -36,9 +36,10 @@ package final class TraceAnalysis: Sendable {
     private let output: @Sendable (String) -> Void
 
     /// - Parameters:
-    ///   - filter: The task's seccomp filter; called once at most, on a thread that may wait.
-    ///   - output: Takes one line at a time, on a thread that may wait.
-    ///   - earlier: The analysis of a try before this one: what it has found is not told again, and counts.
+    ///   - filter: Returns the task's seccomp filter. It is called at most once, on a thread that may block.
+    ///   - output: Takes one line at a time, on a thread that may block.
+    ///   - earlier: The analysis of the previous try: its findings are not reported again, but are part of
+    ///     `suggestion`.
     package init(
         filter: @escaping @Sendable () -> [UInt8], output: @escaping @Sendable (String) -> Void,
         after earlier: TraceAnalysis? = nil
@@ -55,20 +56,20 @@ package final class TraceAnalysis: Sendable {
         }
     }
 
-    /// What was refused and no earlier try has told, in the order in which it was found out.
+    /// The findings of this try that no earlier try has reported, in the order of their discovery.
     var findings: [Finding] { state.withLock { Array($0.findings.dropFirst($0.earlier)) } }
 
-    /// An earlier try has found something.
-    var isAfterOthers: Bool { state.withLock { $0.earlier > 0 } }
+    /// Whether an earlier try has reported findings.
+    var hasEarlierFindings: Bool { state.withLock { $0.earlier > 0 } }
 
-    /// What would have helped this try and those before.
+    /// What would have allowed everything that was denied in this try and the earlier ones.
     var suggestion: Suggestion {
         state.withLock { Suggestion($0.findings, rootWantsAccounts: $0.rootWantsAccounts) }
     }
 
-    /// The task's root directory, once a thread of the task is in it.
-    func take(root: consuming OwnedDescriptor, namespace: consuming OwnedDescriptor) {
-        // Without a copy: what is captured by a closure cannot be consumed.
+    /// Sets the task's root directory and its mount namespace, once a thread of the task is in it.
+    func setRoot(_ root: consuming OwnedDescriptor, namespace: consuming OwnedDescriptor) {
+        // Duplicated, since a parameter that a closure captures cannot be consumed.
         let (number, other) = (exec2_duplicate(root.number, 16), exec2_duplicate(namespace.number, 16))
         guard number >= 0, other >= 0 else { return }
         walk.withLock {
@@ -76,15 +77,16 @@ package final class TraceAnalysis: Sendable {
         }
     }
 
-    /// Says something that is no denial.
+    /// Outputs a line that is not about a denial.
     package func say(_ line: String) {
         BlockingPool.shared.perform { [self] in output(line) }
     }
 
-    /// What there was no room for: a task chooses how many paths it tries, and how long they are.
+    /// The number of attempts and findings that were dropped: a task chooses how many paths it tries, and how long they
+    /// are.
     var leftOut: Int { state.withLock { $0.leftOut } }
 
-    /// Of each list.
+    /// The limit of memory for the queue, and for the findings.
     private static let maximumBytes = 16 << 20
 
     func add(_ attempt: Attempt) {
@@ -101,7 +103,7 @@ package final class TraceAnalysis: Sendable {
         if begins { BlockingPool.shared.perform { [self] in work() } }
     }
 
-    /// Waits until everything is found out, and not for ever; what it then still looks at, or nil.
+    /// Waits until all attempts are analysed, for up to `patience`. Returns the path that it is still looking at then.
     package func finish() -> String? {
         let end = exec2_monotonic() + Self.patience
         while true {
@@ -132,11 +134,11 @@ package final class TraceAnalysis: Sendable {
                 return attempt
             }
             guard let next else { return }
-            for finding in findings(of: next) { tell(finding, next) }
+            for finding in findings(of: next) { report(finding, next) }
         }
     }
 
-    private func tell(_ finding: Finding, _ attempt: Attempt) {
+    private func report(_ finding: Finding, _ attempt: Attempt) {
         let isNew = state.withLock { state in
             if finding.isOfAccounts && attempt.process.uid == 0 { state.rootWantsAccounts = true }
             guard !state.titles.contains(finding.title) else { return false }
@@ -161,7 +163,7 @@ package final class TraceAnalysis: Sendable {
     // MARK: One attempt
 
     private func findings(of attempt: Attempt) -> [Finding] {
-        if let finding = CallDecision.finding(attempt, filter: mayBeClosed(attempt) ? filterBytes : []) {
+        if let finding = CallDecision.finding(attempt, filter: dependsOnFilter(attempt) ? filterBytes : []) {
             return [finding]
         }
         guard let call = attempt.call else { return [] }
@@ -169,72 +171,73 @@ package final class TraceAnalysis: Sendable {
         return attempt.paths.indices.compactMap { finding(call, attempt.paths[$0], isSecond: $0 == 1, attempt) }
     }
 
-    private func mayBeClosed(_ attempt: Attempt) -> Bool {
+    private func dependsOnFilter(_ attempt: Attempt) -> Bool {
         attempt.paths.isEmpty && attempt.error != .permissionDenied
             || attempt.address != nil && attempt.error.rawValue == EOPNOTSUPP
     }
 
     private func finding(_ call: TracedCall, _ path: String, isSecond: Bool, _ attempt: Attempt) -> Finding? {
-        guard var wish = Wish(call.kind, flags: attempt.flags) else { return nil }
+        guard var access = RequestedAccess(call.kind, flags: attempt.flags) else { return nil }
         switch call.kind {
         case .map where attempt.error != .notPermitted || attempt.flags & UInt64(PROT_EXEC) == 0: return nil
         case .control where attempt.error != .permissionDenied || !path.hasPrefix("/dev/"): return nil
-        case .link where !isSecond: wish = Wish(.read, permission: [], followsLink: false)
+        case .link where !isSecond: access = RequestedAccess(.read, permission: [], followsLink: false)
         case .rename where !isSecond, .remove:
-            // What does not exist on the host either is missing to everybody.
-            let exists = facts(path, wish, attempt)?.object != nil
+            // If it does not exist on the host, the call would have failed without the sandbox too.
+            let exists = facts(path, access, attempt)?.object != nil
             if !exists { return nil }
         default: break
         }
-        guard let facts = facts(path, wish, attempt) else { return nil }
+        guard let facts = facts(path, access, attempt) else { return nil }
         let error = call.kind == .map ? Errno.permissionDenied : attempt.error
-        if call.kind == .execute, error == .noSuchFile, facts.isObjectShown {
-            return interpreter(of: facts.rule, asked: path, attempt)
+        if call.kind == .execute, error == .noSuchFile, facts.isObjectVisible {
+            return interpreter(of: facts.rule, requestedAs: path, attempt)
         }
-        return PathDecision.finding(wish, error, facts, attempt.process)?.asked(for: path)
+        return PathDecision.finding(access, error, facts, attempt.process)?.requested(as: path)
     }
 
-    private func facts(_ path: String, _ wish: Wish, _ attempt: Attempt) -> PathFacts? {
+    private func facts(_ path: String, _ access: RequestedAccess, _ attempt: Attempt) -> PathFacts? {
         walk.withLock { walk -> PathFacts? in
             switch walk {
-            case .some(let walk): walk.facts(of: path, followsLink: wish.followsLink, attempt.process)
+            case .some(let walk): walk.facts(of: path, followsLink: access.followsLink, attempt.process)
             case .none: nil
             }
         }
     }
 
-    /// A program that the task has and that could not be run for want of what runs it.
-    /// - Parameter path: Of the program itself, and not of a symlink to it.
-    private func interpreter(of path: String, asked: String, _ attempt: Attempt) -> Finding? {
+    /// A program that exists in the task's root but cannot be run, since its interpreter or loader is not unveiled.
+    /// - Parameter path: The path of the program itself, not of a symlink to it.
+    private func interpreter(of path: String, requestedAs requested: String, _ attempt: Attempt) -> Finding? {
         let found = walk.withLock { walk -> String? in
             switch walk {
             case .some(let walk): walk.interpreter(of: path)
             case .none: nil
             }
         }
-        let wish = Wish([.read, .execute], permission: .execute)
-        guard let found, let facts = facts(found, wish, attempt) else { return nil }
-        return PathDecision.finding(wish, .noSuchFile, facts, attempt.process)?.asked(for: asked)
+        let access = RequestedAccess([.read, .execute], permission: .execute)
+        guard let found, let facts = facts(found, access, attempt) else { return nil }
+        return PathDecision.finding(access, .noSuchFile, facts, attempt.process)?.requested(as: requested)
     }
 
     /// A rename or a link between two rules, each of which is a mount.
     private func crossing(_ attempt: Attempt) -> [Finding] {
         guard attempt.paths.count == 2 else { return [] }
-        let wish = Wish(.create, place: .entry, followsLink: false)
-        let facts = attempt.paths.compactMap { self.facts($0, wish, attempt) }
-        guard facts.count == 2, facts.allSatisfy(\.isDirectoryShown) else { return [] }
+        let access = RequestedAccess(.create, place: .entry, followsLink: false)
+        let facts = attempt.paths.compactMap { self.facts($0, access, attempt) }
+        guard facts.count == 2, facts.allSatisfy(\.isDirectoryVisible) else { return [] }
         let (first, second) = (facts[0].directoryRule.pathComponents, facts[1].directoryRule.pathComponents)
         var count = 0
         while count < min(first.count, second.count), first[count] == second[count] { count += 1 }
         let path = "/" + first.prefix(count).joined(separator: "/")
-        // Where the directory is one, or the host has two file systems, it would fail there too.
+        // In one directory, the rules are no cause of EXDEV. On two file systems, it would fail on the host too.
         guard facts[0].directoryRule != facts[1].directoryRule, facts[0].device == facts[1].device else { return [] }
-        let asked = attempt.paths[0] + " -> " + attempt.paths[1]
+        let requested = attempt.paths[0] + " -> " + attempt.paths[1]
         let reason = "from one rule to another, each of which is a mount (EXDEV)"
         return [
             count > 1
-                ? Finding(.rule, path, modes: [.read, .write, .create], isDirectory: true, reason, asked: asked)
-                : Finding(.none, attempt.name + " across rules", reason, asked: asked)
+                ? Finding(
+                    .rule, path, modes: [.read, .write, .create], isDirectory: true, reason, requestedPath: requested)
+                : Finding(.none, attempt.name + " across rules", reason, requestedPath: requested)
         ]
     }
 }

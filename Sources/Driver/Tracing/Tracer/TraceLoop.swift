@@ -3,29 +3,29 @@ import EventLoop
 import Glibc
 import Shared
 
-/// What the tracer's thread does: it takes stops of the threads that it traces, looks, and lets them run on.
+/// The loop of the tracer's thread: it waits for stops of the traced threads, reads their calls, and resumes them.
 struct TraceLoop: ~Copyable {
     private let analysis: TraceAnalysis
     private let members: @Sendable () -> [Int32]
     private let isOver: @Sendable () -> Bool
-    /// Those that are traced, and the call that each is in; `noCall` for none.
+    /// The traced threads, and the call that each is in; `noCall` outside of calls.
     private var threads: [Int32: PendingCall] = [:]
     private let noCall = PendingCall(nil, exec2_call())
     private var reader = CallReader()
     private var figures = Tracer.Figures()
     /// An Executor that has not cloned its task yet.
     private var launcher: Int32?
-    /// The task's main process is on its way to execve: what it does is the Executor's.
+    /// The task's main process has not called execve yet: its calls are the Executor's.
     private var isLaunching = false
     private var hasRoot = false
-    /// Processes that cannot be traced, and those that trace them.
+    /// Processes that cannot be traced, and the processes that already trace them.
     private var foreign: [Int32] = []
     private var tracers: [Int32] = []
-    /// Threads of other processes: a number of the task's was another's by the time at which it was used.
+    /// Threads that were seized but do not belong to the task: a process of the task had ended, and its pid was reused.
     private var strangers: Set<Int32> = []
     private var nextLook: UInt64 = 0
 
-    /// How often new processes are looked for that none of the traced has cloned, in nanoseconds.
+    /// How often to look for processes of the task that no traced thread has cloned, in nanoseconds.
     private static let lookInterval: UInt64 = 200_000_000
 
     init(
@@ -36,7 +36,7 @@ struct TraceLoop: ~Copyable {
         self.isOver = isOver
     }
 
-    /// - Parameter orders: Takes what there is to do.
+    /// - Parameter orders: Returns the orders that have arrived since the last call.
     mutating func run(_ orders: () -> Tracer.Orders) -> Tracer.Figures {
         let began = exec2_monotonic()
         var stop = exec2_stop()
@@ -52,7 +52,7 @@ struct TraceLoop: ~Copyable {
             if orders.ends { break }
             guard exec2_trace_wait(&stop, 100) == 1 else { continue }
             let stopped = exec2_monotonic()
-            take(stop)
+            handle(stop)
             figures.held += exec2_monotonic() - stopped
         }
         figures.elapsed = exec2_monotonic() - began
@@ -74,7 +74,8 @@ struct TraceLoop: ~Copyable {
         var seized: [(thread: Int32, pid: Int32)] = []
         for pid in members() {
             var again = true
-            // Threads that appear meanwhile are those of threads that are traced already, or are found by the next turn.
+            // A thread that appears meanwhile was cloned by a traced one, and is traced, or is found by the next
+            // iteration.
             while again {
                 again = false
                 for name in DirectoryListing.names(in: "/proc/\(pid)/task") ?? [] {
@@ -88,16 +89,16 @@ struct TraceLoop: ~Copyable {
         if !seized.isEmpty { check(seized) }
     }
 
-    /// Takes those that are the task's. The number of a process that is traced is given to no other, so that who is in the list
-    /// now was it before as well.
+    /// Keeps the threads that belong to the task. The pid of a traced process cannot be reused, so that a process that
+    /// is a member now was one when it was seized.
     private mutating func check(_ seized: [(thread: Int32, pid: Int32)]) {
         let known = Set(members())
         for (thread, pid) in seized {
             if known.contains(pid) {
                 figures.threads += 1
-                takeRoot(thread)
+                passRoot(thread)
             } else {
-                // Or it has ended.
+                // It may also be a process of the task that has ended.
                 threads[thread] = nil
                 strangers.insert(thread)
             }
@@ -109,7 +110,7 @@ struct TraceLoop: ~Copyable {
         guard exec2_trace_seize(thread, 0) == 0 else {
             let error = Errno.last
             if error == .noSuchProcess { return false }
-            // One that has ended cannot be traced either, and may be gone by now.
+            // A process that has ended cannot be traced, and may have been reaped by now.
             if ProcessFacts.isZombie(thread) || kill(thread, 0) != 0 { return false }
             let tracer = Self.tracer(of: thread)
             if tracer == getpid() { return false }
@@ -127,7 +128,7 @@ struct TraceLoop: ~Copyable {
         return true
     }
 
-    /// The process that traces a thread, or 0. The kernel names that process's thread.
+    /// The process that traces a thread, or 0. TracerPid is the number of the tracing thread.
     private static func tracer(of thread: Int32) -> Int32 {
         let tracer = number("TracerPid:", of: thread)
         return tracer == 0 ? 0 : number("Tgid:", of: tracer)
@@ -140,7 +141,7 @@ struct TraceLoop: ~Copyable {
 
     // MARK: Stops
 
-    private mutating func take(_ stop: exec2_stop) {
+    private mutating func handle(_ stop: exec2_stop) {
         let thread = stop.thread
         if strangers.contains(thread) {
             leaveAlone(stop)
@@ -151,10 +152,10 @@ struct TraceLoop: ~Copyable {
             threads[thread] = nil
             if thread == launcher { launcher = nil }
         case EXEC2_STOP_CALL:
-            look(thread)
+            examineCall(of: thread)
             _ = exec2_trace_resume(thread, 0)
         case EXEC2_STOP_SIGNAL:
-            // It may be one that the process ignores, and that interrupts nothing without a tracer.
+            // The process may ignore the signal, which would not interrupt a call without a tracer.
             exec2_trace_begin_anew(thread)
             _ = exec2_trace_resume(thread, stop.signal)
         case EXEC2_STOP_GROUP: _ = exec2_trace_listen(thread)
@@ -182,7 +183,7 @@ struct TraceLoop: ~Copyable {
         }
     }
 
-    /// Lets a stranger run on as it is.
+    /// Detaches from a stranger.
     private mutating func leaveAlone(_ stop: exec2_stop) {
         strangers.remove(stop.thread)
         if stop.kind == EXEC2_STOP_ENDED { return }
@@ -190,7 +191,7 @@ struct TraceLoop: ~Copyable {
         _ = exec2_trace_detach(stop.thread, stop.kind == EXEC2_STOP_SIGNAL ? stop.signal : 0)
     }
 
-    private mutating func look(_ thread: Int32) {
+    private mutating func examineCall(of thread: Int32) {
         var info = exec2_call()
         guard exec2_trace_call(thread, &info) == 0 else { return }
         if info.place == 1 {
@@ -201,17 +202,18 @@ struct TraceLoop: ~Copyable {
             guard let pending = threads[thread], pending !== noCall else { return }
             threads[thread] = noCall
             guard info.failed != 0, info.result < 0, info.result > -4096 else { return }
-            takeRoot(thread)
+            passRoot(thread)
             let error = Errno(rawValue: Int32(-info.result))
             if let attempt = reader.attempt(pending, error, thread) { analysis.add(attempt) }
         }
     }
 
-    private mutating func takeRoot(_ thread: Int32) {
+    /// Gives the task's root to the analysis, once.
+    private mutating func passRoot(_ thread: Int32) {
         guard !hasRoot, let root = try? OwnedDescriptor.open("/proc/\(thread)/root", EXEC2_O_PATH | O_DIRECTORY),
             let namespace = try? OwnedDescriptor.open("/proc/\(thread)/ns/mnt", O_RDONLY)
         else { return }
         hasRoot = true
-        analysis.take(root: root, namespace: namespace)
+        analysis.setRoot(root, namespace: namespace)
     }
 }

@@ -1,12 +1,12 @@
 import Shared
 
 extension TraceAnalysis {
-    /// What was found, and what it took, as lines.
+    /// The number of denials and the cost of the trace, as lines.
     package func summary(_ figures: Tracer.Figures) -> [String] {
         let findings = findings
         func count(_ remedies: Finding.Remedy...) -> String { String(findings.count { remedies.contains($0.remedy) }) }
         var lines: [String] = []
-        let isAgain = isAfterOthers
+        let isAgain = hasEarlierFindings
         if findings.isEmpty {
             lines.append(isAgain ? "nothing more was denied" : "nothing was denied")
         } else {
@@ -33,7 +33,7 @@ extension TraceAnalysis {
         return lines
     }
 
-    /// The rules with which nothing would have been denied, as HCL.
+    /// The suggestion as HCL.
     /// - Parameters:
     ///   - own: The task's own directories.
     ///   - forRun: With the options of `run` as well.
@@ -41,7 +41,7 @@ extension TraceAnalysis {
         suggestion.text(own: own, forRun: forRun)
     }
 
-    /// What would have helped, as options of `run`.
+    /// The suggestion as options of `run`.
     package var suggestedOptions: [String] { suggestion.commandLine() }
 
     private static func seconds(_ nanoseconds: UInt64) -> String {

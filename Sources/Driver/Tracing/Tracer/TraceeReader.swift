@@ -3,14 +3,14 @@ import EventLoop
 import Glibc
 import Shared
 
-/// Reads what a stopped thread has given to a system call. The thread is the task's: nothing of it is trusted.
+/// Reads the arguments of a stopped thread's system call from its memory and from /proc. They are untrusted.
 enum TraceeReader {
     /// PATH_MAX
     private static let maximumPath = 4096
     /// AT_FDCWD
     private static let currentDirectory: Int32 = -100
 
-    /// A path as the program wrote it; nil where there is none.
+    /// A path as the program wrote it; nil if the address is NULL or cannot be read.
     static func text(_ thread: Int32, _ address: UInt64) -> [UInt8]? {
         if address == 0 { return nil }
         return withUnsafeTemporaryAllocation(byteCount: maximumPath, alignment: 8) { buffer in
@@ -19,7 +19,7 @@ enum TraceeReader {
         }
     }
 
-    /// Up to so many bytes of its memory.
+    /// Up to `count` bytes of its memory.
     static func bytes(_ thread: Int32, _ address: UInt64, _ count: Int) -> [UInt8] {
         if address == 0 || count <= 0 { return [] }
         return withUnsafeTemporaryAllocation(byteCount: count, alignment: 8) { buffer in
@@ -33,19 +33,19 @@ enum TraceeReader {
         return bytes.indices.reduce(0) { $0 | UInt64(bytes[$1]) << UInt64(8 * $1) }
     }
 
-    /// The path as an absolute one; nil where what it is relative to has none.
+    /// The absolute path; nil if the directory that it is relative to has no path.
     /// - Parameter directory: As openat(2) takes it.
     static func absolute(_ path: [UInt8], _ thread: Int32, directory: Int32) -> String? {
-        if path.first == UInt8(ascii: "/") { return ProcWay.resolved(ByteText.text(path), of: thread) }
+        if path.first == UInt8(ascii: "/") { return ProcPath.resolved(ByteText.text(path), of: thread) }
         let place = directory == currentDirectory ? "cwd" : "fd/\(directory)"
         guard let base = link("/proc/\(thread)/\(place)") else { return nil }
-        return path.isEmpty ? base : ProcWay.resolved(base + "/" + ByteText.text(path), of: thread)
+        return path.isEmpty ? base : ProcPath.resolved(base + "/" + ByteText.text(path), of: thread)
     }
 
-    /// Where an open file is; nil for one that has no path.
+    /// The path of an open file; nil if it has none.
     static func path(_ thread: Int32, descriptor: Int32) -> String? { link("/proc/\(thread)/fd/\(descriptor)") }
 
-    /// Where a link of /proc leads; nil where that is no path.
+    /// The path that a link of /proc leads to; nil if it leads to an object without a path.
     static func link(_ path: String) -> String? {
         var buffer = [CChar](repeating: 0, count: maximumPath)
         let count = readlink(path, &buffer, buffer.count)
@@ -54,7 +54,7 @@ enum TraceeReader {
         return text.hasPrefix("/") && !text.hasSuffix(" (deleted)") ? text : nil
     }
 
-    /// What a socket call names: `struct sockaddr`, or that of a `struct msghdr`.
+    /// The address in a socket call: a `struct sockaddr`, or the one in a `struct msghdr`.
     static func address(_ kind: TracedCall.Kind, _ thread: Int32, _ address: UInt64, size: UInt64) -> SocketAddress? {
         // The longest is a unix socket's.
         let maximum: UInt64 = 110

@@ -5,19 +5,19 @@ import Shared
 
 /// Traces the processes of one task on a thread of its own, from outside of the sandbox.
 ///
-/// The end of that thread is what lets go of them: the kernel then lets each run on as it is, so that none has to be stopped
-/// for it, and none sees a system call interrupted.
+/// To detach from all of them, that thread ends: the kernel then detaches without stopping any of them, and without
+/// interrupting a system call.
 package final class Tracer: Sendable {
-    /// What was done.
+    /// The figures of one trace.
     package struct Figures: Sendable {
         package var calls: UInt64 = 0
         package var threads = 0
-        /// Nanoseconds: how long threads were held at stops, all together, and how long it took.
+        /// In nanoseconds: the total time that threads were held at stops, and the duration of the trace.
         package var held: UInt64 = 0
         package var elapsed: UInt64 = 0
-        /// Failed calls that were not looked at since there were too many.
+        /// The number of failed calls that were not analysed since there were too many.
         package var leftOut = 0
-        /// Processes that another tracer has.
+        /// The number of processes that could not be traced, mostly since another process traces them.
         package var foreign = 0
         /// Why none of the task's processes could be traced.
         package var failure: SystemError?
@@ -34,8 +34,8 @@ package final class Tracer: Sendable {
     private let finished = OneShot<Figures>()
 
     /// - Parameters:
-    ///   - members: The processes of a task that runs, asked for again and again; none for one that is to be launched.
-    ///   - isOver: Whether the task has ended, likewise.
+    ///   - members: Returns the processes of a task that is running already. It is called repeatedly.
+    ///   - isOver: Returns whether the task has ended. It is called repeatedly.
     package init(
         analysis: TraceAnalysis, members: @escaping @Sendable () -> [Int32] = { [] },
         isOver: @escaping @Sendable () -> Bool = { false }
@@ -53,8 +53,8 @@ package final class Tracer: Sendable {
         }
     }
 
-    /// Begins to trace an Executor that waits for its request, until it has cloned its task's main process, which is
-    /// traced from then on. Returns when it is traced, or the reason why it is not.
+    /// Begins to trace an Executor that waits for its request. When it has cloned its task's main process, that process
+    /// is traced instead. Returns nil when the Executor is traced, or the error.
     package func follow(launcher pid: Int32) -> SystemError? {
         let result = OneShot<SystemError?>()
         let isDone = ThreadSignal()
@@ -68,14 +68,14 @@ package final class Tracer: Sendable {
         return result.current ?? nil
     }
 
-    /// Lets go of every process.
+    /// Detaches from every process, by ending the thread.
     package func end() {
         orders.withLock { $0.ends = true }
         wake()
     }
 
-    /// Whether the thread waits for a process's memory that does not answer: of a mapped file whose file system has lost its
-    /// server, or of userfaultfd(2). Nothing but the end of this process ends that, and lets go of the task.
+    /// Whether the thread hangs in reading a process's memory: that of a mapped file whose file system has lost its
+    /// server, or that of userfaultfd(2). Only the end of this process can end that and detach from the task.
     package var isStuck: Bool {
         finished.current == nil && exec2_monotonic() > orders.withLock { $0.asked } + Self.patience
     }
@@ -83,7 +83,7 @@ package final class Tracer: Sendable {
     /// Nanoseconds.
     private static let patience: UInt64 = 10_000_000_000
 
-    /// Waits until every process was let go of.
+    /// Waits until the thread has detached from every process.
     package func wait() async -> Figures { await finished.wait() ?? Figures() }
 
     /// The thread waits for this signal (exec2_trace_wait).

@@ -1,13 +1,15 @@
 import Glibc
 import Shared
 
-/// Where a task's path leads that begins with /proc, whose links to a process's directories and files must not be followed
-/// from outside: they would lead into the task's root with the tracer's rights, and by its symlinks to anywhere.
-enum ProcWay {
-    /// Stays in /proc, by these names; the first is "self" for any process.
+/// A task's path that begins with /proc, and where it leads.
+///
+/// The links there to a process's directories and files must not be followed by the tracer: they lead into the task's
+/// root with the tracer's rights, and the task's symlinks could lead on to anywhere. So their text is resolved instead.
+enum ProcPath {
+    /// Leads to these components below /proc; the first is "self" for any process.
     case inside([String])
-    /// Leads to this path below /.
-    case onwards([String])
+    /// Leads to these components below /.
+    case outside([String])
     case unknown
 
     init(_ rest: [String], followsLink: Bool, _ process: Int32) {
@@ -16,31 +18,31 @@ enum ProcWay {
             let left = Array(rest[(index + 1)...])
             if name == ".." {
                 guard !names.isEmpty else {
-                    self = .onwards(left)
+                    self = .outside(left)
                     return
                 }
                 names.removeLast()
                 continue
             }
-            // Another process of the task's would have the same permissions, and a pid of today says nothing of the next try.
+            // The task's other processes would have the same permissions, and pids differ from run to run.
             names.append(names.isEmpty && Self.isProcess(name) ? "self" : name)
             guard Self.isLink(names), followsLink || !left.isEmpty else { continue }
             let target = TraceeReader.link("/proc/" + Self.path(names, process))
-            self = target.map { .onwards(HostWalk.components($0) + left) } ?? .unknown
+            self = target.map { .outside(HostWalk.components($0) + left) } ?? .unknown
             return
         }
         self = .inside(names)
     }
 
-    /// An absolute path without links of /proc on its way, which lead nowhere any more when the process has ended; nil where
-    /// they lead to no path.
+    /// An absolute path in which links of /proc are replaced by what they lead to, since they vanish with the process;
+    /// nil if that has no path.
     static func resolved(_ path: String, of process: Int32) -> String? {
         var path = path
         for _ in 0..<maximumLinks {
             guard path.hasPrefix("/proc/") else { return path }
-            switch ProcWay(HostWalk.components(String(path.dropFirst(6))), followsLink: false, process) {
+            switch ProcPath(HostWalk.components(String(path.dropFirst(6))), followsLink: false, process) {
             case .inside: return path
-            case .onwards(let rest): path = "/" + rest.joined(separator: "/")
+            case .outside(let rest): path = "/" + rest.joined(separator: "/")
             case .unknown: return nil
             }
         }
@@ -58,7 +60,7 @@ enum ProcWay {
         name == "self" || name == "thread-self" || name.utf8.allSatisfy { $0 >= 0x30 && $0 <= 0x39 }
     }
 
-    /// Whether it is a link that leads to an object rather than by a text (proc_pid_fd(5) and others).
+    /// Whether it is a magic link, which leads to an object rather than to a path (symlink(7)).
     private static func isLink(_ names: [String]) -> Bool {
         guard names.first == "self" else { return false }
         var own = names.dropFirst()

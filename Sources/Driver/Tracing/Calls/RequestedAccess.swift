@@ -2,26 +2,26 @@ import CLinux
 import Glibc
 import Shared
 
-/// What a system call asks of a path.
-struct Wish: Equatable, Sendable {
+/// The access to a path that a system call needs.
+struct RequestedAccess: Equatable, Sendable {
     enum Place: Sendable {
         /// What the path names.
         case object
-        /// The same, which is made where it is missing.
+        /// What the path names, or a new entry if that does not exist.
         case objectOrEntry
-        /// Its entry in the directory above.
+        /// The path's entry in its parent directory.
         case entry
     }
 
-    /// Modes of a rule that would allow it. Any mode lets a program look at a path.
+    /// The modes that a rule needs to allow it. With any mode, a rule lets a program look up a path.
     var modes: AccessModes
-    /// What the permissions of the object, or of the directory, must allow besides.
+    /// What the file permissions of the object, or of the parent directory, must allow as well.
     var permission: AccessModes
     var place = Place.object
     var followsLink = true
 
-    /// Of a path of a call; nil where none is asked for.
-    /// - Parameter flags: The argument that the call's table names.
+    /// The access that a call needs to its path; nil for a call without a path.
+    /// - Parameter flags: The argument whose index the table of calls has as `flags`.
     init?(_ kind: TracedCall.Kind, flags: UInt64) {
         let flags = Int32(truncatingIfNeeded: flags)
         switch kind {
@@ -37,7 +37,7 @@ struct Wish: Equatable, Sendable {
             if flags & W_OK != 0 { modes.insert(.write) }
             if flags & X_OK != 0 { modes.insert(.execute) }
             self.init(modes.isEmpty ? .read : modes, permission: modes)
-        // Of most changes the owner is asked, and of an open file nobody any more.
+        // Most changes need the file's owner rather than permissions, and an open file was checked when it was opened.
         case .change, .descriptor, .control: self.init(.write, permission: [])
         case .changeLink: self.init(.write, permission: [], followsLink: false)
         case .make, .symlink, .remove, .rename, .link, .bind:
