@@ -45,7 +45,7 @@ struct LaunchRequest {
         return LaunchRequest(message: message)
     }
 
-    /// The message of that many bytes in memory (memfd_create(2)); nil where it is none.
+    /// Unpacks the message in the first `size` bytes of memory (memfd_create(2)); nil if it is not valid.
     static func unpack(_ memory: Int32, size: Int) -> UnsafeMutablePointer<Message>? {
         // MAP_FAILED is a cast, which Swift does not import.
         guard let bytes = mmap(nil, size, PROT_READ, MAP_PRIVATE, memory, 0), Int(bitPattern: bytes) != -1 else {

@@ -16,8 +16,8 @@ extension LaunchPlan {
     ///
     /// Its rules must mean what the task's did, which were opened when no volume was there yet. So they are
     /// opened as the host sees them, before the task's mounts are entered, but for what only these show: the
-    /// task's own /proc, and the files that were made for it, which are known by their content. A path that is
-    /// not there any more is none that could be reached.
+    /// task's own /proc, and the files that were made for it, which are known by their content. A rule whose path
+    /// does not exist any more is skipped.
     init(_ request: LaunchRequest.Message, ruleset: Ruleset, session: Session) {
         self.init(request, namespaces: 0)
         add(.session)

@@ -13,7 +13,7 @@ package enum ProcessFacts {
         return stat[end + 2] == UInt8(ascii: "Z") || stat[end + 2] == UInt8(ascii: "X")
     }
 
-    /// /proc/<pid>/stat; nil where there is no such process.
+    /// /proc/<pid>/stat; nil if the process does not exist.
     package static func stat(of pid: Int32) throws(SystemError) -> [UInt8]? {
         do throws(SystemError) {
             return try HostFile.read("/proc/\(pid)/stat")

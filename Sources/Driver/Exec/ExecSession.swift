@@ -109,7 +109,7 @@ package struct ExecSession: Sendable {
             failureContext: LaunchFailureContext(launch), reactor: reactor)
     }
 
-    /// Input for the command. One that reads no more is none that has failed: the rest of its input is passed over.
+    /// Input for the command. If the command has closed its stdin, that is not an error: the rest is discarded.
     package func feed(_ bytes: [UInt8]) async throws(ExecError) {
         do throws(SystemError) {
             _ = try await streams.stdin?.write(bytes)

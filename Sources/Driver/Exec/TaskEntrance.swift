@@ -164,7 +164,7 @@ struct ProcessPlace: Equatable, Sendable {
     /// Its pid in each PID namespace that it is seen from, the innermost last.
     let pids: [Int32]
 
-    /// Nil where there is no such process.
+    /// Nil if the process does not exist.
     init?(ofProcess pid: Int32) {
         guard let status = try? HostFile.read("/proc/\(pid)/status") else { return nil }
         self.init(status: String(decoding: status, as: UTF8.self))

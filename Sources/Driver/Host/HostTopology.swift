@@ -18,7 +18,7 @@ extension ClientTopology {
             })
     }
 
-    /// The numbers in a list of the kernel's such as `0-3,6`; what is none is left out.
+    /// The numbers in a list of the kernel's such as `0-3,6`. Anything else in it is ignored.
     static func coreNumbers(_ list: String) -> [Int] {
         // More cores than the kernel can have (NR_CPUS) are a mistake of the list.
         let most = 8192

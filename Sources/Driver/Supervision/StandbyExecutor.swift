@@ -22,7 +22,7 @@ struct ExecutorOrigin: Equatable, Sendable {
         let modified: [Int]
     }
 
-    /// Nil where there is no such file now.
+    /// Nil if the program is missing.
     init?(program: String, cgroup: String?, template: RootTemplates.Template? = nil) {
         var facts = stat()
         guard stat(program, &facts) == 0 else { return nil }

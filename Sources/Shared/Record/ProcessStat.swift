@@ -1,7 +1,7 @@
 /// When a process started, in clock ticks since boot: field 22 of /proc/<pid>/stat (proc_pid_stat(5)).
 ///
-/// The second field is the program's name in parentheses, which may hold anything, parentheses and
-/// spaces too: what counts begins behind the last one. Nil where there is no such field.
+/// The second field is the program's name in parentheses, which may itself contain parentheses and spaces: the other
+/// fields begin behind the last parenthesis. Nil if field 22 is missing.
 public func processStartTime(inStat content: UnsafeRawBufferPointer) -> UInt64? {
     var index = content.count - 1
     while index >= 0 && content[index] != UInt8(ascii: ")") { index -= 1 }

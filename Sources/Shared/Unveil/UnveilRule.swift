@@ -64,7 +64,7 @@ public struct UnveilRule: Equatable, Sendable {
     }
 }
 
-/// Why the text of an unveil rule is none.
+/// Why a text is not an unveil rule.
 public struct UnveilRuleError: Error, Equatable, Sendable {
     /// What is wrong with a rule.
     public enum Problem: Equatable, Sendable {

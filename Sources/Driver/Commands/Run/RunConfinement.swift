@@ -57,7 +57,7 @@ extension RunOptions {
         return policy
     }
 
-    /// False where the option is none of these.
+    /// False if it is another option.
     mutating func takeConfinement(_ option: String, _ value: String) throws(UsageError) -> Bool {
         switch option {
         case "cap-add": try add(value, to: \.capAdd, option)

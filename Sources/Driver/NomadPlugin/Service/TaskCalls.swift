@@ -207,7 +207,7 @@ extension DriverService {
 }
 
 extension MessageView where Message == Wire.Google.Duration {
-    /// A negative duration is none.
+    /// 0 for a negative duration.
     var nanoseconds: UInt64 {
         let (product, overflow) = self.seconds.multipliedReportingOverflow(by: 1_000_000_000)
         if overflow { return self.seconds < 0 ? 0 : UInt64(Int64.max) }

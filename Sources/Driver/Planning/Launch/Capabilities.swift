@@ -62,7 +62,7 @@ package struct CapabilityList: Equatable, Sendable {
             }
     }
 
-    /// Adds what `name` names; false where there is no such capability.
+    /// Adds the capability of this name; false if it does not exist.
     package mutating func add(_ name: String) -> Bool {
         let lower = name.lowercased()
         if lower == "all" {

@@ -25,7 +25,7 @@ package struct TaskRequest: Sendable {
     package var network = Network.host
     package var volumes: [VolumeRequest] = []
     var devices: [DeviceRequest] = []
-    /// Nil where there is no such message.
+    /// Nil if the task has no dns block.
     package var dns: DNSRequest?
     var hosts: HostsRequest?
 
