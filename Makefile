@@ -3,7 +3,7 @@
 
 PYTHON = PYTHONDONTWRITEBYTECODE=1 .build/venv/bin/python
 
-.PHONY: build run test unit conformance mutants faults fuzz sanitize soak chaos bench bench-recovery bench-stats release package protos lint format clean deps run-deps test-deps release-deps
+.PHONY: build run test unit conformance mutants faults fuzz sanitize soak chaos bench bench-recovery bench-stats release reproducible protos lint format clean deps run-deps test-deps release-deps
 
 build:
 	@.ci/install-dependencies --check build
@@ -65,12 +65,14 @@ bench-stats: test-deps build
 mutants: test-deps build
 	$(PYTHON) Tests/mutants/run.py $(T)
 
-# What is published: archives and a Debian package with their checksums, in .build/release-files.
+# What is published, in .build/release-files: archives and packages, what is in the programs (SPDX), and checksums, which
+# RELEASE_SIGNING_KEY=FILE signs.
 release: release-deps
 	.ci/release
 
-package: release
-	.ci/package
+# Builds the release of the last commit twice, at different paths, and fails where a byte differs (five minutes).
+reproducible: release-deps
+	.ci/check-reproducible
 
 # As root: EXEC2_SOAK_ALIVE (1000) tasks at once while EXEC2_SOAK_ROW (10000) more come and go; what is left of
 # them in the Driver, as a table and drawn over time.

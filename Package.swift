@@ -33,12 +33,16 @@ let strict: [SwiftSetting] =
         ? []
         : [.define("FUZZ"), .unsafeFlags(["-sanitize-coverage=edge,inline-8bit-counters,pc-table,trace-cmp"])])
 
-/// Assertions name their source file, but not where the sources were built.
-let placeless = ["-ffile-prefix-map=\(Context.packageDirectory)/="]
+/// Neither programs nor their symbols depend on where they were built: assertions and debuggers name a source by its path
+/// below the package's directory.
+let placeless = ["-fdebug-prefix-map=\(Context.packageDirectory)=.", "-ffile-prefix-map=\(Context.packageDirectory)/="]
+let placelessSwift = SwiftSetting.unsafeFlags(
+    ["-file-prefix-map", "\(Context.packageDirectory)=."], .when(configuration: .release))
 
 /// Embedded Swift: no runtime, no reflection, one static program of a few hundred KiB.
 let embedded: [SwiftSetting] =
     strict + [
+        placelessSwift,
         .enableExperimentalFeature("Embedded"),
         .define("EMBEDDED"),
         // One section a function, so that the linker drops what a program of Shared's does not use.
@@ -86,7 +90,7 @@ let small = SwiftSetting.unsafeFlags(
 /// A layer of the Driver, which has a directory of its name in Sources/Driver.
 func layer(_ name: String, _ dependencies: [Target.Dependency], linkerSettings: [LinkerSetting] = []) -> Target {
     .target(
-        name: name, dependencies: dependencies, path: "Sources/Driver/\(name)", swiftSettings: strict + [small],
+        name: name, dependencies: dependencies, path: "Sources/Driver/\(name)", swiftSettings: strict + [small, placelessSwift],
         linkerSettings: linkerSettings)
 }
 
@@ -108,7 +112,7 @@ var targets: [Target] = [
     .target(name: "CStartup", cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"] + placeless)]),
     .target(
         name: "Shared", dependencies: ["CLinux", "CMessages"],
-        swiftSettings: strict + [small] + (watchingThreads ? [.define("THREAD_SANITIZER")] : [])),
+        swiftSettings: strict + [small, placelessSwift] + (watchingThreads ? [.define("THREAD_SANITIZER")] : [])),
     // The Driver, layer by layer: a target may import what stands above it here, where it names it, and nothing else.
     // docs/design.md has the picture, and TargetGraphTests compares the two.
     // The loop, threads, waiting, and files of the kernel's: knows nothing of tasks.
@@ -148,7 +152,7 @@ var targets: [Target] = [
     .executableTarget(
         name: "Driver",
         dependencies: ["EventLoop", "HCLog", "NomadPlugin", "Commands", "Shared", "CStartup"],
-        path: "Sources/Driver", exclude: layers, sources: ["main.swift"], swiftSettings: strict + [small],
+        path: "Sources/Driver", exclude: layers, sources: ["main.swift"], swiftSettings: strict + [small, placelessSwift],
         linkerSettings: faulty
             ? []
             : [
@@ -167,7 +171,7 @@ var targets: [Target] = [
         linkerSettings: [.linkedLibrary("protobuf-c")]),
     .testTarget(
         name: "DriverTests",
-        dependencies: layers.map { .byName(name: $0) } + ["Shared", "CGRPC", "CLinux", "CMessages"],
+        dependencies: layers.map { .byName(name: $0) } + ["Shared", "CGRPC", "CLinux", "CMessages", "CStartup"],
         swiftSettings: strict),
     .testTarget(
         name: "FuzzTests", dependencies: layers.map { .byName(name: $0) } + ["Shared", "CMessages"],

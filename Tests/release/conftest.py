@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Iterator
 
@@ -19,6 +20,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "Tests" / "conformance"))
 
 from agent import AgentHost, Plugin, earlier  # noqa: E402
+import other_debian  # noqa: E402
 from bare_root import BareRoot  # noqa: E402
 
 _CLONE_NEWNS = 0x20000
@@ -51,33 +53,39 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("release-files")
 
 
+MAINTAINER = {"DEBFULLNAME": "The maintainers", "DEBEMAIL": "maintainers@example.org"}
+
+
 @pytest.fixture(scope="session")
 def release(output: Path) -> Path:
     """The directory that the release's archive is made of."""
-    command(".ci/release", "--output", output, **EPOCH)
+    command(".ci/release", "--output", output, **MAINTAINER, **EPOCH)
     [directory] = [path for path in output.iterdir() if path.is_dir()]
     return directory
-
-
-MAINTAINER = {"DEBFULLNAME": "The maintainers", "DEBEMAIL": "maintainers@example.org"}
 
 
 @pytest.fixture(scope="session")
 def package(release: Path, output: Path) -> Path:
     """The Debian package of this release."""
-    command(".ci/package", "--output", output, **MAINTAINER, **EPOCH)
     [file] = output.glob("*.deb")
     return file
 
 
 @pytest.fixture(scope="session")
-def package_before(tmp_path_factory: pytest.TempPathFactory, release: Path) -> Path:
-    """A package of a lower version with the programs of the previous release."""
+def rpm_package(release: Path, output: Path) -> Path:
+    """The RPM package of this release."""
+    [file] = output.glob("*.rpm")
+    return file
+
+
+@pytest.fixture(scope="session")
+def packages_before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with packages of a lower version, with the programs of the previous release."""
     output = tmp_path_factory.mktemp("release-before")
     before = earlier.built(earlier.current_protocol() - 1)
-    command(".ci/package", "--programs", before.directory, "--version", "0.0.1-1", "--output", output, **MAINTAINER)
-    [file] = output.glob("*.deb")
-    return file
+    for script in (".ci/package-deb", ".ci/package-rpm"):
+        command(script, "--programs", before.directory, "--version", "0.0.1", "--output", output, **MAINTAINER)
+    return output
 
 
 @pytest.fixture(scope="session")
@@ -95,17 +103,33 @@ def host() -> Iterator[AgentHost]:
     assert not faults, "\n".join(faults)
 
 
+@pytest.fixture(scope="session")
+def trixie_archive() -> Path:
+    """A root with Debian 13's libraries."""
+    archive = REPOSITORY / ".build" / "trixie-root.tar"
+    other_debian.make("trixie", archive)
+    return archive
+
+
 @pytest.fixture
 def root(bare_archive: Path, host: AgentHost) -> Iterator[BareRoot]:
     """A bare Debian with the agent's directories at the same paths."""
-    bare = BareRoot(bare_archive, host)
-    yield bare
-    faults = host.clean_tasks()
-    for plugin in host.plugins:
-        plugin.end()
-        faults += plugin.violations
-    host.plugins.clear()
-    bare.close()
+    with bare_root(bare_archive, host) as bare:
+        yield bare
+
+
+@contextmanager
+def bare_root(archive: Path, host: AgentHost) -> Iterator[BareRoot]:
+    bare = BareRoot(archive, host)
+    try:
+        yield bare
+    finally:
+        faults = host.clean_tasks()
+        for plugin in host.plugins:
+            plugin.end()
+            faults += plugin.violations
+        host.plugins.clear()
+        bare.close()
     assert not faults, "\n".join(faults)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from agent import AgentHost, ExitResult
 from bare_root import BareRoot
-from conftest import EPOCH, REPOSITORY, command
+from conftest import EPOCH, MAINTAINER, REPOSITORY, bare_root, command
 
 DRIVER, EXECUTOR = "nomad-driver-exec2", "nomad-driver-exec2-executor"
 SHARED_LIBRARIES = {"libc.so.6", "libm.so.6", "libstdc++.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2",
@@ -20,10 +20,11 @@ SHARED_LIBRARIES = {"libc.so.6", "libm.so.6", "libstdc++.so.6", "libgcc_s.so.1",
 MIB = 1 << 20
 
 
-def test_checksums(release: Path, package: Path, output: Path) -> None:
+def test_checksums(release: Path, output: Path) -> None:
     listed = {line.split()[1] for line in (output / "SHA256SUMS").read_text().splitlines()}
     assert listed == {path.name for path in output.iterdir() if path.is_file()} - {"SHA256SUMS"}
-    assert package.name in listed and len(listed) == 3
+    suffixes = sorted(re.sub(r".*_amd64|.*_arm64|.*_64|.*\.aarch64", "", name) for name in listed)
+    assert suffixes == ["-symbols.tar.xz", ".deb", ".rpm", ".spdx.json", ".tar.xz"]
     subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=output, check=True)
 
 
@@ -38,10 +39,14 @@ def test_archive(release: Path, output: Path) -> None:
     assert all(member.isfile() or member.isdir() for member in members.values())
 
 
-def test_same_sources_make_the_same_archive(release: Path, output: Path, tmp_path: Path) -> None:
-    command(".ci/release", "--output", tmp_path, **EPOCH)
-    name = f"{release.name}.tar.xz"
-    assert (tmp_path / name).read_bytes() == (output / name).read_bytes()
+def test_same_programs_make_the_same_files(release: Path, output: Path, tmp_path: Path) -> None:
+    """At another time, in a longer path and with another umask. 'make reproducible' builds the programs twice too."""
+    again = tmp_path / "in a longer path"
+    command("sh", "-c", 'umask 077 && exec .ci/release --output "$1"', "sh", again, **MAINTAINER, **EPOCH)
+    names = sorted(path.name for path in output.iterdir() if path.is_file())
+    assert names == sorted(path.name for path in again.iterdir() if path.is_file())
+    assert len(names) == 6
+    assert [name for name in names if (again / name).read_bytes() != (output / name).read_bytes()] == []
 
 
 def test_programs(release: Path) -> None:
@@ -69,38 +74,47 @@ def test_symbols(release: Path, output: Path) -> None:
         assert f"{name}.debug\0".encode() in (release / name).read_bytes()
 
 
-@pytest.fixture
-def unpacked(root: BareRoot, release: Path, output: Path) -> BareRoot:
-    """The archive, unpacked as the README says."""
+def unpack(root: BareRoot, release: Path, output: Path) -> str:
+    """Unpacks the archive as the README says; the driver's path."""
     directory = root.inside("/opt/nomad/plugins")
     directory.mkdir(parents=True)
     with tarfile.open(output / f"{release.name}.tar.xz") as archive:
         archive.extractall(root.inside("/opt"))
     for name in (DRIVER, EXECUTOR):
         shutil.move(root.inside("/opt") / release.name / name, directory / name)
-    return root
+    return f"/opt/nomad/plugins/{DRIVER}"
 
 
-def test_bare_debian(unpacked: BareRoot, host: AgentHost) -> None:
-    installed = unpacked.run("dpkg-query", "-W", "-f", "${Package}\n").split()
-    assert "libc6" in installed
-    assert not [name for name in installed if re.match("swift|libswift|libgrpc|libprotobuf|libabsl", name)]
-    program = f"/opt/nomad/plugins/{DRIVER}"
+@pytest.mark.parametrize("archive, glibc", [("bare_archive", "2.36"), ("trixie_archive", "2.41")])
+def test_bare_debian(archive: str, glibc: str, host: AgentHost, release: Path, output: Path,
+                     request: pytest.FixtureRequest) -> None:
+    """Debian 12 with what every Debian has, and Debian 13's libraries with a shell."""
+    with bare_root(request.getfixturevalue(archive), host) as root:
+        program = unpack(root, release, output)
+        assert f"version {glibc}" in root.run(next(root.inside("/lib64").glob("ld-linux-*.so.*")).relative_to(root.path), "--version")
+        installed = [path.name for path in root.inside("/usr").rglob("*.so*")]
+        assert "libstdc++.so.6" in installed
+        assert not [name for name in installed if re.match("libswift|libgrpc|libprotobuf|libabsl", name)]
+        runs(root, program, host)
+
+
+def runs(root: BareRoot, program: str, host: AgentHost) -> None:
+    """Commands of a user's, and a task of an agent's."""
     version = re.search(r'driverVersion = "(.*)"', (REPOSITORY / "Sources/Shared/Version.swift").read_text())
-    assert version and version.group(1) in unpacked.run(program, "--version")
-    assert "Usage:" in unpacked.run(program, "--help")
+    assert version and version.group(1) in root.run(program, "--version")
+    assert "Usage:" in root.run(program, "--help")
 
     # The other checks depend on this machine's kernel.
-    checks = unpacked.run(program, "check", status=None)
+    checks = root.run(program, "check", status=None)
     assert re.search(rf"^ok +Executor +{program}-executor$", checks, re.MULTILINE), checks
     assert re.search(r"^ok +root ", checks, re.MULTILINE), checks
 
-    assert unpacked.run(program, "run", "sh", "-c", "echo from the sandbox; exit 3", status=3) == "from the sandbox\n"
-    assert "Permission denied" in unpacked.run(program, "run", "cat", "/etc/passwd", status=1)
+    assert root.run(program, "run", "sh", "-c", "echo from the sandbox; exit 3", status=3) == "from the sandbox\n"
+    assert "Permission denied" in root.run(program, "run", "cat", "/etc/passwd", status=1)
     # Through the root's own NSS.
-    assert unpacked.run(program, "run", "--user", "games", "id", "-u").strip() == "5"
+    assert root.run(program, "run", "--user", "games", "id", "-u").strip() == "5"
 
-    plugin = unpacked.launch(program)
+    plugin = root.launch(program)
     task = host.task(plugin, host.program("act"), ["out=up", "exit=7"])
     assert task.run() == ExitResult(7)
     assert task.lines() == ["up"]

@@ -108,8 +108,9 @@ def test_reinstallation_disturbs_no_task(root: BareRoot, host: AgentHost, packag
     end(another)
 
 
-def test_upgrade_disturbs_no_task(root: BareRoot, host: AgentHost, package_before: Path, package: Path) -> None:
+def test_upgrade_disturbs_no_task(root: BareRoot, host: AgentHost, packages_before: Path, package: Path) -> None:
     """From the programs of the previous release to these; an agent's restart then starts the new driver."""
+    [package_before] = packages_before.glob("*.deb")
     root.dpkg("--install", package_before)
     old_executor = root.inside(EXECUTOR).read_bytes()
     old = root.launch()

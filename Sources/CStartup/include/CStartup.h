@@ -1,4 +1,4 @@
-// What has to happen before main: see streams.c and arguments.c.
+// What has to happen before main (streams.c and arguments.c), and a function for a C library that lacks it (hypotenuse.c).
 #ifndef CSTARTUP_H
 #define CSTARTUP_H
 
@@ -7,5 +7,8 @@ int exec2_argument_count(void);
 
 // A word of the command line.
 const char *exec2_argument(int index);
+
+// The length of a hypotenuse: the definition of hypotf in the Driver.
+float exec2_hypotf(float x, float y);
 
 #endif

@@ -94,12 +94,12 @@ import Testing
             "the driver runs as uid 1000 and not as root: run the client agent as root"
         ),
         (
-            "kernel", fit { $0.kernelRelease = "5.14.21" }, .undetected,
-            "the kernel, Linux 5.14.21, is older than 5.15: use Linux 5.15 or newer"
+            "kernel", fit { $0.kernelRelease = "5.13.19" }, .undetected,
+            "the kernel, Linux 5.13.19, is older than 5.14: use Linux 5.14 or newer"
         ),
         (
             "kernel", fit { $0.systemName = "GNU" }, .undetected,
-            "the system is GNU 6.1.0-amd64 and not Linux: use Linux 5.15 or newer"
+            "the system is GNU 6.1.0-amd64 and not Linux: use Linux 5.14 or newer"
         ),
         (
             "cgroup v2", fit { $0.cgroup = nil }, .undetected,
@@ -170,7 +170,7 @@ import Testing
         #expect(
             Self.report(facts).description
                 == "the driver runs as uid 1 and not as root: run the client agent as root; "
-                + "the kernel, Linux 5.4.0, is older than 5.15: use Linux 5.15 or newer")
+                + "the kernel, Linux 5.4.0, is older than 5.14: use Linux 5.14 or newer")
         #expect(Self.report(facts).attributes["driver.exec2.landlock.abi"] == nil)
         #expect(HostCheck.all(facts).filter { !$0.ok }.count == 3)
     }

@@ -14,8 +14,8 @@ package struct HostCheck: Equatable, Sendable {
 
     package var ok: Bool { health == .healthy }
 
-    /// The minimum kernel.
-    static let minimumKernel = KernelVersion(5, 15)
+    /// The minimum kernel: Landlock is in 5.13 and cgroup.kill in 5.14, which is also the number of RHEL 9's kernel.
+    static let minimumKernel = KernelVersion(5, 14)
     /// The cgroup controllers that limits and statistics need.
     static let controllers = ["cpu", "memory", "pids", "cpuset"]
 
