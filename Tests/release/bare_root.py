@@ -75,7 +75,7 @@ class BareRoot:
 
     def files(self) -> set[str]:
         """The files of the root, without dpkg's own and without mounts."""
-        left_out = {"./proc", "./sys", "./dev", "./var/lib/dpkg", "./var/log", "./var/cache", "./var/tmp", "./tmp"}
+        left_out = {"./proc", "./sys", "./dev", "./var/lib/dpkg", "./var/lib/rpm", "./var/lib/dnf", "./var/log", "./var/cache", "./var/tmp", "./tmp"}
         found = set()
         for directory, directories, names in os.walk(self.path):
             relative = "./" + os.path.relpath(directory, self.path) if directory != str(self.path) else "."

@@ -10,37 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from agent import AgentHost, ExitResult, Plugin, Task, processes
+from agent import AgentHost, ExitResult, processes
 from agent.restart import recover
 from bare_root import LINK, STATE, BareRoot
 from conftest import REPOSITORY, command
-
-NAME = "nomad-driver-exec2-swift"
-DRIVER = "/usr/sbin/nomad-driver-exec2"
-EXECUTOR = "/usr/libexec/nomad-driver-exec2/nomad-driver-exec2-executor"
-DOC = f"/usr/share/doc/{NAME}"
-
-
-def paused(host: AgentHost, plugin: Plugin) -> Task:
-    task = host.task(plugin, host.program("act"), ["out=up", "pause="]).start()
-    task.stdout.wait_for("up")
-    return task
-
-
-def end(*tasks: Task) -> None:
-    for task in tasks:
-        task.stop(signal="SIGTERM")
-        assert task.wait() == ExitResult(143, 15)
-        task.destroy()
-
-
-def program_of(pid: int) -> os.stat_result:
-    return os.stat(f"/proc/{pid}/exe")
-
-
-def is_from(pid: int, path: Path) -> bool:
-    """Whether a process runs the file that is at `path` now."""
-    return os.path.samestat(program_of(pid), path.stat())
+from installed import DOC, DRIVER, EXECUTOR, NAME, end, is_from, paused
 
 
 def test_lintian_has_nothing_to_say(package: Path) -> None:
