@@ -37,7 +37,12 @@ let strict: [SwiftSetting] =
 /// below the package's directory.
 let placeless = ["-fdebug-prefix-map=\(Context.packageDirectory)=.", "-ffile-prefix-map=\(Context.packageDirectory)/="]
 let placelessSwift = SwiftSetting.unsafeFlags(
-    ["-file-prefix-map", "\(Context.packageDirectory)=."], .when(configuration: .release))
+    [
+        "-file-prefix-map", "\(Context.packageDirectory)=.",
+        // Neither the places of modules that were compiled from headers, nor a hash over everything that the compiler was told.
+        "-Xfrontend", "-no-clang-module-breadcrumbs", "-Xfrontend", "-disable-incremental-llvm-codegen",
+    ],
+    .when(configuration: .release))
 
 /// Embedded Swift: no runtime, no reflection, one static program of a few hundred KiB.
 let embedded: [SwiftSetting] =

@@ -25,6 +25,8 @@ JOB_FILES = sorted(EXAMPLES.rglob("*.nomad.hcl"))
 AGENT_FILES = sorted(set(EXAMPLES.rglob("*.hcl")) - set(JOB_FILES))
 # The stage "example" of Tests/run-all runs these.
 SCRIPTS = {Path("http/run.sh")}
+# test_systemd.py runs the driver with these.
+UNITS = {Path("nomad.service.d/nomad-driver-exec2.conf")}
 # Their servers are not installed, but on a host that the tests make.
 OF_DEBIAN = {"nginx", "postgresql", "redis"}
 
@@ -34,7 +36,7 @@ def label(path: Path) -> str:
 
 
 def test_nothing_in_the_directory_is_untested() -> None:
-    known = set(JOB_FILES) | set(AGENT_FILES) | {EXAMPLES / script for script in SCRIPTS}
+    known = set(JOB_FILES) | set(AGENT_FILES) | {EXAMPLES / other for other in SCRIPTS | UNITS}
     assert {path for path in EXAMPLES.rglob("*") if path.is_file()} == known
     listed = re.findall(r"^\| \[\w+\]\(examples/(.*?)\)", (REPOSITORY / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(listed) == sorted(map(label, JOB_FILES))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import uuid
@@ -13,11 +14,13 @@ import grpc
 import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, messages, mounts, processes
+from agent.messages import REPOSITORY
 from agent.timing import SLOW, scaled, wait_until
 
 pytestmark = pytest.mark.systemd
 Driver = messages.driver
 SECONDS = 60
+DROP_IN = REPOSITORY / "examples" / "nomad.service.d" / "nomad-driver-exec2.conf"
 
 
 class Unit:
@@ -142,3 +145,88 @@ def test_stopped_alone(start_unit: Callable[[str], Unit], launch: Callable[..., 
     wait_until(lambda: not processes.is_alive(unit.notes["driver"]), 10, "the end of the old Driver")
     check_survival(unit)
     check_recovery(unit, launch)
+
+
+# What systemd-analyze security recommends and a driver cannot live with.
+HARDENING = """\
+User=daemon
+Group=daemon
+CapabilityBoundingSet=CAP_CHOWN CAP_KILL
+SystemCallFilter=@system-service
+SystemCallArchitectures=native
+RestrictAddressFamilies=AF_INET
+RestrictNamespaces=yes
+RestrictSUIDSGID=yes
+RestrictRealtime=yes
+MemoryDenyWriteExecute=yes
+LockPersonality=yes
+ProtectSystem=strict
+ProtectHome=yes
+ProtectProc=invisible
+ProcSubset=pid
+ProtectControlGroups=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectClock=yes
+ProtectHostname=yes
+PrivateTmp=yes
+PrivateDevices=yes
+PrivateMounts=yes
+PrivateUsers=yes
+PrivateNetwork=yes
+PrivateIPC=yes
+ReadOnlyPaths=/run
+InaccessiblePaths=/srv
+NoExecPaths=/opt
+DevicePolicy=closed
+DeviceAllow=/dev/null rw
+"""
+
+
+def settings(unit: str) -> dict[str, str]:
+    """What systemd has understood of a unit's hardening."""
+    names = [line.partition("=")[0] for line in HARDENING.splitlines()]
+    said = systemctl("show", "--all", *(f"--property={name}" for name in names), unit)
+    found = dict(line.split("=", 1) for line in said.splitlines())
+    assert found.keys() == set(names)
+    return found
+
+
+def systemctl(*words: str, check: bool = True) -> str:
+    return Unit._call("systemctl", *words, check=check)
+
+
+@pytest.fixture
+def units(binary: Path) -> Iterator[Callable[..., str]]:
+    """Makes services that run a command in a sandbox."""
+    made: list[Path] = []
+    name = f"exec2-hardened-{uuid.uuid4().hex[:8]}"
+
+    def make(label: str, hardening: str = "", drop_in: str = "") -> str:
+        unit = Path("/run/systemd/system", f"{name}-{label}.service")
+        directory = unit.with_suffix(".service.d")
+        directory.mkdir(parents=True)
+        made.extend((unit, directory))
+        unit.write_text(f"[Service]\nType=oneshot\nExecStart={binary} run -- sh -c 'exit 0'\n{hardening}")
+        (directory / "nomad-driver-exec2.conf").write_text(drop_in)
+        systemctl("daemon-reload")
+        return unit.name
+
+    yield make
+    for path in made:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    systemctl("daemon-reload")
+
+
+def test_drop_in_gives_a_hardened_unit_back_what_the_driver_needs(units: Callable[..., str]) -> None:
+    plain, hardened = units("plain"), units("hardened", HARDENING)
+    mended = units("mended", HARDENING, DROP_IN.read_text())
+    refused = settings(hardened)
+    assert [name for name, value in settings(plain).items() if refused[name] == value] == []
+    allowed = settings(plain) | {"User": "root", "Group": "root"}
+    assert settings(mended) == allowed
+    for unit, works in ((plain, True), (hardened, False), (mended, True)):
+        systemctl("start", unit, check=False)
+        assert (systemctl("show", "--property=Result", unit).strip() == "Result=success") == works, (
+            unit + systemctl("status", "--no-pager", unit, check=False))
