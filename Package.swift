@@ -88,14 +88,17 @@ let protobuf: [LinkerSetting] =
 /// Small before fast, and smaller by 1 %: what takes a call's time is the kernel's work (docs/performance.md). One section
 /// a function, so that the linker drops what no other module calls: within a module the compiler does that. Nothing looks at
 /// its own types at run time: without the names of fields and cases the Driver is smaller by 160 KB.
-let small = SwiftSetting.unsafeFlags(
-    ["-Osize", "-Xfrontend", "-function-sections", "-Xfrontend", "-disable-reflection-metadata"],
-    .when(configuration: .release))
+let small: [SwiftSetting] = [
+    .unsafeFlags(
+        ["-Osize", "-Xfrontend", "-function-sections", "-Xfrontend", "-disable-reflection-metadata"],
+        .when(configuration: .release)),
+    placelessSwift,
+]
 
 /// A layer of the Driver, which has a directory of its name in Sources/Driver.
 func layer(_ name: String, _ dependencies: [Target.Dependency], linkerSettings: [LinkerSetting] = []) -> Target {
     .target(
-        name: name, dependencies: dependencies, path: "Sources/Driver/\(name)", swiftSettings: strict + [small, placelessSwift],
+        name: name, dependencies: dependencies, path: "Sources/Driver/\(name)", swiftSettings: strict + small,
         linkerSettings: linkerSettings)
 }
 
@@ -117,7 +120,7 @@ var targets: [Target] = [
     .target(name: "CStartup", cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"] + placeless)]),
     .target(
         name: "Shared", dependencies: ["CLinux", "CMessages"],
-        swiftSettings: strict + [small, placelessSwift] + (watchingThreads ? [.define("THREAD_SANITIZER")] : [])),
+        swiftSettings: strict + small + (watchingThreads ? [.define("THREAD_SANITIZER")] : [])),
     // The Driver, layer by layer: a target may import what stands above it here, where it names it, and nothing else.
     // docs/design.md has the picture, and TargetGraphTests compares the two.
     // The loop, threads, waiting, and files of the kernel's: knows nothing of tasks.
@@ -157,7 +160,7 @@ var targets: [Target] = [
     .executableTarget(
         name: "Driver",
         dependencies: ["EventLoop", "HCLog", "NomadPlugin", "Commands", "Shared", "CStartup"],
-        path: "Sources/Driver", exclude: layers, sources: ["main.swift"], swiftSettings: strict + [small, placelessSwift],
+        path: "Sources/Driver", exclude: layers, sources: ["main.swift"], swiftSettings: strict + small,
         linkerSettings: faulty
             ? []
             : [

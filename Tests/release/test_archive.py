@@ -49,6 +49,27 @@ def test_same_programs_make_the_same_files(release: Path, output: Path, tmp_path
     assert [name for name in names if (again / name).read_bytes() != (output / name).read_bytes()] == []
 
 
+def test_install_document(release: Path, output: Path, package: Path, rpm_package: Path) -> None:
+    """docs/install.md has five lines for each distribution, and names files that are published and installed."""
+    text = (REPOSITORY / "docs" / "install.md").read_text(encoding="utf-8")
+    for heading, file in (("RHEL 9, ", rpm_package), ("Amazon Linux 2023\n", rpm_package), ("Ubuntu 22.04 and", package)):
+        recipe = text.partition(f"\n## {heading}")[2].partition("```shell\n")[2].partition("```")[0]
+        assert len(recipe.splitlines()) == 5, heading
+        assert file.name in recipe.replace("VERSION-", f"{driver_version()}-"), heading
+    named = set(re.findall(r"nomad-driver-exec2_VERSION_linux_amd64[.\w]+", text))
+    assert {name.replace("VERSION", driver_version()) for name in named} <= {path.name for path in output.iterdir()}
+    installed = set(re.findall(r"/usr/share/doc/\S+\.\w+", text))
+    assert len(installed) == 2
+    assert installed <= set(command("rpm", "-qp", "--list", rpm_package).split())
+    assert {f".{path}" for path in installed} <= set(command("dpkg-deb", "--contents", package).split())
+
+
+def driver_version() -> str:
+    version = re.search(r'driverVersion = "(.*)"', (REPOSITORY / "Sources/Shared/Version.swift").read_text())
+    assert version
+    return version.group(1)
+
+
 def test_programs(release: Path) -> None:
     """Stripped, hardened, without a library path of the building machine, and not larger than documented."""
     for name, maximum in ((DRIVER, 14 * MIB + MIB // 2), (EXECUTOR, MIB)):
@@ -100,8 +121,7 @@ def test_bare_debian(archive: str, glibc: str, host: AgentHost, release: Path, o
 
 def runs(root: BareRoot, program: str, host: AgentHost) -> None:
     """Commands of a user's, and a task of an agent's."""
-    version = re.search(r'driverVersion = "(.*)"', (REPOSITORY / "Sources/Shared/Version.swift").read_text())
-    assert version and version.group(1) in root.run(program, "--version")
+    assert driver_version() in root.run(program, "--version")
     assert "Usage:" in root.run(program, "--help")
 
     # The other checks depend on this machine's kernel.
