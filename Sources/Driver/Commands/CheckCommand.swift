@@ -66,9 +66,8 @@ enum CheckCommand {
         if let word = rest.first { throw UsageError("check takes no argument, and there is \(quoted(word))") }
         let directory = found.last { $0.name == "state-dir" }?.value
         let executor = found.last { $0.name == "executor" }?.value
-        for case (let name, let path?) in [("state-dir", directory), ("executor", executor)] {
-            try OptionScanner.checkPath(path, of: name)
-        }
+        if let directory { try OptionScanner.checkPath(directory, of: "state-dir") }
+        if let executor { try OptionScanner.checkPath(executor, of: "executor") }
         var facts = HostFacts.gather(executorPath: executor)
         facts.denialEvents = facts.denialEventSupport()
         var checks = HostCheck.all(facts)
