@@ -89,8 +89,9 @@ def test_programs(release: Path) -> None:
 def test_symbols(release: Path, output: Path) -> None:
     """A debugger finds the functions of a stripped program in the archive of symbols."""
     with tarfile.open(output / f"{release.name}-symbols.tar.xz") as archive:
-        names = {Path(member.name).name for member in archive if member.isfile()}
-    assert names == {f"{DRIVER}.debug", f"{EXECUTOR}.debug"}
+        members = {Path(member.name).name: member for member in archive if member.isfile()}
+    assert {member.mode for member in members.values()} == {0o644}
+    assert members.keys() == {f"{DRIVER}.debug", f"{EXECUTOR}.debug"}
     for name in (DRIVER, EXECUTOR):
         assert f"{name}.debug\0".encode() in (release / name).read_bytes()
 
