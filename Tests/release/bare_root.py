@@ -24,8 +24,9 @@ class BareRoot:
         self.host = host
         self.path = Path(tempfile.mkdtemp(prefix="exec2-bare-", dir="/var/tmp"))
         self.path.chmod(0o755)
+        # In memory: package managers wait for the disk after each file.
+        self._mount("-t", "tmpfs", "-o", "mode=755", "exec2-bare", self.path)
         subprocess.run(["tar", "-x", "--numeric-owner", "-f", str(archive), "-C", str(self.path)], check=True)
-        self._mount("--bind", self.path, self.path)
         for name in ("proc", "sys", "dev"):
             self._mount("--rbind", "/" + name, self.path / name)
         # The agent's mounts below its directory appear in the root as well.
