@@ -22,19 +22,22 @@ FLAGS = {
     "moment": ["-static", "-nostdlib", "-nostartfiles", "-fno-stack-protector", "-fno-builtin"],
     "spawn": [],
     "call": ["-lgrpc", "-lgpr"],
+    "bare": [],
 }
 CALL_FAILED = "a call of the benchmark failed"
 
 
-def built(name: str) -> pathlib.Path:
-    """The path of one of the C programs; compiles it if necessary."""
-    source, program = HERE / f"{name}.c", BUILT / name
-    if program.exists() and program.stat().st_mtime >= source.stat().st_mtime:
+def built(name: str, *more: str) -> pathlib.Path:
+    """The path of one of the C programs; compiles it if necessary. `more`: further sources that it consists of."""
+    sources = [HERE / f"{source}.c" for source in (name, *more)]
+    program = BUILT / name
+    newest = max(source.stat().st_mtime for source in [*sources, *HERE.glob(f"{name}.h")])
+    if program.exists() and program.stat().st_mtime >= newest:
         return program
     BUILT.mkdir(parents=True, exist_ok=True)
     subprocess.run(
-        [os.environ.get("CC", "cc"), "-O2", "-std=gnu17", "-Wall", "-Wextra", "-Werror", "-o", str(program), str(source),
-         *FLAGS[name]], check=True)
+        [os.environ.get("CC", "cc"), "-O2", "-std=gnu17", "-Wall", "-Wextra", "-Werror", "-o", str(program),
+         *map(str, sources), *FLAGS[name]], check=True)
     return program
 
 

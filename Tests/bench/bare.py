@@ -1,0 +1,167 @@
+"""The contender "the same confinement, bare": tasks as the agent makes them, launched by bare.c instead of the driver.
+
+What is launched is what the driver would launch: the plan is derived from the request that it handed to the Executor of a
+task of its own, and the root is a copy of the same template. `differences` compares what the two programs are confined to,
+so that neither can do less than the other.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from subject import moment
+from tools import built
+
+from agent import AgentHost, Plugin, Task, landlock, messages
+
+REQUEST_DESCRIPTOR = 4  # in which an Executor finds its launch request (docs/design.md)
+STREAMS = {f"/dev/{name}": number for number, name in enumerate(("stdin", "stdout", "stderr"))}
+# What a mode's letter allows, LANDLOCK_ACCESS_FS_* (landlock(7)), and since which version of Landlock.
+READ, WRITE, EXECUTE, CREATE = 1, 2, 4, 8
+RIGHTS = {
+    READ: [(1 << 2, 1), (1 << 3, 1)], WRITE: [(1 << 1, 1), (1 << 14, 3), (1 << 15, 5), (1 << 16, 9)], EXECUTE: [(1 << 0, 1)],
+    CREATE: [*((1 << bit, 1) for bit in (4, 5, 7, 8, 9, 10, 12)), (1 << 13, 2)],
+}
+NEVER_ALLOWED = 1 << 6 | 1 << 11  # to make device nodes
+REMOVE_DIRECTORY = 1 << 4
+OF_FILES = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15 | 1 << 16
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One launch: when it was requested and when wait(2) told of the end, in nanoseconds of the monotonic clock."""
+
+    requested: int
+    ended: int
+    processor_time: int  # of all its processes, in nanoseconds
+    status: int
+
+
+def _rights(modes: int) -> int:
+    version = landlock.abi()
+    return sum(bit for mode, bits in RIGHTS.items() if modes & mode for bit, since in bits if since <= version)
+
+
+class Reference:
+    """What the driver does for a task of its own: its launch request, and the template of its tasks' roots."""
+
+    def __init__(self, plugin: Plugin, task: Task):
+        self.task = task
+        executor = next(process.pid for process in plugin.executors() if process.name == "exec2-executor")
+        self.request = messages.executor.LaunchRequest.FromString(
+            Path(f"/proc/{executor}/fd/{REQUEST_DESCRIPTOR}").read_bytes())
+        own = os.readlink("/proc/self/ns/mnt")
+        self.template = next(
+            str(link) for link in Path(f"/proc/{plugin.pid}/fd").iterdir()
+            if (target := os.readlink(link)).startswith("mnt:") and target != own)
+
+    def plan(self, task: Task, program: str, arguments: Sequence[str]) -> Iterator[tuple[str, str | bytes]]:
+        """The launch of another task of the same kind, for bare.c."""
+        request, root = self.request, self.request.root
+        if root.paths or request.mounts or request.generated_files or request.groups or request.resource_limits:
+            raise RuntimeError("the reference is not a task without options, which is all that bare.c can launch")
+
+        def own(text: str) -> str:
+            return text.replace(self.task.alloc_id, task.alloc_id)
+
+        yield from {
+            "program": program, "work_dir": own(request.work_dir), "log_root": own(request.log_root),
+            "stdout": own(request.stdout_path), "stderr": own(request.stderr_path), "user": str(request.user_id),
+            "group": str(request.group_id), "template": self.template, "directories": root.directories[0].source_root,
+            "parent": root.parent, "shm_size": str(root.shm_size), "cgroup": own(request.cgroup), "cgroups": root.cgroups,
+            "own_cgroup": own(root.own_cgroup), "handled": f"{_rights(15) | NEVER_ALLOWED:x}",
+            "scoped": f"{int(request.scope_abstract_sockets):x}",
+        }.items()
+        yield from (("argument", argument) for argument in (program, *arguments))
+        yield from (("environment", own(entry)) for entry in request.environment)
+        yield from (("masked", path) for path in root.masked)
+        for directory in root.directories:
+            if directory.source != directory.inside:
+                raise RuntimeError(f"{directory.source} is {directory.inside} in the task's root, which bare.c cannot do")
+            yield "read_only" if directory.read_only else "directory", own(directory.inside)
+        yield from (self._rule(rule, own(rule.path)) for rule in request.unveil)
+        yield "filter", request.seccomp_filter
+
+    def _rule(self, rule: Any, path: str) -> tuple[str, str]:
+        rights = _rights(rule.modes) & ~(REMOVE_DIRECTORY if rule.keeps_directories else 0)
+        value = f"{rights:x}:{rights & OF_FILES:x}:"
+        if path in STREAMS:
+            return "rule_stream", f"{value}{STREAMS[path]}"
+        if rule.no_symlink:
+            return "rule_by_names", value + path
+        # Only the task itself can open what is below /proc/self, and its own directories are not there before.
+        is_late = path == "/dev/fd" or path != rule.path
+        return "rule_late" if is_late else "rule_ahead", value + path
+
+
+class Bare:
+    """One bare.c. Tasks are launched one after another."""
+
+    def __init__(self, host: AgentHost, plugin: Plugin, reference: Reference):
+        self.host, self.plugin, self.reference = host, plugin, reference
+        self._process = subprocess.Popen(
+            [built("bare", "bare_root", "bare_child")], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait()
+
+    def make_ready(self, task: Task, program: str | Path, *arguments: str, plan: Sequence[tuple[str, str | bytes]] = ()) -> None:
+        """Does for a task what the driver has done before the request. `plan`: another one than that of the reference."""
+        encoded = []
+        for key, value in plan or self.reference.plan(task, str(program), arguments):
+            encoded.append(key.encode() + b"=" + (value.encode() if isinstance(value, str) else value))
+        self._write(b"p" + struct.pack("=I", len(encoded)) + b"".join(struct.pack("=I", len(each)) + each for each in encoded))
+        self._read(1)
+
+    def launch(self) -> None:
+        """Launches the task that everything is ready for; `ended` is to be called next."""
+        self._write(b"g")
+
+    def ended(self) -> Outcome:
+        """Waits for the task's end."""
+        return Outcome(*struct.unpack("=QQQq", self._read(32)))
+
+    def start_and_end(self, program: Path) -> tuple[float, float, float, float]:
+        """One task: milliseconds from the request to the program's first instruction, until wait(2) told of the end, and from
+        the first instruction until then; and its processor time."""
+        task = self.host.task(self.plugin, program)
+        self.make_ready(task, program)
+        # As for the driver's standby Executor, what is done ahead must not disturb what is measured.
+        time.sleep(0.01)
+        self.launch()
+        outcome = self.ended()
+        if outcome.status != 0:
+            raise RuntimeError(f"a task of the bare contender ended with wait status {outcome.status}")
+        begun = moment(task)
+        forget(self.host, task)
+        return tuple(
+            nanoseconds / 1e6 for nanoseconds in (
+                begun - outcome.requested, outcome.ended - outcome.requested, outcome.ended - begun,
+                outcome.processor_time))  # type: ignore[return-value]
+
+    def _write(self, data: bytes) -> None:
+        self._process.stdin.write(data)
+        self._process.stdin.flush()
+
+    def _read(self, count: int) -> bytes:
+        data = self._process.stdout.read(count)
+        if len(data) != count:
+            raise RuntimeError(f"bare.c has ended with {self._process.wait()}; its reason is on stderr")
+        return data
+
+
+def forget(host: AgentHost, task: Task) -> None:
+    """Removes what the agent made for a task that has ended."""
+    task._destroyed = True
+    faults = task.clean()
+    if faults:
+        raise RuntimeError("; ".join(faults))
+    host.tasks.remove(task)
