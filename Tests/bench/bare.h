@@ -24,7 +24,7 @@ struct directory {
     const char *path;
 };
 
-#define MAXIMUM_ENTRIES 256
+#define MAXIMUM_ENTRIES 1024
 
 // One launch, as the driver's own launch request describes it.
 struct plan {

@@ -11,7 +11,7 @@ import os
 import struct
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,9 @@ RIGHTS = {
 NEVER_ALLOWED = 1 << 6 | 1 << 11  # to make device nodes
 REMOVE_DIRECTORY = 1 << 4
 OF_FILES = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15 | 1 << 16
+
+
+Plan = list[tuple[str, str | bytes]]
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,11 @@ class Reference:
         self.template = next(
             str(link) for link in Path(f"/proc/{plugin.pid}/fd").iterdir()
             if (target := os.readlink(link)).startswith("mnt:") and target != own)
+
+    @property
+    def program(self) -> Path:
+        """What runs in the driver's task."""
+        return Path(self.request.programs[0])
 
     def plan(self, task: Task, program: str, arguments: Sequence[str]) -> Iterator[tuple[str, str | bytes]]:
         """The launch of another task of the same kind, for bare.c."""
@@ -113,10 +121,10 @@ class Bare:
         self._process.stdin.close()
         self._process.wait()
 
-    def make_ready(self, task: Task, program: str | Path, *arguments: str, plan: Sequence[tuple[str, str | bytes]] = ()) -> None:
-        """Does for a task what the driver has done before the request. `plan`: another one than that of the reference."""
+    def make_ready(self, plan: Iterable[tuple[str, str | bytes]]) -> None:
+        """Does what the driver has done before the request."""
         encoded = []
-        for key, value in plan or self.reference.plan(task, str(program), arguments):
+        for key, value in plan:
             encoded.append(key.encode() + b"=" + (value.encode() if isinstance(value, str) else value))
         self._write(b"p" + struct.pack("=I", len(encoded)) + b"".join(struct.pack("=I", len(each)) + each for each in encoded))
         self._read(1)
@@ -133,7 +141,7 @@ class Bare:
         """One task: milliseconds from the request to the program's first instruction, until wait(2) told of the end, and from
         the first instruction until then; and its processor time."""
         task = self.host.task(self.plugin, program)
-        self.make_ready(task, program)
+        self.make_ready(self.reference.plan(task, str(program), []))
         # As for the driver's standby Executor, what is done ahead must not disturb what is measured.
         time.sleep(0.01)
         self.launch()
