@@ -6,13 +6,14 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bare import Bare, Plan, forget
-from subject import moment
 
 from agent import Task
+from agent.timing import wait_until
 
 # Of proc_pid_status(5). NSpid and its like differ in the numbers, and agree in how many there are.
 SAME = re.compile(
@@ -36,6 +37,8 @@ def process(task: Task) -> dict[str, str]:
     if len(pids) != 1:
         raise RuntimeError(f"{task.scope} has {len(pids)} processes instead of that of the task")
     directory = Path("/proc") / pids[0]
+    # In sigtimedwait(2) it blocks another set of signals than before.
+    wait_until(lambda: "\nState:\tS" in (directory / "status").read_text(), 5, "a task that sleeps")
     facts = {}
     for line in (directory / "status").read_text().splitlines():
         name, _, value = line.partition(":\t")
@@ -67,7 +70,7 @@ def attempts(paths: Sequence[str]) -> list[str]:
         arguments += ["read", path, "readdir", path, "mkdir", f"{path}/exec2-alike", "rmdir", f"{path}/exec2-alike"]
         # A write to a regular file would change the host's if it were not denied.
         if path.startswith("/dev/") or path in own:
-            arguments += ["write", path]
+            arguments += ["write", path, "ioctl", path]
     for path in ("/bin/true", "/etc/hosts", "/tmp"):
         arguments += ["exec", path]
     return arguments
@@ -81,7 +84,12 @@ def outcomes(run: Run, bare: Bare) -> dict[str, str]:
         run(host.program("access"), attempts(paths)),
         run(host.program("confined"), ["caps=", "limits=", *(f"call={name}" for name in CALLS)]),
     ]
-    facts = {}
+    with socket.socket(socket.AF_UNIX) as listener:
+        # Abstract (unix(7)).
+        listener.bind(f"\0{host.root.name}")
+        listener.listen()
+        tasks.append(run(host.program("act"), [f"socket={host.root.name}"]))
+    facts = {"abstract socket": tasks.pop().stdout.text}
     for task in tasks:
         for number, line in enumerate(task.stdout.text.splitlines()):
             name, separator, outcome = line.rpartition("\t")
@@ -111,10 +119,11 @@ def differences(bare: Bare, change: Callable[[Plan], Plan] = lambda plan: plan) 
         forget(host, task)
         return task
 
-    sleeping = host.task(bare.plugin, reference.program)
-    bare.make_ready(change(list(reference.plan(sleeping, str(reference.program), ["wait"]))))
+    program, *arguments = reference.request.arguments
+    sleeping = host.task(bare.plugin, program)
+    bare.make_ready(change(list(reference.plan(sleeping, program, arguments))))
     bare.launch()
-    moment(sleeping)
+    wait_until(lambda: sleeping.stdout.received > 0, 5, "the contender's task")
     ours = process(sleeping)
     os.kill(int((sleeping.scope / "cgroup.procs").read_text()), signal.SIGTERM)
     bare.ended()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from subject import moment
+from subject import Start, moment
 from tools import built
 
 from agent import AgentHost, Plugin, Task, landlock, messages
@@ -65,11 +65,6 @@ class Reference:
             str(link) for link in Path(f"/proc/{plugin.pid}/fd").iterdir()
             if (target := os.readlink(link)).startswith("mnt:") and target != own)
 
-    @property
-    def program(self) -> Path:
-        """What runs in the driver's task."""
-        return Path(self.request.programs[0])
-
     def plan(self, task: Task, program: str, arguments: Sequence[str]) -> Iterator[tuple[str, str | bytes]]:
         """The launch of another task of the same kind, for bare.c."""
         request, root = self.request, self.request.root
@@ -114,6 +109,7 @@ class Bare:
 
     def __init__(self, host: AgentHost, plugin: Plugin, reference: Reference):
         self.host, self.plugin, self.reference = host, plugin, reference
+        self.processor_time = 0.0  # of all tasks that `start_and_end` launched, in milliseconds
         self._process = subprocess.Popen(
             [built("bare", "bare_root", "bare_child")], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
@@ -137,9 +133,8 @@ class Bare:
         """Waits for the task's end."""
         return Outcome(*struct.unpack("=QQQq", self._read(32)))
 
-    def start_and_end(self, program: Path) -> tuple[float, float, float, float]:
-        """One task: milliseconds from the request to the program's first instruction, until wait(2) told of the end, and from
-        the first instruction until then; and its processor time."""
+    def start_and_end(self, program: Path) -> Start:
+        """One task, whose end is waited for as soon as it is started."""
         task = self.host.task(self.plugin, program)
         self.make_ready(self.reference.plan(task, str(program), []))
         # As for the driver's standby Executor, what is done ahead must not disturb what is measured.
@@ -147,13 +142,11 @@ class Bare:
         self.launch()
         outcome = self.ended()
         if outcome.status != 0:
-            raise RuntimeError(f"a task of the bare contender ended with wait status {outcome.status}")
-        begun = moment(task)
+            raise RuntimeError(f"a task of the bare contender has ended with wait status {outcome.status}")
+        self.processor_time += outcome.processor_time / 1e6
+        start = Start(outcome.requested, moment(task), outcome.ended)
         forget(self.host, task)
-        return tuple(
-            nanoseconds / 1e6 for nanoseconds in (
-                begun - outcome.requested, outcome.ended - outcome.requested, outcome.ended - begun,
-                outcome.processor_time))  # type: ignore[return-value]
+        return start
 
     def _write(self, data: bytes) -> None:
         self._process.stdin.write(data)

@@ -13,7 +13,6 @@ docs/performance.md says what each compared program does and does not do.
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import os
 import pathlib
@@ -22,7 +21,7 @@ import shutil
 import subprocess
 import sys
 import time
-from typing import Any, Callable
+from typing import Any
 
 sys.dont_write_bytecode = True
 
@@ -30,8 +29,10 @@ import flat  # noqa: E402
 import peers  # noqa: E402
 import plots  # noqa: E402
 import recovery  # noqa: E402
+import starts  # noqa: E402
 import stats  # noqa: E402
 import table  # noqa: E402
+from peers import CGROUP  # noqa: E402
 from subject import Subject, Tasks  # noqa: E402
 from supervisors import SHIM, Supervisors  # noqa: E402
 from table import THIS  # noqa: E402
@@ -41,7 +42,7 @@ from agent import AgentHost, cgroups, mounts  # noqa: E402
 from agent.plugin import agent_environment, default_binary  # noqa: E402
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
-CGROUP = "exec2-bench"
+RATES = {1: 450, 64: 900}  # tasks started and ended a second, at least
 
 
 class Bench:
@@ -90,68 +91,9 @@ class Bench:
             phase()
             self.seconds[phase.__name__] = round(time.monotonic() - began, 1)
 
-    # Starts
-
     def starts(self) -> None:
         """Starts, the compared programs in turn."""
-        bundles = {}
-        for name in ("crun", "runc"):
-            bundles[name] = peers.Bundle(self._directory(name), [str(self.program)], self.host.programs, f"/{CGROUP}/{name}")
-        spawned: dict[str, tuple[str, list[Any]]] = {
-            "posix_spawn, no confinement": ("true", [self.program]),
-            "unshare + setpriv": ("unshare", peers.chain([str(self.program)])),
-            "bubblewrap": ("bwrap", peers.bubblewrap([str(self.program)], self.host.programs)),
-            **{name: (name, bundles[name].run(name, self.directory, f"run-{name}")) for name in bundles},
-        }
-        contenders: dict[str, Callable[[], tuple[float, float]]] = {}
-        subjects = {
-            f"{THIS}, standby": Subject(self, standby=True), f"{THIS}, no standby": Subject(self, standby=False)}
-        for name, subject in subjects.items():
-            contenders[name] = subject.start_and_end
-        for name, (program, command) in spawned.items():
-            reason = peers.missing(program) or self._unable(command)
-            if reason:
-                self.results.lacks("start", "request → first instruction", name, reason)
-            else:
-                contenders[name] = functools.partial(self._spawn, command)
-        begun: dict[str, list[float]] = {name: [] for name in contenders}
-        ended: dict[str, list[float]] = {name: [] for name in contenders}
-        order = list(contenders)
-        for number in range(self.few(200) + 3):
-            for name in order:
-                first, last = contenders[name]()
-                # The first rounds warm caches.
-                if number >= 3:
-                    begun[name].append(first)
-                    ended[name].append(last)
-            order.append(order.pop(0))
-        for subject in subjects.values():
-            subject.close()
-        goals = {f"{THIS}, standby": 1.0, f"{THIS}, no standby": 2.0}
-        for what, samples in (("request → first instruction", begun), ("request → end seen", ended)):
-            for name, values in samples.items():
-                goal = goals.get(name) if samples is begun else None
-                self.results.add("start", what, name, "ms", values, goal=goal)
-
-    def _spawn(self, command: list[Any]) -> tuple[float, float]:
-        ran = self.spawner.run(command)
-        if ran.number != 0 or not ran.output:
-            raise RuntimeError(f"{command[0]} has ended with wait status {ran.number}")
-        time.sleep(0.002)
-        return (ran.output - ran.spawned) / 1e6, (ran.ended - ran.spawned) / 1e6
-
-    def _unable(self, command: list[Any]) -> str | None:
-        """The error of a peer that is installed and does not work here, or None."""
-        if self.spawner.run(command).number == 0:
-            return None
-        said = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-        lines = (said.stderr or said.stdout).strip().splitlines()
-        return f"{command[0]} fails on this host: {lines[-1] if lines else 'without a message'}"
-
-    def _directory(self, name: str) -> pathlib.Path:
-        directory = self.directory / name
-        directory.mkdir()
-        return directory
+        starts.add(self, self.few(200))
 
     # The Driver
 
@@ -218,7 +160,8 @@ class Bench:
                 rates[level].append(subject.rate(each, level))
         subject.close()
         for level, values in rates.items():
-            self.results.add("throughput", f"tasks started and ended, {level} at a time", THIS, "1/s", values)
+            self.results.add(
+                "throughput", f"tasks started and ended, {level} at a time", THIS, "1/s", values, minimum=RATES.get(level))
 
     def statistics(self) -> None:
         """Statistics of 1000 tasks once a second."""

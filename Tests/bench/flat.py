@@ -85,11 +85,11 @@ def add_growth(bench: "Bench", counts: Sequence[int], rounds: int, each: int) ->
     levels = measure(bench, counts, rounds, each)
     then = measure(bench, counts, 1, each, earlier.with_hosts_root())
     for kind, what in KINDS.items():
-        goal: float | None = {"starts": 1.0, "stops": 2.0}.get(kind)
+        goal: float | None = {"stops": 2.0}.get(kind)
         for count, level in levels.items():
             row = bench.results.add(
                 "growth", f"{what}, {count} tasks run", THIS, "ms", getattr(level.samples, kind), goal=goal)
-            # What is more than one task has no absolute goal.
+            # Further tasks have no absolute goal.
             if count == 1:
                 goal = GROWTH * row["median"]
             bench.results.add(

@@ -14,6 +14,7 @@ from typing import Any, Sequence
 from tools import Spawner
 
 USER = "80000"
+CGROUP = "exec2-bench"  # that of all peers is below it
 # The host's directories that a peer's task sees, and its own.
 DIRECTORIES = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc")
 RUNTIMES = {"crun": ["--cgroup-manager=cgroupfs"], "runc": []}

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The short form of the benchmark: fails if a ratio or a size exceeds a limit of limits.py. Needs root.
 
-Times are only compared with a posix_spawn of the same run.
+Times are only compared with the same confinement without the driver (bare.c) and with a posix_spawn, of the same run.
 """
 
 from __future__ import annotations
@@ -9,43 +9,44 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 
 sys.dont_write_bytecode = True
 
 import flat  # noqa: E402
 from bench import Bench  # noqa: E402
 from limits import LIMITS  # noqa: E402
-from subject import Subject, Tasks  # noqa: E402
-from table import BEFORE, THIS, figure  # noqa: E402
+from starts import NO_STANDBY, STANDBY, WARM, bare_of, in_turn, ratio, spawn  # noqa: E402
+from subject import Start, Subject, Tasks  # noqa: E402
+from table import BARE, BEFORE, THIS, figure  # noqa: E402
 from tools import memory, quantile  # noqa: E402
 
 from agent.plugin import default_binary  # noqa: E402
 
 ROUNDS = 60
+SPAWN = "posix_spawn"
 TASKS = 50
 FEW, MANY = 25, 400  # tasks that sleep, where figures with one and with many are compared
 
 
 def measure(bench: Bench) -> dict[str, float]:
-    subjects = {"start, standby": Subject(bench, standby=True), "start, no standby": Subject(bench, standby=False)}
-    samples: dict[str, list[float]] = {name: [] for name in (*subjects, "spawn")}
-    for _ in range(ROUNDS):
-        for name, subject in subjects.items():
-            samples[name].append(subject.start_and_end()[0])
-        ran = bench.spawner.run([bench.program])
-        samples["spawn"].append((ran.output - ran.spawned) / 1e6)
-    for subject in subjects.values():
-        subject.close()
-    spawn = quantile(samples["spawn"], 0.1)
-    measured = {name: quantile(samples[name], 0.1) / spawn for name in subjects}
-    measured["start, standby, to no standby"] = measured["start, standby"] / measured["start, no standby"]
+    samples, processor = bare_and_starts(bench)
+    spawned = fastest([sample.start for sample in samples[SPAWN]])
+    no_standby = fastest([sample.start for sample in samples[NO_STANDBY]])
+    measured = {
+        "start, standby, to bare": ratio(samples, "start", fastest),
+        "first instruction to end, to bare": ratio(samples, "end", fastest),
+        "start, no standby": no_standby / spawned,
+        "start, standby, to no standby": fastest([sample.start for sample in samples[STANDBY]]) / no_standby,
+        "processor time of a start and end, to bare": processor,
+    }
 
     driver = default_binary()
     handshakes = [bench.spawner.until_line([driver]) for _ in range(20)]
     if not all(ran.output for ran in handshakes):
         raise RuntimeError("the Driver has given no handshake line")
     measured["exec until the handshake line"] = (
-        quantile([(ran.output - ran.spawned) / 1e6 for ran in handshakes], 0.1) / spawn)
+        quantile([(ran.output - ran.spawned) / 1e6 for ran in handshakes], 0.1) / spawned)
     for name, program in (("Driver", driver), ("Executor", driver.parent / "nomad-driver-exec2-executor")):
         stripped = bench.directory / name
         subprocess.run(["strip", "-o", str(stripped), str(program)], check=True)
@@ -54,7 +55,7 @@ def measure(bench: Bench) -> dict[str, float]:
     with Tasks(bench) as tasks:
         idle = memory(tasks.plugin.pid)["RSS"]
         stops = tasks.among(20).stops
-        measured["end of the last process until StopTask is answered"] = quantile(stops, 0.1) / spawn
+        measured["end of the last process until StopTask is answered"] = quantile(stops, 0.1) / spawned
         tasks.grow_to(TASKS)
         each = [memory(pid) for pid in tasks.executors()]
         measured["Executor, RSS"] = statistics.median(facts["RSS"] for facts in each)
@@ -63,6 +64,27 @@ def measure(bench: Bench) -> dict[str, float]:
         measured["Driver, RSS, idle"] = idle
         measured[f"Driver, RSS, a task of {TASKS}"] = (memory(tasks.plugin.pid)["RSS"] - idle) / TASKS
     return {**measured, **growth(bench), **beside_before(bench)}
+
+
+def bare_and_starts(bench: Bench) -> tuple[dict[str, list[Start]], float]:
+    """Starts of this driver with and without a standby Executor, of the bare contender and of a posix_spawn, and the
+    processor time of the first divided by that of the contender."""
+    subjects = {STANDBY: Subject(bench, standby=True), NO_STANDBY: Subject(bench, standby=False)}
+    with bare_of(bench, subjects[STANDBY]) as bare:
+        contenders: dict[str, Callable[[], Start]] = {name: subject.start_and_end for name, subject in subjects.items()}
+        contenders[BARE] = lambda: bare.start_and_end(bench.program)
+        contenders[SPAWN] = lambda: spawn(bench, [bench.program])
+        in_turn(contenders, WARM)
+        before, bare.processor_time = subjects[STANDBY].processor_time(), 0
+        samples = in_turn(contenders, ROUNDS)
+        processor = (subjects[STANDBY].processor_time() - before) / bare.processor_time
+    for subject in subjects.values():
+        subject.close()
+    return samples, processor
+
+
+def fastest(values: list[float]) -> float:
+    return quantile(values, 0.1)
 
 
 def growth(bench: Bench) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import time
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accounts import Account
+from stats import processor_seconds
 from tools import Called, Client
 
 from agent import Plugin, Task, messages
@@ -32,6 +34,31 @@ def wait_request(task: Task) -> Any:
 
 def destroy_request(task: Task) -> Any:
     return messages.driver.DestroyTaskRequest(task_id=task.id, force=True)
+
+
+@dataclass(frozen=True)
+class Start:
+    """One program that ended at once, in nanoseconds of the monotonic clock: when it was asked for, its first instruction,
+    and when its end was told."""
+
+    requested: int
+    begun: int
+    ended: int
+
+    @property
+    def start(self) -> float:
+        """Milliseconds from the request to the first instruction."""
+        return (self.begun - self.requested) / 1e6
+
+    @property
+    def whole(self) -> float:
+        """Milliseconds from the request until the end was told."""
+        return (self.ended - self.requested) / 1e6
+
+    @property
+    def end(self) -> float:
+        """Milliseconds from the first instruction until the end was told."""
+        return (self.ended - self.begun) / 1e6
 
 
 class Subject:
@@ -60,18 +87,23 @@ class Subject:
             raise RuntimeError("; ".join(faults))
         self.host.tasks.remove(task)
 
-    def start_and_end(self) -> tuple[float, float]:
-        """One task: milliseconds from the request to the program's first instruction, and until the end
-        was reported."""
+    def start_and_end(self) -> Start:
+        """One task, whose end is waited for as soon as it is started."""
         task = self.make()
-        started = self.client("StartTask", task.request)
-        ended = self.client("WaitTask", wait_request(task))
-        begun = moment(task)
+        started, ended = self.client.sequences([[("StartTask", task.request), ("WaitTask", wait_request(task))]], 1)[0]
+        start = Start(started.sent, moment(task), ended.ok().received)
         self.client("DestroyTask", destroy_request(task))
         self.forget(task)
         # The next Executor is being spawned now, which must not disturb the next measurement.
         time.sleep(0.01)
-        return (begun - started.sent) / 1e6, (ended.received - started.sent) / 1e6
+        return start
+
+    def processor_time(self) -> float:
+        """Of the Driver, and of the Executors and tasks that have ended, in milliseconds."""
+        # After the name: the fields from the third on (proc_pid_stat(5)).
+        fields = Path(f"/proc/{self.plugin.pid}/stat").read_text().rpartition(")")[2].split()
+        ended = (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+        return (processor_seconds(self.plugin.pid) + ended) * 1000
 
     def rate(self, count: int, at_once: int) -> float:
         """Tasks per second, from StartTask to the answer of DestroyTask."""

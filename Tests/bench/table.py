@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 THIS = "this driver"
+BARE = "the same confinement, bare"
 BEFORE = "before, with the host's root"
 # Samples (subject.py) and what they are called.
 KINDS = {
@@ -14,6 +15,7 @@ KINDS = {
 }
 TITLES = {
     "start": "Start of one task",
+    "bare": "Beside the same confinement, bare: ratios of the medians above",
     "before": "With one task, and before tasks had roots of their own",
     "growth": "While others run, each with four mounts of the agent's",
     "throughput": "Many starts at a time",
@@ -35,7 +37,7 @@ def cells(row: dict[str, Any]) -> list[str]:
     if not row["samples"]:
         return [row["what"], row["who"], "–", "–", "–", "", "", row["note"]]
     spread = [figure(row["min"]), figure(row["p99"])] if row["samples"] > 1 else ["", ""]
-    goal = figure(row["goal"]) if "goal" in row else ""
+    goal = ("≥ " if row.get("goal_is") == "minimum" else "") + figure(row["goal"]) if "goal" in row else ""
     remark = (MISSED if row["missed"] else "met") if "goal" in row else ""
     return [row["what"], row["who"], figure(row["median"]), *spread, row["unit"], goal,
             "; ".join(part for part in (remark, row["note"]) if part)]

@@ -166,9 +166,9 @@ class Results:
 
     def add(
         self, group: str, what: str, who: str, unit: str, values: Sequence[float], *, goal: float | None = None,
-        note: str = "",
+        minimum: float | None = None, note: str = "",
     ) -> dict[str, Any]:
-        """Adds the samples of one measure. `goal` is the maximum that the median may have."""
+        """Adds the samples of one measure. `goal` is the maximum that the median may have; `minimum` is a goal too."""
         median = statistics.median(values)
         row: dict[str, Any] = {
             "group": group, "what": what, "who": who, "unit": unit, "samples": len(values), "min": min(values),
@@ -177,6 +177,9 @@ class Results:
         if goal is not None:
             row["goal"] = goal
             row["missed"] = median > goal
+        if minimum is not None:
+            row["goal"], row["goal_is"] = minimum, "minimum"
+            row["missed"] = median < minimum
         self.rows.append(row)
         return row
 
