@@ -7,10 +7,11 @@
 // Requests come on stdin as for spawn.c: a letter, the number of arguments and each argument's length, all of 32 bits,
 // and the arguments, KEY=VALUE each.
 //
-//   p   makes everything ready for a task. The answer on stdout is one byte, once it is. At the next byte on stdin the
+//   t   makes everything ready for a task. The answer on stdout is one byte, once it is. At the next byte on stdin the
 //       task is launched. When it has ended, four numbers of 64 bits follow: when that byte was read, when wait(2) told
 //       of the end (CLOCK_MONOTONIC in nanoseconds), the processor time of all processes in nanoseconds, and the task's
 //       wait status.
+//   c   the same with a command in a running task, which gets /dev/null instead of logs
 #define _GNU_SOURCE
 #include "bare.h"
 
@@ -70,6 +71,13 @@ static void *allocate(size_t size) {
     return memory;
 }
 
+static struct cgroup_write parse_write(int optional, char *value) {
+    char *equals = strchr(value, '=');
+    if (!equals) exit(125);
+    *equals = 0;
+    return (struct cgroup_write){optional, value, equals + 1};
+}
+
 // A value "a:b:path" of a rule.
 static struct rule parse_rule(enum rule_time time, const char *value) {
     struct rule rule = {.time = time};
@@ -109,10 +117,15 @@ static void set(struct plan *plan, const char *key, char *value, size_t length) 
     else if (strcmp(key, "masked") == 0) APPEND(plan->masked, plan->masked_count, value);
     else if (strcmp(key, "directory") == 0) APPEND(plan->own, plan->own_count, ((struct directory){0, value}));
     else if (strcmp(key, "read_only") == 0) APPEND(plan->own, plan->own_count, ((struct directory){1, value}));
+    else if (strcmp(key, "cgroup_write") == 0) APPEND(plan->writes, plan->write_count, parse_write(0, value));
+    else if (strcmp(key, "cgroup_write_optional") == 0) APPEND(plan->writes, plan->write_count, parse_write(1, value));
     else if (strcmp(key, "user") == 0) plan->user = (uint32_t)strtoul(value, NULL, 10);
     else if (strcmp(key, "group") == 0) plan->group = (uint32_t)strtoul(value, NULL, 10);
     else if (strcmp(key, "handled") == 0) plan->handled = strtoull(value, NULL, 16);
     else if (strcmp(key, "scoped") == 0) plan->scoped = strtoull(value, NULL, 16);
+    else if (strcmp(key, "task") == 0) plan->task = (int)strtol(value, NULL, 10);
+    else if (strcmp(key, "init") == 0) plan->init = (int)strtol(value, NULL, 10);
+    else if (strcmp(key, "ruleset") == 0) plan->ruleset = (int)strtol(value, NULL, 10);
     else if (strcmp(key, "filter") == 0) plan->filter = value, plan->filter_bytes = length;
     else {
         for (int time = RULE_AHEAD; time <= RULE_BY_NAMES; time++) {
@@ -141,25 +154,49 @@ static struct plan *read_plan(void) {
     return plan;
 }
 
-// PID 1 of the task's PID namespace, as the Executor is.
-static void launch(const struct plan *plan, struct outcome *outcome) {
-    struct ahead ahead = make_ahead(plan);
+// Tells that everything is ready, and waits for the request.
+static void await_request(struct outcome *outcome) {
     char byte = 'r';
     must(write(ANSWERS, &byte, 1), "write");
     if (!read_all(&byte, 1)) _exit(0);
     outcome->requested = now();
-    struct opened opened = open_on_host(plan);
-    complete_root(plan, &ahead, &opened);
-    for (size_t index = 0; index < plan->rule_count; index++) {
-        const struct rule *rule = &plan->rules[index];
-        const int streams[] = {STDIN_FILENO, opened.out, opened.error};
-        if (rule->time == RULE_STREAM) must(add_rule(ahead.ruleset, rule, streams[rule->path[0] - '0']), "add a stream's rule");
-    }
-    int task = spawn_task(plan, &ahead, &opened), status;
+}
+
+static void await_end(int task, struct outcome *outcome) {
+    int status;
     must(waitpid(task, &status, 0), "waitpid");
     outcome->ended = now();
     outcome->status = status;
-    _exit(0);
+}
+
+// By PID 1 of the task's PID namespace, as the Executor is.
+static void run_task(const struct plan *plan, struct outcome *outcome) {
+    struct ahead ahead = make_ahead(plan);
+    await_request(outcome);
+    struct opened opened = open_on_host(plan);
+    complete_root(plan, &ahead, &opened);
+    const int streams[] = {STDIN_FILENO, opened.out, opened.error};
+    for (size_t index = 0; index < plan->rule_count; index++) {
+        const struct rule *rule = &plan->rules[index];
+        if (rule->time != RULE_STREAM) continue;
+        must(add_rule(ahead.ruleset, rule, streams[rule->path[0] - '0']), "add a stream's rule");
+    }
+    await_end(spawn_task(plan, &ahead, &opened), outcome);
+}
+
+static void run_command(const struct plan *plan, struct outcome *outcome) {
+    int null = (int)must(open("/dev/null", O_RDWR | O_CLOEXEC), "open /dev/null");
+    await_request(outcome);
+    must(dup2(null, STDIN_FILENO), "dup2");
+    int init = (int)must(syscall(SYS_pidfd_open, plan->init, 0), "pidfd_open");
+    struct ahead ahead = {
+        .host_proc = (int)must(open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC), "open /proc"),
+        .ruleset = (int)must(syscall(SYS_pidfd_getfd, init, plan->ruleset, 0), "pidfd_getfd"),
+    };
+    struct opened opened = {.out = null, .error = null, .cgroup = open_cgroup(plan)};
+    opened.task = (int)must(syscall(SYS_pidfd_open, plan->task, 0), "pidfd_open");
+    must(setns(opened.task, CLONE_NEWPID), "setns");
+    await_end(spawn_task(plan, &ahead, &opened), outcome);
 }
 
 static uint64_t processor_time(int who) {
@@ -169,16 +206,20 @@ static uint64_t processor_time(int who) {
            + (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000;
 }
 
-static void perform(struct outcome *outcome) {
+static void perform(char kind, struct outcome *outcome) {
     struct plan *plan = read_plan();
     outcome->status = -1;
     uint64_t before = processor_time(RUSAGE_SELF) + processor_time(RUSAGE_CHILDREN);
     struct {
         uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
-    } arguments = {.flags = CLONE_NEWPID | CLONE_NEWIPC, .exit_signal = SIGCHLD};
-    long init = must(syscall(SYS_clone3, &arguments, sizeof arguments), "clone3 with namespaces");
-    if (init == 0) launch(plan, outcome);
-    must(waitpid((pid_t)init, NULL, 0), "waitpid");
+    } arguments = {.flags = kind == 't' ? CLONE_NEWPID | CLONE_NEWIPC : 0, .exit_signal = SIGCHLD};
+    long launcher = must(syscall(SYS_clone3, &arguments, sizeof arguments), "clone3");
+    if (launcher == 0) {
+        if (kind == 't') run_task(plan, outcome);
+        else run_command(plan, outcome);
+        _exit(0);
+    }
+    must(waitpid((pid_t)launcher, NULL, 0), "waitpid");
     uint64_t spent = processor_time(RUSAGE_SELF) + processor_time(RUSAGE_CHILDREN) - before;
     uint64_t answer[] = {outcome->requested, outcome->ended, spent, (uint64_t)outcome->status};
     must(write(ANSWERS, answer, sizeof answer), "write");
@@ -191,6 +232,6 @@ int main(void) {
     struct outcome *outcome = mmap(NULL, sizeof *outcome, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     must(outcome == MAP_FAILED ? -1 : 0, "mmap");
     char kind;
-    while (read_all(&kind, 1)) perform(outcome);
+    while (read_all(&kind, 1)) perform(kind, outcome);
     return 0;
 }

@@ -24,6 +24,12 @@ struct directory {
     const char *path;
 };
 
+// A file of the task's cgroup.
+struct cgroup_write {
+    int optional;
+    const char *file, *value;
+};
+
 #define MAXIMUM_ENTRIES 1024
 
 // One launch, as the driver's own launch request describes it.
@@ -42,9 +48,12 @@ struct plan {
     const char *cgroups, *own_cgroup;    // where the task's root shows cgroup v2, and the task's own below that
     uint64_t handled, scoped;            // of the Landlock ruleset
     struct rule rules[MAXIMUM_ENTRIES];
+    struct cgroup_write writes[MAXIMUM_ENTRIES];
     const void *filter; // struct sock_filter
     size_t filter_bytes;
-    size_t argument_count, environment_count, own_count, masked_count, rule_count;
+    size_t argument_count, environment_count, own_count, masked_count, rule_count, write_count;
+    // A command in a running task instead: that task, PID 1 of its PID namespace, and the ruleset's descriptor there.
+    int task, init, ruleset;
 };
 
 // What is ready before the request.
@@ -61,6 +70,7 @@ struct ahead {
 struct opened {
     int out, error; // the logs, for the task
     int cgroup;     // of the task
+    int task;       // a pidfd of the running task, for a command in it; else -1
     int trees[MAXIMUM_ENTRIES];
 };
 
@@ -70,6 +80,7 @@ long must(long result, const char *what);
 int open_path(int directory, const char *path, int flags, uint64_t resolve);
 
 // bare_root.c
+int open_cgroup(const struct plan *plan);
 struct ahead make_ahead(const struct plan *plan);
 struct opened open_on_host(const struct plan *plan);
 void complete_root(const struct plan *plan, const struct ahead *ahead, const struct opened *opened);

@@ -57,9 +57,10 @@ class Reference:
 
     def __init__(self, plugin: Plugin, task: Task):
         self.task = task
-        executor = next(process.pid for process in plugin.executors() if process.name == "exec2-executor")
-        self.request = messages.executor.LaunchRequest.FromString(
-            Path(f"/proc/{executor}/fd/{REQUEST_DESCRIPTOR}").read_bytes())
+        self.executor = next(process.pid for process in plugin.executors() if process.name == "exec2-executor")
+        descriptors = Path(f"/proc/{self.executor}/fd")
+        self.request = messages.executor.LaunchRequest.FromString((descriptors / str(REQUEST_DESCRIPTOR)).read_bytes())
+        self.ruleset = next(link.name for link in descriptors.iterdir() if "landlock-ruleset" in os.readlink(link))
         own = os.readlink("/proc/self/ns/mnt")
         self.template = next(
             str(link) for link in Path(f"/proc/{plugin.pid}/fd").iterdir()
@@ -82,6 +83,8 @@ class Reference:
             "own_cgroup": own(root.own_cgroup), "handled": f"{_rights(15) | NEVER_ALLOWED:x}",
             "scoped": f"{int(request.scope_abstract_sockets):x}",
         }.items()
+        yield from (("cgroup_write_optional" if write.optional else "cgroup_write", f"{write.file}={write.value}")
+                    for write in request.cgroup_writes)
         yield from (("argument", argument) for argument in (program, *arguments))
         yield from (("environment", own(entry)) for entry in request.environment)
         yield from (("masked", path) for path in root.masked)
@@ -90,6 +93,17 @@ class Reference:
                 raise RuntimeError(f"{directory.source} is {directory.inside} in the task's root, which bare.c cannot do")
             yield "read_only" if directory.read_only else "directory", own(directory.inside)
         yield from (self._rule(rule, own(rule.path)) for rule in request.unveil)
+        yield "filter", request.seccomp_filter
+
+    def command(self, program: str) -> Iterator[tuple[str, str | bytes]]:
+        """A command in the driver's task itself, for bare.c."""
+        request = self.request
+        yield from {
+            "program": program, "argument": program, "work_dir": request.work_dir, "user": str(request.user_id),
+            "group": str(request.group_id), "cgroup": request.cgroup, "init": str(self.executor), "ruleset": self.ruleset,
+            "task": (self.task.scope / "cgroup.procs").read_text().split()[0],
+        }.items()
+        yield from (("environment", entry) for entry in request.environment)
         yield "filter", request.seccomp_filter
 
     def _rule(self, rule: Any, path: str) -> tuple[str, str]:
@@ -111,18 +125,18 @@ class Bare:
         self.host, self.plugin, self.reference = host, plugin, reference
         self.processor_time = 0.0  # of all tasks that `start_and_end` launched, in milliseconds
         self._process = subprocess.Popen(
-            [built("bare", "bare_root", "bare_child")], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            [built("bare")], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def close(self) -> None:
         self._process.stdin.close()
         self._process.wait()
 
-    def make_ready(self, plan: Iterable[tuple[str, str | bytes]]) -> None:
-        """Does what the driver has done before the request."""
+    def make_ready(self, plan: Iterable[tuple[str, str | bytes]], kind: bytes = b"t") -> None:
+        """Does what the driver has done before the request. `kind`: as in bare.c."""
         encoded = []
         for key, value in plan:
             encoded.append(key.encode() + b"=" + (value.encode() if isinstance(value, str) else value))
-        self._write(b"p" + struct.pack("=I", len(encoded)) + b"".join(struct.pack("=I", len(each)) + each for each in encoded))
+        self._write(kind + struct.pack("=I", len(encoded)) + b"".join(struct.pack("=I", len(each)) + each for each in encoded))
         self._read(1)
 
     def launch(self) -> None:
@@ -147,6 +161,16 @@ class Bare:
         start = Start(outcome.requested, moment(task), outcome.ended)
         forget(self.host, task)
         return start
+
+    def command(self, program: str) -> float:
+        """A command in the driver's task: milliseconds from the request until its end was told."""
+        self.make_ready(self.reference.command(program), b"c")
+        time.sleep(0.01)
+        self.launch()
+        outcome = self.ended()
+        if outcome.status != 0:
+            raise RuntimeError(f"a command of the bare contender has ended with wait status {outcome.status}")
+        return (outcome.ended - outcome.requested) / 1e6
 
     def _write(self, data: bytes) -> None:
         self._process.stdin.write(data)

@@ -124,7 +124,8 @@ __attribute__((noreturn)) static void run_child(
     set_oom_score(ahead->host_proc);
     step(dup3(opened->out, STDOUT_FILENO, 0), "dup3");
     step(dup3(opened->error, STDERR_FILENO, 0), "dup3");
-    add_own_rules(plan, ahead->ruleset);
+    if (opened->task < 0) add_own_rules(plan, ahead->ruleset);
+    else step(setns(opened->task, CLONE_NEWNS | CLONE_NEWIPC), "setns");
     become(plan);
     step(dup3(ahead->ruleset, STDERR_FILENO + 1, 0), "dup3");
     step(syscall(SYS_close_range, STDERR_FILENO + 2, ~0U, 0), "close_range");

@@ -184,9 +184,22 @@ static int clone_directory(int from, const struct directory *directory) {
     return tree;
 }
 
+int open_cgroup(const struct plan *plan) {
+    int cgroup = (int)must(open(plan->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC), plan->cgroup);
+    for (size_t index = 0; index < plan->write_count; index++) {
+        const struct cgroup_write *wanted = &plan->writes[index];
+        int file = openat(cgroup, wanted->file, O_WRONLY | O_CLOEXEC);
+        if (file < 0 && errno == ENOENT && wanted->optional) continue;
+        must(file, wanted->file);
+        must(write(file, wanted->value, strlen(wanted->value)), wanted->file);
+        close(file);
+    }
+    return cgroup;
+}
+
 struct opened open_on_host(const struct plan *plan) {
-    struct opened opened = {.out = open_log(plan, plan->stdout_path), .error = open_log(plan, plan->stderr_path)};
-    opened.cgroup = (int)must(open(plan->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC), plan->cgroup);
+    struct opened opened = {.out = open_log(plan, plan->stdout_path), .error = open_log(plan, plan->stderr_path), .task = -1};
+    opened.cgroup = open_cgroup(plan);
     int directories = (int)must(open(plan->directories, O_PATH | O_DIRECTORY | O_CLOEXEC), plan->directories);
     // The first is cloned in the template, whose mount of their parent has no other task's mounts below it.
     for (size_t index = 1; index < plan->own_count; index++)

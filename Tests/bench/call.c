@@ -6,7 +6,8 @@
 // Requests come on stdin, answers go to stdout; numbers have 32 bits unless stated otherwise. A request:
 // how many sequences are under way at once, how many sequences there are; of each the number of its calls;
 // of each call the lengths of method and message, and both. A sequence makes one call after another, and
-// ends early when one fails. The answer has of each call, in the same order: when it was made and when it
+// ends early when one fails. To a call whose method ends in Streaming any number of messages may be the
+// answer, of which the last counts. The answer has of each call, in the same order: when it was made and when it
 // was answered (CLOCK_MONOTONIC in nanoseconds, of 64 bits; 0 where it was not made), the gRPC status, a
 // length, and the message or, of a call that failed, the reason.
 #include <errno.h>
@@ -30,9 +31,10 @@ struct call {
 struct sequence {
     struct call *calls;
     uint32_t count, next;
-    // State of the call in flight.
+    // State of the call in flight. Of a stream, messages are received beside the rest.
+    int is_stream, completions;
     grpc_call *handle;
-    grpc_byte_buffer *sending, *received;
+    grpc_byte_buffer *sending, *received, *arrived;
     grpc_metadata_array initial, trailing;
     grpc_status_code status;
     grpc_slice details;
@@ -72,6 +74,18 @@ static void put(const void *bytes, size_t count) {
     if (count && fwrite(bytes, count, 1, stdout) != 1) fail("write");
 }
 
+static void start(struct sequence *sequence, const grpc_op *operations, size_t count, void *tag) {
+    if (grpc_call_start_batch(sequence->handle, operations, count, tag, NULL) == GRPC_CALL_OK) return;
+    fprintf(stderr, "call: grpc_call_start_batch refused\n");
+    exit(125);
+}
+
+// Of a stream. The tag differs from that of the rest in its lowest bit.
+static void receive(struct sequence *sequence) {
+    grpc_op operation = {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &sequence->arrived};
+    start(sequence, &operation, 1, (char *)sequence + 1);
+}
+
 static void begin(struct sequence *sequence) {
     struct call *call = &sequence->calls[sequence->next];
     grpc_slice method = grpc_slice_from_static_string(call->method);
@@ -93,10 +107,23 @@ static void begin(struct sequence *sequence) {
     operations[5].data.recv_status_on_client.trailing_metadata = &sequence->trailing;
     operations[5].data.recv_status_on_client.status = &sequence->status;
     operations[5].data.recv_status_on_client.status_details = &sequence->details;
-    if (grpc_call_start_batch(sequence->handle, operations, 6, sequence, NULL) != GRPC_CALL_OK) {
-        fprintf(stderr, "call: grpc_call_start_batch refused\n");
-        exit(125);
+    size_t length = strlen(call->method), suffix = sizeof "Streaming" - 1;
+    sequence->is_stream = length > suffix && strcmp(call->method + length - suffix, "Streaming") == 0;
+    sequence->completions = sequence->is_stream ? 2 : 1;
+    if (sequence->is_stream) {
+        operations[4] = operations[5];
+        receive(sequence);
     }
+    start(sequence, operations, sequence->is_stream ? 5 : 6, sequence);
+}
+
+// A message of a stream has come. False if it was the last one.
+static int goes_on(struct sequence *sequence) {
+    if (!sequence->arrived) return 0;
+    if (sequence->received) grpc_byte_buffer_destroy(sequence->received);
+    sequence->received = sequence->arrived;
+    receive(sequence);
+    return 1;
 }
 
 static void copy(struct call *call, grpc_slice bytes) {
@@ -133,7 +160,9 @@ static void perform(struct sequence *sequences, uint32_t count, uint32_t window)
     for (; begun < count && begun < window; begun++) begin(&sequences[begun]);
     while (ended < count) {
         grpc_event event = grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
-        struct sequence *sequence = event.tag;
+        int is_message = (uintptr_t)event.tag & 1;
+        struct sequence *sequence = (void *)((char *)event.tag - is_message);
+        if ((is_message && goes_on(sequence)) || --sequence->completions > 0) continue;
         finish(sequence);
         if (sequence->next < sequence->count) {
             begin(sequence);

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 STANDBY, NO_STANDBY = f"{THIS}, standby", f"{THIS}, no standby"
 WARM = 3  # the first rounds warm caches
 # Goals beside the bare contender: ratios of medians, and milliseconds of processor time more than it takes.
-START, END, PROCESSOR = 2.0, 7.0, 1.0
+START, END, PROCESSOR, EXEC = 2.0, 7.0, 1.0, 2.5
+COMMAND = "/bin/true"
 
 
 @contextmanager
@@ -41,6 +42,17 @@ def bare_of(bench: "Bench", subject: Subject) -> Iterator[Bare]:
         bare.close()
         subject.client("DestroyTask", destroy_request(task))
         subject.forget(task)
+
+
+def commands(bare: Bare, subject: Subject, count: int) -> dict[str, list[float]]:
+    """Milliseconds that `true` takes as a command in a running task, by turns of this driver and of the bare contender."""
+    task, samples = bare.reference.task, {THIS: [], BARE: []}  # type: ignore[var-annotated]
+    for number in range(count + WARM):
+        this, contender = subject.command(task, COMMAND), bare.command(COMMAND)
+        if number >= WARM:
+            samples[THIS].append(this)
+            samples[BARE].append(contender)
+    return samples
 
 
 def in_turn(contenders: dict[str, Callable[[], Start]], rounds: int) -> dict[str, list[Start]]:
@@ -66,6 +78,7 @@ def add(bench: "Bench", count: int) -> None:
         before, bare.processor_time = subjects[STANDBY].processor_time(), 0
         samples = in_turn(contenders, count)
         processor = {BARE: bare.processor_time / count, THIS: (subjects[STANDBY].processor_time() - before) / count}
+        execs = commands(bare, subjects[STANDBY], count)
     for subject in subjects.values():
         subject.close()
     for kind, what in (("start", "request → first instruction"), ("whole", "request → end seen"),
@@ -73,12 +86,16 @@ def add(bench: "Bench", count: int) -> None:
         for name, values in samples.items():
             goal = 2.0 if kind == "start" and name == NO_STANDBY else None
             bench.results.add("start", what, name, "ms", [getattr(sample, kind) for sample in values], goal=goal)
+    for name, milliseconds in execs.items():
+        bench.results.add("start", "alloc exec of true, request → exited", name, "ms", milliseconds)
     for name, value in processor.items():
         bench.results.add("start", "processor time of a start and end", name, "ms", [value])
     for kind, what, goal in (("start", "request → first instruction", START), ("end", "first instruction → end seen", END)):
         bench.results.add("bare", what, STANDBY, "× bare", [ratio(samples, kind)], goal=goal)
     bench.results.add(
         "bare", "processor time of a start and end, beside bare's", STANDBY, "ms", [processor[THIS] - processor[BARE]], goal=PROCESSOR)
+    exec_ratio = statistics.median(execs[THIS]) / statistics.median(execs[BARE])
+    bench.results.add("bare", "alloc exec of true, request → exited", THIS, "× bare", [exec_ratio], goal=EXEC)
 
 
 def ratio(samples: dict[str, list[Start]], kind: str, of: Callable[[list[float]], float] = statistics.median) -> float:

@@ -98,6 +98,18 @@ class Subject:
         time.sleep(0.01)
         return start
 
+    def command(self, task: Task, program: str) -> float:
+        """A command in a running task, as by `alloc exec`: milliseconds from the request until its end was told."""
+        request = messages.driver.ExecTaskStreamingRequest()
+        request.setup.task_id = task.id
+        request.setup.command.append(program)
+        called = self.client("ExecTaskStreaming", request)
+        answer = messages.driver.ExecTaskStreamingResponse.FromString(called.answer)
+        if not answer.exited or answer.result.exit_code != 0:
+            raise RuntimeError(f"{program} in a task has ended with {answer}")
+        time.sleep(0.01)
+        return (called.received - called.sent) / 1e6
+
     def processor_time(self) -> float:
         """Of the Driver, and of the Executors and tasks that have ended, in milliseconds."""
         # After the name: the fields from the third on (proc_pid_stat(5)).

@@ -27,9 +27,9 @@ FLAGS = {
 CALL_FAILED = "a call of the benchmark failed"
 
 
-def built(name: str, *more: str) -> pathlib.Path:
-    """The path of one of the C programs; compiles it if necessary. `more`: further sources that it consists of."""
-    sources = [HERE / f"{source}.c" for source in (name, *more)]
+def built(name: str) -> pathlib.Path:
+    """The path of one of the C programs; compiles it if necessary. bare_root.c is a source of bare, and so on."""
+    sources = [HERE / f"{name}.c", *sorted(HERE.glob(f"{name}_*.c"))]
     program = BUILT / name
     newest = max(source.stat().st_mtime for source in [*sources, *HERE.glob(f"{name}.h")])
     if program.exists() and program.stat().st_mtime >= newest:
