@@ -3,7 +3,7 @@
 
 PYTHON = PYTHONDONTWRITEBYTECODE=1 .build/venv/bin/python
 
-.PHONY: build run test unit conformance mutants faults fuzz sanitize soak chaos bench bench-recovery bench-stats release reproducible protos lint format clean deps run-deps test-deps release-deps
+.PHONY: build run test unit conformance mutants faults fuzz sanitize soak chaos bench timeline bench-recovery bench-stats release reproducible protos lint format clean deps run-deps test-deps release-deps
 
 build:
 	@.ci/install-dependencies --check build
@@ -51,6 +51,10 @@ chaos: test-deps build
 bench: test-deps build
 	@.ci/install-dependencies bench
 	$(PYTHON) Tests/bench/bench.py
+
+# As root: what the Driver, the Executor and the task do between StartTask and the end of a task, drawn by threads.
+timeline: test-deps build
+	$(PYTHON) Tests/bench/timeline.py
 
 # As root: how long a fresh Driver takes to recover 1000 running tasks.
 bench-recovery: test-deps build

@@ -21,8 +21,8 @@ OWN, OTHER, LINE, GRID, TEXT = "#0072b2", "#b0b0b0", "#d55e00", "#dddddd", "#333
 
 
 class Drawing:
-    def __init__(self, height: int, title: str, subtitle: str):
-        self._height = height
+    def __init__(self, height: int, title: str, subtitle: str, width: int = WIDTH):
+        self._height, self._width = height, width
         self._parts: list[str] = []
         self.text(16, 24, title, size=16, weight="bold")
         self.text(16, 42, subtitle, size=12)
@@ -43,9 +43,9 @@ class Drawing:
             f'fill="{TEXT}">{escape(text)}</text>')
 
     def __str__(self) -> str:
-        head = (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {self._height}" width="{WIDTH}" '
+        head = (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self._width} {self._height}" width="{self._width}" '
                 f'height="{self._height}" font-family="Helvetica, Arial, sans-serif">')
-        ground = f'<rect width="{WIDTH}" height="{self._height}" fill="#ffffff"/>'
+        ground = f'<rect width="{self._width}" height="{self._height}" fill="#ffffff"/>'
         return "\n".join([head, ground, *self._parts, "</svg>"]) + "\n"
 
 

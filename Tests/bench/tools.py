@@ -66,6 +66,7 @@ class Client:
 
     def __init__(self, socket: str):
         self._process = subprocess.Popen([built("call"), socket], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.pid = self._process.pid
 
     def close(self) -> None:
         self._process.stdin.close()
