@@ -32,6 +32,7 @@ import recovery  # noqa: E402
 import starts  # noqa: E402
 import stats  # noqa: E402
 import table  # noqa: E402
+import thousands  # noqa: E402
 from peers import CGROUP  # noqa: E402
 from subject import Subject, Tasks  # noqa: E402
 from supervisors import SHIM, Supervisors  # noqa: E402
@@ -85,7 +86,7 @@ class Bench:
 
     def run(self) -> None:
         for phase in (self.starts, self.before, self.handshake, self.crowd, self.growth, self.throughput,
-                      self.memory_of_peers, self.statistics, self.recovery):
+                      self.memory_of_peers, self.statistics, self.recovery, self.thousands):
             began = time.monotonic()
             print(f"bench: {phase.__doc__.split(chr(10))[0].rstrip('.')} …", file=sys.stderr, flush=True)
             phase()
@@ -167,8 +168,7 @@ class Bench:
         """Statistics of 1000 tasks once a second."""
         count = self.counts()[-1]
         figures = stats.measure(self.host, count, max(3, 10 / self.scale))
-        note = "" if figures["samples"] >= figures["samples_expected"] * 0.98 else (
-            f"{figures['samples']} of {figures['samples_expected']} samples came")
+        note = stats.missing(figures)
         self.results.add(
             "driver", f"CPU of {count} statistics streams, 1 s", THIS, "% of a core", [figures["driver_cpu_percent"]],
             goal=figures["goal_cpu_percent"], note=note)
@@ -186,6 +186,11 @@ class Bench:
             calls += [seconds * 1000 for seconds in figures["recovered"][1]]
         self.results.add("driver", f"recovery of {count} tasks, all at once", THIS, "ms", totals, goal=count)
         self.results.add("driver", f"of these, one RecoverTask among {count}", THIS, "ms", calls)
+
+    def thousands(self) -> None:
+        """5000 tasks: start, end, statistics, recovery."""
+        few, many = (1000, 5000) if self.scale == 1 else (20, 100)
+        thousands.add(self, few, many)
 
 
 def facts() -> dict[str, Any]:

@@ -96,6 +96,13 @@ async def sample(plugin: Plugin, ids: list[str], seconds: float) -> dict[str, An
     }
 
 
+def missing(figures: dict[str, Any]) -> str:
+    """What is to be said if samples are missing; else empty."""
+    if figures["samples"] >= figures["samples_expected"] * 0.98:
+        return ""
+    return f"{figures['samples']} of {figures['samples_expected']} samples came"
+
+
 def processor_seconds(pid: int) -> float:
     """User and system time of the whole process, with threads that have ended (clock_getcpuclockid(3))."""
     return time.clock_gettime((~pid << 3) | 2)

@@ -20,6 +20,7 @@ TITLES = {
     "growth": "While others run, each with four mounts of the agent's",
     "throughput": "Many starts at a time",
     "driver": "Driver",
+    "thousands": "Five thousand tasks at once",
     "memory": "Supervisor of a sleeping task",
 }
 MISSED = "MISSED"

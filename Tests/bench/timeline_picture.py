@@ -59,12 +59,12 @@ def draw(lanes: list[Lane], window: Window, subtitle: str) -> str:
 
 
 def _legend(drawing: Drawing) -> None:
-    x = 560.0
+    x = 450.0
     for colour, text in ((OWN, "system call"), (CALL, "own code, page faults"), (WAITING, "waits for a processor"),
                          (SLEEPING, "sleeps in a call")):
         drawing.rectangle(x, 14, 14, 12, colour)
         drawing.text(x + 20, 24, text)
-        x += 160
+        x += 185
 
 
 def _panel(
