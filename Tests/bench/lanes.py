@@ -6,6 +6,7 @@ import functools
 import os
 import re
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 # The name that a line begins with is the thread's last one, and may be of later than the event.
@@ -48,6 +49,10 @@ class Lane:
                     found.append((at, began, name))
                 at = max(at, until)
         return found
+
+    def waited(self, begin: float, end: float) -> float:
+        """Microseconds in which it could have run."""
+        return sum(max(0.0, min(to, end) - max(since, begin)) for since, to in self.waiting)
 
     def within(self, begin: float, end: float) -> float:
         """Microseconds of processor time."""
@@ -112,14 +117,13 @@ class Trace:
 
     `client` and `driver` are the threads that the two had when it began."""
 
-    def __init__(self, text: str, client: set[int], driver: set[int]):
+    def __init__(self, lines: Iterable[str], client: set[int], driver: set[int]):
         self._threads: dict[int, Thread] = {}
         self._client, self._driver = set(client), set(driver)
         self._spawned: set[int] = set()  # processes of the Driver
-        for line in text.splitlines():
-            found = LINE_OF_TRACE.match(line)
-            if found:
-                self._take(int(found[1]), float(found[2]) * 1e6, found[3], found[4])
+        events = [(float(found[2]) * 1e6, int(found[1]), found[3], found[4]) for found in map(LINE_OF_TRACE.match, lines) if found]
+        for at, pid, event, details in sorted(events, key=lambda event: event[0]):
+            self._take(pid, at, event, details)
 
     def _thread(self, pid: int, at: float, name: str = "") -> Thread:
         thread = self._threads.setdefault(pid, Thread(at))

@@ -16,7 +16,7 @@ sys.dont_write_bytecode = True
 import flat  # noqa: E402
 from bench import Bench  # noqa: E402
 from limits import LIMITS  # noqa: E402
-from starts import NO_STANDBY, STANDBY, WARM, bare_of, in_turn, ratio, spawn  # noqa: E402
+from starts import NO_STANDBY, STANDBY, WARM, bare_of, fastest, in_turn, ratio, spawn  # noqa: E402
 from subject import Start, Subject, Tasks  # noqa: E402
 from table import BARE, BEFORE, THIS, figure  # noqa: E402
 from tools import memory, quantile  # noqa: E402
@@ -34,8 +34,8 @@ def measure(bench: Bench) -> dict[str, float]:
     spawned = fastest([sample.start for sample in samples[SPAWN]])
     no_standby = fastest([sample.start for sample in samples[NO_STANDBY]])
     measured = {
-        "start, standby, to bare": ratio(samples, "start", fastest),
-        "first instruction to end, to bare": ratio(samples, "end", fastest),
+        "start, standby, to bare": ratio(samples, "start"),
+        "first instruction to end, to bare": ratio(samples, "end"),
         "start, no standby": no_standby / spawned,
         "start, standby, to no standby": fastest([sample.start for sample in samples[STANDBY]]) / no_standby,
         "processor time of a start and end, to bare": processor,
@@ -81,10 +81,6 @@ def bare_and_starts(bench: Bench) -> tuple[dict[str, list[Start]], float]:
     for subject in subjects.values():
         subject.close()
     return samples, processor
-
-
-def fastest(values: list[float]) -> float:
-    return quantile(values, 0.1)
 
 
 def growth(bench: Bench) -> dict[str, float]:

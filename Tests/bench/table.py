@@ -15,7 +15,7 @@ KINDS = {
 }
 TITLES = {
     "start": "Start of one task",
-    "bare": "Beside the same confinement, bare: ratios of the medians above",
+    "bare": "Beside the same confinement, bare",
     "before": "With one task, and before tasks had roots of their own",
     "growth": "While others run, each with four mounts of the agent's",
     "throughput": "Many starts at a time",

@@ -26,7 +26,6 @@ def summary(lanes: list[Lane], window: Window, windows: list[Window]) -> str:
         lines.append(f"{part}:")
         for lane in lanes:
             ran = lane.within(begin, end)
-            waited = sum(max(0.0, min(to, end) - max(since, begin)) for since, to in lane.waiting)
             if ran < 1:
                 continue
             asleep: Counter[str] = Counter()
@@ -38,7 +37,7 @@ def summary(lanes: list[Lane], window: Window, windows: list[Window]) -> str:
                     calls[name] += round(sum(max(0.0, min(to, until) - max(since, began)) for began, until in lane.running))
             most = ", ".join(f"{name} {spent}" for name, spent in calls.most_common(8) if spent)
             slept = "".join(f", asleep in {name} {spent}" for name, spent in asleep.most_common() if spent)
-            lines.append(f"  {lane.name:28} {ran:5.0f}, waiting for a processor {waited:4.0f}{slept}: {most}")
+            lines.append(f"  {lane.name:28} {ran:5.0f}, waiting for a processor {lane.waited(begin, end):4.0f}{slept}: {most}")
     return "\n".join(lines)
 
 
