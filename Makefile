@@ -46,7 +46,7 @@ sanitize: test-deps
 chaos: test-deps build
 	$(PYTHON) Tests/conformance/chaos.py
 
-# As root, on a machine that does nothing else, about ten minutes: everything that is fast or small about the
+# As root, on a machine that does nothing else, more than ten minutes: everything that is fast or small about the
 # driver, beside other ways to do it; one table, bench/results.json and the plots in bench/.
 bench: test-deps build
 	@.ci/install-dependencies bench
