@@ -78,7 +78,8 @@ extension Supervision {
         return Supervision(
             channel: channel, record: record, cgroup: cgroup, main: main, task: task,
             taskDirectory: lastComponent(of: message.task_state_dir), childSignals: childSignals, timer: timer,
-            oomKillsBefore: oomKills, unneeded: (stdout.mount, stderr.mount), killTimeout: message.attachment.map { $0.pointee.kill_timeout_ns },
+            oomKillsBefore: oomKills, unneeded: (stdout.mount, stderr.mount),
+            killTimeout: message.attachment.map { $0.pointee.kill_timeout_ns },
             signalsMainProcess: message.signal_main_process != 0)
     }
 }

@@ -48,6 +48,8 @@ final class Supervision {
     private var unneeded: (Int32, Int32)?
     /// That moment, in milliseconds.
     private static let moment: Int32 = 20
+    /// The same for a task whose Executor never comes to rest, in nanoseconds.
+    private static let longMoment: UInt64 = 100_000_000
 
     private var phase = Phase.running
     private var deadline: UInt64 = 0
@@ -97,7 +99,7 @@ final class Supervision {
             let ready = withUnsafeMutableBytes(of: &waits) { bytes in
                 poll(bytes.baseAddress?.assumingMemoryBound(to: pollfd.self), 6, timeout)
             }
-            if ready == 0 { closeUnneeded() }
+            if ready == 0 || unneeded != nil && exec2_monotonic() > began + Self.longMoment { closeUnneeded() }
             if waits.1.revents != 0 { reap() }
             if waits.0.revents != 0 { requests.readAll(answer) }
             if waits.2.revents != 0 { timeIsUp() }

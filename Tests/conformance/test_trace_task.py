@@ -136,6 +136,32 @@ def test_a_reader_that_leaves(binary: Path, plugin: Plugin, asking: Task, hidden
     goes_on(asking)
 
 
+def test_a_reader_that_does_not_read(binary: Path, plugin: Plugin, asking: Task, hidden: Path) -> None:
+    """Of a second signal the tool ends: seen before, only SIGKILL ended it."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    try:
+        while True:
+            os.write(writer, b"x" * 4096)
+    except BlockingIOError:
+        os.set_blocking(writer, True)
+    tool = subprocess.Popen([binary, "trace", "--state-dir", plugin.state_dir, asking.id], stdout=writer, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: not is_free(asking), 10, "it is traced")
+        tool.send_signal(signal.SIGINT)
+        wait_until(lambda: is_free(asking), 10, "it is let go of")
+        with pytest.raises(subprocess.TimeoutExpired):
+            tool.wait(1)
+        tool.send_signal(signal.SIGINT)
+        assert tool.wait(scaled(10)) == 130
+    finally:
+        tool.kill()
+        tool.wait()
+        os.close(reader)
+        os.close(writer)
+    goes_on(asking)
+
+
 @pytest.mark.x86_64
 def test_for_some_seconds(binary: Path, plugin: Plugin, asking: Task, hidden: Path) -> None:
     """The task does not notice. On arm64 epoll_wait(2) may be interrupted once."""

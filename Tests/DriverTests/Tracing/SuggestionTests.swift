@@ -185,4 +185,23 @@ import Testing
     }
 
     private static func hcl(_ text: String) -> String { Suggestion.hcl(text) }
+
+    /// Of what a program has asked for, a further try gets by itself what gives nothing away.
+    @Test func whatIsGivenUnasked() {
+        let suggestion = Suggestion([
+            rule("r:/etc/app/x"), rule("rx:/opt/tool/bin"), rule("r:/srv/private/x"),
+            rule("rwc:/srv/data", directory: true),
+            rule("r:/etc/shadow"), rule("r:/dev/sda"), rule("r:/own/local/x"), rule("r:/etc/passwd"),
+            Finding(.option, "cap_add", value: "setuid", ""), Finding(.option, "syscalls", value: "io_uring", ""),
+            Finding(.pluginOption, "abstract_sockets", ""),
+        ])
+        let offer = suggestion.offer(own: ["/own"]) { !$0.hasPrefix("/srv/private") }
+        #expect(offer.given == ["--unveil", "r:/etc/app", "--unveil", "rx:/opt/tool", "--user-files"])
+        #expect(
+            offer.leftOut == [
+                "--unveil", "r:/dev/sda", "--unveil", "r:/etc/shadow", "--unveil", "r:/own/local/x", "--unveil",
+                "rwc:/srv/data", "--unveil", "r:/srv/private/x", "--cap-add", "setuid", "--syscalls", "io_uring",
+                "--abstract-sockets",
+            ])
+    }
 }

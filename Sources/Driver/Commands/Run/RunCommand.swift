@@ -39,6 +39,7 @@ struct RunCommand: Sendable {
                 "run needs at least \(Self.minimumOpenFiles) open files, and may have \(DescriptorLimit.most) (ulimit -n): "
                     + "raise the limit")
         }
+        let input = try beginningOfInput()
         let reactor = try reactor()
         let session = Session(
             name: "\(RunDirectories.namePrefix)\(getpid())-" + String(UInt32.random(in: .min ... .max), radix: 16),
@@ -49,21 +50,43 @@ struct RunCommand: Sendable {
             throw RunFailure(error.text)
         }
         var tries = RunTries(options)
-        var trace: RunTrace?
+        var last: Attempt?
         while true {
-            let attempt = try await RunCommand(options: tries.options, signals: signals).run(in: session, after: trace)
-            trace = attempt.trace
-            guard let trace else { return attempt.status }
-            let decision = tries.decide(
-                status: attempt.status, isStopped: attempt.isStopped, suggested: trace.suggestedOptions)
-            switch decision {
-            case .again(let line): trace.say(line)
+            let attempt: Attempt
+            do throws(RunFailure) {
+                attempt = try await RunCommand(options: tries.options, signals: signals).run(in: session, after: last)
+            } catch {
+                // What was found out before is told all the same.
+                last?.suggest()
+                throw error
+            }
+            last = attempt
+            guard let trace = attempt.trace else { return attempt.status }
+            let offer = trace.offer(own: attempt.own) { RunTries.isPublic($0, to: attempt.user, tries.options) }
+            let isStopped = attempt.isStopped || session.signals.isStopWaiting
+            switch tries.decide(status: attempt.status, isStopped: isStopped, offer: offer) {
+            case .again(let line):
+                trace.say(line)
+                if let beginning = input { lseek(STDIN_FILENO, beginning, SEEK_SET) }
             case .last(let line):
                 if let line { trace.say(line) }
-                if options.suggests { trace.suggest(own: attempt.own) }
-                return attempt.status
+                if options.suggests { attempt.suggest() }
+                let hasFailed = RunTrace.outputFailure.map { $0 != .brokenPipe } ?? false
+                return hasFailed ? CommandLineTool.ExitStatus.runFailed : attempt.status
             }
         }
+    }
+
+    /// Where each try begins to read a file; nil for what has no beginning. What comes only once cannot be given to a second try.
+    private func beginningOfInput() throws(RunFailure) -> off_t? {
+        var facts = stat()
+        guard options.retries, fstat(STDIN_FILENO, &facts) == 0, isatty(STDIN_FILENO) == 0 else { return nil }
+        if facts.st_mode & S_IFMT == S_IFREG { return lseek(STDIN_FILENO, 0, SEEK_CUR) }
+        // Character device 1:3 (devices.txt of the kernel).
+        if facts.st_mode & S_IFMT == S_IFCHR && facts.st_rdev == 0x103 { return nil }
+        throw RunFailure(
+            "--retry runs the command again, but its input comes only once: redirect stdin from a file or from /dev/null"
+        )
     }
 
     /// What all tries have in common.
@@ -85,13 +108,16 @@ struct RunCommand: Sendable {
         let trace: RunTrace?
         /// The command's own directories.
         let own: [String]
+        let user: uid_t
+
+        func suggest() { trace?.suggest(own: own) }
     }
 
-    private func run(in session: Session, after earlier: RunTrace?) async throws(RunFailure) -> Attempt {
+    private func run(in session: Session, after earlier: Attempt?) async throws(RunFailure) -> Attempt {
         let reactor = session.reactor
         let stop = RunStop(timeoutSeconds: options.killTimeoutSeconds, reactor: reactor)
         let directories = try RunDirectories(
-            name: session.name, user: session.user, stateParent: options.stateParent)
+            name: session.name, user: session.user, preferring: earlier?.user, stateParent: options.stateParent)
         let user = directories.user
         let result: Result<TaskEnd, RunFailure>
         var traced: RunTrace?
@@ -103,11 +129,12 @@ struct RunCommand: Sendable {
                 cgroup.remove(Console.complain)
                 directories.remove(Console.complain)
             }
+            defer { stop.finish() }
             let streams = try RunStreams(terminal: hasTerminal, user: user, directories) { stop.outputFailed($0) }
             defer { streams.restore() }
             session.signals.set { take($0, streams, stop) }
             defer { session.signals.clear() }
-            let trace = try options.traces ? RunTrace(after: earlier) : nil
+            let trace = try options.traces ? RunTrace(after: earlier?.trace) : nil
             // Only this process has the other end: the kernel closes it when this process ends, even by SIGKILL.
             let leash = try PipeEnds()
             let attachment = LaunchSpecification.Attachment(
@@ -125,12 +152,12 @@ struct RunCommand: Sendable {
         }
         return Attempt(
             status: status(try result.get(), stop), isStopped: stop.isRequested, trace: traced,
-            own: [directories.task.task, directories.task.alloc])
+            own: [directories.task.task, directories.task.alloc], user: user.uid)
     }
 
-    private static let minimumOpenFiles = 32
+    private static let minimumOpenFiles = 96
 
-    private var hasTerminal: Bool { options.terminal ?? (isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1) }
+    var hasTerminal: Bool { options.terminal ?? (isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1) }
 
     /// What becomes of a signal.
     private func take(_ signal: Int32, _ streams: RunStreams, _ stop: RunStop) {
@@ -195,59 +222,6 @@ struct RunCommand: Sendable {
         }
     }
 
-    private func specification(
-        _ directories: RunDirectories, _ cgroup: RunCgroup, _ user: TaskUser
-    ) throws(RunFailure) -> LaunchSpecification {
-        let megahertz = ClientTopology.ofThisHost().megahertzPerCore
-        let limits = RunLimits(options, obstacles: cgroup.obstacles, megahertzPerCore: megahertz)
-        limits.notices.forEach(Console.complain)
-
-        var request = TaskRequest()
-        request.allocDir = directories.root
-        request.name = RunDirectories.taskName
-        request.allocID = RunDirectories.allocID
-        request.environment = ["PATH": LaunchPlanning.defaultPath]
-            .merging(options.environment) { _, given in given }
-            .merging(directories.variables) { _, own in own }
-        if hasTerminal {
-            request.environment["TERM"] = request.environment["TERM"] ?? Self.kindOfTerminal
-            (request.stdoutPath, request.stderrPath) = ("/dev/null", "/dev/null")
-        } else {
-            (request.stdoutPath, request.stderrPath) = (directories.stdoutPipe, directories.stderrPipe)
-        }
-        request.resources = limits.resources
-        request.volumes = options.volumes
-        request.cgroup = cgroup.path
-        if let path = options.networkNamespace { request.network = .group(path: path) }
-
-        var configuration = PluginConfiguration()
-        configuration.unveilDefaults = options.unveilDefaults
-        configuration.confinement = options.policy
-        configuration.stateDirectory = directories.stateDirectory
-        var planning = LaunchPlanning(
-            configuration: configuration, megahertzPerCore: megahertz, host: .ofThisHost())
-        planning.hostGroupName = HostGroups.name
-        planning.rulesOfOptions = "option --unveil"
-        planning.hidesOtherAllocations = false
-        planning.hasTerminal = hasTerminal
-        let command = TaskOptions(
-            command: options.command, arguments: options.arguments, unveil: options.unveil,
-            oomScoreAdjustment: options.oomScoreAdjustment, workDir: options.workDir,
-            confinement: limits.confinement, root: options.root, signalTarget: options.signalTarget)
-        do throws(StartError) {
-            var specification = try planning.specification(for: request, options: command, user: user)
-            if hasTerminal {
-                specification.unveil += TerminalAccess.paths.map {
-                    .init(rule: UnveilRule(modes: [.read, .write], path: $0), optional: true, afterMounts: true)
-                }
-            }
-            specification.cgroupWrites.compactMap { TaskEvent.message(raised: $0) }.forEach(Console.complain)
-            return specification
-        } catch {
-            throw RunFailure(error.text)
-        }
-    }
-
     private func reactor() throws(RunFailure) -> Reactor {
         do throws(SystemError) {
             return try Reactor()
@@ -274,10 +248,6 @@ struct RunCommand: Sendable {
         } catch {
             throw RunFailure(error.description)
         }
-    }
-
-    private static var kindOfTerminal: String {
-        getenv("TERM").map { ByteText.text(cString: $0) } ?? TerminalAccess.defaultKind
     }
 
     /// Without --verbose, nowhere: what matters comes back as errors.

@@ -37,7 +37,8 @@ struct RunDirectories: Sendable {
     /// - Parameters:
     ///   - name: Of this run alone.
     ///   - user: Nil: a dynamic user that no other run has (`RunUser`).
-    init(name: String, user: TaskUser?, stateParent: String) throws(RunFailure) {
+    ///   - uid: That of the dynamic user, if possible.
+    init(name: String, user: TaskUser?, preferring uid: uid_t?, stateParent: String) throws(RunFailure) {
         let root = Self.parent + "/" + name
         self.root = root
         task = TaskDirectories(
@@ -50,7 +51,7 @@ struct RunDirectories: Sendable {
                 // Others may pass through and not look around.
                 try Self.make(root, 0o711)
                 try Self.make(task.task, 0o755)
-                self.user = try RunUser.claim(user, of: task.task, among: Self.parent)
+                self.user = try RunUser.claim(user, preferring: uid, of: task.task, among: Self.parent)
                 try Self.make(root + "/logs", 0o700)
                 for pipe in [root + "/logs/stdout", root + "/logs/stderr"] where mkfifo(pipe, 0o600) != 0 {
                     throw SystemError("make the pipe", pipe)

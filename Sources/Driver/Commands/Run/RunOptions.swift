@@ -128,7 +128,7 @@ extension RunOptions {
         CommandOption(
             name: "retry",
             help:
-                "while the command fails, run it again from the beginning with what was suggested, "
+                "while the command fails, run it again with those suggested rules that give nothing away, "
                 + "\(RunTries.maximum) times at most; with --suggest"),
         CommandOption(
             name: "executor", value: "PATH", help: "where nomad-driver-exec2-executor is", completes: .files),

@@ -14,9 +14,16 @@ final class RunSignalReceiver: Sendable {
 
     func deliver(_ signal: Int32) {
         state.withLock { state in
-            if let action = state.action { action(signal) } else { state.waiting.append(signal) }
+            if let action = state.action { return action(signal) }
+            // Either ends what the other has begun (signal(7)).
+            if signal == SIGCONT { state.waiting.removeAll { $0 == SIGTSTP } }
+            if signal == SIGTSTP { state.waiting.removeAll { $0 == SIGCONT } }
+            state.waiting.append(signal)
         }
     }
+
+    /// Whether one of those that wait asks for the end.
+    var isStopWaiting: Bool { state.withLock { $0.waiting.contains { RunSignals.stopping.contains($0) } } }
 
     func set(_ action: @escaping @Sendable (Int32) -> Void) {
         state.withLock { state in

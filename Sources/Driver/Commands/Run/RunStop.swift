@@ -41,6 +41,16 @@ final class RunStop: Sendable {
     /// Whether the command was asked to end.
     var isRequested: Bool { state.withLock { $0.wanted != nil } }
 
+    /// The run is over. Copies of output refer to this object, and would live as long as it does.
+    func finish() {
+        state.withLock { state in
+            state.task = nil
+            state.outputs = []
+            state.early = []
+            state.lastPassed = nil
+        }
+    }
+
     /// The command runs: a request that came before is carried out now.
     func started(_ task: SupervisedTask) {
         let (wanted, early) = state.withLock { state in

@@ -16,18 +16,23 @@ enum RunUser {
     /// Makes a user the owner of a task's directory.
     /// - Parameters:
     ///   - user: Nil: one that no other run has.
+    ///   - uid: The one to take then, if no other run has it.
     ///   - directory: The task's, in the directory of its run.
     ///   - parent: Where the directories of all runs are.
-    static func claim(_ user: TaskUser?, of directory: String, among parent: String) throws(SystemError) -> TaskUser {
+    static func claim(
+        _ user: TaskUser?, preferring uid: uid_t?, of directory: String, among parent: String
+    ) throws(SystemError) -> TaskUser {
         if let user {
             try give(directory, to: user)
             return user
         }
-        while let uid = free(owners(in: parent, except: directory)),
+        var preferred = uid
+        while let uid = free(owners(in: parent, except: directory), preferred),
             let user = (try? TaskUser.withoutLookUp("nomad-\(uid)")) ?? nil
         {
             try give(directory, to: user)
             if !owners(in: parent, except: directory).contains(uid) { return user }
+            preferred = nil
         }
         throw SystemError(
             "find a free user for the command: other runs have every one from",
@@ -37,7 +42,10 @@ enum RunUser {
     }
 
     /// One of the uids that is not among those that are taken; nil where all are.
-    static func free(_ taken: Set<uid_t>) -> uid_t? { uids.filter { !taken.contains($0) }.randomElement() }
+    static func free(_ taken: Set<uid_t>, _ preferred: uid_t? = nil) -> uid_t? {
+        if let preferred, !taken.contains(preferred) { return preferred }
+        return uids.filter { !taken.contains($0) }.randomElement()
+    }
 
     private static func give(_ directory: String, to user: TaskUser) throws(SystemError) {
         guard chown(directory, user.uid, user.gid) == 0 else { throw SystemError("change the owner of", directory) }

@@ -37,7 +37,8 @@ final class RunTrace: Sendable {
 
     /// Stderr, where the command's own goes.
     private static func write(_ text: String) {
-        _ = ByteText.bytes(text).withUnsafeBytes { Console.writeAll($0, to: 2) }
+        let error = ByteText.bytes(text).withUnsafeBytes { Console.writeAll($0, to: 2) }
+        if let error { firstFailure.withLock { $0 = $0 ?? error } }
     }
 
     /// To be called when an Executor waits for its request.
@@ -64,8 +65,14 @@ final class RunTrace: Sendable {
     /// Tells one line.
     func say(_ line: String) { Self.write("trace: \(line)\n") }
 
-    /// What would have helped this try and those before, as options of `run`.
-    var suggestedOptions: [String] { analysis.suggestedOptions }
+    /// What would have helped this try and those before.
+    func offer(own: [String], isPublic: (String) -> Bool) -> Suggestion.Offer {
+        analysis.offer(own: own, isPublic: isPublic)
+    }
+
+    /// Why stderr has not taken what was found; nil if it has taken everything.
+    static var outputFailure: Errno? { firstFailure.withLock { $0 } }
+    private static let firstFailure = Mutex<Errno?>(nil)
 
     /// Prints the rules with which nothing would have been denied to this try and those before.
     /// - Parameter own: The command's own directories.

@@ -67,7 +67,16 @@ struct TraceTool: Sendable {
         }
         let tracer = try Tracer(analysis: analysis, members: { processes.current }, isOver: isOver)
         let reactor = try Reactor()
-        try signals.watch(on: reactor) { _ in tracer.end() }
+        let isEnding = Mutex(false)
+        try signals.watch(on: reactor) { number in
+            let isSecond = isEnding.withLock { isEnding in
+                defer { isEnding = true }
+                return isEnding
+            }
+            // What reads stdout may have stopped to do so. The task is let go of by the end of this process at the latest.
+            if isSecond { _exit(128 + number) }
+            tracer.end()
+        }
         let own = options.suggests ? launched?.directories ?? [] : nil
         Self.watch(tracer, reactor) {
             Console.complain(

@@ -8,13 +8,13 @@ import Shared
 /// to root and be writable by root alone, those that symlinks lead through included. A sticky directory that others
 /// may write to, such as /tmp, is no exception to be afraid of: only an entry's owner and the directory's owner
 /// rename and remove an entry there (unlink(2)), so that what root has made in it stays.
-enum PathTrust: Equatable, Sendable {
+package enum PathTrust: Equatable, Sendable {
     /// - isShared: The last part is in a directory in which others may make entries of their own.
     case trusted(isShared: Bool)
     case untrusted(PathFault)
 
     /// What one part of a path is.
-    enum Entry: Equatable, Sendable {
+    package enum Entry: Equatable, Sendable {
         case directory(owner: uid_t, mode: mode_t)
         case symlink(owner: uid_t, target: String)
         case other(owner: uid_t, mode: mode_t)
@@ -31,7 +31,7 @@ enum PathTrust: Equatable, Sendable {
     /// - Parameters:
     ///   - last: Whether the last part must be root's and writable by root alone, too.
     ///   - look: What is at a path, its last part being no followed symlink.
-    static func of(
+    package static func of(
         _ path: String, last: Bool, owner: uid_t = geteuid(), look: (String) -> Entry = Self.look
     ) -> PathTrust {
         var pending = Array(path.pathComponents.reversed())
@@ -97,7 +97,7 @@ enum PathTrust: Equatable, Sendable {
     private static func text(_ parts: [Substring]) -> String { "/" + parts.joined(separator: "/") }
 
     /// lstat(2), and readlink(2) for a symlink, whose target need not be UTF-8 (`ByteText`).
-    static func look(_ path: String) -> Entry {
+    package static func look(_ path: String) -> Entry {
         var facts = stat()
         guard ByteText.withPath(path, { lstat($0, &facts) }) == 0 else {
             return Errno.last == .noSuchFile ? .missing : .unreadable(.last)

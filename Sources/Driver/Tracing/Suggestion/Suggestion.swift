@@ -19,6 +19,8 @@ package struct Suggestion {
 
     /// Sorted by their paths.
     private(set) var rules: [Rule] = []
+    /// The same before rules for several files of a directory became one for the directory.
+    private(set) var single: [Rule] = []
     /// Rules for whole directories of the system, which a person has to decide about.
     private(set) var undecided: [Rule] = []
     /// The names of options, and the values of each; empty for an option of the plugin that is to be true.
@@ -39,11 +41,12 @@ package struct Suggestion {
             case .permissions, .none: break
             }
         }
+        single = rules.map { Rule($0.modes, $0.path, isDirectory: $0.isDirectory) }
         rules = Self.merged(rules)
         undecided = Self.needed(undecided)
     }
 
-    private static let userFiles = Finding(.option, "user_files", "")
+    static let userFiles = Finding(.option, "user_files", "")
 
     private mutating func addOption(_ finding: Finding) {
         let index = options.firstIndex(of: finding.subject) ?? options.endIndex
@@ -111,7 +114,7 @@ package struct Suggestion {
     }
 
     /// One rule for each path, without those that a rule for a higher directory includes, sorted by path.
-    private static func needed(_ rules: [Rule]) -> [Rule] {
+    static func needed(_ rules: [Rule]) -> [Rule] {
         var single: [String: Rule] = [:]
         for rule in rules {
             if let same = single[rule.path] {

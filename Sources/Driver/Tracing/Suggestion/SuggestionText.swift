@@ -68,15 +68,16 @@ extension Suggestion {
 
     /// The suggestion as arguments of `run`.
     /// - Parameter includes: Whether to include the rule for a path.
-    func commandLine(_ includes: (String) -> Bool = { _ in true }) -> [String] {
+    private func commandLine(_ includes: (String) -> Bool) -> [String] {
         var words: [String] = []
         for rule in rules where includes(rule.path) { words += ["--unveil", rule.text] }
-        for index in options.indices {
-            let option = "--" + String(options[index].map { $0 == "_" ? "-" : $0 })
-            if values[index].isEmpty { words.append(option) }
-            for value in values[index] { words += [option, value.filter { $0 != "\"" }] }
-        }
+        for index in options.indices { words += self.words(ofOption: index) }
         return words
+    }
+
+    func words(ofOption index: Int) -> [String] {
+        let option = "--" + String(options[index].map { $0 == "_" ? "-" : $0 })
+        return values[index].isEmpty ? [option] : values[index].flatMap { [option, $0.filter { $0 != "\"" }] }
     }
 
     /// Words quoted for a shell.

@@ -20,6 +20,8 @@ struct TraceLoop: ~Copyable {
     private var hasRoot = false
     /// Processes that cannot be traced, and the processes that already trace them.
     private var foreign: [Int32] = []
+    /// Threads that an earlier look could not trace although they have no tracer: most of them were about to end.
+    private var refused: Set<Int32> = []
     private var tracers: [Int32] = []
     /// Threads that were seized but do not belong to the task: a process of the task had ended, and its pid was reused.
     private var strangers: Set<Int32> = []
@@ -114,6 +116,7 @@ struct TraceLoop: ~Copyable {
             if ProcessFacts.isZombie(thread) || kill(thread, 0) != 0 { return false }
             let tracer = Self.tracer(of: thread)
             if tracer == getpid() { return false }
+            if tracer == 0, refused.insert(thread).inserted { return false }
             foreign.append(pid)
             if tracer == 0 {
                 if figures.failure == nil { analysis.say("process \(pid) is left alone: \(error.text)") }
@@ -143,7 +146,8 @@ struct TraceLoop: ~Copyable {
 
     private mutating func handle(_ stop: exec2_stop) {
         let thread = stop.thread
-        if strangers.contains(thread) {
+        // A thread that executes takes the number of its process's first one (ptrace(2)).
+        if strangers.contains(thread) || stop.kind == EXEC2_STOP_EXEC && strangers.contains(stop.other) {
             leaveAlone(stop)
             return
         }
@@ -187,8 +191,19 @@ struct TraceLoop: ~Copyable {
     private mutating func leaveAlone(_ stop: exec2_stop) {
         strangers.remove(stop.thread)
         if stop.kind == EXEC2_STOP_ENDED { return }
+        if stop.kind == EXEC2_STOP_EXEC { strangers.remove(stop.other) }
+        if stop.kind == EXEC2_STOP_CLONE, stop.other > 0 { leaveChildAlone(stop.other) }
         if stop.kind == EXEC2_STOP_BEGIN || stop.kind == EXEC2_STOP_SIGNAL { exec2_trace_begin_anew(stop.thread) }
         _ = exec2_trace_detach(stop.thread, stop.kind == EXEC2_STOP_SIGNAL ? stop.signal : 0)
+    }
+
+    /// The kernel has attached the child of a stranger that was not let go of yet.
+    private mutating func leaveChildAlone(_ child: Int32) {
+        strangers.insert(child)
+        if threads.removeValue(forKey: child) != nil {
+            figures.threads -= 1
+            _ = exec2_trace_interrupt(child)
+        }
     }
 
     private mutating func examineCall(of thread: Int32) {

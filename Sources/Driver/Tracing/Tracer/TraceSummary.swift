@@ -41,8 +41,10 @@ extension TraceAnalysis {
         suggestion.text(own: own, forRun: forRun)
     }
 
-    /// The suggestion as options of `run`.
-    package var suggestedOptions: [String] { suggestion.commandLine() }
+    /// What would have helped, for a further try (`Suggestion.offer`).
+    package func offer(own: [String], isPublic: (String) -> Bool) -> Suggestion.Offer {
+        suggestion.offer(own: own, isPublic: isPublic)
+    }
 
     private static func seconds(_ nanoseconds: UInt64) -> String {
         let hundredths = (nanoseconds + 5_000_000) / 10_000_000
