@@ -97,6 +97,27 @@ def test_descriptors_of_earlier_tries(site: Path) -> None:
     assert result.returncode == 0 and result.stdout == "done\n", result.stderr
 
 
+def test_equivalent_names_are_two(site: Path) -> None:
+    """é is one character or two in Unicode, and so two file names."""
+    names = ("\u00e9", "e\u0301")
+    for name in names:
+        (site / name).mkdir()
+        (site / name / "file").write_text("x")
+    text = "; ".join(f"cat '{site}/{name}/file' || exit 1" for name in names)
+    result = run(*RETRY, "--", "sh", "-c", f"exec 2> /dev/null; {text}")
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_name_that_begins_with_a_combining_mark(site: Path) -> None:
+    """In a directory that the operator lets root's command write to. To Swift, the slash before the mark is no slash."""
+    (site / "written").mkdir()
+    name = f"{site}/written/\u0301program"
+    text = (f"exec 2> /dev/null; test -e '{name}' || {{ cp /bin/true '{name}'; '{name}'; rm '{name}'; ln -s / '{name}'; exit 1; }}; "
+            f"cat {site}/0/inner/file && echo opened")
+    result = run("--user", "root", "--unveil", f"rwc:{site}/written", *RETRY, "--", "sh", "-c", text)
+    assert "opened" not in result.stdout and "nothing more is given unasked" in result.stderr, result.stderr
+
+
 def test_interrupted_at_the_terminal(site: Path) -> None:
     """Ctrl-C reaches the command by its terminal, and the tool ran it again."""
     process, terminal = pty.fork()

@@ -37,7 +37,8 @@ struct RunTries {
         // Only the command hears of Ctrl-C at its terminal, and a shell has this status for one of its commands.
         if Self.signals.contains(status) { return .last("\(failed), that of a signal: it is not run again") }
         let left = offer.leftOut.isEmpty ? nil : "left out: " + Suggestion.shell(offer.leftOut)
-        guard offer.given.contains(where: { !offered.contains($0) }) else {
+        // By bytes: to Swift two different names may be equal.
+        guard offer.given.contains(where: { word in !offered.contains { $0.utf8.elementsEqual(word.utf8) } }) else {
             return .last(
                 failed + ", and "
                     + (left.map { "nothing more is given unasked; \($0)" } ?? "no option would allow more"))
@@ -69,7 +70,7 @@ struct RunTries {
         let writable =
             options.unveil.filter { !$0.modes.isDisjoint(with: [.write, .create]) }.map(\.path)
             + options.volumes.filter { !$0.readOnly }.map(\.hostPath)
-        guard !writable.contains(where: { $0 == "/" || path == $0 || path.hasPrefix($0 + "/") }),
+        guard !writable.contains(where: { path.isWithin($0) }),
             case .trusted = PathTrust.of(path, last: true)
         else { return false }
         var facts = stat()

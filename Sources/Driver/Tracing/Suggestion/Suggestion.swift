@@ -73,24 +73,27 @@ package struct Suggestion {
     /// Drops rules that others include, and replaces several rules in one directory by one for that directory. The
     /// deepest directories come first, so that rules which replace others can be merged again.
     private static func merged(_ rules: [Rule]) -> [Rule] {
-        var known: [String: Rule] = [:]
-        var members: [String: [String]] = [:]
+        var known: [ExactText: Rule] = [:]
+        var members: [ExactText: [ExactText]] = [:]
         /// Keyed by the lengths of their paths.
         var directories: [Int: [String]] = [:]
         func add(_ rule: Rule) {
-            known[rule.path] = rule
+            let path = ExactText(rule.path)
+            known[path] = rule
             let directory = parent(of: rule.path)
-            if members[directory] == nil { directories[directory.utf8.count, default: []].append(directory) }
-            members[directory, default: []].append(rule.path)
+            let key = ExactText(directory)
+            if members[key] == nil { directories[directory.utf8.count, default: []].append(directory) }
+            members[key, default: []].append(path)
         }
         for rule in needed(rules) { add(rule) }
         for length in (0...(directories.keys.max() ?? 0)).reversed() {
             for directory in directories[length] ?? [] where !Breadth.isTooWide(directory) {
-                let inside = (members[directory] ?? []).compactMap { known[$0]?.modes }
-                let before = known[directory]?.modes ?? []
+                let key = ExactText(directory)
+                let inside = (members[key] ?? []).compactMap { known[$0]?.modes }
+                let before = known[key]?.modes ?? []
                 let modes = common(inside, before)
                 if modes == before { continue }
-                if let rule = known[directory] {
+                if let rule = known[key] {
                     rule.modes = modes
                     rule.isDirectory = true
                 } else {
@@ -115,23 +118,23 @@ package struct Suggestion {
 
     /// One rule for each path, without those that a rule for a higher directory includes, sorted by path.
     static func needed(_ rules: [Rule]) -> [Rule] {
-        var single: [String: Rule] = [:]
+        var single: [ExactText: Rule] = [:]
         for rule in rules {
-            if let same = single[rule.path] {
+            if let same = single[ExactText(rule.path)] {
                 same.modes.formUnion(rule.modes)
                 same.isDirectory = same.isDirectory || rule.isDirectory
             } else {
-                single[rule.path] = rule
+                single[ExactText(rule.path)] = rule
             }
         }
         return single.values.filter { rule in
             var path = rule.path
             while path != "/" {
                 path = parent(of: path)
-                if let above = single[path], above.modes.isSuperset(of: rule.modes) { return false }
+                if let above = single[ExactText(path)], above.modes.isSuperset(of: rule.modes) { return false }
             }
             return true
-        }.sorted { $0.path < $1.path }
+        }.sorted { $0.path.utf8.lexicographicallyPrecedes($1.path.utf8) }
     }
 
     private static func parent(of path: String) -> String {

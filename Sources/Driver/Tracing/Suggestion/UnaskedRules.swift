@@ -41,10 +41,3 @@ extension Suggestion {
         return offer
     }
 }
-
-extension String {
-    /// Whether a path is this directory's or one below it.
-    fileprivate func isWithin(_ directory: String) -> Bool {
-        self == directory || hasPrefix(directory.hasSuffix("/") ? directory : directory + "/")
-    }
-}

@@ -22,7 +22,7 @@ package final class TraceAnalysis: Sendable {
         /// The path that it is looking at.
         var subject = ""
         var findings: [Finding] = []
-        var titles: Set<String> = []
+        var titles: Set<ExactText> = []
         /// How many of the findings an earlier try has reported.
         var earlier = 0
         /// A process of root's has tried to read the host's accounts.
@@ -141,12 +141,12 @@ package final class TraceAnalysis: Sendable {
     private func report(_ finding: Finding, _ attempt: Attempt) {
         let isNew = state.withLock { state in
             if finding.isOfAccounts && attempt.process.uid == 0 { state.rootWantsAccounts = true }
-            guard !state.titles.contains(finding.title) else { return false }
+            guard !state.titles.contains(ExactText(finding.title)) else { return false }
             guard state.foundBytes < Self.maximumBytes else {
                 state.leftOut += 1
                 return false
             }
-            state.titles.insert(finding.title)
+            state.titles.insert(ExactText(finding.title))
             state.foundBytes += finding.size
             state.findings.append(finding)
             return true
