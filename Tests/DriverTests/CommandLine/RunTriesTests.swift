@@ -97,6 +97,23 @@ import Testing
         #expect(RunTries.isPublic(path, to: uid, options) == expected)
     }
 
+    /// A file that its own permissions let everybody read, in a directory that only its owner may pass.
+    @Test(arguments: [(0o755, true), (0o711, true), (0o750, false), (0o700, false)] as [(mode_t, Bool)])
+    func whatOnlySomeUsersCanReachIsNotPublic(mode: mode_t, expected: Bool) throws {
+        let directory = "/tmp/exec2-tries-\(getpid())-\(mode)"
+        let file = directory + "/file"
+        try #require(mkdir(directory, 0o700) == 0)
+        defer {
+            unlink(file)
+            rmdir(directory)
+        }
+        let number = open(file, O_CREAT | O_WRONLY, 0o644)
+        try #require(number >= 0 && fchmod(number, 0o644) == 0 && chmod(directory, mode) == 0)
+        close(number)
+        let options = try #require(try RunOptions(["true"], directory: "/", environment: [:]))
+        #expect(RunTries.isPublic(file, to: 0, options) == expected)
+    }
+
     @Test func whatACommandCanReplaceIsNotPublic() throws {
         let words = [["--unveil", "rw:/etc"], ["--volume", "/etc:/data"], ["--unveil", "c:/"]]
         for given in words {

@@ -128,8 +128,8 @@ extension RunOptions {
         CommandOption(
             name: "retry",
             help:
-                "while the command fails, run it again with those suggested rules that give nothing away, "
-                + "\(RunTries.maximum) times at most; with --suggest"),
+                "while the command fails, run it again with those suggestions that give nothing away, at most "
+                + "\(RunTries.maximum) tries in all; with --suggest"),
         CommandOption(
             name: "executor", value: "PATH", help: "where nomad-driver-exec2-executor is", completes: .files),
         CommandOption(

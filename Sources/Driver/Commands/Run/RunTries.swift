@@ -74,6 +74,13 @@ struct RunTries {
             case .trusted = PathTrust.of(path, last: true)
         else { return false }
         var facts = stat()
+        var directory = ""
+        for part in path.pathComponents.dropLast() {
+            directory += "/" + part
+            guard ByteText.withPath(directory, { stat($0, &facts) }) == 0, facts.st_mode & S_IXOTH != 0 else {
+                return false
+            }
+        }
         guard ByteText.withPath(path, { stat($0, &facts) }) == 0 else { return false }
         switch facts.st_mode & S_IFMT {
         case S_IFDIR: return uid != 0 && facts.st_mode & (S_IROTH | S_IWOTH | S_IWGRP) == S_IROTH
