@@ -28,6 +28,8 @@ from attacking import USERS, outcomes
 Launch = Callable[..., Plugin]
 State = messages.driver.FingerprintResponse
 ROUNDS = 40
+# A start looks at the same directory several times, so that one of either kind may be rare.
+MAXIMUM_ROUNDS = 20 * ROUNDS
 SECRET = "quite-secret-value"
 _libc = ctypes.CDLL(None, use_errno=True)
 _EXCHANGE = 2
@@ -64,10 +66,11 @@ def swapping(one: Path, other: Path) -> Iterator[list[int]]:
 
 
 def start_in_turn(make: Callable[[], Task], swap: Callable[[Task], tuple[Path, Path]]) -> tuple[list[Task], int]:
-    """Starts task after task while two of its paths are swapped. Returns the tasks that started, after their end, and how
-    many were refused."""
-    started, refusals = [], 0
-    for _ in range(ROUNDS):
+    """Starts task after task while two of its paths are swapped, until both outcomes have occurred. Returns the tasks that
+    started, after their end, and how many were refused."""
+    started: list[Task] = []
+    refusals = 0
+    while len(started) + refusals < (ROUNDS if started and refusals else MAXIMUM_ROUNDS):
         task = make()
         one, other = swap(task)
         with swapping(one, other):
