@@ -194,9 +194,9 @@ class Chaos:
         plugin.set_config({**plugin.config, "standby_executor": False})
         fresh = self.host.launch({"orphan_grace": GRACE}, environment={"PLUGIN_UNIX_SOCKET_DIR": str(self.sockets)})
         try:
-            # The first task has made the template of tasks' roots, of which a namespace and its table of mounts are held, and the
-            # first log an inotify descriptor; the new one has had neither.
-            plugin.settle(len(processes.descriptors(fresh.pid)) + 3)
+            # The first task has made the template of tasks' roots, of which a namespace and its table of mounts are held, the first
+            # log an inotify descriptor, and the first Executor a mount of /dev/null; the new one has had none of them.
+            plugin.settle(len(processes.descriptors(fresh.pid)) + 4)
         except AssertionError as error:
             self.faults.append(str(error))
         self.faults += [f"state directory left: {name}" for name in os.listdir(self.state_dir)]
