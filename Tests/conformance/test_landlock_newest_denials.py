@@ -52,7 +52,7 @@ class Events:
     """Those of a plugin, from here on."""
 
     def __init__(self, plugin: Plugin):
-        self._stream = iter(plugin.driver.TaskEvents(Driver.TaskEventsRequest(), timeout=scaled(60)))
+        self._stream = iter(plugin.driver.TaskEvents(Driver.TaskEventsRequest(), timeout=scaled(10)))
         # By the task's id: those that were passed over in the last search.
         self.others: dict[str, list[str]] = {}
 
@@ -273,12 +273,13 @@ def test_after_the_driver(launch: Launch, host: AgentHost, files: list[Path]) ->
     task.stdout.wait_for("up")
     plugin = successor(launch, plugin)
     recover(plugin, task)
-    # Events of a recovered task are told once the host waits for it.
-    task.wait_soon()
+    # Events of a recovered task are told once the host waits for it. gRPC cancels a call when nothing refers to it any more.
+    waiting = task.wait_soon()
     events = Events(plugin)
     task.signal("SIGUSR1")
     assert events.of(task, str(files[0])) == [reading(files[0])]
     task.stop(signal="SIGKILL")
+    assert waiting.result().result.signal == 9
 
 
 # The option
