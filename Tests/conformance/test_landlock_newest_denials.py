@@ -187,8 +187,12 @@ def test_a_task_that_is_denied_much(launch: Launch, host: AgentHost, files: list
     """The first ones are told, and then that there are more."""
     plugin = launch(shown(host, *files))
     events = Events(plugin)
-    task = reads(host, plugin, *files, *files)
+    access = host.program("access")
+    attempts = [f"{access} {' '.join(f'read {path}' for path in some)}" for some in (files[:20], files[20:])]
+    task = host.task(plugin, "sh", ["-c", f"{attempts[0]}; until test -e $NOMAD_TASK_DIR/go; do sleep 0.05; done; {attempts[1]}; true"]).start()
     assert events.of(task, LAST) == [*(reading(path) for path in files[:MAXIMUM]), LAST]
+    (task.local / "go").touch()
+    assert task.wait() == ExitResult(0)
     # What is denied later is told later.
     other = reads(host, plugin, files[0])
     assert events.of(other, "reading") == [reading(files[0])]
