@@ -22,21 +22,15 @@ enum Console {
         return isatty(STDOUT_FILENO) == 1
     }
 
-    private static let firstFailure = Mutex<Errno?>(nil)
+    static let output = RememberingStream(STDOUT_FILENO)
 
-    /// Why stdout has not taken something; nil where it has taken everything.
-    static var failure: Errno? { firstFailure.withLock { $0 } }
-
-    /// Writes to stdout, paths as the bytes that they are (`ByteText`). What could not be written makes `status` fail.
-    static func write(_ text: String) {
-        let error = ByteText.bytes(text).withUnsafeBytes { writeAll($0, to: STDOUT_FILENO) }
-        if let error { firstFailure.withLock { $0 = $0 ?? error } }
-    }
+    /// Writes to stdout. What could not be written makes `status` fail.
+    static func write(_ text: String) { output.write(text) }
 
     /// The tool's exit status where its work had this one: what it has to say is its work as well. A reader that has left does
     /// not want to know.
     static func status(_ status: Int32) -> Int32 {
-        guard let failure, failure != .brokenPipe else { return status }
+        guard let failure = output.failure else { return status }
         complain("cannot write to stdout: \(failure.text)")
         return status == 0 ? CommandLineTool.ExitStatus.failure : status
     }

@@ -71,8 +71,7 @@ struct RunCommand: Sendable {
             case .last(let line):
                 if let line { trace.say(line) }
                 if options.suggests { attempt.suggest() }
-                let hasFailed = RunTrace.outputFailure.map { $0 != .brokenPipe } ?? false
-                return hasFailed ? CommandLineTool.ExitStatus.runFailed : attempt.status
+                return RunTrace.output.failure == nil ? attempt.status : CommandLineTool.ExitStatus.runFailed
             }
         }
     }

@@ -1,6 +1,7 @@
 import CLinux
 import EventLoop
 import Exec
+import Glibc
 import Shared
 import Supervision
 import Tracing
@@ -24,7 +25,7 @@ final class RunTrace: Sendable {
                 return launched?.seccompFilter ?? []
             },
             // A terminal is raw as long as the command has it.
-            output: { Self.write("trace: " + $0 + (isatty(2) == 1 ? "\r\n" : "\n")) }, after: earlier?.analysis)
+            output: { Self.output.write("trace: " + $0 + (isatty(2) == 1 ? "\r\n" : "\n")) }, after: earlier?.analysis)
         tracer = try Tracer(analysis: analysis)
     }
 
@@ -36,10 +37,7 @@ final class RunTrace: Sendable {
     private let executor = Executor()
 
     /// Stderr, where the command's own goes.
-    private static func write(_ text: String) {
-        let error = ByteText.bytes(text).withUnsafeBytes { Console.writeAll($0, to: 2) }
-        if let error { firstFailure.withLock { $0 = $0 ?? error } }
-    }
+    static let output = RememberingStream(STDERR_FILENO)
 
     /// To be called when an Executor waits for its request.
     var spawned: @Sendable (Int32) -> Void { { self.take(executor: $0) } }
@@ -63,18 +61,14 @@ final class RunTrace: Sendable {
     }
 
     /// Tells one line.
-    func say(_ line: String) { Self.write("trace: \(line)\n") }
+    func say(_ line: String) { Self.output.write("trace: \(line)\n") }
 
     /// What would have helped this try and those before.
     func offer(own: [String], isPublic: (String) -> Bool) -> Suggestion.Offer {
         analysis.offer(own: own, isPublic: isPublic)
     }
 
-    /// Why stderr has not taken what was found; nil if it has taken everything.
-    static var outputFailure: Errno? { firstFailure.withLock { $0 } }
-    private static let firstFailure = Mutex<Errno?>(nil)
-
     /// Prints the rules with which nothing would have been denied to this try and those before.
     /// - Parameter own: The command's own directories.
-    func suggest(own: [String]) { Self.write(analysis.suggestion(own: own, forRun: true)) }
+    func suggest(own: [String]) { Self.output.write(analysis.suggestion(own: own, forRun: true)) }
 }

@@ -61,7 +61,7 @@ struct TraceTool: Sendable {
         let analysis = TraceAnalysis(filter: { filter }, output: { Console.write($0 + "\n") })
         let processes = TaskProcesses(cgroup: task.state.cgroup, executor: executor)
         let isOver: @Sendable () -> Bool = {
-            if Console.failure != nil { return true }
+            if Console.output.hasFailed { return true }
             var wait = pollfd(fd: number, events: Int16(POLLIN), revents: 0)
             return poll(&wait, 1, 0) != 0
         }

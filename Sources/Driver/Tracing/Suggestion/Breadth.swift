@@ -119,8 +119,7 @@ enum Breadth {
             warnings.append("a socket by which everything on this host can be done")
         }
         let writes = !rule.modes.isDisjoint(with: [.write, .create])
-        if writes && !path.hasPrefix("/proc/self/") && !own.contains(where: { path == $0 || path.hasPrefix($0 + "/") })
-        {
+        if writes && !path.hasPrefix("/proc/self/") && !own.contains(where: { path.isWithin($0) }) {
             warnings.append("writing outside of the task's directories")
         }
         return warnings.isEmpty ? nil : "gives " + warnings.joined(separator: ", ")

@@ -44,8 +44,11 @@ extension Suggestion {
 
     /// The path relative to the task's directory, as a job may name it; nil for a path that is elsewhere.
     private static func inside(_ path: String, _ own: [String]) -> String? {
-        guard let directory = own.first, path.hasPrefix(directory + "/") else { return nil }
-        return String(path.dropFirst(directory.count + 1))
+        guard let directory = own.first?.utf8, path.isWithin(String(directory)), path.utf8.count > directory.count
+        else {
+            return nil
+        }
+        return String(Substring(path.utf8.dropFirst(directory.count + 1)))
     }
 
     private static func line(_ rule: Rule, _ text: String, _ own: [String], prefix: String) -> String {

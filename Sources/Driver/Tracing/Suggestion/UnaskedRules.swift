@@ -17,7 +17,7 @@ extension Suggestion {
 
     /// Splits what would have helped.
     ///
-    /// A program that nobody trusts chooses what it asks for. So a try gets by itself what gives nothing away: rules to read and
+    /// An untrusted program chooses what it asks for. So a try gets by itself what gives nothing away: rules to read and
     /// to execute without a warning, and an /etc/passwd of its own.
     /// - Parameters:
     ///   - own: The command's own directories, in which it can replace what a rule names.
