@@ -14,7 +14,7 @@ from agent import AgentHost, ExitResult, processes
 from agent.restart import recover
 from bare_root import LINK, STATE, BareRoot
 from conftest import REPOSITORY, command
-from installed import DOC, DRIVER, EXECUTOR, NAME, end, is_from, paused
+from installed import DOC, DRIVER, EXECUTOR, NAME, end, is_from, paused, upgrade_while_tasks_run
 
 
 def test_lintian_has_nothing_to_say(package: Path) -> None:
@@ -86,26 +86,13 @@ def test_upgrade_disturbs_no_task(root: BareRoot, host: AgentHost, packages_befo
     """From the programs of the previous release to these; an agent's restart then starts the new driver."""
     [package_before] = packages_before.glob("*.deb")
     root.dpkg("--install", package_before)
-    old_executor = root.inside(EXECUTOR).read_bytes()
-    old = root.launch()
-    running, ended = paused(host, old), host.task(old, host.program("act"), ["out=up", "sleep=1", "exit=31"]).start()
-    pid, executor = running.pid, running.executor_pid
 
-    answer = root.dpkg("--install", package)
-    assert "0.0.1-1" in answer, answer
-    assert root.run("dpkg-query", "-W", "-f", "${db:Status-Abbrev}", NAME).strip() == "ii"
-    assert old.is_running and running.pid == pid
+    def upgrade() -> None:
+        answer = root.dpkg("--install", package)
+        assert "0.0.1-1" in answer, answer
+        assert root.run("dpkg-query", "-W", "-f", "${db:Status-Abbrev}", NAME).strip() == "ii"
 
-    old.kill()
-    new = root.launch()
-    assert is_from(new.pid, root.inside(DRIVER))
-    recover(new, running, ended)
-    assert running.pid == pid and running.executor_pid == executor
-    assert Path(f"/proc/{executor}/exe").read_bytes() == old_executor
-    assert ended.wait() == ExitResult(31)
-    fresh = paused(host, new)
-    assert is_from(fresh.executor_pid, root.inside(EXECUTOR))
-    end(running, fresh)
+    upgrade_while_tasks_run(root, host, upgrade)
 
 
 def test_what_runs_outlives_removal_and_purge(root: BareRoot, host: AgentHost, package: Path) -> None:

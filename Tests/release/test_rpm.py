@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 import rpm_tools
-from agent import AgentHost, ExitResult, processes
+from agent import AgentHost, processes
 from agent.restart import recover
 from bare_root import LINK, STATE, BareRoot
 from conftest import REPOSITORY, command
-from installed import DOC, DRIVER, EXECUTOR, NAME, end, is_from, paused
+from installed import DOC, DRIVER, EXECUTOR, NAME, end, is_from, paused, upgrade_while_tasks_run
 from rpm_tools import dnf, rpm
 from test_requirements import is_newer
 
@@ -121,25 +121,12 @@ def test_upgrade_disturbs_no_task(root: BareRoot, host: AgentHost, packages_befo
     # Releases before this one were not for RHEL 9.
     dnf(root, "upgrade", rpm_tools.distribution(tmp_path, root, "10"))
     dnf(root, "install", before)
-    old_executor = root.inside(EXECUTOR).read_bytes()
-    old = root.launch()
-    running, ended = paused(host, old), host.task(old, host.program("act"), ["out=up", "sleep=1", "exit=31"]).start()
-    pid, executor = running.pid, running.executor_pid
 
-    dnf(root, "upgrade", rpm_package)
-    assert rpm(root, "-q", NAME).splitlines() == [rpm_package.stem]
-    assert old.is_running and running.pid == pid
+    def upgrade() -> None:
+        dnf(root, "upgrade", rpm_package)
+        assert rpm(root, "-q", NAME).splitlines() == [rpm_package.stem]
 
-    old.kill()
-    new = root.launch()
-    assert is_from(new.pid, root.inside(DRIVER))
-    recover(new, running, ended)
-    assert running.pid == pid and running.executor_pid == executor
-    assert Path(f"/proc/{executor}/exe").read_bytes() == old_executor
-    assert ended.wait() == ExitResult(31)
-    fresh = paused(host, new)
-    assert is_from(fresh.executor_pid, root.inside(EXECUTOR))
-    end(running, fresh)
+    upgrade_while_tasks_run(root, host, upgrade)
 
 
 def test_what_runs_outlives_removal(root: BareRoot, host: AgentHost, rpm_package: Path) -> None:
