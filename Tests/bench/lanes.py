@@ -107,7 +107,7 @@ class Thread:
         if self._since is not None:
             self.lane.running.append((self._since, at))
         self._since, self._woken = None, at if state.startswith("R") else None
-        # Dead: from exit_group(2) nobody returns.
+        # Dead: exit_group(2) does not return.
         if state[0] in "XZ":
             self.leaves(at)
 

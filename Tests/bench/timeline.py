@@ -141,7 +141,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # In a mount namespace of its own, so that nobody else finds tracefs mounted.
+    # In a mount namespace of its own, so that no other process finds tracefs mounted.
     if INSIDE not in os.environ:
         os.environ[INSIDE] = "1"
         os.execvp("unshare", ["unshare", "--mount", sys.executable, *sys.argv])

@@ -89,7 +89,7 @@ def test_a_task_sees_and_may_do_the_same(launch: Launch, host: AgentHost, user: 
 
 def test_root_does_not_get_the_proc_of_another_user(launch: Launch, host: AgentHost) -> None:
     """What a standby Executor has made is for the user of the task before. Another user's /proc is mounted writable, since
-    the kernel lets nobody but root write to the host's settings in it."""
+    the kernel lets only root write to the host's settings in it."""
     plugin = launch({"unveil_by_task": True})
     script = "while read -r _ place _ options _; do [ $place != /proc ] || echo ${options%%,*}; done < /proc/mounts"
     for before, user, mode in (("root", "nobody", "rw"), ("nobody", "root", "ro"), ("nomad-80000", "root", "ro")):

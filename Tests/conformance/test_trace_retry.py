@@ -51,7 +51,7 @@ def test_until_it_works(site: Path, user: str) -> None:
 
 
 def test_root_is_given_files_alone(site: Path) -> None:
-    """In a directory root may read what is there for nobody else."""
+    """Root may read files of a directory that no other user may read."""
     text = f"exec 2> /dev/null; cat {site}/first; cat {site}/second; ls {site}"
     result = run("--user", "root", *RETRY, "--", "sh", "-ec", text)
     assert result.returncode == 2 and result.stdout.endswith("second\n"), result.stderr

@@ -109,7 +109,7 @@ def goes_on(task: Task) -> None:
 
 
 def test_an_output_that_takes_nothing(binary: Path, plugin: Plugin, asking: Task) -> None:
-    """Seen before: exit status 0, and nobody was told anything."""
+    """Seen before: exit status 0, although nothing was told."""
     with open("/dev/full", "w", encoding="utf-8") as full:
         tool = subprocess.run([binary, "trace", "--state-dir", plugin.state_dir, "--suggest", asking.id], stdout=full,
                               stderr=subprocess.PIPE, text=True, timeout=scaled(60), check=False)
@@ -126,7 +126,7 @@ def test_a_reader_that_leaves(binary: Path, plugin: Plugin, asking: Task, hidden
     try:
         with open(reader, encoding="utf-8") as output:
             assert titles(output.readline()) == [f"r:{hidden}"]
-        # What is denied only now is written to nobody.
+        # What is denied only now cannot be written.
         exec_task(asking, "sh", "-c", "sleep 1; cat /etc/passwd; true")
         assert tool.wait(scaled(20)) == 0
         assert tool.stderr is not None and len(tool.stderr.read().splitlines()) == 1
