@@ -58,9 +58,10 @@ struct DenialRouter: Sendable {
         waiting[domain] = entry
     }
 
-    /// The domains whose creator is known, and whose task is not.
+    /// The domains whose creator is known, and whose task is not. In the order in which the kernel made them, which numbers
+    /// them upwards.
     var unresolved: [(domain: UInt64, creator: Creator)] {
-        waiting.compactMap { domain, entry in entry.creator.map { (domain, $0) } }
+        waiting.compactMap { domain, entry in entry.creator.map { (domain, $0) } }.sorted { $0.domain < $1.domain }
     }
 
     /// Takes the task of a domain, and hands out what has waited for that.
