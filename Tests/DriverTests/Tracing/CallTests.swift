@@ -38,6 +38,33 @@ import Testing
         #expect(CallTable(of: .amd64)[257]?.kind == .open && CallTable(of: .arm64)[56]?.kind == .open)
         #expect(CallTable(of: .arm64)[257] == nil)
     }
+
+    /// The capability of a call stood once where the index of its flags stands, and was read as one: beyond the arguments.
+    @Test(arguments: SyscallArchitecture.allCases)
+    func everyIndexIsOfAnArgument(architecture: SyscallArchitecture) {
+        let table = CallTable(of: architecture)
+        for number in UInt64(0)..<512 {
+            guard let call = table[number] else { continue }
+            for index in [call.directory, call.path, call.flags, call.directory2, call.path2] {
+                #expect((-1..<6).contains(index), "\(call.name)")
+            }
+            #expect((call.needed != nil) == (call.kind == .privilege), "\(call.name)")
+        }
+    }
+
+    @Test func everyCallIsRead() {
+        for number in UInt64(0)..<512 {
+            var info = exec2_call()
+            info.architecture = SyscallArchitecture.native.auditToken
+            info.number = number
+            info.arguments = (10, 11, 12, 13, 14, 15)
+            // Paths are read from the memory of a thread that cannot be read.
+            guard let pending = CallReader().pending(info, -1), let call = pending.call else { continue }
+            let isInMemory = call.kind == .openAt2
+            #expect(pending.flags == (call.flags < 0 || isInMemory ? 0 : 10 + UInt64(call.flags)), "\(call.name)")
+            #expect(pending.paths.allSatisfy { $0 == nil })
+        }
+    }
 }
 
 @Suite struct WishTests {

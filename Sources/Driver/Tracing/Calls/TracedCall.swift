@@ -24,7 +24,7 @@ struct TracedCall: Equatable, Sendable {
         case map
         /// ioctl(2).
         case control
-        /// Needs a capability, whose number is in `flags`.
+        /// Needs the capability `needed`.
         case privilege
         /// ptrace(2).
         case trace
@@ -36,13 +36,14 @@ struct TracedCall: Equatable, Sendable {
     /// Indices of arguments: the descriptor of a directory, a path, and flags. -1: the call has no such argument.
     let directory, path, flags: Int8
     let directory2, path2: Int8
+    let needed: Capability?
 
     private static let none: UInt16 = .max
 
     fileprivate init(
         _ name: StaticString, _ amd64: UInt16, _ arm64: UInt16, _ kind: Kind, at directory: Int8 = -1,
         _ path: Int8 = -1,
-        flags: Int8 = -1, to directory2: Int8 = -1, _ path2: Int8 = -1
+        flags: Int8 = -1, to directory2: Int8 = -1, _ path2: Int8 = -1, needs needed: Capability? = nil
     ) {
         self.name = name
         self.amd64 = amd64
@@ -53,6 +54,7 @@ struct TracedCall: Equatable, Sendable {
         self.flags = flags
         self.directory2 = directory2
         self.path2 = path2
+        self.needed = needed
     }
 
     func number(on architecture: SyscallArchitecture) -> Int? {
@@ -130,16 +132,20 @@ extension TracedCall {
         .init("sendto", 44, 206, .sendTo, at: 0, 4, flags: 5), .init("sendmsg", 46, 211, .sendMessage, at: 0, 1),
         .init("sendmmsg", 307, 269, .sendMessage, at: 0, 1), .init("socket", 41, 198, .socket),
         .init("mmap", 9, 222, .map, at: 4, flags: 2), .init("ioctl", 16, 29, .control, at: 0),
-        .init("setuid", 105, 146, .privilege, flags: 7), .init("setgid", 106, 144, .privilege, flags: 6),
-        .init("setreuid", 113, 145, .privilege, flags: 7), .init("setregid", 114, 143, .privilege, flags: 6),
-        .init("setresuid", 117, 147, .privilege, flags: 7), .init("setresgid", 119, 149, .privilege, flags: 6),
-        .init("setgroups", 116, 159, .privilege, flags: 6), .init("chroot", 161, 51, .privilege, flags: 18),
-        .init("setpriority", 141, 140, .privilege, flags: 23),
-        .init("sched_setscheduler", 144, 119, .privilege, flags: 23),
-        .init("sched_setparam", 142, 118, .privilege, flags: 23),
-        .init("sched_setattr", 314, 274, .privilege, flags: 23),
-        .init("mlock", 149, 228, .privilege, flags: 14), .init("mlockall", 151, 230, .privilege, flags: 14),
-        .init("setrlimit", 160, 164, .privilege, flags: 24), .init("prlimit64", 302, 261, .privilege, flags: 24),
+        .init("setuid", 105, 146, .privilege, needs: .setuid), .init("setgid", 106, 144, .privilege, needs: .setgid),
+        .init("setreuid", 113, 145, .privilege, needs: .setuid),
+        .init("setregid", 114, 143, .privilege, needs: .setgid),
+        .init("setresuid", 117, 147, .privilege, needs: .setuid),
+        .init("setresgid", 119, 149, .privilege, needs: .setgid),
+        .init("setgroups", 116, 159, .privilege, needs: .setgid),
+        .init("chroot", 161, 51, .privilege, needs: .sysChroot),
+        .init("setpriority", 141, 140, .privilege, needs: .sysNice),
+        .init("sched_setscheduler", 144, 119, .privilege, needs: .sysNice),
+        .init("sched_setparam", 142, 118, .privilege, needs: .sysNice),
+        .init("sched_setattr", 314, 274, .privilege, needs: .sysNice),
+        .init("mlock", 149, 228, .privilege, needs: .ipcLock), .init("mlockall", 151, 230, .privilege, needs: .ipcLock),
+        .init("setrlimit", 160, 164, .privilege, needs: .sysResource),
+        .init("prlimit64", 302, 261, .privilege, needs: .sysResource),
         .init("ptrace", 101, 117, .trace),
     ]
 }

@@ -77,7 +77,7 @@ enum CallDecision {
     private static func privilege(_ call: TracedCall, _ attempt: Attempt) -> Finding? {
         // setpriority(2) fails with EACCES, the others with EPERM.
         guard attempt.error == .notPermitted || attempt.error == .permissionDenied,
-            let needed = Capability(rawValue: UInt64(call.flags))
+            let needed = call.needed
         else { return nil }
         if needed == .sysResource && !attempt.process.has(needed) {
             return Finding(
