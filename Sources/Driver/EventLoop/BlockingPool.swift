@@ -64,24 +64,28 @@ package final class BlockingPool: TaskExecutor {
         fileprivate let number: UInt64
     }
 
-    private enum Work: Sendable {
+    fileprivate enum Work: Sendable {
         case job(UnownedJob, any TaskExecutor)
         case body(@Sendable () -> Void)
     }
 
-    private struct Waiting: Sendable {
+    fileprivate struct Waiting: Sendable {
         let number: UInt64
         let work: Work
     }
 
-    private struct LaneState {
-        var waiting = FIFOQueue<Waiting>()
-        /// How much of its work is running.
+    fileprivate struct LaneState {
+        let lane: Lane
+        let maximumRunning: Int
         var running = 0
+        var waiting = FIFOQueue<Waiting>()
+
+        var mayBegin: Bool { running < maximumRunning }
     }
 
-    private struct State {
-        var lanes = Lane.allCases.map { _ in LaneState() }
+    fileprivate struct State {
+        /// By `Lane.rawValue`. They are changed in place: a copy of one would copy all that waits in it, with the lock held.
+        var lanes: [LaneState]
         /// Threads that exist, and those of them that are idle, the last to become so last.
         var threads = 0
         var idle: [ThreadSignal] = []
@@ -89,9 +93,8 @@ package final class BlockingPool: TaskExecutor {
         var lacksThreads = false
         var nextNumber: UInt64 = 1
 
-        subscript(lane: Lane) -> LaneState {
-            get { lanes[lane.rawValue] }
-            set { lanes[lane.rawValue] = newValue }
+        init(_ limits: Limits) {
+            lanes = Lane.allCases.map { LaneState(lane: $0, maximumRunning: limits[$0]) }
         }
     }
 
@@ -112,18 +115,19 @@ package final class BlockingPool: TaskExecutor {
     /// Its executor for the lane `recoveries`.
     package static let recoveries = shared.executor(for: .recoveries)
 
-    private let limits: Limits
+    private let idleNanoseconds: UInt64
     private let maximumThreads: Int
     private let startThread: StartThread
-    private let state = Mutex(State())
+    private let state: SleepingMutex<State>
 
     /// - Parameter startThread: Another way to start a thread, for tests.
     init(
         _ limits: Limits = Limits(), startThread: @escaping StartThread = BlockingPool.startDetachedThread
     ) {
-        self.limits = limits
+        idleNanoseconds = limits.idleNanoseconds
         maximumThreads = Lane.allCases.reduce(0) { $0 + limits[$1] }
         self.startThread = startThread
+        state = SleepingMutex(State(limits))
     }
 
     private static func startDetachedThread(_ body: @escaping @Sendable () -> Void) throws(SystemError) {
@@ -138,7 +142,10 @@ package final class BlockingPool: TaskExecutor {
 
     /// Whether work that is added to the lane now has to wait for other work of that lane.
     package func isFull(_ lane: Lane) -> Bool {
-        state.withLock { $0[lane].running + $0[lane].waiting.count >= limits[lane] }
+        state.withLock { state in
+            let lane = state.lanes[lane.rawValue]
+            return lane.running + lane.waiting.count >= lane.maximumRunning
+        }
     }
 
     // MARK: Adding work
@@ -164,7 +171,7 @@ package final class BlockingPool: TaskExecutor {
     @discardableResult
     package func withdraw(_ ticket: Ticket) -> Bool {
         let withdrawn = state.withLock { state in
-            state[ticket.lane].waiting.remove { $0.number == ticket.number }
+            state.lanes[ticket.lane.rawValue].waiting.remove { $0.number == ticket.number }
         }
         return withdrawn != nil
     }
@@ -190,8 +197,10 @@ package final class BlockingPool: TaskExecutor {
         let (number, summons) = state.withLock { state in
             let number = state.nextNumber
             state.nextNumber += 1
-            let mayBegin = state[lane].running + state[lane].waiting.count < limits[lane]
-            state[lane].waiting.append(Waiting(number: number, work: work))
+            let index = lane.rawValue
+            let mayBegin =
+                state.lanes[index].running + state.lanes[index].waiting.count < state.lanes[index].maximumRunning
+            state.lanes[index].waiting.append(Waiting(number: number, work: work))
             return (number, mayBegin || state.lacksThreads ? summonThread(&state) : .none)
         }
         follow(summons)
@@ -227,7 +236,11 @@ package final class BlockingPool: TaskExecutor {
     }
 
     private func workUntilNoneWaits() {
-        while doNext() {}
+        var finished: Lane?
+        while let (work, lane) = state.withLock({ $0.next(after: finished) }) {
+            work.perform()
+            finished = lane
+        }
     }
 
     // MARK: Doing work
@@ -236,45 +249,27 @@ package final class BlockingPool: TaskExecutor {
     private func runThread() {
         _ = exec2_set_process_name("exec2-blocking")
         let signal = ThreadSignal()
+        var finished: Lane?
         while true {
-            if doNext() { continue }
-            guard waitForWork(signal) else { return }
+            let next = state.withLock { state in
+                let next = state.next(after: finished)
+                if next == nil { state.becomeIdle(signal) }
+                return next
+            }
+            // The work is released before it counts as finished.
+            if let (work, lane) = next {
+                work.perform()
+                finished = lane
+            } else {
+                finished = nil
+                guard waitForWork(signal) else { return }
+            }
         }
-    }
-
-    /// Does the work that has waited longest of all that may begin, and releases it; false if no work may begin.
-    private func doNext() -> Bool {
-        guard let (work, lane) = state.withLock({ takeNext(&$0) }) else { return false }
-        switch work {
-        case .job(let job, let executor): job.runSynchronously(on: executor.asUnownedTaskExecutor())
-        case .body(let body): body()
-        }
-        state.withLock { $0[lane].running -= 1 }
-        return true
-    }
-
-    private func takeNext(_ state: inout State) -> (Work, Lane)? {
-        var next: (number: UInt64, lane: Lane)?
-        for lane in Lane.allCases where state[lane].running < limits[lane] {
-            guard let first = state[lane].waiting.first, first.number < next?.number ?? .max else { continue }
-            next = (first.number, lane)
-        }
-        guard let lane = next?.lane, let taken = state[lane].waiting.removeFirst() else { return nil }
-        state[lane].running += 1
-        return (taken.work, lane)
     }
 
     /// Waits for work; false where the thread is to end.
     private func waitForWork(_ signal: ThreadSignal) -> Bool {
-        let hasWork = state.withLock { state in
-            let hasWork = Lane.allCases.contains { !state[$0].waiting.isEmpty && state[$0].running < limits[$0] }
-            if !hasWork {
-                state.idle.append(signal)
-                state.lacksThreads = false
-            }
-            return hasWork
-        }
-        if hasWork || signal.wait(atMost: limits.idleNanoseconds) { return true }
+        if signal.wait(atMost: idleNanoseconds) { return true }
         let ends = state.withLock { state in
             // Not there: it has been woken at this very moment.
             guard let index = state.idle.firstIndex(where: { $0 === signal }) else { return false }
@@ -285,6 +280,36 @@ package final class BlockingPool: TaskExecutor {
         if ends { return false }
         // The signal is raised, or will be at once.
         return signal.wait(atMost: .max)
+    }
+}
+
+extension BlockingPool.Work {
+    fileprivate consuming func perform() {
+        switch self {
+        case .job(let job, let executor): job.runSynchronously(on: executor.asUnownedTaskExecutor())
+        case .body(let body): body()
+        }
+    }
+}
+
+extension BlockingPool.State {
+    /// The work that has waited longest of all that may begin; nil if no work may.
+    /// - Parameter finished: The lane of the work that the thread has done before.
+    fileprivate mutating func next(after finished: BlockingPool.Lane?) -> (BlockingPool.Work, BlockingPool.Lane)? {
+        if let finished { lanes[finished.rawValue].running -= 1 }
+        var next: (number: UInt64, index: Int)?
+        for index in lanes.indices where lanes[index].mayBegin {
+            guard let number = lanes[index].waiting.first?.number, number < next?.number ?? .max else { continue }
+            next = (number, index)
+        }
+        guard let index = next?.index, let taken = lanes[index].waiting.removeFirst() else { return nil }
+        lanes[index].running += 1
+        return (taken.work, lanes[index].lane)
+    }
+
+    fileprivate mutating func becomeIdle(_ signal: ThreadSignal) {
+        idle.append(signal)
+        lacksThreads = false
     }
 }
 

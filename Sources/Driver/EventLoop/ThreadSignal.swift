@@ -30,8 +30,9 @@ package final class ThreadSignal: @unchecked Sendable {
     package func raise() {
         pthread_mutex_lock(mutex)
         isRaised = true
-        pthread_cond_signal(condition)
         pthread_mutex_unlock(mutex)
+        // With the mutex held, the thread would wake up only to wait for the mutex.
+        pthread_cond_signal(condition)
     }
 
     /// Returns when it is raised, true, or when its time is up, false.
