@@ -76,10 +76,10 @@ final class StandbyExecutor: Sendable {
     }
 
     /// Hands the packed launch request to the Executor that stands by; nil where none of this origin lives.
-    func take(_ origin: ExecutorOrigin?, request: [UInt8]) -> ExecutorProcess? {
+    func take(_ origin: ExecutorOrigin, request: [UInt8]) -> ExecutorProcess? {
         guard let ready = takeReady() else { return nil }
         // A dead one that the reactor has not yet heard of, too, is never handed a task.
-        guard let origin, ready.origin == origin, ready.executor.process.isRunning else {
+        guard ready.origin == origin, ready.executor.process.isRunning else {
             ready.executor.process.killAndReap(on: reactor)
             return nil
         }
@@ -95,13 +95,17 @@ final class StandbyExecutor: Sendable {
 
     /// Spawns one where none stands by or is being made. It may block its thread for a moment.
     /// - Parameter rules: What it can do before its request comes (`LaunchSpecification.encodedRules`).
-    func prepare(_ origin: ExecutorOrigin, rules: [UInt8], in cgroup: ExecutorCgroup, forTaskIn taskCgroup: String) {
+    func prepare(
+        _ origin: ExecutorOrigin, rules: @autoclosure () -> [UInt8], in cgroup: ExecutorCgroup,
+        forTaskIn taskCgroup: String
+    ) {
         let dismissals = state.withLock { state -> Int? in
             guard state.ready == nil, !state.isMaking else { return nil }
             state.isMaking = true
             return state.dismissals
         }
         guard let dismissals else { return }
+        let rules = rules()
         do throws(SpawnError) {
             let executor = try cgroup.spawn(forTaskIn: taskCgroup) { (number) throws(SpawnError) in
                 try ExecutorProcess.spawnAhead(

@@ -35,20 +35,22 @@ extension TaskTable {
             let directory = TaskStateDirectory(stateDirectory: stateDirectory, name: directoryName)
             var template = try await template(request, specification, executor)
             if !keepsStandby { standby.dismiss() }
+            var origin = keepsStandby ? origin(specification, executor, template) : nil
             var task = try spawn(
                 id: id, name: taskName, in: directory, try makeDirectory(directory), specification, executor, template,
-                standby: keepsStandby)
+                standby: origin)
             var attempt = 1
             while try await !launch(task, specification, isLast: attempt == RootTemplates.attempts) {
                 attempt += 1
                 template = try await self.template(
                     specification.root.map { templates.request($0.template) }, specification, executor)
+                if keepsStandby { origin = self.origin(specification, executor, template) }
                 task = try spawn(
                     id: id, name: taskName, in: directory, try makeDirectory(directory), specification, executor,
-                    template, standby: false)
+                    template, standby: nil)
             }
             take(id, .settled(starting, task))
-            if keepsStandby { prepareStandby(specification, executor, template) }
+            if let origin { prepareStandby(specification, origin) }
             return task
         } catch {
             take(id, .givenUp(starting))
@@ -140,15 +142,14 @@ extension TaskTable {
     private func spawn(
         id: String, name: String, in directory: TaskStateDirectory, _ pipes: consuming SessionPipes,
         _ specification: LaunchSpecification, _ executor: ExecutorSearch, _ template: RootTemplates.Template?,
-        standby mayStandBy: Bool
+        standby origin: ExecutorOrigin?
     ) throws(StartError) -> SupervisedTask {
         let session = UInt64.random(in: 1...UInt64.max)
         let process: ExecutorProcess
         let isStandby: Bool
         do throws(StartError) {
             let request = specification.encoded(session: session, directory: directory)
-            let origin = mayStandBy ? origin(specification, executor, template) : nil
-            if mayStandBy, let standing = standby.take(origin, request: request) {
+            if let origin, let standing = standby.take(origin, request: request) {
                 process = standing
                 isStandby = true
             } else {
@@ -214,11 +215,8 @@ extension TaskTable {
     }
 
     /// Has the next start's Executor spawned, while this one's answer is on its way.
-    private func prepareStandby(
-        _ specification: LaunchSpecification, _ executor: ExecutorSearch, _ template: RootTemplates.Template?
-    ) {
-        guard let origin = origin(specification, executor, template) else { return }
-        Task(executorPreference: BlockingPool.starts) { [self] in
+    private func prepareStandby(_ specification: LaunchSpecification, _ origin: ExecutorOrigin) {
+        BlockingPool.shared.perform(in: .starts) { [self] in
             standby.prepare(
                 origin, rules: specification.encodedRules, in: executorCgroup, forTaskIn: specification.cgroup)
         }

@@ -101,8 +101,8 @@ extension DriverService {
             // Not a warning: this is normal for a small task, and it gets more than it asks for.
             log.debug("raised a limit of a task", ["task_id": task.id, "reason": message])
         }
-        table.watchLogs(of: task, recovered: false)
-        if let place = request.clientMount {
+        table.watchLogs(of: task, pipes: [request.stdoutPath, request.stderrPath])
+        if let place = request.clientMount, !table.clientMounts.knows(place) {
             Task(executorPreference: BlockingPool.shared) { [table] in
                 table.clientMounts.add(place, allocDir: request.allocDir)
             }
