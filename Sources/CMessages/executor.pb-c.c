@@ -3919,9 +3919,29 @@ const ProtobufCMessageDescriptor exec2__executor__refused__descriptor =
   (ProtobufCMessageInit) exec2__executor__refused__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-#define exec2__executor__exited__field_descriptors NULL
-#define exec2__executor__exited__field_indices_by_name NULL
-#define exec2__executor__exited__number_ranges NULL
+static const ProtobufCFieldDescriptor exec2__executor__exited__field_descriptors[1] =
+{
+  {
+    "record",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Exec2__Executor__Exited, record),
+    &exec2__executor__exit_record__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned exec2__executor__exited__field_indices_by_name[] = {
+  0,   /* field[0] = record */
+};
+static const ProtobufCIntRange exec2__executor__exited__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
 const ProtobufCMessageDescriptor exec2__executor__exited__descriptor =
 {
   PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
@@ -3930,10 +3950,10 @@ const ProtobufCMessageDescriptor exec2__executor__exited__descriptor =
   "Exec2__Executor__Exited",
   "exec2.executor",
   sizeof(Exec2__Executor__Exited),
-  0,
+  1,
   exec2__executor__exited__field_descriptors,
   exec2__executor__exited__field_indices_by_name,
-  0,  exec2__executor__exited__number_ranges,
+  1,  exec2__executor__exited__number_ranges,
   (ProtobufCMessageInit) exec2__executor__exited__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

@@ -320,7 +320,7 @@ final class Supervision {
         result.survivors = survivors
         phase = .overdue
         isRecorded = record.write(result)
-        if isRecorded { channel.send(.exited) }
+        if isRecorded { channel.send(.exited(result)) }
     }
 
     private func arm(_ nanoseconds: UInt64) {

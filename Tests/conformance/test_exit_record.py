@@ -13,7 +13,7 @@ import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, messages, processes
 from agent.restart import LOST, Stopped, lost_result, recover, successor
-from agent.state import directory_of, read_record, record_bytes
+from agent.state import directory_of, lose_events, read_record, record_bytes
 from agent.timing import wait_until
 
 Launch = Callable[..., Plugin]
@@ -160,18 +160,42 @@ def test_record_that_is_not_a_file(launch: Launch, host: AgentHost, kind: str) -
     (path.parent.parent / "whole").unlink()
 
 
-def test_record_damaged_before_the_driver_reads_it(launch: Launch, host: AgentHost) -> None:
-    """The running driver checks the record too."""
-    plugin = launch()
-    task = acting(host, plugin, "sleep=100", "exit=7").start()
-    waiting = task.wait_soon()
+def ends_on_request(host: AgentHost, plugin: Plugin) -> Task:
+    return host.task(plugin, "sh", ["-c", "until test -e $NOMAD_TASK_DIR/go; do sleep 0.05; done; exit 7"])
+
+
+def damage_record(plugin: Plugin, task: Task, loses_event: bool) -> Path:
+    """Has the task end while the driver is stopped, and its record changed before the driver can read it."""
     executor, path = task.executor_pid, directory_of(task) / "exit"
     with Stopped(plugin.pid):
+        (task.local / "go").touch()
         wait_until(lambda: not processes.is_alive(executor), 10, "the Executor has ended")
         content = path.read_bytes()
         path.write_bytes(content[:-1] + b"?")
+        if loses_event:
+            lose_events(task)
+    return path
+
+
+def test_record_damaged_before_the_driver_reads_it(launch: Launch, host: AgentHost) -> None:
+    """The running driver checks the record too, where the Executor could not tell it."""
+    plugin = launch()
+    task = ends_on_request(host, plugin).start()
+    waiting = task.wait_soon()
+    path = damage_record(plugin, task, loses_event=True)
     waiting.result()
     assert lost_result(task, str(path), "damaged") == LOST
+
+
+def test_the_running_driver_needs_no_record(launch: Launch, host: AgentHost) -> None:
+    """The event of the end has a copy."""
+    plugin = launch()
+    task = ends_on_request(host, plugin).start()
+    waiting = task.wait_soon()
+    damage_record(plugin, task, loses_event=False)
+    answer = waiting.result()
+    assert (answer.result.exit_code, answer.result.signal, answer.err) == (7, 0, "")
+    task.destroy()
 
 
 @pytest.mark.parametrize("kind", ["space", "files"])

@@ -18,8 +18,8 @@ import grpc
 import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, messages, processes
-from agent.restart import recover, successor
-from agent.state import directory_of
+from agent.restart import Stopped, recover, successor
+from agent.state import directory_of, lose_events
 from agent.timing import scaled, wait_until
 
 Launch = Callable[..., Plugin]
@@ -157,13 +157,16 @@ def test_record_is_read_once_the_shortage_has_passed(launch: Launch, host: Agent
     plugin = launch()
     task = host.paused(plugin)
     waiting = task.wait_soon()
-    directory = directory_of(task)
-    wait_until((directory / "claimed").exists, 5, "the task claimed")
+    wait_until((directory_of(task) / "claimed").exists, 5, "the task claimed")
+    executor, pid = task.executor_pid, task.pid
     # What still comes behind the start's answer would give descriptors back.
     plugin.descriptors_with_a_task()
     with NoDescriptors(plugin):
-        task.signal("SIGKILL")
-        wait_until((directory / "exit").exists, 5, "the exit record written")
+        with Stopped(plugin.pid):
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: not processes.is_alive(executor), 5, "the Executor has ended")
+            # With the event, the driver would not need the record.
+            lose_events(task)
         wait_until(
             lambda: any("exit record" in entry["@message"] for entry in plugin.log), 30, "the shortage is reported")
         time.sleep(ONCE_GIVEN_UP_SECONDS)

@@ -813,10 +813,14 @@ struct  Exec2__Executor__Refused
 struct  Exec2__Executor__Exited
 {
   ProtobufCMessage base;
+  /*
+   * What is on disk. Executors of earlier releases leave it out.
+   */
+  Exec2__Executor__ExitRecord *record;
 };
 #define EXEC2__EXECUTOR__EXITED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&exec2__executor__exited__descriptor) \
-     }
+    , NULL }
 
 
 /*

@@ -159,10 +159,21 @@ package final class SupervisedTask: Sendable {
                 take(.started(task))
             case .launchFailed(let stage, let errno, let subject):
                 take(.launchFailed(.reported(stage: stage, errno, subject: subject)))
-            case .exited: BlockingPool.shared.perform { [self] in readRecord() }
+            case .exited(let record): exited(record)
             case .welcome, .done, .refused:
                 log.warn("received an answer to no pending request", ["task_id": id, "executor_pid": executorPid])
             }
+        }
+    }
+
+    /// The task has ended.
+    /// - Parameter record: What came with the event. Where none did, or files of the cgroup are to be read as well, another
+    ///   thread reads the one on disk.
+    private func exited(_ record: ExitRecord?) {
+        if let record, record.taskDirectory == directory.name, !record.oomKilled {
+            conclude(.recorded(record))
+        } else {
+            BlockingPool.shared.perform { [self] in readRecord() }
         }
     }
 

@@ -133,13 +133,17 @@ extension ExecutorEvent {
                 message.done = pointer
                 return pack(&message.base, into: buffer)
             }
-        case .exited:
+        case .exited(let record):
             var exited = Exec2__Executor__Exited()
             exec2__executor__exited__init(&exited)
             return withUnsafeMutablePointer(to: &exited) { pointer in
                 message.body_case = EXEC2__EXECUTOR__EVENT__BODY_EXITED
                 message.exited = pointer
-                return pack(&message.base, into: buffer)
+                guard let record else { return pack(&message.base, into: buffer) }
+                return record.withMessage { recordPointer in
+                    pointer.pointee.record = recordPointer
+                    return pack(&message.base, into: buffer)
+                }
             }
         }
     }
@@ -175,7 +179,8 @@ extension ExecutorEvent {
             }
             return .refused(Errno(rawValue: refused.pointee.error))
         case EXEC2__EXECUTOR__EVENT__BODY_EXITED:
-            return .exited
+            let record: UnsafeMutablePointer<Exec2__Executor__ExitRecord>? = message.pointee.exited?.pointee.record
+            return .exited(record.map { ExitRecord($0.pointee) })
         default:
             return nil
         }

@@ -124,7 +124,8 @@ public enum ExecutorEvent: Sendable {
     case launchFailed(stage: UInt32, errno: Errno, subject: String)
     case done
     case refused(Errno)
-    case exited
+    /// The task has ended, and the exit record is on disk; the record, unless an Executor of an earlier release says so.
+    case exited(ExitRecord?)
 }
 
 // Comparing strings takes the Unicode tables, 90 KiB that an Executor has no use for.

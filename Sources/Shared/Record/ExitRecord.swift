@@ -103,6 +103,11 @@ extension ExitRecord {
     /// The record's file content, written into `buffer` (of `reservedSize` bytes): magic, version,
     /// length and CRC-32 of the message, little-endian, then the message.
     public func encode(into buffer: UnsafeMutableRawBufferPointer) -> UnsafeRawBufferPointer {
+        withMessage { Self.seal($0, into: buffer) }
+    }
+
+    /// Lends the message of the record. Packed it takes no more than 3500 bytes, which fits in a frame.
+    func withMessage<Result>(_ body: (UnsafeMutablePointer<Exec2__Executor__ExitRecord>) -> Result) -> Result {
         var message = Exec2__Executor__ExitRecord()
         exec2__executor__exit_record__init(&message)
         message.exit_code = exitCode
@@ -123,20 +128,20 @@ extension ExitRecord {
             withCopiedCString(of: execProgram, limit: Self.maximumText) { program in
                 message.task_directory = directory
                 message.exec_program = program
-                return Self.seal(&message, into: buffer)
+                return withUnsafeMutablePointer(to: &message, body)
             }
         }
     }
 
     private static func seal(
-        _ message: inout Exec2__Executor__ExitRecord, into buffer: UnsafeMutableRawBufferPointer
+        _ message: UnsafeMutablePointer<Exec2__Executor__ExitRecord>, into buffer: UnsafeMutableRawBufferPointer
     ) -> UnsafeRawBufferPointer {
-        let size = exec2__executor__exit_record__get_packed_size(&message)
+        let size = exec2__executor__exit_record__get_packed_size(message)
         guard let start = buffer.baseAddress, headerSize + size <= buffer.count else {
             return UnsafeRawBufferPointer(start: nil, count: 0)
         }
         let body = start + headerSize
-        _ = exec2__executor__exit_record__pack(&message, body.assumingMemoryBound(to: UInt8.self))
+        _ = exec2__executor__exit_record__pack(message, body.assumingMemoryBound(to: UInt8.self))
         start.copyMemory(from: magic.utf8Start, byteCount: 8)
         buffer.storeBytes(of: version.littleEndian, toByteOffset: 8, as: UInt32.self)
         buffer.storeBytes(of: UInt32(size).littleEndian, toByteOffset: 12, as: UInt32.self)
@@ -161,23 +166,28 @@ extension ExitRecord {
                 nil, size, body.bindMemory(to: UInt8.self).baseAddress)
         else { throw .undecodable }
         defer { exec2__executor__exit_record__free_unpacked(message, nil) }
-        let error = message.pointee.exec_error
-        return ExitRecord(
-            taskDirectory: String(cString: message.pointee.task_directory),
-            exitCode: message.pointee.exit_code,
-            signal: message.pointee.signal,
-            oomKilled: message.pointee.oom_killed != 0,
-            startedAt: message.pointee.started_at_ns,
-            endedAt: message.pointee.ended_at_ns,
-            pid: message.pointee.pid,
-            userTime: message.pointee.user_time_us,
-            systemTime: message.pointee.system_time_us,
-            maxRSS: message.pointee.max_rss_kib,
+        return ExitRecord(message.pointee)
+    }
+
+    /// The contents of the record's message.
+    init(_ message: Exec2__Executor__ExitRecord) {
+        let error = message.exec_error
+        self.init(
+            taskDirectory: String(cString: message.task_directory),
+            exitCode: message.exit_code,
+            signal: message.signal,
+            oomKilled: message.oom_killed != 0,
+            startedAt: message.started_at_ns,
+            endedAt: message.ended_at_ns,
+            pid: message.pid,
+            userTime: message.user_time_us,
+            systemTime: message.system_time_us,
+            maxRSS: message.max_rss_kib,
             execError: error == 0 ? nil : Errno(rawValue: error),
-            execProgram: String(cString: message.pointee.exec_program),
-            survivors: message.pointee.survivors != 0,
-            memoryLimit: message.pointee.memory_limit == 0 ? nil : message.pointee.memory_limit,
-            memoryPeak: message.pointee.memory_peak == 0 ? nil : message.pointee.memory_peak,
-            endedSinceBoot: message.pointee.ended_boottime_ns == 0 ? nil : message.pointee.ended_boottime_ns)
+            execProgram: String(cString: message.exec_program),
+            survivors: message.survivors != 0,
+            memoryLimit: message.memory_limit == 0 ? nil : message.memory_limit,
+            memoryPeak: message.memory_peak == 0 ? nil : message.memory_peak,
+            endedSinceBoot: message.ended_boottime_ns == 0 ? nil : message.ended_boottime_ns)
     }
 }

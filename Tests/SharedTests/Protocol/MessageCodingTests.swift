@@ -20,8 +20,19 @@ import Testing
         .launchFailed(stage: 15, errno: .noSuchFile, subject: "/srv/www"),
         .launchFailed(stage: .max, errno: Errno(rawValue: 0), subject: ""),
         .launchFailed(stage: 0, errno: Errno(rawValue: -1), subject: "ü\n\u{1F600}"),
-        .done, .refused(.noSuchProcess), .refused(Errno(rawValue: 0)), .exited,
+        .done, .refused(.noSuchProcess), .refused(Errno(rawValue: 0)), .exited(nil),
+        .exited(
+            ExitRecord(taskDirectory: "a+b", exitCode: 0, signal: 0, oomKilled: false, startedAt: 1, endedAt: 2, pid: 3)
+        ),
+        .exited(largestRecord),
     ]
+
+    /// Its texts are the longest that a record keeps, and its numbers take as many bytes as any do.
+    private static let largestRecord = ExitRecord(
+        taskDirectory: String(repeating: "d", count: 1500), exitCode: .min, signal: .min, oomKilled: true,
+        startedAt: .min, endedAt: .min, pid: .min, userTime: .min, systemTime: .min, maxRSS: .min,
+        execError: Errno(rawValue: .min), execProgram: String(repeating: "p", count: 1500), survivors: true,
+        memoryLimit: .max, memoryPeak: .max, endedSinceBoot: .min)
 
     private func payload(_ bytes: [UInt8]) throws -> [UInt8] {
         let (payloads, garbage) = scan(bytes)
