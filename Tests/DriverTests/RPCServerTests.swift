@@ -148,13 +148,12 @@ final class Flag: Sendable {
                     // Before the server knows that the client has left, its answer
                     // counts as sent.
                     if request.isEmpty { await Cancellation.wait() }
-                    return (
+                    return RPCHandler.Response(
                         request,
-                        {
+                        undo: {
                             undoings.withLock { $0 += 1 }
                             undone.raise()
-                        }
-                    )
+                        })
                 }
             ])
         let left = running.client.call("/t.T/Make")
@@ -168,6 +167,27 @@ final class Flag: Sendable {
         #expect(await running.client.unary("/t.T/Make", [1]).response == [1])
         _ = await running.stop()
         #expect(undoings.withLock { $0 } == 1)
+    }
+
+    /// Before, the next Executor was spawned beside the answer of a start, and took the processor that this waited for.
+    @Test(arguments: CallPlace.allCases) func whatTheClientNeedNotWaitForComesAfterItsResponse(_ place: CallPlace)
+        async throws
+    {
+        let answered = ThreadSignal()
+        let wasAnswered = OneShot<Bool>()
+        let running = try RunningServer(
+            at: place,
+            [
+                "/t.T/Make": .undoable { request in
+                    RPCHandler.Response(
+                        request, undo: {},
+                        afterwards: { wasAnswered.set(answered.wait(atMost: 10_000_000_000)) })
+                }
+            ])
+        #expect(await running.client.unary("/t.T/Make", [1]).response == [1])
+        answered.raise()
+        #expect(await wasAnswered.wait() == true)
+        _ = await running.stop()
     }
 
     @Test(arguments: CallPlace.allCases) func shutdownEndsCallsInFlightAndLetsTheLastAnswerOut(_ place: CallPlace)

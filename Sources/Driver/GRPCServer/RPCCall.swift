@@ -33,7 +33,7 @@ final class RPCCall: Sendable {
         /// Nothing that is sent reaches the client any more.
         var clientIsGone = false
         /// Called where the client has not had the response that is on its way.
-        var undo: RPCHandler.Undo?
+        var undo: (@Sendable () -> Void)?
         /// The status is on its way: nothing more may be started.
         var ended = false
         var metadataSent = false
@@ -77,28 +77,29 @@ final class RPCCall: Sendable {
         switch handler {
         case .unary(let answer):
             receive { call, request in
-                call.run(on: executor) { () throws(RPCStatus) in (try await answer(request), nil) }
+                call.run(on: executor) { (call) throws(RPCStatus) in call.end(.success(try await answer(request))) }
             }
         case .undoable(let answer):
             receive { call, request in
-                call.run(on: executor) { () throws(RPCStatus) in
-                    let (response, undo) = try await answer(request)
-                    return (response, undo)
+                call.run(on: executor) { (call) throws(RPCStatus) in
+                    let response = try await answer(request)
+                    call.end(.success(response.message), undo: response.undo)
+                    response.afterwards()
                 }
             }
         case .serverStreaming(let answer):
             receive { call, request in
                 call.sendInitialMetadata()
-                call.run(on: executor) { () throws(RPCStatus) in
+                call.run(on: executor) { (call) throws(RPCStatus) in
                     try await answer(request, RPCResponseStream(call: call))
-                    return (nil, nil)
+                    call.end(.success(nil))
                 }
             }
         case .bidirectional(let answer):
             sendInitialMetadata()
-            run(on: executor) { [self] () throws(RPCStatus) in
-                try await answer(RPCRequestStream(call: self), RPCResponseStream(call: self))
-                return (nil, nil)
+            run(on: executor) { (call) throws(RPCStatus) in
+                try await answer(RPCRequestStream(call: call), RPCResponseStream(call: call))
+                call.end(.success(nil))
             }
         }
     }
@@ -120,16 +121,15 @@ final class RPCCall: Sendable {
         if waitsForRequest { end(.failure(reason)) }
     }
 
+    /// Runs `body`, which ends the call unless it throws.
     private func run(
-        on executor: (any TaskExecutor)?,
-        _ body: @escaping @Sendable () async throws(RPCStatus) -> (response: [UInt8]?, undo: RPCHandler.Undo?)
+        on executor: (any TaskExecutor)?, _ body: @escaping @Sendable (RPCCall) async throws(RPCStatus) -> Void
     ) {
         let cancelled: Task<Void, Never>? = state.withLock { state in
             guard !state.ended else { return nil }
             let task = Task.detached(executorPreference: executor) {
                 do throws(RPCStatus) {
-                    let (response, undo) = try await body()
-                    self.end(.success(response), undo: undo)
+                    try await body(self)
                 } catch {
                     self.end(.failure(error))
                 }
@@ -177,7 +177,7 @@ final class RPCCall: Sendable {
         }
     }
 
-    private func end(_ result: Result<[UInt8]?, RPCStatus>, undo: RPCHandler.Undo? = nil) {
+    private func end(_ result: Result<[UInt8]?, RPCStatus>, undo: (@Sendable () -> Void)? = nil) {
         let ending = Ending(result)
         let (isInVain, abandoned, last): (Bool, [Sender], Bool) = state.withLock { state in
             guard !state.ended else { return (true, [], false) }

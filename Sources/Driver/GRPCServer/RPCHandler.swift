@@ -2,13 +2,28 @@
 /// client cancels the call, when its deadline passes, when the connection breaks and when the server
 /// shuts down. A handler must not block its thread for long: all calls share a few threads.
 package enum RPCHandler: Sendable {
-    package typealias Undo = @Sendable () -> Void
+    /// The response to an operation that can be rolled back.
+    package struct Response: Sendable {
+        let message: [UInt8]
+        /// Called once, on any thread, if the client disconnects before the response is sent.
+        let undo: @Sendable () -> Void
+        /// Called once the response was handed to gRPC, on the handler's own threads: what the client need not wait for.
+        let afterwards: @Sendable () -> Void
+
+        package init(
+            _ message: [UInt8], undo: @escaping @Sendable () -> Void,
+            afterwards: @escaping @Sendable () -> Void = {}
+        ) {
+            self.message = message
+            self.undo = undo
+            self.afterwards = afterwards
+        }
+    }
 
     /// One request, one response.
     case unary(@Sendable ([UInt8]) async throws(RPCStatus) -> [UInt8])
-    /// The same for an operation that is rolled back if the client disconnects before the response is sent: `undo` is
-    /// then called once, on any thread.
-    case undoable(@Sendable ([UInt8]) async throws(RPCStatus) -> (response: [UInt8], undo: Undo))
+    /// The same for an operation that is rolled back if the client disconnects before the response is sent.
+    case undoable(@Sendable ([UInt8]) async throws(RPCStatus) -> Response)
     /// One request, any number of responses; the call ends when the handler returns.
     case serverStreaming(@Sendable ([UInt8], RPCResponseStream) async throws(RPCStatus) -> Void)
     /// Requests and responses independently of each other; the call ends when the handler returns.

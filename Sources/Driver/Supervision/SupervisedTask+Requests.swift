@@ -26,6 +26,13 @@ extension SupervisedTask {
         await BlockingPool.shared.run { noteClaim() }
     }
 
+    /// The same for a call that goes on meanwhile.
+    package func claimWithoutWaiting(_ configuration: Int) {
+        claims.claim(configuration)
+        guard claimedOnDisk.set(()) else { return }
+        BlockingPool.shared.perform { [self] in noteClaim() }
+    }
+
     private func noteClaim() {
         do throws(SystemError) {
             _ = try OwnedDescriptor.open(

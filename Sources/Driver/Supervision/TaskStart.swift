@@ -14,6 +14,13 @@ extension TaskTable {
     /// stopped or frozen.
     private static let takeUpNanoseconds: UInt64 = 3_000_000_000
 
+    /// A task that was started.
+    package struct Launched: Sendable {
+        package let task: SupervisedTask
+        /// Has the next start's Executor spawned. To be called on a thread that may block, once the start was answered.
+        package let prepareNext: @Sendable () -> Void
+    }
+
     /// Launches a task under an Executor of its own and waits until its program runs.
     ///
     /// - Parameter standby: Whether an Executor may be kept ready for the next task, and this task take the
@@ -22,7 +29,7 @@ extension TaskTable {
     package func start(
         id: String, name taskName: String, _ specification: LaunchSpecification, stateDirectory: String,
         executor: ExecutorSearch, standby keepsStandby: Bool = false, reading: TemplateFacts.Reading? = nil
-    ) async throws(StartError) -> SupervisedTask {
+    ) async throws(StartError) -> Launched {
         let directoryName = try directoryName(id)
         let (starting, earlier) = try reserve(id, in: specification.cgroup)
         defer { starting.done.set(()) }
@@ -50,8 +57,8 @@ extension TaskTable {
                     template, standby: nil)
             }
             take(id, .settled(starting, task))
-            if let origin { prepareStandby(specification, origin) }
-            return task
+            let prepared = origin
+            return Launched(task: task) { [self] in if let prepared { prepareStandby(specification, prepared) } }
         } catch {
             take(id, .givenUp(starting))
             removeCgroupWhenIdle()
@@ -214,12 +221,9 @@ extension TaskTable {
         }
     }
 
-    /// Has the next start's Executor spawned, while this one's answer is on its way.
     private func prepareStandby(_ specification: LaunchSpecification, _ origin: ExecutorOrigin) {
-        BlockingPool.shared.perform(in: .starts) { [self] in
-            standby.prepare(
-                origin, rules: specification.encodedRules, in: executorCgroup, forTaskIn: specification.cgroup)
-        }
+        standby.prepare(
+            origin, rules: specification.encodedRules, in: executorCgroup, forTaskIn: specification.cgroup)
     }
 
     /// Waits until the task runs. False where another Executor may start it, since nothing of the task has happened: the

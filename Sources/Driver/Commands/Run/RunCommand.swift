@@ -194,7 +194,8 @@ struct RunCommand: Sendable {
             do throws(StartError) {
                 task = try await table.start(
                     id: RunDirectories.taskName, name: RunDirectories.taskName, specification,
-                    stateDirectory: directories.stateDirectory, executor: executor)
+                    stateDirectory: directories.stateDirectory, executor: executor
+                ).task
             } catch {
                 throw RunFailure(error.text)
             }

@@ -13,7 +13,7 @@ extension RPCHandler {
 
     static func undoable<Request: WireMessage>(
         _ request: Request.Type,
-        _ answer: @escaping @Sendable (MessageView<Request>) async throws(RPCStatus) -> (response: [UInt8], undo: Undo)
+        _ answer: @escaping @Sendable (MessageView<Request>) async throws(RPCStatus) -> Response
     ) -> RPCHandler {
         .undoable { (bytes) throws(RPCStatus) in try await answer(read(bytes)) }
     }

@@ -13,20 +13,21 @@ import Supervision
 extension DriverService {
     func start(
         _ request: MessageView<Wire.StartTaskRequest>
-    ) async throws(RPCStatus) -> (response: [UInt8], undo: RPCHandler.Undo) {
+    ) async throws(RPCStatus) -> RPCHandler.Response {
         guard let config = request.task else {
             throw RPCStatus(
                 code: .invalidArgument, message: "StartTaskRequest.task is missing: there is no task to start")
         }
         let wanted = TaskRequest(config)
-        let task: SupervisedTask
+        let launched: TaskTable.Launched
         do throws(StartError) {
-            task = try await start(wanted)
+            launched = try await start(wanted)
         } catch {
             // The agent tells it: in its own log, and in the allocation's events.
             log.info("cannot start a task", ["task_id": wanted.id, "error": error.text])
             throw error.status
         }
+        let task = launched.task
         task.claims.claim(settings.current.version)
         log.info(
             "started a task",
@@ -40,7 +41,15 @@ extension DriverService {
                 handle.driver_state = arena.bytes(state.encoded())
             }
         }
-        return (response, { undoStart(of: task) })
+        return RPCHandler.Response(
+            response, undo: { undoStart(of: task) },
+            afterwards: {
+                launched.prepareNext()
+                table.watchLogs(of: task, pipes: [wanted.stdoutPath, wanted.stderrPath])
+                if let place = wanted.clientMount, !table.clientMounts.knows(place) {
+                    table.clientMounts.add(place, allocDir: wanted.allocDir)
+                }
+            })
     }
 
     /// Ends a task of which no host has a handle.
@@ -58,7 +67,7 @@ extension DriverService {
         }
     }
 
-    private func start(_ request: TaskRequest) async throws(StartError) -> SupervisedTask {
+    private func start(_ request: TaskRequest) async throws(StartError) -> TaskTable.Launched {
         table.clientMounts.note(allocDir: request.allocDir)
         let settings = settings.current
         let host = HostAbilities.ofThisHost()
@@ -93,21 +102,15 @@ extension DriverService {
         }
         let specification = try planning.specification(for: request, user: user)
         let search = ExecutorSearch.onHost(configured: settings.configuration.executorPath)
-        let task = try await table.start(
+        let launched = try await table.start(
             id: request.id, name: request.name, specification, stateDirectory: settings.configuration.stateDirectory,
             executor: search, standby: settings.configuration.standbyExecutor,
             reading: reading)
         for message in specification.cgroupWrites.compactMap({ TaskEvent.message(raised: $0) }) {
             // Not a warning: this is normal for a small task, and it gets more than it asks for.
-            log.debug("raised a limit of a task", ["task_id": task.id, "reason": message])
+            log.debug("raised a limit of a task", ["task_id": request.id, "reason": message])
         }
-        table.watchLogs(of: task, pipes: [request.stdoutPath, request.stderrPath])
-        if let place = request.clientMount, !table.clientMounts.knows(place) {
-            Task(executorPreference: BlockingPool.shared) { [table] in
-                table.clientMounts.add(place, allocDir: request.allocDir)
-            }
-        }
-        return task
+        return launched
     }
 
     // MARK: Recover
@@ -155,7 +158,7 @@ extension DriverService {
         task.claims.beginWait()
         task.tellWhatIsHeldBack()
         defer { task.claims.endWait() }
-        await task.claim(settings.current.version)
+        task.claimWithoutWaiting(settings.current.version)
         guard let end = await task.waitForEnd() else { throw .clientGone }
         return Wire.WaitTaskResponse.encoded { response, arena in
             response.result = arena.exitResult(end)
