@@ -40,40 +40,55 @@ package final class DecodedMessage<Message: WireMessage>: @unchecked Sendable {
 /// `@unchecked Sendable`: points into the structs of `owner`, which never change and live as long.
 @dynamicMemberLookup
 package struct MessageView<Message: WireMessage>: @unchecked Sendable {
-    fileprivate let owner: AnyObject
-    fileprivate let pointer: UnsafePointer<Message>
+    @usableFromInline
+    let owner: AnyObject
+    @usableFromInline
+    let pointer: UnsafePointer<Message>
 
+    @inlinable
+    init(owner: AnyObject, pointer: UnsafePointer<Message>) {
+        self.owner = owner
+        self.pointer = pointer
+    }
+
+    @inlinable
     package subscript(dynamicMember field: KeyPath<Message, UnsafeMutablePointer<CChar>?>) -> String {
         pointer.pointee[keyPath: field].map { String(cString: $0) } ?? ""
     }
 
+    @inlinable
     package subscript(dynamicMember field: KeyPath<Message, ProtobufCBinaryData>) -> [UInt8] {
         let data = pointer.pointee[keyPath: field]
         return Array(UnsafeBufferPointer(start: data.data, count: data.data == nil ? 0 : data.len))
     }
 
+    @inlinable
     package subscript<Submessage: WireMessage>(
         dynamicMember field: KeyPath<Message, UnsafeMutablePointer<Submessage>?>
     ) -> MessageView<Submessage>? {
         pointer.pointee[keyPath: field].map { MessageView<Submessage>(owner: owner, pointer: UnsafePointer($0)) }
     }
 
+    @inlinable
     package subscript<Value: WireScalar>(dynamicMember field: KeyPath<Message, Value>) -> Value {
         pointer.pointee[keyPath: field]
     }
 
     /// An enum; a value that is not among its cases is possible.
+    @inlinable
     package subscript<Value: RawRepresentable>(dynamicMember field: KeyPath<Message, Value>) -> Value
     where Value.RawValue: FixedWidthInteger {
         pointer.pointee[keyPath: field]
     }
 
     /// A boolean field.
+    @inlinable
     package func isSet(_ field: KeyPath<Message, protobuf_c_boolean>) -> Bool {
         pointer.pointee[keyPath: field] != 0
     }
 
     /// A list of text: `strings(.servers)`.
+    @inlinable
     package func strings(_ field: RepeatedField<Message, UnsafeMutablePointer<CChar>?>) -> [String] {
         pointer.pointee[field].map { $0.map { String(cString: $0) } ?? "" }
     }
@@ -84,6 +99,7 @@ package struct MessageView<Message: WireMessage>: @unchecked Sendable {
     }
 
     /// A list of messages: `messages(.mounts)`.
+    @inlinable
     package func messages<Element: WireMessage>(
         _ field: RepeatedField<Message, UnsafeMutablePointer<Element>?>
     ) -> [MessageView<Element>] {
@@ -98,6 +114,7 @@ package struct MessageView<Message: WireMessage>: @unchecked Sendable {
     }
 
     /// A map of text to text: `stringMap(.env)`; of a key given twice the last counts.
+    @inlinable
     package func stringMap<Entry: WireStringEntry>(
         _ field: RepeatedField<Message, UnsafeMutablePointer<Entry>?>
     ) -> [String: String] {

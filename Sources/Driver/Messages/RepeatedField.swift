@@ -12,10 +12,13 @@ package struct RepeatedField<Message: WireMessage, Element> {
     /// A list of numbers or enums.
     package typealias Values<Value> = RepeatedField<Message, Value>
 
+    @usableFromInline
     let count: WritableKeyPath<Message, Int>
+    @usableFromInline
     let list: WritableKeyPath<Message, UnsafeMutablePointer<Element>?>
 
     /// For declarations alone, of the pair that `RepeatedFieldTests` compares with the message's descriptor.
+    @inlinable
     package init(
         _ count: WritableKeyPath<Message, Int>, _ list: WritableKeyPath<Message, UnsafeMutablePointer<Element>?>
     ) {
@@ -26,6 +29,7 @@ package struct RepeatedField<Message: WireMessage, Element> {
 
 extension WireMessage {
     /// The elements of a repeated field, in memory that `MessageArena` or protobuf-c holds.
+    @inlinable
     package subscript<Element>(_ field: RepeatedField<Self, Element>) -> UnsafeMutableBufferPointer<Element> {
         get {
             let start = self[keyPath: field.list]
