@@ -21,16 +21,18 @@ extension SupervisedTask {
 
     /// Notes that the host knows this task, here and, once, in its directory.
     package func claim(_ configuration: Int) async {
-        claims.claim(configuration)
-        guard claimedOnDisk.set(()) else { return }
-        await BlockingPool.shared.run { noteClaim() }
+        claimWithoutWaiting(configuration)
+        _ = await claimNoteIsOver.wait()
     }
 
     /// The same for a call that goes on meanwhile.
     package func claimWithoutWaiting(_ configuration: Int) {
         claims.claim(configuration)
-        guard claimedOnDisk.set(()) else { return }
-        BlockingPool.shared.perform { [self] in noteClaim() }
+        guard claimNote.set(()) else { return }
+        BlockingPool.shared.perform { [self] in
+            noteClaim()
+            claimNoteIsOver.set(())
+        }
     }
 
     private func noteClaim() {
@@ -130,6 +132,8 @@ extension SupervisedTask {
             killExecutor()
             _ = await finished.wait(atMost: 5_000_000_000, on: reactor)
         }
+        // Otherwise the note could be made while the directory is removed.
+        if claimNote.current != nil { _ = await claimNoteIsOver.wait() }
         let error = directory.remove()
         if let error { log.error("cannot remove a task's state directory", ["task_id": id, "error": error.text]) }
         return error

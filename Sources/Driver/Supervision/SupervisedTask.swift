@@ -25,7 +25,9 @@ package final class SupervisedTask: Sendable {
     /// Events of a recovered task from before the host waited for it: during a recovery the host does not handle
     /// events yet. Nil: events are not held back.
     private let heldBack: Mutex<[TaskEvent]?>
-    let claimedOnDisk = OneShot<Void>()
+    /// Set by the call that makes the note that the host knows the task, and when that is over.
+    let claimNote = OneShot<Void>()
+    let claimNoteIsOver = OneShot<Void>()
     let removal = Mutex<Task<SystemError?, Never>?>(nil)
 
     // They only wake who waits; what there is to know is in `state`.
