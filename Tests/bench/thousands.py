@@ -24,7 +24,7 @@ SECONDS = 10.0
 
 @contextmanager
 def descriptors(count: int) -> Iterator[None]:
-    """So many open files for what is spawned in the body, or as many as this host allows. The Driver has four for each task."""
+    """So many open files for what is spawned in the body, or as many as this host allows. The Driver has three for each task."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     hard = max(before[1], count)
     try:

@@ -9,6 +9,7 @@ import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, mounts, processes
 from agent.host import state_directories
+from agent.restart import recover, successor
 from agent.timing import wait_until
 
 COUNT = 200
@@ -70,14 +71,31 @@ def test_two_hundred_in_parallel(launch: Callable[..., Plugin], host: AgentHost,
 
 
 def test_two_hundred_alive_at_once(launch: Callable[..., Plugin], host: AgentHost) -> None:
-    """All run at the same time and are stopped in parallel."""
+    """All run at the same time and are stopped in parallel. The driver has three descriptors for each, also after a recovery:
+    the two pipes, of which one is the lock, and a pidfd."""
     plugin = launch()
+    idle = len(processes.descriptors(plugin.pid))
     tasks = [host.task(plugin, host.program("act"), ["out=up", "pause="]) for _ in range(COUNT)]
     for task, start in [(task, task.start_soon(120)) for task in tasks]:
         task.took(start.result())
     for task in tasks:
         task.stdout.wait_for("up", 60)
     assert len({task.pid for task in tasks}) == COUNT
+
+    def held() -> tuple[int, int]:
+        """Descriptors that lead into state directories, and all others that an idle driver has not."""
+        found = processes.descriptors(plugin.pid).values()
+        pipes = sum(path.startswith(str(plugin.state_dir)) for path in found)
+        return pipes, len(found) - pipes - idle
+
+    for is_recovered in (False, True):
+        if is_recovered:
+            plugin = successor(launch, plugin)
+            recover(plugin, *tasks)
+        pipes, others = held()
+        assert pipes == 2 * COUNT
+        # A few of gRPC's, the standby Executor's and the template's.
+        assert COUNT <= others <= COUNT + 24
     for stop in [task.stop_soon(timeout=30, signal="SIGTERM", seconds=120) for task in tasks]:
         stop.result()
     assert {task.wait() for task in tasks} == {ExitResult(143, 15)}

@@ -16,7 +16,7 @@ import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, earlier, messages, processes
 from agent.exec import exec_task, output
-from agent.expect import refused
+from agent.expect import Code, refused
 from agent.restart import LOST, kill_executor, lost_result, recover
 from agent.state import directory_of, forge_directory, read_frame
 from agent.timing import scaled, wait_until
@@ -192,6 +192,24 @@ def test_upgrade_and_back(
     recover(again, task)
     task.stop(signal="SIGTERM")
     assert task.wait() == ExitResult(143, 15)
+
+
+def test_one_session_whatever_the_releases(
+    launch: Launch, host: AgentHost, before: earlier.Earlier, binary: Path, programs: Path
+) -> None:
+    """A task belongs to one driver at a time, also while both releases run, and whichever has made its directory."""
+    new = launch(binary=install(binary.parent, programs))
+    old = launch(dict(new.config), binary=before.directory / earlier.PROGRAMS[0])
+    for first, second in ((new, old), (old, new)):
+        task = host.paused(first)
+        assert ((directory_of(task) / "lock").stat().st_ino == (directory_of(task) / "events").stat().st_ino) == (first is new)
+        request = messages.driver.RecoverTaskRequest(task_id=task.id, handle=task.handle)
+        with refused(task.id, "another driver", code=Code.UNAVAILABLE):
+            second.driver.RecoverTask(request, timeout=scaled(10))
+        task.signal("SIGCONT")
+        task.stop(signal="SIGTERM")
+        assert task.wait() == ExitResult(143, 15)
+        task.destroy()
 
 
 def test_executor_older_than_the_driver(binary: Path, tmp_path: Path) -> None:

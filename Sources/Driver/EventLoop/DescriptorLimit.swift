@@ -2,7 +2,7 @@ import Glibc
 
 /// The limit of open descriptors (RLIMIT_NOFILE, getrlimit(2)).
 ///
-/// A task takes four of the Driver's, and many services begin with a soft limit of 1024: the Driver
+/// A task takes three of the Driver's, and many services begin with a soft limit of 1024: the Driver
 /// raises its own to the hard limit. Executors, and so tasks, get what the agent gave: programs that
 /// close every possible descriptor, or wait with select(2), suffer from a high one.
 package enum DescriptorLimit {

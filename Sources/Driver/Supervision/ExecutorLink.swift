@@ -31,11 +31,16 @@ package enum LinkError: Error, Sendable, Equatable {
     }
 }
 
-/// A task's FIFOs, and the lock that lets one Driver at a time use them.
+/// A task's FIFOs, and the lock that lets one Driver at a time use them: flock(2) of the file `lock` and of the control
+/// pipe.
+///
+/// `lock` is a second name of the events pipe, so that a Driver of any release locks the same file, and this one needs no
+/// descriptor for it alone. In a directory that an earlier release has made it is a file of its own.
 ///
 /// To be opened before an Executor is spawned: a FIFO loses what was written to it when no process has it open.
 struct SessionPipes: ~Copyable, Sendable {
-    private let lock: OwnedDescriptor
+    /// Nil where one of the pipes is the lock.
+    private let lock: OwnedDescriptor?
     let control: OwnedDescriptor
     let events: OwnedDescriptor
     /// Why they are not those in the directory; nil where they are.
@@ -53,6 +58,16 @@ struct SessionPipes: ~Copyable, Sendable {
         }
     }
 
+    private init(
+        lock: consuming OwnedDescriptor?, control: consuming OwnedDescriptor, events: consuming OwnedDescriptor,
+        damage: SystemError? = nil
+    ) {
+        self.lock = lock
+        self.control = control
+        self.events = events
+        self.damage = damage
+    }
+
     /// Fails with EBUSY where another Driver holds the lock.
     init(_ directory: TaskStateDirectory) throws(SystemError) {
         guard let lock = try directory.lock() else {
@@ -61,23 +76,19 @@ struct SessionPipes: ~Copyable, Sendable {
         let control = try directory.openPipe(StateFile.control)
         // By it the session is held against a Driver that finds no lock in the directory any more.
         try Self.lock(control, "in", directory.path)
-        let events = try directory.openPipe(StateFile.events)
-        damage = nil
-        self.lock = lock
-        self.control = control
-        self.events = events
+        if try directory.isEventsPipe(lock) {
+            self.init(lock: nil, control: control, events: lock)
+        } else {
+            self.init(lock: consume lock, control: control, events: try directory.openPipe(StateFile.events))
+        }
     }
 
     /// Those that the Executor has open. The lock is that of the control pipe alone then.
     private init(heldBy executor: Int32, since damage: SystemError) throws(SystemError) {
-        let lock = try Self.open(StateFile.control, heldBy: executor)
-        try Self.lock(lock, "of", "Executor \(executor)")
         let control = try Self.open(StateFile.control, heldBy: executor)
-        let events = try Self.open(StateFile.events, heldBy: executor)
-        self.damage = damage
-        self.lock = lock
-        self.control = control
-        self.events = events
+        try Self.lock(control, "of", "Executor \(executor)")
+        self.init(
+            lock: nil, control: control, events: try Self.open(StateFile.events, heldBy: executor), damage: damage)
     }
 
     private static func lock(

@@ -42,6 +42,8 @@ package struct TaskStateDirectory: Equatable, Sendable {
                 let path = fresh.path + "/" + pipe
                 guard mkfifo(path, 0o600) == 0 else { throw SystemError("make the pipe", path) }
             }
+            // One descriptor for both (`SessionPipes`). On a file system without hard links the lock is a file of its own.
+            _ = link(fresh.path + "/" + StateFile.events, fresh.path + "/" + StateFile.lock)
             let pipes = try SessionPipes(fresh)
             guard rename(fresh.path, path) == 0 else {
                 // rename(2) has ENOTEMPTY for a directory that is there.
@@ -72,10 +74,19 @@ package struct TaskStateDirectory: Equatable, Sendable {
         throw SystemError("use, since it belongs to user \(facts.owner),", path, .permissionDenied)
     }
 
+    /// Whether the open lock is the events pipe under its second name, which a Driver of an earlier release has not made.
+    func isEventsPipe(_ lock: borrowing OwnedDescriptor) throws(SystemError) -> Bool {
+        let facts = try lock.facts(of: path + "/" + StateFile.lock)
+        guard facts.type == EXEC2_FILE_FIFO, facts.owner == geteuid() else { return false }
+        var events = stat()
+        return lstat(path + "/" + StateFile.events, &events) == 0 && UInt64(events.st_dev) == facts.device
+            && UInt64(events.st_ino) == facts.inode
+    }
+
     /// Takes the session's lock: nil where another Driver holds it.
     func lock() throws(SystemError) -> OwnedDescriptor? {
         let path = self.path + "/" + StateFile.lock
-        let lock = try OwnedDescriptor.open(path, O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
+        let lock = try OwnedDescriptor.open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, mode: 0o600)
         if exec2_lock(lock.number) == 0 { return lock }
         guard Errno.last == .wouldBlock else { throw SystemError("lock", path) }
         return nil

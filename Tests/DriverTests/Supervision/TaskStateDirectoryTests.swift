@@ -78,6 +78,75 @@ import Testing
         #expect(directory.remove() == nil)
     }
 
+    private func inode(_ path: String) -> ino_t {
+        var facts = stat()
+        return lstat(path, &facts) == 0 ? facts.st_ino : 0
+    }
+
+    /// The descriptors of this process that lead into a directory.
+    private func descriptors(in directory: TaskStateDirectory) -> Int {
+        OpenFiles.links(of: getpid()).count { $0.path.hasPrefix(directory.path + "/") }
+    }
+
+    private func isBusy(_ directory: TaskStateDirectory) -> Bool {
+        do throws(SystemError) {
+            _ = try SessionPipes(directory)
+            return false
+        } catch {
+            return error.errno == .busy
+        }
+    }
+
+    /// A Driver of an earlier release locks the file `lock` and opens the pipes.
+    @Test func theLockIsTheEventsPipe() throws {
+        let place = try TemporaryDirectory()
+        let directory = TaskStateDirectory(stateDirectory: place.path, name: "a")
+        do {
+            let pipes = try directory.create()
+            #expect(inode(directory.path + "/lock") == inode(directory.path + "/events"))
+            #expect(descriptors(in: directory) == 2)
+            let second = try directory.lock()
+            let secondHolds = second != nil
+            #expect(!secondHolds)
+            #expect(isBusy(directory))
+            #expect(pipes.damage == nil)
+        }
+        do {
+            let earlier = try directory.lock()
+            let earlierHolds = earlier != nil
+            #expect(earlierHolds)
+            #expect(isBusy(directory))
+        }
+        #expect(!isBusy(directory))
+        #expect(directory.remove() == nil)
+        #expect(place.names.isEmpty)
+    }
+
+    /// As an earlier release makes it, and as it is after somebody has removed the lock or a pipe.
+    @Test(arguments: ["lock", "events"]) func aLockOfItsOwnIsHeldBesideThePipes(_ replaced: String) throws {
+        let place = try TemporaryDirectory()
+        let directory = try TaskStateDirectory.create("a", in: place.path)
+        unlink(directory.path + "/" + replaced)
+        if replaced == "events" { try #require(mkfifo(directory.path + "/events", 0o600) == 0) }
+        do {
+            let pipes = try SessionPipes(directory)
+            #expect(inode(directory.path + "/lock") != inode(directory.path + "/events"))
+            #expect(descriptors(in: directory) == 3)
+            let second = try directory.lock()
+            let secondHolds = second != nil
+            #expect(!secondHolds)
+            #expect(pipes.damage == nil)
+            // What the Executor says comes through `events`.
+            let writer = open(directory.path + "/events", O_WRONLY | O_NONBLOCK)
+            defer { close(writer) }
+            #expect(Glibc.write(writer, "x", 1) == 1)
+            var byte: UInt8 = 0
+            #expect(Glibc.read(pipes.events.number, &byte, 1) == 1)
+        }
+        #expect(!isBusy(directory))
+        #expect(directory.remove() == nil)
+    }
+
     @Test func aPipeThatIsNoPipeAnyMoreIsRefused() throws {
         let place = try TemporaryDirectory()
         let directory = try TaskStateDirectory.create("a", in: place.path)
