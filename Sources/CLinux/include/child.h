@@ -30,7 +30,7 @@ enum exec2_step_kind {
     EXEC2_STEP_UNVEIL = 15,        // open `path`, where `text` is set not leading out of that, and add it to ruleset fd
     EXEC2_STEP_RESTRICT = 16,      // landlock_restrict_self(fd, number)
     EXEC2_STEP_SIGNALS = 17,       // every disposition to default (not with number 1), empty mask
-    EXEC2_STEP_CLOSE = 18,         // close every descriptor from `number` on
+    EXEC2_STEP_CLOSE = 18,         // close every descriptor from `number` on; `soft`: flags of close_range(2)
     EXEC2_STEP_UMASK = 19,         // umask(number)
     EXEC2_STEP_RESOURCE_LIMIT = 20, // setrlimit(number, soft and hard); optional: only raise
     EXEC2_STEP_GENERATED_FILE = 30, // the one file of the memory file system fd takes the place of `path`
@@ -72,7 +72,7 @@ struct exec2_step {
     const uint32_t *values; // group ids
     uint64_t directory_rights; // EXEC2_STEP_UNVEIL: rights where path is a directory …
     uint64_t file_rights;   // … and where it is anything else
-    uint64_t soft, hard;    // EXEC2_STEP_RESOURCE_LIMIT
+    uint64_t soft, hard;    // EXEC2_STEP_RESOURCE_LIMIT; `soft` of EXEC2_STEP_CLOSE too
     uint32_t user, group;   // EXEC2_STEP_MOUNT
     const void *filter;     // EXEC2_STEP_SECCOMP: struct sock_filter of <linux/filter.h>
     uint32_t optional;      // a path that does not exist, or a right that is lacking, is passed over
@@ -98,7 +98,8 @@ struct exec2_plan {
 /// Clones a child that walks the plan and executes the program, and returns when it has done so
 /// or has failed (vfork semantics: clone3(2) with CLONE_VM | CLONE_VFORK | CLONE_PIDFD).
 ///
-/// namespaces: CLONE_NEW* flags for the child. cgroup_fd: an open cgroup v2 directory, or -1.
+/// namespaces: CLONE_NEW* flags for the child, and CLONE_FILES where its first step leaves the shared descriptors, which
+/// are the parent's until then. cgroup_fd: an open cgroup v2 directory, or -1.
 /// Returns the child's pid in the caller's PID namespace and sets *pidfd, or returns -errno.
 /// A failed step exits the child with 125; a failed execve with 127 or 126. The caller reaps it.
 /// Why C: see the head of this file; the switch of stacks needs assembly.

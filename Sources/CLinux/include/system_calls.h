@@ -9,8 +9,9 @@
 #include <sys/types.h>
 #include <time.h>
 
-/// O_PATH, and the namespace flags of clone(2): macros behind _GNU_SOURCE.
+/// O_PATH, flags of clone(2) and CLOSE_RANGE_UNSHARE: macros behind _GNU_SOURCE.
 extern const int EXEC2_O_PATH;
+extern const uint64_t EXEC2_CLONE_FILES, EXEC2_CLOSE_RANGE_UNSHARE;
 extern const uint64_t EXEC2_CLONE_NEWNS, EXEC2_CLONE_NEWIPC, EXEC2_CLONE_NEWPID, EXEC2_CLONE_NEWNET;
 
 /// open(2) and openat(2): variadic in C. Like the next, begun again when a signal interrupts them.

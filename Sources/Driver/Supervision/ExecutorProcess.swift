@@ -294,6 +294,30 @@ extension ExecutorProcess {
     package static func spawn(
         path: String, _ steps: [exec2_step], namespaces: UInt64, cgroup: Int32, reactor: Reactor
     ) throws(SpawnError) -> ExecutorProcess {
+        guard steps.allSatisfy({ $0.fd < 0 || $0.kind == EXEC2_STEP_DESCRIPTOR.rawValue }),
+            let low = LowDescriptors.shared.lend(Set(steps.lazy.map(\.fd).filter { $0 >= 0 }))
+        else { return try clone(path: path, steps, namespaces, cgroup: cgroup, reactor) }
+        // Before all others: until then its descriptors are this process's own.
+        var unshare = exec2_step()
+        unshare.kind = EXEC2_STEP_CLOSE.rawValue
+        unshare.fd = -1
+        unshare.number = UInt64(LowDescriptors.shared.end)
+        unshare.soft = EXEC2_CLOSE_RANGE_UNSHARE
+        let numbers = low.numbers
+        let moved = steps.map { step in
+            var step = step
+            step.fd = numbers[step.fd] ?? -1
+            return step
+        }
+        let process = try clone(
+            path: path, [unshare] + moved, namespaces | EXEC2_CLONE_FILES, cgroup: cgroup, reactor)
+        _ = consume low
+        return process
+    }
+
+    private static func clone(
+        path: String, _ steps: [exec2_step], _ flags: UInt64, cgroup: Int32, _ reactor: Reactor
+    ) throws(SpawnError) -> ExecutorProcess {
         var plan = exec2_plan()
         var pidfd: Int32 = -1
         let pid = ByteText.withPath(path) { program in
@@ -309,7 +333,7 @@ extension ExecutorProcess {
                             plan.programs = programs.baseAddress
                             plan.arguments = arguments.baseAddress
                             plan.environment = environment.baseAddress
-                            return exec2_clone(&plan, namespaces, cgroup, &pidfd)
+                            return exec2_clone(&plan, flags, cgroup, &pidfd)
                         }
                     }
                 }

@@ -3,6 +3,7 @@ import GRPCServer
 import Glibc
 import HCLog
 import Shared
+import Supervision
 
 /// The life of the process as a plugin: from the handshake to the end of the server.
 package struct PluginProcess: Sendable {
@@ -27,6 +28,7 @@ package struct PluginProcess: Sendable {
         PluginSignals.prepare()
         MemoryReturn.useOneHeap()
         DescriptorLimit.raise()
+        LowDescriptors.shared.reserve()
         let output = try HandshakeOutput()
         CoreLog.redirect()
         let directory = try SocketDirectory(below: socketPlace.prepare(log: log))
