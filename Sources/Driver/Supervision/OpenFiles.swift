@@ -63,7 +63,10 @@ enum OpenFiles {
     static func read(
         among wanted: [Wanted], identity: (_ link: String) -> FileIdentity? = { FileIdentity(fifo: $0) }
     ) -> Set<FileIdentity> {
-        let byName = Dictionary(grouping: wanted) { name(of: $0.path) }
+        // The logs of a job's tasks all have one name: what is wanted must not be gone through for each descriptor.
+        let byName = Dictionary(grouping: wanted) { name(of: $0.path) }.mapValues { wanted in
+            Dictionary(grouping: wanted, by: \.file.inode)
+        }
         let files = Set(wanted.map(\.file))
         var found: Set<FileIdentity> = []
         for entry in DirectoryListing.names(in: "/proc") ?? [] {
@@ -71,13 +74,12 @@ enum OpenFiles {
             for number in DirectoryListing.names(in: "/proc/\(process)/fd") ?? [] {
                 let link = "/proc/\(process)/fd/\(number)"
                 guard let path = try? target(of: link) else { continue }
-                let candidates = (byName[name(of: path)] ?? []).filter {
+                guard let named = byName[name(of: path)], let facts = DescriptorFacts(process, number), facts.mayRead
+                else { continue }
+                let candidates = (facts.inode.map { named[$0] ?? [] } ?? named.values.flatMap { $0 }).filter {
                     $0.besides != process && !found.contains($0.file)
                 }
-                guard !candidates.isEmpty, let facts = DescriptorFacts(process, number), facts.mayRead,
-                    candidates.contains(where: { facts.inode == nil || facts.inode == $0.file.inode }),
-                    let file = identity(link),
-                    candidates.contains(where: { $0.file == file })
+                guard !candidates.isEmpty, let file = identity(link), candidates.contains(where: { $0.file == file })
                 else { continue }
                 found.insert(file)
             }

@@ -35,6 +35,12 @@ extension SupervisedTask {
         }
     }
 
+    /// The same on a thread that may block.
+    package func claimHere(_ configuration: Int) {
+        claims.claim(configuration)
+        if claimedOnDisk.set(()) { noteClaim() }
+    }
+
     private func noteClaim() {
         do throws(SystemError) {
             _ = try OwnedDescriptor.open(

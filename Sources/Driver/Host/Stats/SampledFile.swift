@@ -22,18 +22,26 @@ struct SampledFile: ~Copyable, Sendable {
     private static let held = Atomic<Int>(0)
     /// Starts and stops of tasks go before statistics.
     private static let mostHeld = DescriptorLimit.most / 4
+    /// A new descriptor has the lowest free number: from here on, tasks have nearly all.
+    private static let firstNotHeld = Int32(clamping: DescriptorLimit.most - DescriptorLimit.most / 8)
 
     init(_ path: String) {
         self.path = path
         let opened = Self.open(path)
         exists = opened >= 0 || Errno.last != .noSuchFile
-        if opened >= 0, Self.held.add(1, ordering: .relaxed).newValue > Self.mostHeld {
-            Self.held.subtract(1, ordering: .relaxed)
-            _ = close(opened)
+        guard opened >= 0 else {
             number = -1
-        } else {
-            number = opened
+            return
         }
+        if opened < Self.firstNotHeld {
+            if Self.held.add(1, ordering: .relaxed).newValue <= Self.mostHeld {
+                number = opened
+                return
+            }
+            Self.held.subtract(1, ordering: .relaxed)
+        }
+        _ = close(opened)
+        number = -1
     }
 
     deinit {
