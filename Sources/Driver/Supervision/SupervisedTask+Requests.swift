@@ -19,29 +19,20 @@ extension SupervisedTask {
         }
     }
 
-    /// Notes that the host knows this task, here and, once, in its directory.
-    package func claim(_ configuration: Int) async {
-        claimWithoutWaiting(configuration)
-        _ = await claimNoteIsOver.wait()
+    /// Notes that the host knows this task, here and, once, in its directory. It may block its thread.
+    package func claim(_ configuration: Int) {
+        claims.claim(configuration)
+        if claimNote.set(()) { noteClaim() }
     }
 
     /// The same for a call that goes on meanwhile.
     package func claimWithoutWaiting(_ configuration: Int) {
         claims.claim(configuration)
-        guard claimNote.set(()) else { return }
-        BlockingPool.shared.perform { [self] in
-            noteClaim()
-            claimNoteIsOver.set(())
-        }
-    }
-
-    /// The same on a thread that may block.
-    package func claimHere(_ configuration: Int) {
-        claims.claim(configuration)
-        if claimedOnDisk.set(()) { noteClaim() }
+        if claimNote.set(()) { BlockingPool.shared.perform { [self] in noteClaim() } }
     }
 
     private func noteClaim() {
+        defer { claimNoteIsOver.set(()) }
         do throws(SystemError) {
             _ = try OwnedDescriptor.open(
                 directory.path + "/" + StateFile.claimed, O_WRONLY | O_CREAT | O_NOFOLLOW, mode: 0o600)

@@ -139,7 +139,7 @@ extension DriverService {
                     reason: "its handle's driver_state is none of this driver's, and the state directory "
                         + "\(settings.configuration.stateDirectory) holds nothing of it")
             }
-            task.claimHere(settings.version)
+            task.claim(settings.version)
         } catch {
             switch error {
             // The host asks for every task that it has not forgotten, and expects to hear this of those that ended.
