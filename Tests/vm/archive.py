@@ -21,6 +21,8 @@ Dir::State::Status "/dev/null";
 Dir::Cache "{directory}/cache";
 Dir::Cache::pkgcache "pkgcache.bin";
 Dir::Cache::srcpkgcache "srcpkgcache.bin";
+APT::Architecture "{architecture}";
+APT::Architectures {{ "{architecture}"; }};
 APT::Default-Release "";
 APT::Sandbox::User "root";
 APT::Get::AllowUnauthenticated "false";
@@ -46,6 +48,7 @@ class Archive:
     # The remedy in the error of a failed command.
     remedy: str
     options: list[str] = field(default_factory=list)
+    cache: pathlib.Path = pathlib.Path("/var/cache/apt")
 
     def depends(self, package: str) -> str:
         """The output of apt-cache depends; empty if there is no such package."""
@@ -71,6 +74,14 @@ class Archive:
         # The sandbox user of apt cannot write to our directory.
         self.call("apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *packages, cwd=directory)
 
+    def download_with_dependencies(self, packages: list[str]) -> list[pathlib.Path]:
+        """The files of the packages and of all that they depend on, for an empty root. Only for a suite's own archive."""
+        install = ["-qq", "-y", "--no-install-recommends", "-o", "Debug::NoLocking=1", "install", *packages]
+        self.call("apt-get", "--download-only", *install)
+        uris = self.call("apt-get", "-o", "Dir::Cache::Archives=/nowhere", "--print-uris", *install)
+        names = re.findall(r"^'\S+' (\S+\.deb) ", uris, re.MULTILINE)
+        return [self.cache / "archives" / name for name in names]
+
     def call(self, program: str, *arguments: str, cwd: pathlib.Path | None = None) -> str:
         """Run a program of apt's and return its output."""
         return call(program, *self.options, *arguments, cwd=cwd, remedy=self.remedy)
@@ -89,22 +100,22 @@ def call(*command: str, cwd: pathlib.Path | None = None, remedy: str = "") -> st
 THIS_MACHINE = Archive("The guest's kernel comes from Debian 12: are bookworm and bookworm-security among apt's sources?")
 
 
-def of_suite(suite: str, directory: pathlib.Path) -> Archive:
-    """Another suite of Debian, from the mirror that this machine uses. Its package lists are updated in the directory,
+def of_suite(suite: str, directory: pathlib.Path, architecture: str = "amd64") -> Archive:
+    """Another suite of Debian, or one for another architecture, from the mirror that this machine uses. Its package lists are updated in the directory,
     and neither they nor its packages are installed on this machine. A suite that is not signed by one of this machine's
     keys of Debian is refused."""
     if not KEYRING.exists():
         raise ArchiveError(f"{KEYRING} is missing, and Debian's {suite} is not used unverified: "
                            "apt-get install debian-archive-keyring")
     archive = Archive(
-        f"The guest's kernel comes from Debian's {suite}, which must be on the mirror of this machine's apt and signed "
+        f"This comes from Debian's {suite} for {architecture}, which must be on the mirror of this machine's apt and signed "
         f"by a key in {KEYRING}: where the key is newer, 'apt-get install debian-archive-keyring' brings it.",
-        ["-c", str(directory / "apt.conf")])
+        ["-c", str(directory / "apt.conf")], directory / "cache")
     for name in ("lists/partial", "cache/archives/partial"):
         (directory / name).mkdir(parents=True, exist_ok=True)
-    (directory / "apt.conf").write_text(SETTINGS.format(directory=directory), encoding="utf-8")
+    (directory / "apt.conf").write_text(SETTINGS.format(directory=directory, architecture=architecture), encoding="utf-8")
     (directory / "sources.list").write_text(
-        f"deb [arch=amd64 signed-by={KEYRING} target=Packages lang=none pdiffs=no] {_mirror()} {suite} main\n",
+        f"deb [arch={architecture} signed-by={KEYRING} target=Packages lang=none pdiffs=no] {_mirror()} {suite} main\n",
         encoding="utf-8")
     archive.call("apt-get", "-qq", "update")
     return archive

@@ -34,15 +34,17 @@ enum OpenFiles {
 
     /// Nil where the link is gone by now.
     private static func target(of link: String) throws(SystemError) -> String? {
-        try withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(PATH_MAX)) { (buffer) throws(SystemError) in
-            guard let text = buffer.baseAddress else { return nil }
+        // A result, since in Swift 6.2 a closure of this function cannot throw only errors of one type.
+        let read = withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(PATH_MAX)) {
+            buffer -> Result<String?, SystemError> in
+            guard let text = buffer.baseAddress else { return .success(nil) }
             let count = readlink(link, text, buffer.count)
             guard count >= 0 else {
-                if Errno.last == .noSuchFile { return nil }
-                throw SystemError("read the link", link)
+                return Errno.last == .noSuchFile ? .success(nil) : .failure(SystemError("read the link", link))
             }
-            return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            return .success(String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self))
         }
+        return try read.get()
     }
 
     /// A FIFO whose readers are looked for.

@@ -163,22 +163,25 @@ enum TemplateProcess {
     }
 
     private static func read(_ report: Int32) throws(SystemError) -> Report {
-        try withUnsafeTemporaryAllocation(byteCount: Frame.maximumSize, alignment: 16) {
-            buffer throws(SystemError) -> Report in
+        // A result, since in Swift 6.2 a closure of this function cannot throw only errors of one type.
+        let read = withUnsafeTemporaryAllocation(byteCount: Frame.maximumSize, alignment: 16) {
+            buffer -> Result<Report, SystemError> in
             let count = retrying { Glibc.read(report, buffer.baseAddress, buffer.count) }
-            guard count >= 0 else { throw SystemError("read", "the report of the process that makes it") }
+            guard count >= 0 else { return .failure(SystemError("read", "the report of the process that makes it")) }
             var scanner = FrameScanner()
             guard count > 0,
                 let payload = scanner.next(in: UnsafeRawBufferPointer(rebasing: buffer[..<count])),
                 let message = exec2__executor__template_report__unpack(
                     nil, payload.count, payload.bindMemory(to: UInt8.self).baseAddress)
-            else { return .none }
+            else { return .success(.none) }
             defer { exec2__executor__template_report__free_unpacked(message, nil) }
-            guard message.pointee.stage != 0 else { return .ready }
-            return .failed(
-                .step(
-                    stage: message.pointee.stage, Errno(rawValue: message.pointee.error),
-                    subject: String(cString: message.pointee.subject)))
+            guard message.pointee.stage != 0 else { return .success(.ready) }
+            return .success(
+                .failed(
+                    .step(
+                        stage: message.pointee.stage, Errno(rawValue: message.pointee.error),
+                        subject: String(cString: message.pointee.subject))))
         }
+        return try read.get()
     }
 }

@@ -35,7 +35,8 @@ package struct UsageSampler: ~Copyable, Sendable {
     /// more, these count for themselves, and all of them in the sum.
     private static let bufferSize = 48 << 10
 
-    private let files: CgroupFiles
+    /// A variable because Swift 6.2 lets no initializer call a mutating method of a value with a constant that cannot be copied.
+    private var files: CgroupFiles
     private var usage = CgroupUsage()
     private var usageTime: UInt64 = 0
     private var processes: [Int32: Known] = [:]
