@@ -32,7 +32,7 @@ ARCHIVES_SUITE = "bookworm"
 ARCHIVES = ["libgrpc-dev", "libabsl-dev", "libc-ares-dev", "zlib1g-dev", "libre2-dev", "libprotobuf-c-dev"]
 ROOT_PACKAGES = [
     "base-files", "base-passwd", "bash", "coreutils", "dash", "debianutils", "diffutils", "findutils", "gawk", "grep", "sed",
-    "hostname", "libc-bin", "login.defs", "passwd", "mount", "util-linux", "procps", "iproute2", "python3", "media-types",
+    "busybox-static", "hostname", "libc-bin", "login.defs", "passwd", "mount", "util-linux", "procps", "iproute2", "python3", "media-types",
     "tar", "gzip", "curl", "libcap2-bin", "vim-tiny", "kmod", "netbase", "ca-certificates", "libprotobuf-c1", "libswiftlang",
     # Whose headers the unit tests compare numbers with.
     "linux-libc-dev",

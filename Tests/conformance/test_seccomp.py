@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import platform
-import shutil
 import socket
-import subprocess
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -14,7 +12,6 @@ import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, hcl
 from agent.expect import refused
-from agent.messages import BUILD
 
 Make = Callable[..., Task]
 Launch = Callable[..., Plugin]
@@ -309,36 +306,6 @@ ssl.create_default_context(); time.clock_gettime(time.CLOCK_REALTIME); os.sched_
 print("done")
 """
 
-GO = """
-package main
-
-import (
-	"fmt"
-	"net"
-	"os/exec"
-	"sync"
-)
-
-func main() {
-	var group sync.WaitGroup
-	for i := 0; i < 50; i++ {
-		group.Add(1)
-		go func() { defer group.Done() }()
-	}
-	group.Wait()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil { panic(err) }
-	go func() { c, _ := listener.Accept(); c.Write([]byte("hello")); c.Close() }()
-	c, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil { panic(err) }
-	buffer := make([]byte, 5)
-	c.Read(buffer)
-	out, err := exec.Command("/bin/sh", "-c", "echo child").Output()
-	if err != nil { panic(err) }
-	fmt.Printf("%s %s", buffer, out)
-}
-"""
-
 
 def test_python(host: AgentHost, plugins: dict[str, Plugin]) -> None:
     task = host.task(plugins["filtering"], "/usr/bin/python3", ["-c", PYTHON])
@@ -359,16 +326,6 @@ def test_bash(host: AgentHost, plugins: dict[str, Plugin]) -> None:
 ])
 def test_go(host: AgentHost, plugins: dict[str, Plugin], config: dict[str, Any]) -> None:
     """Go makes threads with clone, children with pidfds and clone3 if possible, and from 1.24 on tries MPTCP first."""
-    program = BUILD / "programs" / "ordinary-go"
-    source = BUILD / "programs" / "ordinary.go"
-    program.parent.mkdir(parents=True, exist_ok=True)
-    if not program.exists() or not source.exists() or source.read_text() != GO:
-        source.write_text(GO)
-        subprocess.run(["go", "build", "-o", str(program), str(source)], check=True,
-                       env={"PATH": "/usr/local/bin:/usr/bin:/bin", "GO111MODULE": "off", "HOME": str(BUILD), "GOCACHE": str(BUILD / "go-cache"),
-                            "CGO_ENABLED": "0"})
-    copy = host.programs / "ordinary-go"
-    shutil.copy(program, copy)
-    task = host.task(plugins["filtering"], copy, config=config)
+    task = host.task(plugins["filtering"], host.program("ordinary"), config=config)
     assert task.run(60) == ExitResult(0), task.stderr.text
     assert task.lines() == ["hello child"]

@@ -22,11 +22,12 @@ class FilesError(Exception):
 
 @dataclass(frozen=True)
 class File:
-    """A directory of this machine, at the same path in the guest."""
+    """A directory of this machine, at the same path in the guest unless it has another source here."""
 
     tag: str
     path: str
     writable: bool
+    source: str = ""
 
     @property
     def line(self) -> str:
@@ -56,7 +57,8 @@ class FileServer:
         program = next((path for path in VIRTIOFSD if os.access(path, os.X_OK)), None)
         if program is None:
             raise FilesError("virtiofsd is missing: apt-get install qemu-system-common")
-        source = pathlib.Path(file.path)
+        origin = file.source or file.path
+        source = pathlib.Path(origin)
         if not file.writable:
             source = directory / file.tag
             source.mkdir()
@@ -68,7 +70,7 @@ class FileServer:
         ]
         if not file.writable:
             command = ["unshare", "--mount", "--propagation", "private",
-                       "sh", "-c", SERVE_READ_ONLY, "sh", file.path, str(source), *command]
+                       "sh", "-c", SERVE_READ_ONLY, "sh", origin, str(source), *command]
         with open(self._log, "wb") as log:
             self._process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *command],

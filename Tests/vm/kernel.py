@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gzip
 import lzma
 import os
 import pathlib
@@ -14,9 +15,7 @@ import tempfile
 from dataclasses import dataclass
 
 import archive
-
-# In bookworm-security; 6.12 has Landlock ABI 6.
-DEFAULT_PACKAGE = "linux-image-6.12-cloud-amd64"
+from architecture import AMD64, Architecture
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -41,9 +40,9 @@ class Kernel:
     boot_modules: list[pathlib.Path]  # uncompressed, in the order in which to load them
 
 
-def fetch(name: str, minimum: str = "") -> Kernel:
+def fetch(name: str, minimum: str = "", architecture: Architecture = AMD64) -> Kernel:
     """Return the kernel of a Debian package (an image or the metapackage that depends on one): PACKAGE of this
-    machine's sources, or the newest PACKAGE of another suite as PACKAGE/SUITE."""
+    machine's sources, or the newest PACKAGE of another suite, or for another architecture, as PACKAGE/SUITE."""
     parts = re.fullmatch(r"([a-z0-9][a-z0-9.+-]*)(?:/([a-z]+(?:-[a-z]+)*))?", name)
     if parts is None:
         raise KernelError(f"--kernel {name}: neither a package's name nor PACKAGE/SUITE")
@@ -53,7 +52,7 @@ def fetch(name: str, minimum: str = "") -> Kernel:
     with open(cache / "lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
-            kernel = _of_suite(package, suite, cache) if suite else _of_this_machine(package, cache)
+            kernel = _of_suite(package, suite, cache, architecture) if suite else _of_this_machine(package, cache)
         except archive.ArchiveError as error:
             raise KernelError(f"--kernel {name}: {error}") from error
     release = kernel.modules.name
@@ -75,8 +74,8 @@ def _of_this_machine(package: str, cache: pathlib.Path) -> Kernel:
     return _kernel(directory)
 
 
-def _of_suite(package: str, suite: str, cache: pathlib.Path) -> Kernel:
-    source = archive.of_suite(suite, cache / f"suite-{suite}")
+def _of_suite(package: str, suite: str, cache: pathlib.Path, architecture: Architecture) -> Kernel:
+    source = archive.of_suite(suite, cache / f"suite-{suite}-{architecture.debian}", architecture.debian)
     packages = source.kernel_packages(package)
     images = [name for name in packages if name.startswith("linux-image-")]
     if not images:
@@ -126,6 +125,25 @@ def _unpack(source: archive.Archive, packages: list[str], directory: pathlib.Pat
 
 
 def _uncompressed(image: bytes) -> bytes:
+    """The kernel for qemu's loader."""
+    if image[4:8] == b"zimg":
+        return _unpacked_zboot(image)
+    # Linux for arm64 (Documentation/arch/arm64/booting.rst), which is not compressed.
+    return image if image[56:60] == b"ARMd" else _unpacked_bzimage(image)
+
+
+def _unpacked_zboot(image: bytes) -> bytes:
+    """The kernel within a program for EFI that unpacks it (drivers/firmware/efi/libstub/zboot-header.S)."""
+    offset, length = struct.unpack_from("<II", image, 8)
+    payload, method = image[offset : offset + length], image[24:32].rstrip(b"\0").decode(errors="replace")
+    if method.startswith("zstd"):
+        return _unzstd(payload)
+    if method.startswith("gzip"):
+        return gzip.decompress(payload)
+    raise KernelError(f"the kernel is compressed with {method}, which Tests/vm/kernel.py does not know")
+
+
+def _unpacked_bzimage(image: bytes) -> bytes:
     """The ELF kernel within a bzImage: under emulation it starts 1.5 s sooner than one that unpacks
     itself. Offsets are those of Linux' boot protocol (Documentation/arch/x86/boot.rst)."""
     setup_sectors = image[0x1F1]

@@ -12,10 +12,11 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import BinaryIO
 
+from architecture import AMD64, Architecture
 from files import File, FileServer, FilesError, mount_point
 from kernel import Kernel
 
@@ -28,7 +29,7 @@ ATTEMPTS = 3
 HUNG = 90
 
 KERNEL_PARAMETERS = (
-    "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off nokaslr cryptomgr.notests "
+    "quiet loglevel=4 panic=-1 mitigations=off nokaslr cryptomgr.notests "
     "systemd.unified_cgroup_hierarchy=1"
 )
 
@@ -51,6 +52,10 @@ class Settings:
     systemd: bool
     accelerator: str
     console: pathlib.Path | None
+    architecture: Architecture = AMD64
+    # The guest's / where it is not this machine's, and which directories of this machine are where in it.
+    root: str | None = None
+    views: dict[str, str] = field(default_factory=dict)
 
 
 def run(kernel: Kernel, settings: Settings) -> int:
@@ -86,17 +91,28 @@ def run(kernel: Kernel, settings: Settings) -> int:
 
 
 def _require_programs(settings: Settings) -> None:
-    if platform.machine() != "x86_64":
-        raise MachineError(f"the guest is x86_64 and runs this machine's programs, which are "
-                           f"{platform.machine()}")
+    architecture = settings.architecture
+    if settings.root is None and platform.machine() != architecture.processor:
+        raise MachineError(f"the guest is {architecture.processor} and runs this machine's programs, which are "
+                           f"{platform.machine()}: --root names a directory with others")
+    if settings.accelerator != "tcg" and not architecture.accelerated:
+        raise MachineError(f"--accel {settings.accelerator}: a guest of {architecture.processor} is only emulated")
     if os.geteuid() != 0:
         raise MachineError("sharing the root file system with the guest needs root")
-    packages = {"qemu-system-x86_64": "qemu-system-x86", "busybox": "busybox-static", "cpio": "cpio"}
+    packages = {architecture.program: architecture.program_package, "busybox": "busybox-static", "cpio": "cpio"}
     for program, package in packages.items():
         if shutil.which(program) is None:
             raise MachineError(f"{program} is missing: apt-get install {package}")
+    if not _busybox(settings).exists():
+        raise MachineError(f"{_busybox(settings)} is missing, which brings the guest up: it is in Debian's busybox-static")
     if settings.systemd and not os.access("/lib/systemd/systemd", os.X_OK):
         raise MachineError("/lib/systemd/systemd is missing: apt-get install systemd")
+
+
+def _busybox(settings: Settings) -> pathlib.Path:
+    if settings.root is not None:
+        return pathlib.Path(settings.root, "usr", "bin", "busybox")
+    return pathlib.Path(shutil.which("busybox") or "/bin/busybox")
 
 
 class End(Enum):
@@ -125,8 +141,12 @@ class Boot:
             raise
 
     def _start(self, kernel: Kernel, settings: Settings) -> None:
-        views = sorted({"/", mount_point(str(kernel.modules)), mount_point(settings.cwd)})
-        files = [File(f"view{i}", path, writable=False) for i, path in enumerate(views)]
+        if settings.root is None:
+            views = {path: path for path in ("/", mount_point(str(kernel.modules)), mount_point(settings.cwd))}
+        else:
+            views = {"/": settings.root, str(kernel.modules): str(kernel.modules), **settings.views}
+        # What is below another one is mounted after it.
+        files = [File(f"view{i}", path, writable=False, source=views[path]) for i, path in enumerate(sorted(views))]
         files += [File(f"share{i}", path, writable=True) for i, path in enumerate(settings.shares)]
         self._servers = [FileServer(file, self._directory) for file in files]
         for server in self._servers:
@@ -147,7 +167,7 @@ class Boot:
         root = self._directory / "initramfs"
         for name in ("bin", "modules", "proc", "sys", "dev", "vm"):
             (root / name).mkdir(parents=True)
-        shutil.copy(shutil.which("busybox") or "busybox", root / "bin" / "busybox")
+        shutil.copy(_busybox(settings), root / "bin" / "busybox")
         for module in kernel.boot_modules:
             shutil.copy(module, root / "modules")
         shutil.copytree(GUEST, root / "vm", dirs_exist_ok=True)
@@ -178,21 +198,17 @@ class Boot:
 
     def _qemu_command(self, kernel: Kernel, settings: Settings, initramfs: pathlib.Path,
                       outputs: list[int]) -> list[str]:
-        emulated = settings.accelerator == "tcg"
+        architecture = settings.architecture
         command = [
             # If this process is killed, the guest ends too.
-            "setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64",
-            "-M", "q35",
-            # One thread for all virtual CPUs: with more, the kernel sometimes panics early.
-            "-accel", "tcg,thread=single" if emulated else settings.accelerator,
-            # Five-level page tables only slow the emulation.
-            "-cpu", "max,la57=off" if emulated else "host",
+            "setpriv", "--pdeathsig", "KILL", architecture.program,
+            *(architecture.emulated if settings.accelerator == "tcg" else architecture.accelerated),
             "-smp", str(settings.cpus),
             "-m", str(settings.memory_mib),
             "-object", f"memory-backend-memfd,id=memory,size={settings.memory_mib}M,share=on",
             "-numa", "node,memdev=memory",
             "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-            "-kernel", str(kernel.image), "-initrd", str(initramfs), "-append", KERNEL_PARAMETERS,
+            "-kernel", str(kernel.image), "-initrd", str(initramfs), "-append", f"console={architecture.console} {KERNEL_PARAMETERS}",
             "-chardev", f"file,id=console,path={self.console}", "-serial", "chardev:console",
             "-device", "virtio-serial-pci,max_ports=8",
         ]

@@ -37,7 +37,7 @@ import Testing
     /// A writer killed in the middle of a write, at every byte; the next frame is found all the same.
     @Test func afterATornFrameTheNextIsFound() {
         for length in 0..<Self.first.count {
-            let result = scan(Self.first.prefix(length) + Self.second + Self.first)
+            let result = scan(Array(Self.first.prefix(length)) + Self.second + Self.first)
             #expect(result.payloads == [Array("second".utf8), [1, 2, 3]], "torn after \(length) bytes")
             #expect(result.garbage == length)
         }

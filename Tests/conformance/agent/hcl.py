@@ -17,7 +17,7 @@ from typing import Any
 import msgpack
 from google.protobuf import json_format
 
-from agent.messages import REPOSITORY
+from agent.messages import BUILD, REPOSITORY
 
 SOURCES = REPOSITORY / "Tests" / "hcl"
 GO = {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOCACHE": str(REPOSITORY / ".build" / "go-cache"),
@@ -31,7 +31,7 @@ class FailedValidation(Exception):
 
 def built() -> str:
     """The path of Tests/hcl's program, compiled when it is missing or older than its sources."""
-    program = REPOSITORY / ".build" / "conformance" / "programs" / "hcl"
+    program = BUILD / "programs" / "hcl"
     newest = max(file.stat().st_mtime for file in SOURCES.glob("*.go"))
     if not program.exists() or program.stat().st_mtime < newest:
         program.parent.mkdir(parents=True, exist_ok=True)

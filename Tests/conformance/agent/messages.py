@@ -13,7 +13,8 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PROTOS = REPOSITORY / "Protos"
-BUILD = REPOSITORY / ".build" / "conformance"
+# In a directory of its own for programs of another processor (Tests/arm64).
+BUILD = Path(os.environ.get("EXEC2_CONFORMANCE_BUILD", REPOSITORY / ".build" / "conformance"))
 NAMES = [
     "attribute", "base", "base_service", "driver", "driver_service", "executor", "goplugin",
     "goplugin_service", "hclspec", "health", "health_service", "recoverable", "status",

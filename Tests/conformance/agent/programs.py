@@ -10,7 +10,8 @@ from agent.hcl import GO
 from agent.messages import BUILD, REPOSITORY
 
 SOURCES = REPOSITORY / "Tests" / "programs"
-NAMES = ["access", "act", "attack", "bomb", "confined", "flood", "subreaper", "offspring", "recorder", "tracer", "remover", "limits"]
+NAMES = ["access", "act", "attack", "bomb", "confined", "flood", "subreaper", "offspring", "recorder", "tracer", "remover", "limits",
+         "ordinary"]
 
 
 def built(name: str) -> Path:
