@@ -74,6 +74,13 @@ def _fill_sysroot(directory: pathlib.Path) -> None:
     _unpack(list((directory / "packages").glob("*.deb")), directory,
             *(f"./{SWIFT}/lib/{name}" for name in ("swift", "swift_static", "clang")))
     shutil.rmtree(directory / "packages")
+    # The compiler looks for its start files there when it has a root for headers and libraries.
+    for name in ("swift", "swift_static"):
+        (directory / "usr/lib" / name).symlink_to(f"../libexec/swift/lib/{name}")
+    # Debian's package has this library's module, which XCTest's has the compiler import, and not the library, of which nothing is used.
+    overlay = directory / SWIFT / "lib/swift/linux/lib_Testing_Foundation.a"
+    if not overlay.exists():
+        overlay.write_bytes(b"!<arch>\n")
     files = _suite(ARCHIVES_SUITE, "arm64").download_with_dependencies(ARCHIVES)
     _unpack([file for file in files if file.name.split("_")[0] in ARCHIVES], directory)
 
@@ -85,6 +92,7 @@ def _fill_root(directory: pathlib.Path) -> None:
         shutil.copy(directory / f"usr/share/base-passwd/{name}.master", directory / "etc" / name)
     shutil.copy(directory / "usr/share/libc-bin/nsswitch.conf", directory / "etc/nsswitch.conf")
     (directory / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n", encoding="ascii")
+    (directory / "etc/hostname").write_text("vm\n", encoding="ascii")
     (directory / "usr/bin/awk").symlink_to("gawk")
     (directory / "usr/bin/vi").symlink_to("vim.tiny")
     if not (directory / "usr/bin/sh").exists():
