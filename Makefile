@@ -3,7 +3,7 @@
 
 PYTHON = PYTHONDONTWRITEBYTECODE=1 .build/venv/bin/python
 
-.PHONY: build run test unit conformance mutants faults fuzz sanitize soak chaos bench timeline bench-recovery bench-stats release reproducible protos lint format clean deps run-deps test-deps release-deps
+.PHONY: build run test unit conformance mutants faults fuzz sanitize soak chaos arm64 bench timeline bench-recovery bench-stats release reproducible protos lint format clean deps run-deps test-deps release-deps
 
 build:
 	@.ci/install-dependencies --check build
@@ -45,6 +45,12 @@ sanitize: test-deps
 # repeats the choices of a run, EXEC2_CHAOS_TASKS changes the number of tasks.
 chaos: test-deps build
 	$(PYTHON) Tests/conformance/chaos.py
+
+# As root, on x86_64, an hour or two: both programs and the unit tests built for arm64 with Debian's compiler, and run with the core
+# of the conformance tests in an emulated machine, with pages of 4 and of 16 KiB. T="unit tests on arm64" runs one stage.
+arm64:
+	@.ci/install-dependencies build test arm64 || { echo; echo "0 passed, 1 failed"; exit 1; }
+	@Tests/run-all --arm64 $(if $(T),"$(T)")
 
 # As root, on a machine that does nothing else, more than ten minutes: everything that is fast or small about the
 # driver, beside other ways to do it; one table, bench/results.json and the plots in bench/.

@@ -33,7 +33,7 @@ ARCHIVES = ["libgrpc-dev", "libabsl-dev", "libc-ares-dev", "zlib1g-dev", "libre2
 ROOT_PACKAGES = [
     "base-files", "base-passwd", "bash", "coreutils", "dash", "debianutils", "diffutils", "findutils", "gawk", "grep", "sed",
     "busybox-static", "hostname", "libc-bin", "login.defs", "passwd", "mount", "util-linux", "procps", "iproute2", "python3", "media-types",
-    "tar", "gzip", "curl", "libcap2-bin", "vim-tiny", "kmod", "netbase", "ca-certificates", "libprotobuf-c1", "libswiftlang",
+    "tar", "gzip", "curl", "libcap2-bin", "vim-tiny", "kmod", "git", "netbase", "ca-certificates", "libprotobuf-c1", "libswiftlang",
     # Whose headers the unit tests compare numbers with.
     "linux-libc-dev",
 ]
@@ -52,7 +52,6 @@ def make() -> None:
         fill(fresh)
         fresh.rename(directory)
     # A gigabyte that nothing needs any more.
-    return
     for packages in BASE.glob("suite-*/cache/archives"):
         shutil.rmtree(packages)
 

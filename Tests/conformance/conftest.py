@@ -39,8 +39,9 @@ def _lacking() -> dict[str, str]:
         lacking["systemd"] = "systemd as PID 1: run them in the virtual machine (Tests/vm/run --systemd)"
     if cgroups.has_controllers():
         lacking["no_controllers"] = "a host whose cgroup v2 has no controllers"
-    if platform.machine() != "x86_64":
-        lacking["x86_64"] = "an x86_64 processor"
+    for processor in ("x86_64", "aarch64"):
+        if platform.machine() != processor:
+            lacking[processor] = f"an {processor} processor"
     return lacking
 
 

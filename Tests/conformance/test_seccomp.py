@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import platform
 import socket
+import struct
+import subprocess
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -266,6 +269,32 @@ def test_32_bit_programs_are_ended(host: AgentHost, plugins: dict[str, Plugin]) 
     result = free.run()
     # A kernel without 32-bit calls has no int 0x80.
     assert result == ExitResult(0) and free.lines() == ["foreign ok", "after"] or result.signal == 11
+
+
+# mov r0, #7; mov r7, #1; svc #0: exit(7), for 32-bit ARM.
+ARM_PROGRAM = struct.pack(
+    "<16sHHIIIIIHHHHHH8I3I", b"\x7fELF\x01\x01\x01", 2, 40, 1, 0x10054, 52, 0, 0x5000000, 52, 32, 1, 0, 0, 0,
+    1, 0, 0x10000, 0x10000, 96, 96, 5, 0x10000, 0xE3A00007, 0xE3A07001, 0xEF000000)
+
+
+@pytest.mark.aarch64
+def test_32_bit_arm_programs_are_ended(host: AgentHost, plugins: dict[str, Plugin]) -> None:
+    """As above. A kernel with larger pages than 4 KiB runs no such program at all."""
+    program = host.programs / "arm"
+    program.write_bytes(ARM_PROGRAM)
+    program.chmod(0o755)
+    try:
+        runs = subprocess.run([program], check=False).returncode == 7
+    except OSError as error:
+        assert error.errno == errno.ENOEXEC
+        runs = False
+    assert runs == (os.sysconf("SC_PAGE_SIZE") == 4096)
+    for name, result in (("filtering", ExitResult(128 + 31, 31)), ("open", ExitResult(7))):
+        task = host.task(plugins[name], program)
+        if runs:
+            assert task.run() == result
+        else:
+            assert task.run() == ExitResult(126) and "neither a program nor a script" in task.stderr.text
 
 
 @pytest.mark.x86_64

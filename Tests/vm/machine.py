@@ -99,13 +99,14 @@ def _require_programs(settings: Settings) -> None:
         raise MachineError(f"--accel {settings.accelerator}: a guest of {architecture.processor} is only emulated")
     if os.geteuid() != 0:
         raise MachineError("sharing the root file system with the guest needs root")
-    packages = {architecture.program: architecture.program_package, "busybox": "busybox-static", "cpio": "cpio"}
+    packages = {architecture.program: architecture.program_package, "cpio": "cpio"}
     for program, package in packages.items():
         if shutil.which(program) is None:
             raise MachineError(f"{program} is missing: apt-get install {package}")
     if not _busybox(settings).exists():
-        raise MachineError(f"{_busybox(settings)} is missing, which brings the guest up: it is in Debian's busybox-static")
-    if settings.systemd and not os.access("/lib/systemd/systemd", os.X_OK):
+        raise MachineError(f"{_busybox(settings)} is missing, which brings the guest up: apt-get install busybox-static"
+                           + (f" for {architecture.debian} into {settings.root}" if settings.root else ""))
+    if settings.systemd and not os.access(pathlib.Path(settings.root or "/", "lib/systemd/systemd"), os.X_OK):
         raise MachineError("/lib/systemd/systemd is missing: apt-get install systemd")
 
 

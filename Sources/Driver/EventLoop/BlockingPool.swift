@@ -137,6 +137,8 @@ package final class BlockingPool: TaskExecutor {
 
     /// How many threads there are.
     var threadCount: Int { state.withLock { $0.threads } }
+    /// How many of them wait for work.
+    var idleCount: Int { state.withLock { $0.idle.count } }
     /// How much work has not begun.
     var waitingCount: Int { state.withLock { $0.lanes.reduce(0) { $0 + $1.waiting.count } } }
 
