@@ -87,6 +87,8 @@ def _fill_sysroot(directory: pathlib.Path) -> None:
 def _fill_root(directory: pathlib.Path) -> None:
     _unpack(_suite(SUITE, "arm64").download_with_dependencies(ROOT_PACKAGES), directory)
     # What the packages' scripts would do.
+    for name in ("home", "media", "mnt", "opt", "srv", "usr/local/bin", "usr/local/sbin", "usr/local/lib", "var/mail"):
+        (directory / name).mkdir(parents=True, exist_ok=True)
     for name in ("passwd", "group"):
         shutil.copy(directory / f"usr/share/base-passwd/{name}.master", directory / "etc" / name)
     shutil.copy(directory / "usr/share/libc-bin/nsswitch.conf", directory / "etc/nsswitch.conf")

@@ -54,8 +54,8 @@ def test_python_has_shared_memory_and_terminals(own: Own, user: str) -> None:
     program = (
         "import multiprocessing, os, pty\n"
         "if __name__ == '__main__':\n"
-        "    lock = multiprocessing.Lock(); value = multiprocessing.Value('i', 0)\n"
-        "    child = multiprocessing.Process(target=lambda: value.__setattr__('value', 7)); child.start(); child.join()\n"
+        "    context = multiprocessing.get_context('fork'); lock = context.Lock(); value = context.Value('i', 0)\n"
+        "    child = context.Process(target=lambda: value.__setattr__('value', 7)); child.start(); child.join()\n"
         "    holder, session = pty.openpty()\n"
         "    print(value.value, os.ttyname(session))\n")
     task = own(f"cat > local/p.py <<'END'\n{program}END\n/usr/bin/python3 local/p.py", user=user)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -98,12 +99,14 @@ def is_free(task: Task) -> bool:
     return set(fields(task.pid, "TracerPid")) == {"0"} and "t" not in fields(task.pid, "State")
 
 
-def goes_on(task: Task) -> None:
-    """Nobody traces it, it sees signals, and it ends as it wants to; nothing of it was interrupted."""
+def goes_on(task: Task, traces: int = 1) -> None:
+    """Nobody traces it, it sees signals, and it ends as it wants to; nothing of it was interrupted. On arm64 epoll_wait(2) may
+    be interrupted once by each beginning of a trace."""
     wait_until(lambda: is_free(task), 5, "nobody traces it")
     task.signal("SIGUSR1")
     task.stdout.wait_for("signal")
-    assert "epoll" not in task.stdout.text.split("signal")[0] and "sleep" not in task.stdout.text.split("signal")[0]
+    before = task.stdout.text.split("signal")[0]
+    assert "sleep" not in before and before.count("epoll") <= (traces if platform.machine() == "aarch64" else 0)
     task.signal("SIGUSR2")
     assert task.wait(30) == ExitResult(9)
 
@@ -162,9 +165,8 @@ def test_a_reader_that_does_not_read(binary: Path, plugin: Plugin, asking: Task,
     goes_on(asking)
 
 
-@pytest.mark.x86_64
 def test_for_some_seconds(binary: Path, plugin: Plugin, asking: Task, hidden: Path) -> None:
-    """The task does not notice. On arm64 epoll_wait(2) may be interrupted once."""
+    """The task does not notice."""
     began = time.monotonic()
     given = run(binary, plugin, "--seconds", "2", "--suggest", asking.id)
     assert given.returncode == 0 and 2 <= time.monotonic() - began < scaled(20)
@@ -173,7 +175,6 @@ def test_for_some_seconds(binary: Path, plugin: Plugin, asking: Task, hidden: Pa
     goes_on(asking)
 
 
-@pytest.mark.x86_64
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_until_a_signal(asking: Task, hidden: Path, number: int, tracing: Callable[..., Any]) -> None:
     tool = tracing(asking)
@@ -184,14 +185,13 @@ def test_until_a_signal(asking: Task, hidden: Path, number: int, tracing: Callab
     goes_on(asking)
 
 
-@pytest.mark.x86_64
 def test_killed(asking: Task, hidden: Path, tracing: Callable[..., Any]) -> None:
     for _ in range(5):
         tool = tracing(asking)
         assert tool.stdout.readline().startswith(f"denied  r:{hidden} ")
         tool.kill()
         tool.wait(scaled(10))
-    goes_on(asking)
+    goes_on(asking, traces=5)
 
 
 def test_until_the_tasks_end(asking: Task, tracing: Callable[..., Any]) -> None:
