@@ -40,7 +40,8 @@ def units(name: str, *options: str) -> Stage:
     report = REPORTS / f"{name.replace(' ', '-').replace(',', '')}.xml"
     stage = Stage(
         name, [str(PRODUCTS / "debug" / "nomad-driver-exec2PackageTests.xctest"), "--testing-library", "swift-testing",
-               "--xunit-output", str(report)], minutes=30, report=report, as_root=True)
+               # At once, they would reach their limits of time.
+               "--no-parallel", "--xunit-output", str(report)], minutes=30, report=report, as_root=True)
     return in_arm64_machine(stage, "--share", str(REPORTS), "--env", f"LD_LIBRARY_PATH={SWIFT_LIBRARIES}", *options)
 
 
