@@ -7,7 +7,7 @@ import Testing
 @testable import NomadPlugin
 @testable import Planning
 
-@Suite(.serialized, .timeLimit(.minutes(1))) struct PluginServicesTests {
+@Suite(.serialized, .hanging(after: 1)) struct PluginServicesTests {
     private func run() throws -> RunningServer {
         try RunningServer([:]) { PluginServices(log: Logger(name: "test")).register(on: $0) }
     }

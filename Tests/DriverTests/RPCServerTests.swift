@@ -61,7 +61,7 @@ final class Flag: Sendable {
     func wait() async { for await _ in stream {} }
 }
 
-@Suite(.serialized, .timeLimit(.minutes(2))) struct RPCServerTests {
+@Suite(.serialized, .hanging(after: 2)) struct RPCServerTests {
     static let echo = RPCHandler.unary { request in request }
 
     @Test(arguments: CallPlace.allCases) func answersAThousandCallsAtOnce(_ place: CallPlace) async throws {

@@ -6,7 +6,7 @@ import Testing
 @testable import HCLog
 @testable import Planning
 
-@Suite(.serialized, .timeLimit(.minutes(2))) struct RPCStreamTests {
+@Suite(.serialized, .hanging(after: 2)) struct RPCStreamTests {
     @Test(arguments: CallPlace.allCases) func serverStreamArrivesCompleteAndInOrder(_ place: CallPlace) async throws {
         let running = try RunningServer(
             at: place,

@@ -8,7 +8,7 @@ import struct Synchronization.Atomic
 @testable import Planning
 @testable import Supervision
 
-@Suite(.timeLimit(.minutes(1))) struct TaskEventQueueTests {
+@Suite(.hanging(after: 1)) struct TaskEventQueueTests {
     private struct Told: Equatable, Sendable {
         let task: String
         let dropped: Int

@@ -5,7 +5,7 @@ import Testing
 @testable import Host
 @testable import Planning
 
-@Suite(.timeLimit(.minutes(2))) struct SharedHostFactsTests {
+@Suite(.hanging(after: 2)) struct SharedHostFactsTests {
     private static let hour: UInt64 = 3_600_000_000_000
     private static let path = ExaminedPath(path: "/dead/x", option: "executor_path")
 

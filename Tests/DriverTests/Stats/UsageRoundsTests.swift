@@ -8,7 +8,7 @@ import Testing
 @testable import Planning
 
 /// The cgroup of these streams is not there: what counts is when they are asked.
-@Suite(.timeLimit(.minutes(1))) struct UsageRoundsTests {
+@Suite(.hanging(after: 1)) struct UsageRoundsTests {
     private static let interval: UInt64 = 20_000_000
 
     private final class Samples: Sendable {

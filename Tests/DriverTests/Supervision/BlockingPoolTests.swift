@@ -8,7 +8,7 @@ import struct Synchronization.Atomic
 
 /// No test waits for a time to pass, but for threads that end when idle: what is waited for is an event, and the limit
 /// of the suite is there for what hangs.
-@Suite(.timeLimit(.minutes(2))) struct BlockingPoolTests {
+@Suite(.hanging(after: 2)) struct BlockingPoolTests {
     private static func pool(general: Int = 4, names: Int = 2, idle: UInt64 = 60_000_000_000) -> BlockingPool {
         BlockingPool(.init(general: general, names: names, idleNanoseconds: idle))
     }

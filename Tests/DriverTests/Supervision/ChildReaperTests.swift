@@ -6,7 +6,7 @@ import Testing
 
 @testable import Supervision
 
-@Suite(.timeLimit(.minutes(1))) struct ChildReaperTests {
+@Suite(.hanging(after: 1)) struct ChildReaperTests {
     private final class Child: Sendable {
         let pid: pid_t
         let pidfd: OwnedDescriptor

@@ -5,7 +5,7 @@ import Testing
 @testable import HCLog
 @testable import Planning
 
-@Suite(.timeLimit(.minutes(1))) struct OneShotTests {
+@Suite(.hanging(after: 1)) struct OneShotTests {
     private static let millisecond: UInt64 = 1_000_000
     private static let long: UInt64 = 3600 * 1_000_000_000
 

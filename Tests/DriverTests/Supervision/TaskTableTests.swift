@@ -7,7 +7,7 @@ import Testing
 @testable import Planning
 @testable import Supervision
 
-@Suite(.timeLimit(.minutes(1))) struct TaskTableTests {
+@Suite(.hanging(after: 1)) struct TaskTableTests {
     private static let id = "0f9b8c3e-6f0d-4c44-8d13-1f6c1b7e3a55/web/0a1b2c3d"
 
     private let directory: TemporaryDirectory
