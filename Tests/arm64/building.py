@@ -9,7 +9,7 @@ import pathlib
 import shlex
 import subprocess
 
-from roots import BASE, COMPILER, PROJECT, SWIFT, SYSROOT
+from roots import BASE, COMPILER, PROJECT, ROOT, SWIFT, SYSROOT
 
 TRIPLE = "aarch64-unknown-linux-gnu"
 SCRATCH = BASE / "build"
@@ -54,7 +54,7 @@ def python_packages() -> None:
     versions = dict(line.split("==") for line in
                     (PROJECT / "Tests/conformance/requirements.txt").read_text(encoding="ascii").split())
     wanted = [f"{name}=={versions[name]}" for name in IMPORTED]
-    interpreter = next((BASE / "root/usr/bin").glob("python3.*[0-9]")).name.removeprefix("python")
+    interpreter = next((ROOT / "usr/bin").glob("python3.*[0-9]")).name.removeprefix("python")
     stamp = PACKAGES / "installed"
     content = " ".join([interpreter, *wanted])
     if stamp.exists() and stamp.read_text(encoding="ascii") == content:
@@ -65,6 +65,10 @@ def python_packages() -> None:
     _call([str(PROJECT / ".build/venv/bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
            "--target", str(PACKAGES), *platforms, "--python-version", interpreter, "--implementation", "cp",
            "--only-binary=:all:", *wanted])
+    # As Debian's packages do when they are installed: root's Python would try to do it in each task. Bytecode is the same on
+    # every processor.
+    library = ROOT / "usr/lib" / f"python{interpreter}"
+    _call(_entered("python3", "-m", "compileall", "-q", "-s", str(ROOT), "-p", "/", str(library)))
     stamp.write_text(content, encoding="ascii")
 
 

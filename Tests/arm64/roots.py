@@ -25,7 +25,7 @@ SYSROOT = BASE / "sysroot"
 # The guest's /.
 ROOT = BASE / "root"
 
-COMPILER_PACKAGES = ["base-files", "bash", "coreutils", "git", "swiftlang", "libc6-dev", "libstdc++-15-dev", "libgcc-15-dev"]
+COMPILER_PACKAGES = ["base-files", "bash", "coreutils", "git", "python3", "swiftlang", "libc6-dev", "libstdc++-15-dev", "libgcc-15-dev"]
 SYSROOT_PACKAGES = ["base-files", "libc6-dev", "libstdc++-15-dev", "libgcc-15-dev", "linux-libc-dev", "libswiftlang"]
 # Of the suite that releases are built on, whose archives Package.swift names.
 ARCHIVES_SUITE = "bookworm"
@@ -33,7 +33,7 @@ ARCHIVES = ["libgrpc-dev", "libabsl-dev", "libc-ares-dev", "zlib1g-dev", "libre2
 ROOT_PACKAGES = [
     "base-files", "base-passwd", "bash", "coreutils", "dash", "debianutils", "diffutils", "findutils", "gawk", "grep", "sed",
     "busybox-static", "hostname", "libc-bin", "login.defs", "passwd", "mount", "util-linux", "procps", "iproute2", "python3", "media-types",
-    "tar", "gzip", "curl", "libcap2-bin", "vim-tiny", "kmod", "git", "netbase", "ca-certificates", "libprotobuf-c1", "libswiftlang",
+    "tar", "gzip", "curl", "libcap2-bin", "vim-tiny", "kmod", "git", "gcc", "libc6-dev", "netbase", "ca-certificates", "libprotobuf-c1", "libswiftlang",
     # Whose headers the unit tests compare numbers with.
     "linux-libc-dev",
 ]
@@ -95,6 +95,7 @@ def _fill_root(directory: pathlib.Path) -> None:
     (directory / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n", encoding="ascii")
     (directory / "etc/hostname").write_text("vm\n", encoding="ascii")
     (directory / "usr/bin/awk").symlink_to("gawk")
+    (directory / "usr/bin/cc").symlink_to("gcc")
     (directory / "usr/bin/vi").symlink_to("vim.tiny")
     if not (directory / "usr/bin/sh").exists():
         (directory / "usr/bin/sh").symlink_to("dash")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any, Callable
 
@@ -98,7 +99,9 @@ def test_a_process_that_comes_and_goes(make: Callable[..., Task], plugin: Plugin
             break
     main = str(task.pid)
     assert all(main in sample for sample in seen)
-    busy = {pid for sample in seen for pid, percent in sample.items() if percent > 15}
+    # A start of a program may take all of one sample or two.
+    often = Counter(pid for sample in seen for pid, percent in sample.items() if percent > 15)
+    busy = {pid for pid, samples in often.items() if samples >= 3}
     assert len(busy) == 1 and main not in busy
     assert busy.isdisjoint(seen[-1])
     task.stop(timeout=0)
