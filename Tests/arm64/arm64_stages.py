@@ -15,16 +15,16 @@ SWIFT_LIBRARIES = "/usr/libexec/swift/lib/swift/linux"
 # and its confinement, signals, stop, recovery, commands in tasks, traces, the filter of system calls and what is read of /proc.
 CORE = """
     base client handshake fingerprint exit exit_record lifecycle tasks environment task_config work_dir
-    capabilities ulimit users pipes cgroup stats volumes logs
-    unveil_defaults unveil_modes unveil_rules landlock_options own_root own_root_details own_files ports seccomp
+    capabilities ulimit users pipes cgroup stats
+    unveil_modes landlock_options own_root own_root_details attack_sandbox seccomp
     signals signal_to stop standby recovery recovery_again recovery_damaged recovery_gone reattach
-    driver_deaths executor_deaths oom_recovery
-    exec exec_command exec_confinement exec_deaths exec_mounts exec_place exec_terminal
-    run run_terminal trace trace_task attack_sandbox attack_executor attack_descriptors command_line
+    exec exec_command exec_confinement exec_place exec_terminal run trace trace_task
     """.split()
+# These need programs that the guest has not.
+LEFT_OUT = ["test_trace.py::test_java", "test_trace.py::test_nginx"]
 # Debian has no kernel with pages of 64 KiB; these are of 16.
 LARGE_PAGES = "linux-image-arm64-16k/trixie"
-CORE_OF_PAGES = "base exit lifecycle own_root unveil_modes signals stop recovery exec seccomp stats trace".split()
+CORE_OF_PAGES = "base unveil_modes signals seccomp exec stats stop recovery".split()
 
 
 def arm64_stages() -> list[Stage]:
@@ -49,7 +49,8 @@ def units(name: str, *options: str) -> Stage:
 def conformance(name: str, core: list[str], minutes: float, *options: str) -> Stage:
     files = [str(PROJECT / "Tests" / "conformance" / f"test_{file}.py") for file in core]
     stage = Stage(
-        name, ["/usr/bin/python3", "-m", "pytest", "-m", "not systemd", *files], minutes, counting.pytest, as_root=True)
+        name, ["/usr/bin/python3", "-m", "pytest", "-m", "not systemd",
+               *(f"--deselect={test}" for test in LEFT_OUT), *files], minutes, counting.pytest, as_root=True)
     environment = {
         "EXEC2_SLOW": str(SLOWNESS_OF_GUEST), "EXEC2_CONFORMANCE_BUILD": str(BASE / "conformance"),
         "EXEC2_PLUGIN": str(PRODUCTS / "release" / "nomad-driver-exec2"), "PYTHONPATH": str(BASE / "python"),

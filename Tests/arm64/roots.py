@@ -33,7 +33,8 @@ ARCHIVES = ["libgrpc-dev", "libabsl-dev", "libc-ares-dev", "zlib1g-dev", "libre2
 ROOT_PACKAGES = [
     "base-files", "base-passwd", "bash", "coreutils", "dash", "debianutils", "diffutils", "findutils", "gawk", "grep", "sed",
     "busybox-static", "hostname", "libc-bin", "login.defs", "passwd", "mount", "util-linux", "procps", "iproute2", "python3", "media-types",
-    "tar", "gzip", "curl", "libcap2-bin", "vim-tiny", "kmod", "git", "gcc", "libc6-dev", "netbase", "ca-certificates", "libprotobuf-c1", "libswiftlang",
+    "tar", "gzip", "curl", "libcap2-bin", "vim-tiny", "kmod", "git", "gcc", "libc6-dev", "strace", "netbase", "ca-certificates",
+    "libprotobuf-c1", "libswiftlang",
     # Whose headers the unit tests compare numbers with.
     "linux-libc-dev",
 ]
@@ -91,6 +92,8 @@ def _fill_root(directory: pathlib.Path) -> None:
         (directory / name).mkdir(parents=True, exist_ok=True)
     for name in ("passwd", "group"):
         shutil.copy(directory / f"usr/share/base-passwd/{name}.master", directory / "etc" / name)
+    (directory / "etc/shadow").write_text("root:*:20000:0:99999:7:::\n", encoding="ascii")
+    (directory / "etc/shadow").chmod(0o640)
     shutil.copy(directory / "usr/share/libc-bin/nsswitch.conf", directory / "etc/nsswitch.conf")
     (directory / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n", encoding="ascii")
     (directory / "etc/hostname").write_text("vm\n", encoding="ascii")
