@@ -62,11 +62,16 @@ final class StandbyExecutor: Sendable {
     private struct State: ~Copyable {
         var ready: Ready?
         var isMaking = false
+        /// How many were killed and have not ended yet.
+        var ending = 0
+        var isClosed = false
         /// Grows with each dismissal: what was being made meanwhile is not wanted any more.
         var dismissals = 0
     }
 
     private let state = Mutex(State())
+    /// Raised when one was made, and when one that was killed has ended.
+    private let changed = ThreadSignal()
     private let reactor: Reactor
     private let log: Logger
 
@@ -80,7 +85,7 @@ final class StandbyExecutor: Sendable {
         guard let ready = takeReady() else { return nil }
         // A dead one that the reactor has not yet heard of, too, is never handed a task.
         guard ready.origin == origin, ready.executor.process.isRunning else {
-            ready.executor.process.killAndReap(on: reactor)
+            end(ready.executor)
             return nil
         }
         do throws(SystemError) {
@@ -88,7 +93,7 @@ final class StandbyExecutor: Sendable {
             return ready.executor.asLaunched()
         } catch {
             log.warn("the standby Executor did not take its task: spawning another", ["error": error.text])
-            ready.executor.process.killAndReap(on: reactor)
+            end(ready.executor)
             return nil
         }
     }
@@ -100,7 +105,7 @@ final class StandbyExecutor: Sendable {
         forTaskIn taskCgroup: String
     ) {
         let dismissals = state.withLock { state -> Int? in
-            guard state.ready == nil, !state.isMaking else { return nil }
+            guard state.ready == nil, !state.isMaking, !state.isClosed else { return nil }
             state.isMaking = true
             return state.dismissals
         }
@@ -117,6 +122,7 @@ final class StandbyExecutor: Sendable {
             log.warn("cannot spawn a standby Executor", ["error": error.text])
             state.withLock { $0.isMaking = false }
         }
+        changed.raise()
     }
 
     private func keep(
@@ -129,7 +135,7 @@ final class StandbyExecutor: Sendable {
         } catch {
             log.warn("cannot spawn a standby Executor", ["error": error.text])
             state.withLock { $0.isMaking = false }
-            executor.process.killAndReap(on: reactor)
+            end(executor)
             return
         }
         var made: Ready? = Ready(executor: executor, origin: origin, watch: watch)
@@ -159,17 +165,18 @@ final class StandbyExecutor: Sendable {
         discard(ready, whenEnded: whenEnded)
     }
 
-    /// As `dismiss`, at the end of this process: waits for the standby Executor's end, a moment at most.
+    /// As `dismiss`, at the end of this process: waits until all of them have ended, which takes a moment. Their cgroup is
+    /// removed next. None is made any more.
     func close() {
-        guard let ready = dismissed() else { return }
-        reactor.unwatch(ready.watch, ready.executor.process.pidfdNumber)
-        _ = exec2_pidfd_send_signal(ready.executor.process.pidfdNumber, SIGKILL)
-        // One that a tracer holds is gone from its cgroup, too.
-        var wait = pollfd(fd: ready.executor.process.pidfdNumber, events: Int16(POLLIN), revents: 0)
-        _ = retrying { poll(&wait, 1, Self.closeMilliseconds) }
+        let end = exec2_monotonic() + Self.closeNanoseconds
+        state.withLock { $0.isClosed = true }
+        dismiss()
+        while state.withLock({ $0.isMaking || $0.ending > 0 }), case let now = exec2_monotonic(), now < end {
+            _ = changed.wait(atMost: end - now)
+        }
     }
 
-    private static let closeMilliseconds: Int32 = 1000
+    private static let closeNanoseconds: UInt64 = 1_000_000_000
 
     private func dismissed() -> Ready? {
         state.withLock { state in
@@ -186,6 +193,17 @@ final class StandbyExecutor: Sendable {
 
     private func discard(_ ready: consuming Ready, whenEnded: @escaping @Sendable () -> Void = {}) {
         reactor.unwatch(ready.watch, ready.executor.process.pidfdNumber)
-        ready.executor.process.killAndReap(on: reactor, whenEnded: whenEnded)
+        end(ready.executor, whenEnded: whenEnded)
+    }
+
+    private func end(
+        _ executor: consuming ExecutorProcess.WaitingExecutor, whenEnded: @escaping @Sendable () -> Void = {}
+    ) {
+        state.withLock { $0.ending += 1 }
+        executor.process.killAndReap(on: reactor) { [self] in
+            state.withLock { $0.ending -= 1 }
+            changed.raise()
+            whenEnded()
+        }
     }
 }
