@@ -83,6 +83,8 @@ int exec2_pipe2(int descriptors[2], int flags) { return pipe2(descriptors, flags
 
 int exec2_replace_descriptor(int descriptor, int number) { return dup3(descriptor, number, O_CLOEXEC); }
 
+int exec2_unshare_descriptors(unsigned first) { return close_range(first, ~0U, CLOSE_RANGE_UNSHARE); }
+
 int exec2_duplicate(int descriptor, int minimum) { return fcntl(descriptor, F_DUPFD_CLOEXEC, minimum); }
 
 int exec2_end_with_writer(int pipe) {

@@ -101,6 +101,19 @@ def test_two_hundred_alive_at_once(launch: Callable[..., Plugin], host: AgentHos
     assert {task.wait() for task in tasks} == {ExitResult(143, 15)}
 
 
+def test_a_task_has_all_numbers_of_descriptors(launch: Callable[..., Plugin], host: AgentHost) -> None:
+    """A child leaves the descriptors that it shares with the driver. Kernels before August 2024 then take numbers for used that the
+    driver uses (CVE-2024-45025): the 65th file would have the number behind the driver's last, or none."""
+    plugin = launch()
+    for _ in range(60):
+        host.paused(plugin)
+    assert len(processes.descriptors(plugin.pid)) > 192
+    task = host.task(plugin, "/usr/bin/python3", ["-c", "import os; print(*[os.open('/dev/null', os.O_RDONLY) for _ in range(100)])"])
+    assert task.run() == ExitResult(0), task.stderr.text
+    numbers = [int(word) for word in task.stdout.text.split()]
+    assert numbers == list(range(numbers[0], numbers[0] + 100))
+
+
 def test_one_after_another_leaks_nothing(launch: Callable[..., Plugin], host: AgentHost) -> None:
     plugin = launch()
     counts = []

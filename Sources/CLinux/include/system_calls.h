@@ -38,6 +38,9 @@ int exec2_pipe2(int descriptors[2], int flags);
 /// dup3(2), closed on exec: behind _GNU_SOURCE.
 int exec2_replace_descriptor(int descriptor, int number);
 int exec2_duplicate(int descriptor, int minimum);
+/// close_range(2) of all numbers from `first` on with CLOSE_RANGE_UNSHARE: the calling thread has descriptors of its own then.
+/// Why C: declared behind _GNU_SOURCE.
+int exec2_unshare_descriptors(unsigned first);
 
 /// Has this process sent SIGIO, which ends it, when the last writer of a pipe is gone, or when something is written to it
 /// (fcntl(2) is variadic).

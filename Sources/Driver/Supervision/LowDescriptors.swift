@@ -1,4 +1,5 @@
 import CLinux
+import EventLoop
 import Glibc
 import Shared
 
@@ -13,6 +14,7 @@ package final class LowDescriptors: Sendable {
     package static let shared = LowDescriptors()
 
     private let numbers: Range<Int32>
+    private let isKernelSound: @Sendable (_ placeholder: Int32, _ end: Int32) -> Bool
 
     /// The first number behind the lent ones.
     var end: Int32 { numbers.upperBound }
@@ -27,7 +29,14 @@ package final class LowDescriptors: Sendable {
 
     /// - Parameter numbers: Above those that a child finds open; below 64, up to which a table of descriptors takes no
     ///   memory of its own.
-    init(_ numbers: Range<Int32> = 16..<56) { self.numbers = numbers }
+    ///   - isKernelSound: See `copiesRight`; another answer for tests.
+    init(
+        _ numbers: Range<Int32> = 16..<56,
+        isKernelSound: @escaping @Sendable (_ placeholder: Int32, _ end: Int32) -> Bool = LowDescriptors.copiesRight
+    ) {
+        self.numbers = numbers
+        self.isKernelSound = isKernelSound
+    }
 
     deinit {
         let (placeholder, free) = state.withLock { ($0.placeholder, $0.free) }
@@ -38,18 +47,49 @@ package final class LowDescriptors: Sendable {
     package func reserve() {
         state.withLock { state in
             guard state.placeholder < 0 else { return }
-            state.placeholder = exec2_open("/", EXEC2_O_PATH | O_CLOEXEC, 0)
-            guard state.placeholder >= 0 else { return }
-            while true {
-                let number = exec2_duplicate(state.placeholder, numbers.lowerBound)
-                guard number >= 0 else { return }
-                guard numbers.contains(number) else {
-                    close(number)
-                    return
-                }
-                state.free.append(number)
-            }
+            state.placeholder = exec2_open("/dev/null", EXEC2_O_PATH | O_CLOEXEC, 0)
+            guard state.placeholder >= 0, isKernelSound(state.placeholder, end) else { return }
+            state.free = Self.duplicates(of: state.placeholder, in: numbers)
         }
+    }
+
+    /// Duplicates at all numbers of a range that are free.
+    private static func duplicates(of descriptor: Int32, in numbers: Range<Int32>) -> [Int32] {
+        var made: [Int32] = []
+        while true {
+            let number = exec2_duplicate(descriptor, numbers.lowerBound)
+            guard numbers.contains(number) else {
+                if number >= 0 { close(number) }
+                return made
+            }
+            made.append(number)
+        }
+    }
+
+    /// Whether this kernel gives a process that leaves its parent's descriptors from `end` on a table in which they are free.
+    ///
+    /// Kernels before August 2024 (6.10.7, 6.6.48, 6.1.107, 5.15.166) took some numbers for used, since their parent's are: a
+    /// task's 65th file would have the number that follows the Driver's last one, or there would be none for it
+    /// (CVE-2024-45025). Distributions mend such faults without a new version number, so that it is tried: with 64 descriptors
+    /// open behind `end`, by a thread that leaves them.
+    private static func copiesRight(_ placeholder: Int32, _ end: Int32) -> Bool {
+        let first = (end + 63) / 64 * 64
+        let opened = duplicates(of: placeholder, in: first..<first + 64)
+        defer { for number in opened { close(number) } }
+        let answer = OneShot<Bool>()
+        let hasAnswer = ThreadSignal()
+        do throws(SystemError) {
+            try DetachedThread.start("a thread that leaves the descriptors", stackSize: 512 << 10) {
+                // They are those of this thread alone from here on, and closed at its end.
+                let isUnshared = exec2_unshare_descriptors(UInt32(end)) == 0
+                answer.set(isUnshared && exec2_duplicate(placeholder, first) == first)
+                hasAnswer.raise()
+            }
+        } catch {
+            return false
+        }
+        _ = hasAnswer.wait(atMost: 1_000_000_000)
+        return answer.current == true
     }
 
     /// How many are not lent.

@@ -50,6 +50,16 @@ import Testing
         #expect(lent.allSatisfy { fcntl($0, F_GETFD) == FD_CLOEXEC })
     }
 
+    /// Otherwise tasks would find numbers in use that are free (CVE-2024-45025).
+    @Test func nothingIsLentWhereTheKernelCopiesWrong() {
+        let low = LowDescriptors(740..<750) { _, _ in false }
+        low.reserve()
+        #expect(low.freeCount == 0)
+        let lends = low.lend([0]) != nil
+        #expect(!lends)
+        #expect((Int32(740)..<750).allSatisfy { fcntl($0, F_GETFD) == -1 })
+    }
+
     @Test func tooManyAreNotLent() throws {
         let low = LowDescriptors(720..<730)
         low.reserve()
