@@ -62,11 +62,16 @@ final class StandbyExecutor: Sendable {
     private struct State: ~Copyable {
         var ready: Ready?
         var isMaking = false
-        /// How many were killed and have not ended yet.
-        var ending = 0
+        /// How many do not stand by any more, and have neither been handed on nor ended.
+        var leaving = 0
         var isClosed = false
         /// Grows with each dismissal: what was being made meanwhile is not wanted any more.
         var dismissals = 0
+
+        mutating func takeReady() -> Ready? {
+            if ready != nil { leaving += 1 }
+            return ready.take()
+        }
     }
 
     private let state = Mutex(State())
@@ -90,6 +95,7 @@ final class StandbyExecutor: Sendable {
         }
         do throws(SystemError) {
             try ready.executor.begin(request)
+            hasLeft()
             return ready.executor.asLaunched()
         } catch {
             log.warn("the standby Executor did not take its task: spawning another", ["error": error.text])
@@ -134,14 +140,17 @@ final class StandbyExecutor: Sendable {
             watch = try reactor.watch(executor.process.pidfdNumber) { [self] in died(pid) }
         } catch {
             log.warn("cannot spawn a standby Executor", ["error": error.text])
-            state.withLock { $0.isMaking = false }
+            state.withLock { state in
+                state.isMaking = false
+                state.leaving += 1
+            }
             end(executor)
             return
         }
         var made: Ready? = Ready(executor: executor, origin: origin, watch: watch)
         state.withLock { state in
             state.isMaking = false
-            if state.dismissals == dismissals { state.ready = made.take() }
+            if state.dismissals == dismissals { state.ready = made.take() } else { state.leaving += 1 }
         }
         if let unwanted = made.take() { discard(unwanted) }
     }
@@ -151,7 +160,7 @@ final class StandbyExecutor: Sendable {
     private func died(_ pid: Int32) {
         let dead = state.withLock { state -> Ready? in
             guard state.ready?.executor.process.pid == pid else { return nil }
-            return state.ready.take()
+            return state.takeReady()
         }
         guard let dead else { return }
         log.warn("the standby Executor ended before it had a task", ["executor_pid": pid])
@@ -171,7 +180,7 @@ final class StandbyExecutor: Sendable {
         let end = exec2_monotonic() + Self.closeNanoseconds
         state.withLock { $0.isClosed = true }
         dismiss()
-        while state.withLock({ $0.isMaking || $0.ending > 0 }), case let now = exec2_monotonic(), now < end {
+        while state.withLock({ $0.isMaking || $0.leaving > 0 }), case let now = exec2_monotonic(), now < end {
             _ = changed.wait(atMost: end - now)
         }
     }
@@ -181,12 +190,12 @@ final class StandbyExecutor: Sendable {
     private func dismissed() -> Ready? {
         state.withLock { state in
             state.dismissals += 1
-            return state.ready.take()
+            return state.takeReady()
         }
     }
 
     private func takeReady() -> Ready? {
-        guard let ready = state.withLock({ $0.ready.take() }) else { return nil }
+        guard let ready = state.withLock({ $0.takeReady() }) else { return nil }
         reactor.unwatch(ready.watch, ready.executor.process.pidfdNumber)
         return ready
     }
@@ -196,14 +205,18 @@ final class StandbyExecutor: Sendable {
         end(ready.executor, whenEnded: whenEnded)
     }
 
+    /// Ends one that does not stand by any more.
     private func end(
         _ executor: consuming ExecutorProcess.WaitingExecutor, whenEnded: @escaping @Sendable () -> Void = {}
     ) {
-        state.withLock { $0.ending += 1 }
         executor.process.killAndReap(on: reactor) { [self] in
-            state.withLock { $0.ending -= 1 }
-            changed.raise()
+            hasLeft()
             whenEnded()
         }
+    }
+
+    private func hasLeft() {
+        state.withLock { $0.leaving -= 1 }
+        changed.raise()
     }
 }

@@ -129,8 +129,8 @@ extension SupervisedTask {
             killExecutor()
             _ = await finished.wait(atMost: 5_000_000_000, on: reactor)
         }
-        // Otherwise the note could be made while the directory is removed.
-        if claimNote.current != nil { _ = await claimNoteIsOver.wait() }
+        // Otherwise the note could be made while the directory is removed, or in that of the next task of this id.
+        if claimNote.set(()) { claimNoteIsOver.set(()) } else { _ = await claimNoteIsOver.wait() }
         let error = directory.remove()
         if let error { log.error("cannot remove a task's state directory", ["task_id": id, "error": error.text]) }
         return error
