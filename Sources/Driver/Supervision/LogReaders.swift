@@ -53,54 +53,30 @@ final class LogReaders: Sendable {
         self.log = log
     }
 
-    /// A log pipe, by the path that the host knows it by and by one that leads to it.
-    struct Place: Sendable {
-        fileprivate let path: String
-        fileprivate let reachedBy: String
-        fileprivate let file: FileIdentity
-    }
-
-    /// Those of the paths of a task's logs that are FIFOs; each once.
-    static func pipes(_ paths: [String]) -> [Place] {
-        var found: [Place] = []
-        for path in paths where !found.contains(where: { $0.path == path }) {
-            if let file = FileIdentity(fifo: path) { found.append(Place(path: path, reachedBy: path, file: file)) }
-        }
-        return found
-    }
-
-    /// The log pipes that an Executor holds.
-    /// - Parameter stateDirectory: That of the task, whose pipes are not among them.
-    static func pipes(ofExecutor executor: Int32, stateDirectory: String) -> [Place] {
-        // What is open on a detached mount of the pipe, as the task's descriptors that the Executor has not closed yet, has
-        // the path "/".
-        OpenFiles.links(of: executor).compactMap { number, path in
-            guard path.hasPrefix("/"), path != "/", !path.hasPrefix(stateDirectory) else { return nil }
-            let link = "/proc/\(executor)/fd/\(number)"
-            return FileIdentity(fifo: link).map { Place(path: path, reachedBy: link, file: $0) }
-        }
-    }
-
-    /// Begins to watch the log pipes of a task.
+    /// Begins to watch the log pipes that an Executor holds.
     /// - Parameters:
-    ///   - executor: It holds them open for reading, which does not count.
+    ///   - stateDirectory: That of the task, whose pipes are not watched.
     ///   - mayBeGone: The pipes were not watched until now: looks whether they have a reader.
     ///   - report: Called with a sentence once for each time that a pipe has lost its reader.
     func watch(
-        _ places: [Place], executor: Int32, mayBeGone: Bool, _ report: @escaping @Sendable (String) -> Void
+        executor: Int32, stateDirectory: String, mayBeGone: Bool, _ report: @escaping @Sendable (String) -> Void
     ) -> [Watch] {
         var watches: [Watch] = []
-        for place in places {
+        // What is open on a detached mount of the pipe, as the task's descriptors that the Executor has not closed yet, has
+        // the path "/".
+        for (number, path) in OpenFiles.links(of: executor)
+        where path.hasPrefix("/") && path != "/" && !path.hasPrefix(stateDirectory) {
+            let link = "/proc/\(executor)/fd/\(number)"
+            guard let file = FileIdentity(fifo: link) else { continue }
             do throws(SystemError) {
-                let pipe = Pipe(
-                    number: nextNumber(), path: place.path, file: place.file, executor: executor, report: report)
-                watches.append(try add(pipe, place.reachedBy, mayBeGone: mayBeGone))
+                let pipe = Pipe(number: nextNumber(), path: path, file: file, executor: executor, report: report)
+                watches.append(try add(pipe, link, mayBeGone: mayBeGone))
             } catch {
                 // A short task has ended meanwhile, and its Executor with it: there is nothing to watch any more.
                 if error.errno == .noSuchFile { continue }
                 log.warn(
                     "cannot watch a task's log pipe: if its log collector ends, no event will say so",
-                    ["path": place.path, "error": error.text])
+                    ["path": path, "error": error.text])
             }
         }
         return watches

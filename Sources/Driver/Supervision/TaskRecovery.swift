@@ -238,7 +238,7 @@ extension TaskTable {
         // It may have ended before we watched, so that `exited` was missed. A damaged record says nothing as long as
         // the Executor lives: the task may still run.
         task.takeRecord()
-        BlockingPool.shared.perform(in: .starts) { [self] in watchLogs(of: task) }
+        BlockingPool.shared.perform(in: .starts) { [self] in watchLogs(of: task, recovered: true) }
         switch damage {
         case nil: log.info("recovered a running task", ["task_id": id, "executor_pid": pid])
         case let damage? where hasDirectory:

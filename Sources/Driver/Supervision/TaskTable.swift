@@ -65,15 +65,13 @@ package final class TaskTable: Sendable {
     }
 
     /// Tells the host, as long as the task runs, when its logs have lost their reader. It may block its thread.
-    /// - Parameter pipes: The paths of its logs; nil if an earlier Driver has started the task: then they are looked for, and
-    ///   the reader may have left before.
-    package func watchLogs(of task: SupervisedTask, pipes: [String]? = nil) {
+    /// - Parameter recovered: An earlier Driver started the task: the reader may have left before.
+    package func watchLogs(of task: SupervisedTask, recovered: Bool) {
         guard task.end == nil else { return }
-        let found =
-            pipes.map { LogReaders.pipes($0) }
-            ?? LogReaders.pipes(ofExecutor: task.executorPid, stateDirectory: task.directory.path)
-        let watches = logReaders.watch(found, executor: task.executorPid, mayBeGone: pipes == nil) {
-            [weak task, log] message in
+        // By the Executor's descriptors: who can write to the log directory can put a symlink in a pipe's place.
+        let watches = logReaders.watch(
+            executor: task.executorPid, stateDirectory: task.directory.path, mayBeGone: recovered
+        ) { [weak task, log] message in
             guard let task, task.end == nil else { return }
             log.warn("a task's logs are not read", ["task_id": task.id, "reason": message])
             task.tell(message)

@@ -124,7 +124,7 @@ public enum ExecutorEvent: Sendable {
     case launchFailed(stage: UInt32, errno: Errno, subject: String)
     case done
     case refused(Errno)
-    /// The task has ended, and the exit record is on disk; the record, unless an Executor of an earlier release says so.
+    /// The task has ended, and the exit record is on disk; with the record, which an Executor of an earlier release leaves out.
     case exited(ExitRecord?)
 }
 

@@ -44,8 +44,8 @@ extension DriverService {
         return RPCHandler.Response(
             response, undo: { undoStart(of: task) },
             afterwards: {
+                table.watchLogs(of: task, recovered: false)
                 launched.prepareNext()
-                table.watchLogs(of: task, pipes: [wanted.stdoutPath, wanted.stderrPath])
                 if let place = wanted.clientMount, !table.clientMounts.knows(place) {
                     table.clientMounts.add(place, allocDir: wanted.allocDir)
                 }
