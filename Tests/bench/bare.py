@@ -57,6 +57,8 @@ class Reference:
 
     def __init__(self, plugin: Plugin, task: Task):
         self.task = task
+        # Until it is spawned, the namespace has a second descriptor, which ends then.
+        plugin.await_standby()
         self.executor = next(process.pid for process in plugin.executors() if process.name == "exec2-executor")
         descriptors = Path(f"/proc/{self.executor}/fd")
         self.request = messages.executor.LaunchRequest.FromString((descriptors / str(REQUEST_DESCRIPTOR)).read_bytes())

@@ -114,7 +114,8 @@ def measure(host: AgentHost, plugin: Plugin) -> dict[str, int]:
         "threads": len(names) - of_pools, "threads of pools": of_pools,
         "processes": len(plugin.executors()), "state directories": len(state_directories(plugin)),
         "mounts": len(mounts.of_host(host.root)),
-        "held namespaces": sum(target.startswith("mnt:") for target in open_files.values()),
+        # While a process is spawned, one of them has two descriptors.
+        "held namespaces": len({target for target in open_files.values() if target.startswith("mnt:")}),
     }
 
 
