@@ -164,10 +164,11 @@ def test_descriptors_are_left_for_tasks(host: AgentHost, binary: Path, launch: C
     plugin = launch({"executor_path": str(executor)}, binary=limited)
     task = host.task(plugin, host.program("act"), ["out=up", "pause="]).start()
     task.stdout.wait_for("up")
+    before = plugin.descriptors_with_a_task()
     samples = [stream(plugin, task.id, 0.2) for _ in range(100)]
     for sample in samples:
         assert list(next(sample).stats.resource_usage_by_pid) == [str(task.pid)]
-    assert len(processes.descriptors(plugin.pid)) < 128
+    assert len(processes.descriptors(plugin.pid)) <= before + 256 // 4
     host.task(plugin, host.program("act"), ["exit=0"]).run()
     for sample in samples:
         sample.cancel()
