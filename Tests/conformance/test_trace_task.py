@@ -100,9 +100,9 @@ def is_free(task: Task) -> bool:
 
 
 def goes_on(task: Task, traces: int = 1) -> None:
-    """Nobody traces it, it sees signals, and it ends as it wants to; nothing of it was interrupted. On arm64 epoll_wait(2) may
+    """It is not traced any more, sees signals, and ends as it wants to; nothing of it was interrupted. On arm64 epoll_wait(2) may
     be interrupted once by each beginning of a trace."""
-    wait_until(lambda: is_free(task), 5, "nobody traces it")
+    wait_until(lambda: is_free(task), 5, "it is not traced any more")
     task.signal("SIGUSR1")
     task.stdout.wait_for("signal")
     before = task.stdout.text.split("signal")[0]
