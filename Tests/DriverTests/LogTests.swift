@@ -10,12 +10,16 @@ import Testing
     private struct Pipe {
         let read: Int32
         let write: Int32
+        /// F_SETPIPE_SZ (fcntl(2)).
+        private static let setSize: Int32 = 1031
 
         init() {
             signal(SIGPIPE, SIG_IGN)
             var ends: [Int32] = [-1, -1]
             precondition(pipe(&ends) == 0)
             (read, write) = (ends[0], ends[1])
+            // By default its size is that of 16 pages.
+            _ = fcntl(write, Self.setSize, Int32(1 << 16))
         }
 
         func next() -> String {

@@ -89,7 +89,8 @@ def test_every_process_of_many(act: Act, plugin: Plugin) -> None:
 
 def test_a_process_that_comes_and_goes(make: Callable[..., Task], plugin: Plugin) -> None:
     """A process counts from its start, and is not listed after its end."""
-    script = "echo up; read line < /dev/null; sleep 0.7; (while :; do :; done) & sleep 1; kill $!; wait; sleep 30"
+    rest = round(scaled(30))
+    script = f"echo up; read line < /dev/null; sleep 0.7; (while :; do :; done) & sleep 1; kill $!; wait; sleep {rest}"
     task = make("sh", ["-c", script]).start()
     task.stdout.wait_for("up")
     seen: list[dict[str, float]] = []

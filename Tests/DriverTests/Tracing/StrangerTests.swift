@@ -63,6 +63,8 @@ import Testing
         #expect(Self.field("TracerPid:", of: pid) != "0")
         tracer.end()
         #expect(await tracer.wait().threads == 1)
+        // The thread that traces has given its figures and ends now, and the kernel detaches.
+        while Self.field("TracerPid:", of: pid) != "0", exec2_monotonic() < end { usleep(5000) }
         #expect(Self.field("TracerPid:", of: pid) == "0")
     }
 }

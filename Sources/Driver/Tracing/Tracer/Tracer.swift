@@ -83,7 +83,7 @@ package final class Tracer: Sendable {
     /// Nanoseconds.
     private static let patience: UInt64 = 10_000_000_000
 
-    /// Waits until the thread has detached from every process.
+    /// Waits until the thread has the figures. It ends right afterwards, and the kernel then detaches from every process.
     package func wait() async -> Figures { await finished.wait() ?? Figures() }
 
     /// The thread waits for this signal (exec2_trace_wait).
