@@ -251,10 +251,14 @@ extension ExecutorProcess {
         }
     }
 
+    /// Behind all numbers at which a child is given something.
+    private static let firstFree: Int32 = 16
+
     /// The child puts its descriptors at 0 and the numbers behind it; what it takes them from must not stand
     /// there.
     package static func aboveStandard(_ descriptor: consuming OwnedDescriptor) throws(SystemError) -> OwnedDescriptor {
-        let number = exec2_duplicate(descriptor.number, 16)
+        if descriptor.number >= firstFree { return descriptor }
+        let number = exec2_duplicate(descriptor.number, firstFree)
         guard number >= 0 else { throw SystemError("duplicate", "a descriptor") }
         return OwnedDescriptor(owning: number)
     }

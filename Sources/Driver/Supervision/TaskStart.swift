@@ -40,21 +40,17 @@ extension TaskTable {
             try await clear(specification.cgroup, after: earlier)
             try await endOrphans(in: specification.cgroup, stateDirectory: stateDirectory)
             let directory = TaskStateDirectory(stateDirectory: stateDirectory, name: directoryName)
-            var template = try await template(request, specification, executor)
             if !keepsStandby { standby.dismiss() }
-            var origin = keepsStandby ? origin(specification, executor, template) : nil
-            var task = try spawn(
-                id: id, name: taskName, in: directory, try makeDirectory(directory), specification, executor, template,
-                standby: origin)
+            var (task, origin) = try await spawn(
+                id: id, name: taskName, in: directory, specification, executor, request,
+                standby: keepsStandby ? .take : .none)
             var attempt = 1
             while try await !launch(task, specification, isLast: attempt == RootTemplates.attempts) {
                 attempt += 1
-                template = try await self.template(
-                    specification.root.map { templates.request($0.template) }, specification, executor)
-                if keepsStandby { origin = self.origin(specification, executor, template) }
-                task = try spawn(
-                    id: id, name: taskName, in: directory, try makeDirectory(directory), specification, executor,
-                    template, standby: nil)
+                (task, origin) = try await spawn(
+                    id: id, name: taskName, in: directory, specification, executor,
+                    specification.root.map { templates.request($0.template) },
+                    standby: keepsStandby ? .prepareNext : .none)
             }
             take(id, .settled(starting, task))
             let prepared = origin
@@ -146,21 +142,39 @@ extension TaskTable {
         if let error = directory.remove() { throw StartError(error) }
     }
 
+    /// What an attempt to launch a task has to do with standby Executors.
+    private enum StandbyUse {
+        case none
+        /// A new Executor gets the task; the next start's is then made as it was.
+        case prepareNext
+        /// The one that stands by gets the task.
+        case take
+    }
+
+    /// Makes the task's state directory, and hands the launch request to an Executor once the template is known.
+    /// - Returns: The task, and what the next start's Executor is to be spawned from; nil: there will be none.
     private func spawn(
-        id: String, name: String, in directory: TaskStateDirectory, _ pipes: consuming SessionPipes,
-        _ specification: LaunchSpecification, _ executor: ExecutorSearch, _ template: RootTemplates.Template?,
-        standby origin: ExecutorOrigin?
-    ) throws(StartError) -> SupervisedTask {
+        id: String, name: String, in directory: TaskStateDirectory, _ specification: LaunchSpecification,
+        _ executor: ExecutorSearch, _ request: RootTemplates.Request?, standby use: StandbyUse
+    ) async throws(StartError) -> (SupervisedTask, ExecutorOrigin?) {
+        // Done while the template is compared with the host on another thread.
+        let pipes = try makeDirectory(directory)
         let session = UInt64.random(in: 1...UInt64.max)
+        let launchRequest = specification.encoded(session: session, directory: directory)
         let process: ExecutorProcess
+        let origin: ExecutorOrigin?
         let isStandby: Bool
         do throws(StartError) {
-            let request = specification.encoded(session: session, directory: directory)
-            if let origin, let standing = standby.take(origin, request: request) {
+            let template = try await template(request, specification, executor)
+            switch use {
+            case .none: origin = nil
+            case .prepareNext, .take: origin = self.origin(specification, executor, template)
+            }
+            if case .take = use, let origin, let standing = standby.take(origin, request: launchRequest) {
                 process = standing
                 isStandby = true
             } else {
-                process = try spawnExecutor(request, specification, executor, template)
+                process = try spawnExecutor(launchRequest, specification, executor, template)
                 isStandby = false
             }
         } catch {
@@ -179,7 +193,7 @@ extension TaskTable {
             _ = directory.remove()
             throw StartError(error)
         }
-        return task
+        return (task, origin)
     }
 
     private func spawnExecutor(
