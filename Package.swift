@@ -19,8 +19,9 @@ let divertedCalls: [String] = [
     "memfd_create", "mkdir", "mkdirat", "mkdtemp", "mkfifo", "mknodat", "mmap", "mount", "open", "openat", "opendir",
     "pipe2", "poll", "posix_memalign", "prctl", "pread", "pthread_create", "pwrite", "read", "readdir", "readlink",
     "readlinkat", "realpath", "recvmsg", "rename", "renameat", "rmdir", "sendmsg", "setns", "setresgid", "setrlimit",
-    "sigaction", "signalfd", "socket", "stat", "statx", "symlink", "symlinkat", "syscall", "timerfd_create",
-    "timerfd_settime", "umount2", "uname", "unlink", "unlinkat", "unshare", "wait4", "waitid", "waitpid", "write",
+    "sigaction", "signalfd", "socket", "socketpair", "stat", "statx", "symlink", "symlinkat", "syscall",
+    "timerfd_create", "timerfd_settime", "umount2", "uname", "unlink", "unlinkat", "unshare", "wait4", "waitid",
+    "waitpid", "write",
 ]
 let diversions: [LinkerSetting] = faulty ? [.unsafeFlags(divertedCalls.flatMap { ["-Xlinker", "--wrap=\($0)"] })] : []
 

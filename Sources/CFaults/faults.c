@@ -101,7 +101,7 @@ long exec2_fault_environment(long environment) {
     F(malloc) F(memfd_create) F(mkdir) F(mkdirat) F(mkdtemp) F(mkfifo) F(mknodat) F(mmap) F(mount) F(open) F(openat) \
     F(opendir) F(pipe2) F(poll) F(posix_memalign) F(prctl) F(pread) F(pthread_create) F(pwrite) F(read) F(readdir) \
     F(readlink) F(readlinkat) F(realpath) F(recvmsg) F(rename) F(renameat) F(rmdir) F(sendmsg) F(setns) F(setresgid) \
-    F(setrlimit) F(sigaction) F(signalfd) F(socket) F(stat) F(statx) F(symlink) F(symlinkat) F(timerfd_create) \
+    F(setrlimit) F(sigaction) F(signalfd) F(socket) F(socketpair) F(stat) F(statx) F(symlink) F(symlinkat) F(timerfd_create) \
     F(timerfd_settime) F(umount2) F(uname) F(unlink) F(unlinkat) F(unshare) F(wait4) F(waitid) F(waitpid) F(write)
 
 #define NUMBER_OF(name) NUMBER_##name,
@@ -203,6 +203,7 @@ DIVERT(int, setns, (int descriptor, int namespaces), (descriptor, namespaces))
 DIVERT(int, setresgid, (gid_t real, gid_t effective, gid_t saved), (real, effective, saved))
 DIVERT(int, setrlimit, (__rlimit_resource_t resource, const struct rlimit *limit), (resource, limit))
 DIVERT(int, sigaction, (int signal, const struct sigaction *action, struct sigaction *before), (signal, action, before))
+DIVERT(int, socketpair, (int domain, int type, int protocol, int ends[2]), (domain, type, protocol, ends))
 DIVERT(int, signalfd, (int fd, const sigset_t *signals, int flags), (fd, signals, flags))
 DIVERT(int, socket, (int domain, int type, int protocol), (domain, type, protocol))
 DIVERT(int, stat, (const char *path, struct stat *facts), (path, facts))

@@ -6,7 +6,9 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -30,6 +32,59 @@ int exec2_is_in_memory(int descriptor) {
     struct statfs facts;
     if (fstatfs(descriptor, &facts) < 0) return -1;
     return facts.f_type == TMPFS_MAGIC;
+}
+
+int exec2_socketpair(int ends[2]) { return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends); }
+
+union sent_descriptors {
+    struct cmsghdr alignment;
+    char bytes[CMSG_SPACE(sizeof(int) * EXEC2_SENT_DESCRIPTORS)];
+};
+
+int exec2_send(int socket, const void *bytes, size_t size, const int *numbers, size_t count) {
+    if (count == 0 || count > EXEC2_SENT_DESCRIPTORS) {
+        errno = EINVAL;
+        return -1;
+    }
+    union sent_descriptors sent = {0};
+    struct iovec data = {.iov_base = (void *)bytes, .iov_len = size};
+    struct msghdr message = {
+        .msg_iov = &data,
+        .msg_iovlen = 1,
+        .msg_control = sent.bytes,
+        .msg_controllen = CMSG_SPACE(sizeof(int) * count),
+    };
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int) * count);
+    memcpy(CMSG_DATA(header), numbers, sizeof(int) * count);
+    return sendmsg(socket, &message, MSG_NOSIGNAL) == (ssize_t)size ? 0 : -1;
+}
+
+int exec2_receive(int socket, void *bytes, size_t size, int first) {
+    union sent_descriptors received;
+    struct iovec data = {.iov_base = bytes, .iov_len = size};
+    struct msghdr message = {
+        .msg_iov = &data,
+        .msg_iovlen = 1,
+        .msg_control = received.bytes,
+        .msg_controllen = sizeof received.bytes,
+    };
+    ssize_t length = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    if (length <= 0) return (int)length;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    int is_whole = header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+                   !(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC));
+    size_t count = is_whole ? (header->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+    for (size_t index = 0; index < count; index++) {
+        int number;
+        memcpy(&number, CMSG_DATA(header) + index * sizeof number, sizeof number);
+        if (number != first + (int)index) count = 0;
+    }
+    if (count > 0) return (int)length;
+    errno = EBADMSG;
+    return -1;
 }
 
 int exec2_terminal(int sides[2], int directory) {

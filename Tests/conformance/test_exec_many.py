@@ -41,8 +41,8 @@ def threads(plugin: Plugin) -> int:
 
 
 def resting(plugin: Plugin) -> dict[str, int]:
-    """The same, once the first commands have ended and an Executor stands by."""
-    names = sorted(["exec2-executor", "sleep", "exec2-standby"])
+    """The same, once the first commands have ended, and an Executor and an attendant stand by."""
+    names = sorted(["exec2-executor", "sleep", "exec2-standby", "exec2-waiting"])
     wait_until(lambda: sorted(process.name for process in plugin.executors()) == names, 10, f"{names} below the plugin")
     found = held(plugin)
     while True:

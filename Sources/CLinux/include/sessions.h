@@ -3,6 +3,7 @@
 #ifndef SESSIONS_H
 #define SESSIONS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /// pidfd_getfd(2): no libc wrapper. A copy of another process's descriptor, close-on-exec.
@@ -19,6 +20,21 @@ int exec2_is_proc(int descriptor);
 
 /// The same for a tmpfs, or a devtmpfs.
 int exec2_is_in_memory(int descriptor);
+
+/// Two connected sockets (unix(7)) that keep messages apart, closed on exec. C because Swift imports the types of sockets as
+/// an enumeration.
+int exec2_socketpair(int ends[2]);
+
+#define EXEC2_SENT_DESCRIPTORS 8
+
+/// Sends a message with copies of open descriptors, EXEC2_SENT_DESCRIPTORS at most (SCM_RIGHTS). C because cmsg(3) is
+/// macros. 0, or -1.
+int exec2_send(int socket, const void *bytes, size_t size, const int *numbers, size_t count);
+
+/// Receives such a message, which is waited for. Its descriptors come to the lowest free numbers, in the order in which
+/// they were sent, and have to be from `first` on without a gap; else it fails with EBADMSG. Returns the number of bytes:
+/// 0 once the other end is closed; -1 with ENOTSOCK for a descriptor that is no socket.
+int exec2_receive(int socket, void *bytes, size_t size, int first);
 
 /// A new pseudoterminal (pty(7)): the side of the program that holds it in [0], non-blocking, and that of
 /// the session in [1]. C because ioctl(2) is variadic.

@@ -40,26 +40,38 @@ package final class AttendedCommand: Sendable {
         self.reactor = reactor
     }
 
-    /// Starts an attendant, which starts the command.
+    /// Has an attendant start the command: the one that stands by, or a new one.
     ///
     /// - Parameters:
-    ///   - path: The Executor's program.
+    ///   - place: Where the attendant comes from and lives.
     ///   - request: See `ExecRequest.encoded`.
     ///   - entrance: The way into the task.
-    ///   - cgroup: An open cgroup v2 directory for the attendant itself; -1: stay in the Driver's.
     static func start(
-        _ path: String, _ request: [UInt8], _ connection: borrowing CommandConnection,
-        _ entrance: borrowing TaskEntrance, _ cgroup: Int32, _ reactor: Reactor
+        _ place: ExecSession.Place, _ request: [UInt8], _ connection: borrowing CommandConnection,
+        _ entrance: borrowing TaskEntrance, _ reactor: Reactor
     ) throws(SpawnError) -> AttendedCommand {
-        let places: Places
+        let pipes: Pipes
         do throws(SystemError) {
-            places = try Places(request)
+            pipes = try Pipes()
         } catch {
             throw .system(error)
         }
-        let process = try spawn(path, places, connection, entrance, cgroup, reactor)
+        // In the order of `AttendantDescriptor`.
+        let descriptors =
+            [
+                pipes.leash.reading.number, pipes.report.writing.number, connection.stdin.number,
+                connection.stdout.number, connection.stderr.number, entrance.task.number,
+            ] + (entrance.rulesetNumber.map { [$0] } ?? [])
+        let process: ExecutorProcess
+        if let standing = place.standby?.take(
+            program: place.program, forTaskIn: entrance.request.cgroup, request: request, handing: descriptors)
+        {
+            process = standing
+        } else {
+            process = try spawn(place, request, descriptors, forTaskIn: entrance.request.cgroup, reactor)
+        }
         let command = AttendedCommand(
-            process, leash: places.leash.writing, report: places.report.reading, reactor: reactor)
+            process, leash: pipes.leash.writing, report: pipes.report.reading, reactor: reactor)
         do throws(SystemError) {
             try command.watchAttendant()
         } catch {
@@ -71,35 +83,34 @@ package final class AttendedCommand: Sendable {
     }
 
     private static func spawn(
-        _ path: String, _ places: borrowing Places, _ connection: borrowing CommandConnection,
-        _ entrance: borrowing TaskEntrance, _ cgroup: Int32, _ reactor: Reactor
+        _ place: ExecSession.Place, _ request: [UInt8], _ descriptors: [Int32], forTaskIn taskCgroup: String,
+        _ reactor: Reactor
     ) throws(SpawnError) -> ExecutorProcess {
-        let ruleset = entrance.rulesetNumber.map { [(number: $0, place: AttendantDescriptor.ruleset)] }
-        let steps = ExecutorProcess.steps(
-            handing: places.request.places + [
-                (places.leash.reading.number, AttendantDescriptor.leash),
-                (places.report.writing.number, AttendantDescriptor.report),
-                (connection.stdin.number, AttendantDescriptor.stdin),
-                (connection.stdout.number, AttendantDescriptor.stdout),
-                (connection.stderr.number, AttendantDescriptor.stderr),
-                (entrance.task.number, AttendantDescriptor.task),
-            ] + (ruleset ?? []))
-        return try ExecutorProcess.spawn(path: path, steps, namespaces: 0, cgroup: cgroup, reactor: reactor)
+        let handover: ExecutorProcess.Handover
+        do throws(SystemError) {
+            handover = try ExecutorProcess.Handover(request)
+        } catch {
+            throw .system(error)
+        }
+        let places = descriptors.enumerated().map { (number: $1, place: AttendantDescriptor.leash + Int32($0)) }
+        let steps = ExecutorProcess.steps(handing: handover.places + places)
+        func spawn(_ cgroup: Int32) throws(SpawnError) -> ExecutorProcess {
+            try .spawn(path: place.program, steps, namespaces: 0, cgroup: cgroup, reactor: reactor)
+        }
+        guard let cgroup = place.executorCgroup else { return try spawn(-1) }
+        return try cgroup.spawn(forTaskIn: taskCgroup, spawn)
     }
 
-    /// What an attendant finds open, and the Driver's ends of that.
-    private struct Places: ~Copyable {
-        let request: ExecutorProcess.Handover
+    /// What the Driver holds the attendant by, and hears it by.
+    private struct Pipes: ~Copyable {
         let leash, report: PipeEnds
 
-        init(_ request: [UInt8]) throws(SystemError) {
-            let handover = try ExecutorProcess.Handover(request)
+        init() throws(SystemError) {
             let leash = try PipeEnds()
             let report = try PipeEnds()
             guard exec2_set_nonblocking(report.reading.number) == 0 else {
                 throw SystemError("make non-blocking", "a pipe")
             }
-            self.request = handover
             self.leash = leash
             self.report = report
         }

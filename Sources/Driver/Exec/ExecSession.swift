@@ -38,6 +38,7 @@ package struct ExecSession: Sendable {
     package let streams: CommandStreams
     /// Of the task's launch.
     let failureContext: LaunchFailureContext
+    package let taskCgroup: String
     let reactor: Reactor
 
     /// What one of a session's Swift tasks has come to.
@@ -60,10 +61,12 @@ package struct ExecSession: Sendable {
         package let program: String
         /// Where attendants live, beside the Executors; nil: where this process does.
         package var executorCgroup: ExecutorCgroup?
+        /// Nil: every command has a new attendant.
+        package var standby: StandbyAttendant?
 
         package init(
             taskID: String, executor: Int32, executorPidfd: Int32, mainProcess: Int32? = nil, program: String,
-            executorCgroup: ExecutorCgroup? = nil
+            executorCgroup: ExecutorCgroup? = nil, standby: StandbyAttendant? = nil
         ) {
             self.taskID = taskID
             self.executor = executor
@@ -71,6 +74,7 @@ package struct ExecSession: Sendable {
             self.mainProcess = mainProcess
             self.program = program
             self.executorCgroup = executorCgroup
+            self.standby = standby
         }
     }
 
@@ -92,21 +96,13 @@ package struct ExecSession: Sendable {
         }
         let command: AttendedCommand
         do throws(SpawnError) {
-            let packed = request.encoded(launch)
-            func start(_ cgroup: Int32) throws(SpawnError) -> AttendedCommand {
-                try .start(place.program, packed, connection, entrance, cgroup, reactor)
-            }
-            if let cgroup = place.executorCgroup {
-                command = try cgroup.spawn(forTaskIn: launch.cgroup, start)
-            } else {
-                command = try start(-1)
-            }
+            command = try .start(place, request.encoded(launch), connection, entrance, reactor)
         } catch {
             throw ExecError(task: place.taskID, error.text, error.isTransient ? .shortage : .failed)
         }
         return ExecSession(
             taskID: place.taskID, command: command, streams: connection.streams,
-            failureContext: LaunchFailureContext(launch), reactor: reactor)
+            failureContext: LaunchFailureContext(launch), taskCgroup: launch.cgroup, reactor: reactor)
     }
 
     /// Input for the command. If the command has closed its stdin, that is not an error: the rest is discarded.

@@ -159,6 +159,20 @@ extension ExecutorProcess {
             launchPipe: descriptors.launchPipe)
     }
 
+    /// Spawns an attendant without a command. It waits for one, and ends in the same way.
+    static func spawnAttendantAhead(path: String, cgroup: Int32, reactor: Reactor) throws(SpawnError) -> WaitingExecutor
+    {
+        let descriptors: Handover
+        do throws(SystemError) {
+            descriptors = try Handover(socket: true)
+        } catch {
+            throw .system(error)
+        }
+        let process = try spawn(
+            path: path, steps(handing: descriptors.places), namespaces: 0, cgroup: cgroup, reactor: reactor)
+        return WaitingExecutor(process: process, memory: descriptors.memory, launchPipe: descriptors.launchPipe)
+    }
+
     /// Without a gap: what is not given is /dev/null.
     private static func places(
         _ handover: borrowing Handover, _ attachment: LaunchSpecification.Attachment?,
@@ -180,15 +194,16 @@ extension ExecutorProcess {
         return memory
     }
 
-    /// An Executor that was spawned ahead, and the Driver's ends of what its request goes through.
+    /// An Executor, or an attendant, that was spawned ahead, and the Driver's ends of what its request goes through.
     struct WaitingExecutor: ~Copyable, Sendable {
         let process: ExecutorProcess
         fileprivate let memory: OwnedDescriptor
         fileprivate let launchPipe: OwnedDescriptor
 
         /// Hands it the packed launch request. Fails with EPIPE where it is gone.
-        func begin(_ request: [UInt8]) throws(SystemError) {
-            try ExecutorProcess.handOver(request, memory, launchPipe)
+        /// - Parameter descriptors: Of an attendant: what it is to have at `AttendantDescriptor`'s numbers.
+        func begin(_ request: [UInt8], handing descriptors: [Int32] = []) throws(SystemError) {
+            try ExecutorProcess.handOver(request, memory, launchPipe, descriptors)
         }
 
         /// The Executor, once it has its request.
@@ -214,13 +229,17 @@ extension ExecutorProcess {
             ]
         }
 
-        /// - Parameter request: What is handed over at once; nil: nothing yet.
-        package init(_ request: [UInt8]? = nil) throws(SystemError) {
+        /// - Parameters:
+        ///   - request: What is handed over at once; nil: nothing yet.
+        ///   - socket: Whether the pipe is a socket, through which descriptors can be handed over too.
+        package init(_ request: [UInt8]? = nil, socket: Bool = false) throws(SystemError) {
             let number = exec2_memfd("exec2-launch-request")
             guard number >= 0 else { throw SystemError("make memory for", "the launch request") }
             let memory = OwnedDescriptor(owning: number)
             var ends: [Int32] = [-1, -1]
-            guard exec2_pipe2(&ends, O_CLOEXEC) == 0 else { throw SystemError("make", "a pipe") }
+            guard (socket ? exec2_socketpair(&ends) : exec2_pipe2(&ends, O_CLOEXEC)) == 0 else {
+                throw SystemError("make", socket ? "a pair of sockets" : "a pipe")
+            }
             let reading = OwnedDescriptor(owning: ends[0])
             let writing = OwnedDescriptor(owning: ends[1])
             if let request { try ExecutorProcess.handOver(request, memory, writing) }
@@ -236,7 +255,8 @@ extension ExecutorProcess {
 
     /// The request goes to the memory, then its length to the pipe: the Executor reads that first.
     private static func handOver(
-        _ request: [UInt8], _ memory: borrowing OwnedDescriptor, _ launchPipe: borrowing OwnedDescriptor
+        _ request: [UInt8], _ memory: borrowing OwnedDescriptor, _ launchPipe: borrowing OwnedDescriptor,
+        _ descriptors: [Int32] = []
     ) throws(SystemError) {
         do throws(SystemError) {
             try request.span.bytes.withUnsafeBytes { (bytes) throws(SystemError) in try memory.writeAll(bytes) }
@@ -244,6 +264,13 @@ extension ExecutorProcess {
             throw SystemError("write to memory", "the launch request of \(request.count) bytes", error.errno)
         }
         var length = UInt64(request.count)
+        guard descriptors.isEmpty else {
+            let number = launchPipe.number
+            guard retrying({ exec2_send(number, &length, 8, descriptors, descriptors.count) }) == 0 else {
+                throw SystemError("send descriptors to", "the attendant")
+            }
+            return
+        }
         do throws(SystemError) {
             try withUnsafeBytes(of: &length) { (bytes) throws(SystemError) in try launchPipe.writeAll(bytes) }
         } catch {

@@ -79,14 +79,18 @@ final class StandbyExecutor: Sendable {
     private let changed = ThreadSignal()
     private let reactor: Reactor
     private let log: Logger
+    /// For the log.
+    private let title: String
 
-    init(reactor: Reactor, log: Logger) {
+    init(title: String = "standby Executor", reactor: Reactor, log: Logger) {
+        self.title = title
         self.reactor = reactor
         self.log = log
     }
 
     /// Hands the packed launch request to the Executor that stands by; nil where none of this origin lives.
-    func take(_ origin: ExecutorOrigin, request: [UInt8]) -> ExecutorProcess? {
+    /// - Parameter descriptors: See `WaitingExecutor.begin`.
+    func take(_ origin: ExecutorOrigin, request: [UInt8], handing descriptors: [Int32] = []) -> ExecutorProcess? {
         guard let ready = takeReady() else { return nil }
         // A dead one that the reactor has not yet heard of, too, is never handed a task.
         guard ready.origin == origin, ready.executor.process.isRunning else {
@@ -94,21 +98,21 @@ final class StandbyExecutor: Sendable {
             return nil
         }
         do throws(SystemError) {
-            try ready.executor.begin(request)
+            try ready.executor.begin(request, handing: descriptors)
             hasLeft()
             return ready.executor.asLaunched()
         } catch {
-            log.warn("the standby Executor did not take its task: spawning another", ["error": error.text])
+            log.warn("the \(title) did not take its request: spawning another", ["error": error.text])
             end(ready.executor)
             return nil
         }
     }
 
     /// Spawns one where none stands by or is being made. It may block its thread for a moment.
-    /// - Parameter rules: What it can do before its request comes (`LaunchSpecification.encodedRules`).
+    /// - Parameter spawn: Spawns it in an open cgroup, or where this process is (-1).
     func prepare(
-        _ origin: ExecutorOrigin, rules: @autoclosure () -> [UInt8], in cgroup: ExecutorCgroup,
-        forTaskIn taskCgroup: String
+        _ origin: ExecutorOrigin, in cgroup: ExecutorCgroup, forTaskIn taskCgroup: String,
+        _ spawn: (_ cgroup: Int32) throws(SpawnError) -> ExecutorProcess.WaitingExecutor
     ) {
         let dismissals = state.withLock { state -> Int? in
             guard state.ready == nil, !state.isMaking, !state.isClosed else { return nil }
@@ -116,16 +120,10 @@ final class StandbyExecutor: Sendable {
             return state.dismissals
         }
         guard let dismissals else { return }
-        let rules = rules()
         do throws(SpawnError) {
-            let executor = try cgroup.spawn(forTaskIn: taskCgroup) { (number) throws(SpawnError) in
-                try ExecutorProcess.spawnAhead(
-                    path: origin.program, template: origin.template, rules: rules, cgroup: number,
-                    reactor: reactor)
-            }
-            keep(executor, origin, dismissals)
+            keep(try cgroup.spawn(forTaskIn: taskCgroup, spawn), origin, dismissals)
         } catch {
-            log.warn("cannot spawn a standby Executor", ["error": error.text])
+            log.warn("cannot spawn a \(title)", ["error": error.text])
             state.withLock { $0.isMaking = false }
         }
         changed.raise()
@@ -139,7 +137,7 @@ final class StandbyExecutor: Sendable {
         do throws(SystemError) {
             watch = try reactor.watch(executor.process.pidfdNumber) { [self] in died(pid) }
         } catch {
-            log.warn("cannot spawn a standby Executor", ["error": error.text])
+            log.warn("cannot spawn a \(title)", ["error": error.text])
             state.withLock { state in
                 state.isMaking = false
                 state.leaving += 1
@@ -163,7 +161,7 @@ final class StandbyExecutor: Sendable {
             return state.takeReady()
         }
         guard let dead else { return }
-        log.warn("the standby Executor ended before it had a task", ["executor_pid": pid])
+        log.warn("the \(title) ended before it had a request", ["executor_pid": pid])
         discard(dead)
     }
 

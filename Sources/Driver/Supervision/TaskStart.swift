@@ -236,8 +236,11 @@ extension TaskTable {
     }
 
     private func prepareStandby(_ specification: LaunchSpecification, _ origin: ExecutorOrigin) {
-        standby.prepare(
-            origin, rules: specification.encodedRules, in: executorCgroup, forTaskIn: specification.cgroup)
+        standby.prepare(origin, in: executorCgroup, forTaskIn: specification.cgroup) { (cgroup) throws(SpawnError) in
+            try ExecutorProcess.spawnAhead(
+                path: origin.program, template: origin.template, rules: specification.encodedRules, cgroup: cgroup,
+                reactor: reactor)
+        }
     }
 
     /// Waits until the task runs. False where another Executor may start it, since nothing of the task has happened: the

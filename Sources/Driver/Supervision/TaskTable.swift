@@ -19,6 +19,7 @@ package final class TaskTable: Sendable {
     /// Called with the pid of each Executor that is spawned for a task, before it has its request.
     package let spawned = Mutex<(@Sendable (Int32) -> Void)?>(nil)
     let standby: StandbyExecutor
+    package let standbyAttendant: StandbyAttendant
     package let events = TaskEventQueue()
     let templates: RootTemplates
     package let clientMounts = ClientMounts()
@@ -31,6 +32,7 @@ package final class TaskTable: Sendable {
         self.reactor = reactor
         self.log = log
         standby = StandbyExecutor(reactor: reactor, log: log)
+        standbyAttendant = StandbyAttendant(cgroup: executorCgroup, reactor: reactor, log: log)
         templates = RootTemplates(reactor: reactor, log: log)
         logReaders = LogReaders(reactor: reactor, log: log)
         denials = DenialReader(reactor: reactor, log: log)
@@ -114,6 +116,7 @@ package final class TaskTable: Sendable {
         // Known until nothing is left, so that the client can ask again.
         if let error = await task.remove() { throw .notRemoved(id: task.id, error) }
         take(task.id, .removed(task))
+        dismissAttendantWhenIdle()
         removeCgroupWhenIdle()
         memory.taskIsGone()
     }
@@ -134,19 +137,42 @@ package final class TaskTable: Sendable {
         _ = consume lock
     }
 
-    /// Ends the standby Executor, if there is one, and does not wait for its end.
+    /// Ends the Executor and the attendant that stand by, if there are any, and does not wait for their end.
     package func dismissStandby() {
-        standby.dismiss { [self] in BlockingPool.shared.perform { [self] in removeCgroupWhenIdle() } }
+        for process in [standby, standbyAttendant.process] {
+            process.dismiss { [self] in BlockingPool.shared.perform { [self] in removeCgroupWhenIdle() } }
+        }
     }
 
-    /// Ends the standby Executor, before this process ends.
+    /// Ends those that stand by, before this process ends.
     package func close() {
+        standbyAttendant.process.close()
         standby.close()
         removeCgroupWhenIdle()
     }
 
+    private var isIdle: Bool { entries.withLock { $0.byID.isEmpty } }
+
     /// Once no task is left, the Executors' cgroup goes too, unless one stands by in it.
     func removeCgroupWhenIdle() {
-        if entries.withLock({ $0.byID.isEmpty }) { executorCgroup.removeEmpty() }
+        if isIdle { executorCgroup.removeEmpty() }
+    }
+
+    /// Spawns the attendant of the next command in a task, unless one stands by. It may block its thread for a moment.
+    ///
+    /// - Parameters:
+    ///   - program: The path of the Executor's program.
+    ///   - taskCgroup: Of the task that had the last command.
+    package func prepareAttendant(program: String, forTaskIn taskCgroup: String) {
+        guard !isIdle else { return }
+        standbyAttendant.prepare(program: program, forTaskIn: taskCgroup)
+        // The last task may be gone by now.
+        dismissAttendantWhenIdle()
+    }
+
+    /// Without a task there are no commands.
+    private func dismissAttendantWhenIdle() {
+        guard isIdle else { return }
+        standbyAttendant.process.dismiss { [self] in BlockingPool.shared.perform { [self] in removeCgroupWhenIdle() } }
     }
 }

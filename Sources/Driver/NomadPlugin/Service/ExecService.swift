@@ -18,7 +18,7 @@ extension DriverService {
     func registerExec(on server: RPCServer) {
         server.register(
             Self.prefix + "ExecTask",
-            .unary(Wire.ExecTaskRequest.self) {
+            .undoable(Wire.ExecTaskRequest.self) {
                 (request) throws(RPCStatus) in
                 try await exec(
                     request.task_id, request.strings(.command), timeout: request.timeout?.nanoseconds ?? 0
@@ -57,7 +57,8 @@ extension DriverService {
             let place = ExecSession.Place(
                 taskID: id, executor: task.executorPid, executorPidfd: executorPidfd,
                 mainProcess: main > 0 ? main : nil,
-                program: program, executorCgroup: table.executorCgroup)
+                program: program, executorCgroup: table.executorCgroup,
+                standby: settings.configuration.standbyExecutor ? table.standbyAttendant : nil)
             let isTerminal = if case .terminal = kind { true } else { false }
             let session = try ExecSession.start(
                 ExecRequest(command: command.map { ByteText.text($0.utf8) }, hasTerminal: isTerminal), kind, in: place,
@@ -75,7 +76,9 @@ extension DriverService {
 
     // MARK: ExecTask
 
-    private func exec(_ id: String, _ command: [String], timeout: UInt64) async throws(RPCStatus) -> [UInt8] {
+    private func exec(
+        _ id: String, _ command: [String], timeout: UInt64
+    ) async throws(RPCStatus) -> RPCHandler.Response {
         let (session, task) = try await startSession(id, command, .outputs)
         let tails = OutputTails(capacity: Self.maximumAnswer)
         let status: ExecSession.ExitStatus
@@ -85,13 +88,26 @@ extension DriverService {
                 if let piece { tails.append(piece, output) }
             }
         } catch {
+            prepareNext(after: session)
             throw error.status(ofCommand: command.first ?? "", in: id, timeout: timeout)
         }
         if let note = status.note { notes.tell(note, of: task) }
-        return Wire.ExecTaskResponse.encoded { response, arena in
+        let response = Wire.ExecTaskResponse.encoded { response, arena in
             response.stdout = arena.bytes(tails.bytes(of: .stdout))
             response.stderr = arena.bytes(tails.bytes(of: .stderr))
             response.result = arena.exitResult(status)
+        }
+        // A command that has run cannot be undone.
+        return RPCHandler.Response(response, undo: {}, afterwards: { prepareNext(after: session) })
+    }
+
+    /// Has the next command's attendant spawned, once this one has ended.
+    private func prepareNext(after session: ExecSession) {
+        let settings = settings.current.configuration
+        guard settings.standbyExecutor else { return }
+        BlockingPool.shared.perform { [table] in
+            guard let program = ExecutorSearch.onHost(configured: settings.executorPath).found else { return }
+            table.prepareAttendant(program: program, forTaskIn: session.taskCgroup)
         }
     }
 
@@ -124,6 +140,7 @@ extension DriverService {
                     try await responses.send(Self.response(output, piece))
                 })
         } catch {
+            prepareNext(after: session)
             // No time was given to it.
             throw error.status(ofCommand: setup.strings(.command).first ?? "", in: task.id, timeout: 0)
         }
@@ -133,6 +150,7 @@ extension DriverService {
                 response.exited = true.wire
                 response.result = arena.exitResult(status)
             })
+        prepareNext(after: session)
     }
 
     private static func next(
