@@ -135,7 +135,8 @@ final class DenialReader: Sendable {
 
     private func resolve(_ tasks: @escaping @Sendable () -> [SupervisedTask]) {
         let known = tasks()
-        let unresolved = state.withLock { $0.router.unresolved }
+        // The kernel numbers domains upwards: what a task was denied is told in that order.
+        let unresolved = state.withLock { $0.router.unresolved.sorted { $0.domain < $1.domain } }
         let found = unresolved.compactMap { domain, creator -> (domain: UInt64, task: SupervisedTask)? in
             guard creator.isExecutors, let task = Self.task(of: creator.pid, among: known) else { return nil }
             return (domain, task)

@@ -58,10 +58,9 @@ struct DenialRouter: Sendable {
         waiting[domain] = entry
     }
 
-    /// The domains whose creator is known, and whose task is not. In the order in which the kernel made them, which numbers
-    /// them upwards.
-    var unresolved: [(domain: UInt64, creator: Creator)] {
-        waiting.compactMap { domain, entry in entry.creator.map { (domain, $0) } }.sorted { $0.domain < $1.domain }
+    /// The domains whose creator is known, and whose task is not, in no particular order.
+    var unresolved: some Collection<(domain: UInt64, creator: Creator)> {
+        waiting.lazy.compactMap { domain, entry in entry.creator.map { (domain: domain, creator: $0) } }
     }
 
     /// Takes the task of a domain, and hands out what has waited for that.
