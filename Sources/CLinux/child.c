@@ -104,7 +104,7 @@ static long perform(const struct exec2_step *step) {
     case EXEC2_STEP_UNVEIL: return exec2_child_unveil(step);
     case EXEC2_STEP_RESTRICT: return CALL2(SYS_landlock_restrict_self, step->fd, step->number);
     case EXEC2_STEP_SIGNALS: return reset_signals(step->number);
-    case EXEC2_STEP_CLOSE: return CALL3(SYS_close_range, step->number, ~0U, step->soft);
+    case EXEC2_STEP_CLOSE: return CALL3(SYS_close_range, step->number, ~0U, step->flags);
     case EXEC2_STEP_RESOURCE_LIMIT: {
         uint64_t limit[2] = {step->soft, step->hard};
         if (step->optional) {

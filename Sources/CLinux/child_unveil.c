@@ -116,11 +116,11 @@ static int is_on(long fd, long file_system) {
 // 1 where it is the file that was made for the task (mounts.c), 0 where it is not, or an error.
 static long is_generated(const struct exec2_step *step, long fd) {
     struct stat facts;
-    if (CALL2(SYS_fstat, fd, &facts) != 0 || !S_ISREG(facts.st_mode) || (uint64_t)facts.st_size != step->soft) return 0;
+    if (CALL2(SYS_fstat, fd, &facts) != 0 || !S_ISREG(facts.st_mode) || (uint64_t)facts.st_size != step->text_size) return 0;
     if (!is_on(fd, TMPFS_MAGIC)) return 0;
     long file = open_again(fd);
     if (file < 0) return is_shortage(file) ? file : 0;
-    int result = has_content(file, step->text, step->soft);
+    int result = has_content(file, step->text, step->text_size);
     CALL1(SYS_close, file);
     return result;
 }

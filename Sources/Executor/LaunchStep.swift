@@ -227,7 +227,7 @@ extension exec2_step {
         var step = unveil(
             path, modes, in: ruleset, flags: EXEC2_UNVEIL_ONLY_CONTENT | EXEC2_UNVEIL_ANY_FAILURE, optional: true)
         step.text = content?.assumingMemoryBound(to: CChar.self)
-        step.soft = UInt64(count)
+        step.text_size = UInt64(count)
         return step
     }
 

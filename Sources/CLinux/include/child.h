@@ -30,7 +30,7 @@ enum exec2_step_kind {
     EXEC2_STEP_UNVEIL = 15,        // open `path`, where `text` is set not leading out of that, and add it to ruleset fd
     EXEC2_STEP_RESTRICT = 16,      // landlock_restrict_self(fd, number)
     EXEC2_STEP_SIGNALS = 17,       // every disposition to default (not with number 1), empty mask
-    EXEC2_STEP_CLOSE = 18,         // close every descriptor from `number` on; `soft`: flags of close_range(2)
+    EXEC2_STEP_CLOSE = 18,         // close every descriptor from `number` on; `flags`: of close_range(2)
     EXEC2_STEP_UMASK = 19,         // umask(number)
     EXEC2_STEP_RESOURCE_LIMIT = 20, // setrlimit(number, soft and hard); optional: only raise
     EXEC2_STEP_GENERATED_FILE = 30, // the one file of the memory file system fd takes the place of `path`
@@ -47,7 +47,7 @@ enum exec2_step_kind {
 #define EXEC2_UNVEIL_NO_SYMLINK 1
 /// Passed over unless it is on a file system of /proc.
 #define EXEC2_UNVEIL_ONLY_PROC 2
-/// Passed over unless it is a file of `soft` bytes, those at `text`.
+/// Passed over unless it is a file of `text_size` bytes, those at `text`.
 #define EXEC2_UNVEIL_ONLY_CONTENT 4
 
 /// Passed over, and noted in `passed_over` of the plan, whatever keeps the path from being opened but a shortage.
@@ -69,10 +69,12 @@ struct exec2_step {
     uint64_t number;
     const char *path;       // NUL-terminated; the subject of error reports too
     const char *text;       // what is written, or the directory below `path`
+    uint64_t text_size;     // EXEC2_UNVEIL_ONLY_CONTENT: of the bytes at `text`
     const uint32_t *values; // group ids
     uint64_t directory_rights; // EXEC2_STEP_UNVEIL: rights where path is a directory …
     uint64_t file_rights;   // … and where it is anything else
-    uint64_t soft, hard;    // EXEC2_STEP_RESOURCE_LIMIT; `soft` of EXEC2_STEP_CLOSE too
+    uint64_t soft, hard;    // EXEC2_STEP_RESOURCE_LIMIT
+    uint32_t flags;         // EXEC2_STEP_CLOSE
     uint32_t user, group;   // EXEC2_STEP_MOUNT
     const void *filter;     // EXEC2_STEP_SECCOMP: struct sock_filter of <linux/filter.h>
     uint32_t optional;      // a path that does not exist, or a right that is lacking, is passed over

@@ -333,7 +333,7 @@ extension ExecutorProcess {
         unshare.kind = EXEC2_STEP_CLOSE.rawValue
         unshare.fd = -1
         unshare.number = UInt64(LowDescriptors.shared.end)
-        unshare.soft = EXEC2_CLOSE_RANGE_UNSHARE
+        unshare.flags = UInt32(EXEC2_CLOSE_RANGE_UNSHARE)
         let numbers = low.numbers
         let moved = steps.map { step in
             var step = step
