@@ -93,9 +93,13 @@ Points = list[tuple[int, dict[str, Any]]]
 
 
 def curve(title: str, subtitle: str, points: Points, unit: str, other: Points | None = None) -> str:
-    """Medians over a growing number, and lines from the minimum to p99. `other`: somebody else's, at the same numbers."""
-    height, top, bottom, right = 300, 66, 250, WIDTH - 40
-    drawing = Drawing(height, title, subtitle)
+    """Medians over a growing number, and lines from the minimum to p99. `other`: somebody else's, at the same numbers. The
+    figures of two lines, which may be close to each other, are rows below the numbers."""
+    top, right = 66 if other is None else 86, WIDTH - 40
+    bottom = top + 184
+    figures = [(points, OWN), (other, OTHER)] if other else []
+    under = bottom + 18 + 17 * len(figures)
+    drawing = Drawing(under + 32, title, subtitle)
     maximum = max(row["p99"] for _, row in points + (other or []))
     step = 10 ** math.floor(math.log10(maximum))
     while maximum / step < 4:
@@ -106,7 +110,7 @@ def curve(title: str, subtitle: str, points: Points, unit: str, other: Points | 
         return bottom - value / ceiling * (bottom - top)
 
     def x(index: int) -> float:
-        return 80 + index * (right - 80) / (len(points) - 1)
+        return 112 + index * (right - 112) / (len(points) - 1)
 
     def line(rows: Points, colour: str, aside: int) -> None:
         for index, (_, row) in enumerate(rows):
@@ -115,11 +119,8 @@ def curve(title: str, subtitle: str, points: Points, unit: str, other: Points | 
                 drawing.line(x(index - 1) + aside, y(rows[index - 1][1]["median"]), at, y(row["median"]), colour, 2)
             drawing.line(at, y(row["min"]), at, y(row["p99"]), TEXT, 1.2)
             drawing.circle(at, y(row["median"]), colour)
-            # Two lines' figures stand on either side of the points.
-            height = y(row["p99"]) - 7 if other is None else y(row["median"]) + 4
-            anchor = "middle" if other is None else "end" if aside > 0 or index == len(rows) - 1 else "start"
-            beside = 0 if other is None else 7 if anchor == "start" else -7
-            drawing.text(at + beside, height, figure(row["median"]), size=11, anchor=anchor, weight="bold")
+            if other is None:
+                drawing.text(at, y(row["p99"]) - 7, figure(row["median"]), size=11, anchor="middle", weight="bold")
 
     for number in range(round(ceiling / step) + 1):
         drawing.line(80, y(number * step), right, y(number * step), GRID)
@@ -127,12 +128,19 @@ def curve(title: str, subtitle: str, points: Points, unit: str, other: Points | 
     if other:
         line(other, OTHER, -3)
     line(points, OWN, 3 if other else 0)
-    for place, (rows, colour) in enumerate([(points, OWN), (other, OTHER)] if other else []):
-        drawing.circle(96, top + 12 + 16 * place, colour)
-        drawing.text(106, top + 16 + 16 * place, rows[0][1]["who"], size=11)
+    legend = 80.0
+    for place, (rows, colour) in enumerate(figures):
+        who = rows[0][1]["who"]
+        drawing.circle(legend, 60, colour)
+        drawing.text(legend + 10, 64, who, size=11)
+        legend += 40 + 6 * len(who)
+        base = bottom + 35 + 17 * place
+        drawing.circle(40, base - 4, colour)
+        for index, (_, row) in enumerate(rows):
+            drawing.text(x(index), base, figure(row["median"]), size=11, anchor="middle", weight="bold")
     for index, (number, _) in enumerate(points):
         drawing.text(x(index), bottom + 18, str(number), size=11, anchor="middle")
-    drawing.text((80 + right) / 2, bottom + 38, unit, anchor="middle")
+    drawing.text((80 + right) / 2, under + 20, unit, anchor="middle")
     return str(drawing)
 
 
