@@ -25,19 +25,9 @@ package final class ClientMounts: Sendable {
 
     /// Remembers where the client has its allocations.
     package func note(allocDir: String) {
-        if allocations.withLock({ $0.contains { Self.isChild(allocDir, of: $0) } }) { return }
+        if allocations.withLock({ $0.contains { allocDir.isChild(of: $0) } }) { return }
         guard let parent = LaunchPlanning.allocations(of: allocDir) else { return }
         allocations.withLock { if !$0.contains(parent) { $0.append(parent) } }
-    }
-
-    /// Whether a path is that of a directory with one more component, in its usual spelling.
-    private static func isChild(_ path: String, of directory: String) -> Bool {
-        let path = path.utf8
-        let directory = directory.utf8
-        guard path.starts(with: directory), case let rest = path.dropFirst(directory.count),
-            rest.first == UInt8(ascii: "/")
-        else { return false }
-        return rest.count > 1 && !rest.dropFirst().contains(UInt8(ascii: "/"))
     }
 
     /// Whether the directory is known as it stands there, which is so for nearly every start.

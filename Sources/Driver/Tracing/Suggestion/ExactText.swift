@@ -10,14 +10,3 @@ struct ExactText: Hashable, Sendable {
         for byte in text.utf8 { hasher.combine(byte) }
     }
 }
-
-extension String {
-    /// Whether a path is a directory's or one below it, by bytes: to Swift, a slash and a combining accent behind it are one
-    /// character that is no slash.
-    package func isWithin(_ directory: String) -> Bool {
-        let (path, other) = (utf8, directory.utf8)
-        guard path.starts(with: other) else { return false }
-        return path.count == other.count || other.last == UInt8(ascii: "/")
-            || path.dropFirst(other.count).first == UInt8(ascii: "/")
-    }
-}
