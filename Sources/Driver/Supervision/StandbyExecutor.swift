@@ -41,17 +41,11 @@ struct ExecutorOrigin: Equatable, Sendable {
 }
 
 /// One Executor, spawned ahead of its task: the next start hands it the launch request and saves the time
-/// of a spawn.
+/// of a spawn. `StandbyAttendant` keeps an attendant for the next command in the same way.
 ///
 /// It is made after a start that has succeeded, never before the first: a plugin that only answers
 /// questions has none, and only a task tells where Executors live. It waits in read(2), has no timer, and
-/// ends with the Driver, whose end closes the pipe that it reads.
-///
-/// | state  | prepare  | take, same origin | take, another origin | it dies        | dismiss                  |
-/// |--------|----------|-------------------|----------------------|----------------|--------------------------|
-/// | none   | → making | –                 | –                    | –              | –                        |
-/// | making | –        | –                 | –                    | → none, reaped | → none, killed once made |
-/// | ready  | –        | → none, handed on | → none, killed       | → none, reaped | → none, killed           |
+/// ends with the Driver, whose end closes the pipe that it reads. `StandbyState` has the table of its states.
 final class StandbyExecutor: Sendable {
     private struct Ready: ~Copyable {
         let executor: ExecutorProcess.WaitingExecutor
@@ -59,22 +53,7 @@ final class StandbyExecutor: Sendable {
         let watch: Reactor.Watch
     }
 
-    private struct State: ~Copyable {
-        var ready: Ready?
-        var isMaking = false
-        /// How many do not stand by any more, and have neither been handed on nor ended.
-        var leaving = 0
-        var isClosed = false
-        /// Grows with each dismissal: what was being made meanwhile is not wanted any more.
-        var dismissals = 0
-
-        mutating func takeReady() -> Ready? {
-            if ready != nil { leaving += 1 }
-            return ready.take()
-        }
-    }
-
-    private let state = Mutex(State())
+    private let state = Mutex(StandbyState<Ready>())
     /// Raised when one was made, and when one that was killed has ended.
     private let changed = ThreadSignal()
     private let reactor: Reactor
@@ -114,52 +93,39 @@ final class StandbyExecutor: Sendable {
         _ origin: ExecutorOrigin, in cgroup: ExecutorCgroup, forTaskIn taskCgroup: String,
         _ spawn: (_ cgroup: Int32) throws(SpawnError) -> ExecutorProcess.WaitingExecutor
     ) {
-        let dismissals = state.withLock { state -> Int? in
-            guard state.ready == nil, !state.isMaking, !state.isClosed else { return nil }
-            state.isMaking = true
-            return state.dismissals
-        }
-        guard let dismissals else { return }
+        guard state.withLock({ $0.prepare() }) else { return }
         do throws(SpawnError) {
-            keep(try cgroup.spawn(forTaskIn: taskCgroup, spawn), origin, dismissals)
+            keep(try cgroup.spawn(forTaskIn: taskCgroup, spawn), origin)
         } catch {
             log.warn("cannot spawn a \(title)", ["error": error.text])
-            state.withLock { $0.isMaking = false }
+            state.withLock { $0.failed(isSpawned: false) }
         }
         changed.raise()
     }
 
-    private func keep(
-        _ executor: consuming ExecutorProcess.WaitingExecutor, _ origin: ExecutorOrigin, _ dismissals: Int
-    ) {
+    private func keep(_ executor: consuming ExecutorProcess.WaitingExecutor, _ origin: ExecutorOrigin) {
         let pid = executor.process.pid
         let watch: Reactor.Watch
         do throws(SystemError) {
             watch = try reactor.watch(executor.process.pidfdNumber) { [self] in died(pid) }
         } catch {
             log.warn("cannot spawn a \(title)", ["error": error.text])
-            state.withLock { state in
-                state.isMaking = false
-                state.leaving += 1
-            }
+            state.withLock { $0.failed(isSpawned: true) }
             end(executor)
             return
         }
         var made: Ready? = Ready(executor: executor, origin: origin, watch: watch)
-        state.withLock { state in
-            state.isMaking = false
-            if state.dismissals == dismissals { state.ready = made.take() } else { state.leaving += 1 }
+        let unwanted = state.withLock { state -> Ready? in
+            guard let executor = made.take() else { return nil }
+            return state.made(executor)
         }
-        if let unwanted = made.take() { discard(unwanted) }
+        if let unwanted { discard(unwanted) }
     }
 
     /// On the reactor's thread. One that has died while it was being made is found here as well: its watch
     /// tells as long as it is not unwatched.
     private func died(_ pid: Int32) {
-        let dead = state.withLock { state -> Ready? in
-            guard state.ready?.executor.process.pid == pid else { return nil }
-            return state.takeReady()
-        }
+        let dead = state.withLock { state in state.take { $0.executor.process.pid == pid } }
         guard let dead else { return }
         log.warn("the \(title) ended before it had a request", ["executor_pid": pid])
         discard(dead)
@@ -168,7 +134,7 @@ final class StandbyExecutor: Sendable {
     /// Ends the standby Executor, and the one that is being made. `whenEnded` is called when the former has ended, at
     /// once if no standby Executor was ready.
     func dismiss(whenEnded: @escaping @Sendable () -> Void = {}) {
-        guard let ready = dismissed() else { return whenEnded() }
+        guard let ready = state.withLock({ $0.dismiss() }) else { return whenEnded() }
         discard(ready, whenEnded: whenEnded)
     }
 
@@ -176,24 +142,16 @@ final class StandbyExecutor: Sendable {
     /// removed next. None is made any more.
     func close() {
         let end = exec2_monotonic() + Self.closeNanoseconds
-        state.withLock { $0.isClosed = true }
-        dismiss()
-        while state.withLock({ $0.isMaking || $0.leaving > 0 }), case let now = exec2_monotonic(), now < end {
+        if let ready = state.withLock({ $0.close() }) { discard(ready) }
+        while state.withLock({ $0.leaving > 0 }), case let now = exec2_monotonic(), now < end {
             _ = changed.wait(atMost: end - now)
         }
     }
 
     private static let closeNanoseconds: UInt64 = 1_000_000_000
 
-    private func dismissed() -> Ready? {
-        state.withLock { state in
-            state.dismissals += 1
-            return state.takeReady()
-        }
-    }
-
     private func takeReady() -> Ready? {
-        guard let ready = state.withLock({ $0.takeReady() }) else { return nil }
+        guard let ready = state.withLock({ $0.take() }) else { return nil }
         reactor.unwatch(ready.watch, ready.executor.process.pidfdNumber)
         return ready
     }
@@ -214,7 +172,7 @@ final class StandbyExecutor: Sendable {
     }
 
     private func hasLeft() {
-        state.withLock { $0.leaving -= 1 }
+        state.withLock { $0.left() }
         changed.raise()
     }
 }
