@@ -45,6 +45,11 @@ def file_as_pipe(directory: Path) -> None:
     (directory / "control").write_text("a file")
 
 
+def another_events_pipe(directory: Path) -> None:
+    remove(directory, "events")
+    os.mkfifo(directory / "events", 0o600)
+
+
 # What was done to the state directory while no driver ran, and whether the exit record can still be written.
 DAMAGES: dict[str, tuple[Callable[[Path], None], bool]] = {
     "no control": (lambda directory: remove(directory, "control"), True),
@@ -53,6 +58,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], bool]] = {
     "no lock and no pipe": (lambda directory: remove(directory, "control", "events", "lock"), True),
     "no identity": (lambda directory: remove(directory, "executor"), True),
     "a file as a pipe": (file_as_pipe, True),
+    "another pipe as events": (another_events_pipe, True),
     "empty": (everything, False),
     "a file in its place": (file_in_its_place, False),
     "a symlink in its place": (symlink_in_its_place, False),

@@ -79,7 +79,14 @@ struct SessionPipes: ~Copyable, Sendable {
         if try directory.isEventsPipe(lock) {
             self.init(lock: nil, control: control, events: lock)
         } else {
-            self.init(lock: consume lock, control: control, events: try directory.openPipe(StateFile.events))
+            let events = try directory.openPipe(StateFile.events)
+            // The Executor writes to another than the one that has the name.
+            if try lock.facts(of: directory.path + "/" + StateFile.lock).type == EXEC2_FILE_FIFO {
+                throw SystemError(
+                    "use, since `\(StateFile.lock)` beside it is not the same pipe any more,",
+                    directory.path + "/" + StateFile.events, .invalidArgument)
+            }
+            self.init(lock: consume lock, control: control, events: events)
         }
     }
 
