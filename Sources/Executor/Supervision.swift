@@ -43,13 +43,10 @@ final class Supervision {
     /// On the monotonic clock, when supervision began: the other clock may be set back while the task runs.
     private let began = exec2_monotonic()
 
-    /// Detached mounts that are to be closed when the task has run for a moment: the kernel has their last user wait for a
+    /// Detached mounts that are to be closed when the task has run for `moment`: the kernel has their last user wait for a
     /// grace period of RCU, and the end of a short task would be heard of after that.
     private var unneeded: (Int32, Int32)?
-    /// That moment, in milliseconds.
-    private static let moment: Int32 = 20
-    /// The same for a task whose Executor never comes to rest, in nanoseconds.
-    private static let longMoment: UInt64 = 100_000_000
+    private static let moment: UInt64 = 20_000_000
 
     private var phase = Phase.running
     private var deadline: UInt64 = 0
@@ -95,11 +92,10 @@ final class Supervision {
                 pollfd(fd: channel.isBehind ? channel.events : -1, events: Int16(POLLOUT), revents: 0),
                 pollfd(fd: leash, events: Int16(POLLIN), revents: 0)
             )
-            let timeout = unneeded == nil ? -1 : Self.moment
-            let ready = withUnsafeMutableBytes(of: &waits) { bytes in
+            let timeout = unneeded == nil ? -1 : Int32(Self.moment / 1_000_000)
+            _ = withUnsafeMutableBytes(of: &waits) { bytes in
                 poll(bytes.baseAddress?.assumingMemoryBound(to: pollfd.self), 6, timeout)
             }
-            if ready == 0 || unneeded != nil && exec2_monotonic() > began + Self.longMoment { closeUnneeded() }
             if waits.1.revents != 0 { reap() }
             if waits.0.revents != 0 { requests.readAll(answer) }
             if waits.2.revents != 0 { timeIsUp() }
@@ -109,6 +105,7 @@ final class Supervision {
             }
             if waits.4.revents != 0 { channel.catchUp() }
             if waits.5.revents != 0 { ownerIsGone() }
+            if unneeded != nil, !ended, exec2_monotonic() > began + Self.moment { closeUnneeded() }
         }
         return isRecorded
     }
