@@ -13,7 +13,8 @@ final class EventChannel {
     var session: UInt64
     private let frame: UnsafeMutableRawBufferPointer
     /// Frames that the pipe had no room for, oldest first.
-    private let late = UnsafeMutableRawBufferPointer.allocate(byteCount: 4 * Frame.maximumSize, alignment: 16)
+    private let late = UnsafeMutableRawBufferPointer(
+        start: exec2_reserved(4 * Frame.maximumSize), count: 4 * Frame.maximumSize)
     private var lateCount = 0
 
     private init(directory: Int32, control: Int32, events: Int32, session: UInt64) {
@@ -21,7 +22,7 @@ final class EventChannel {
         self.control = control
         self.events = events
         self.session = session
-        frame = .allocate(byteCount: Frame.maximumSize, alignment: 16)
+        frame = UnsafeMutableRawBufferPointer(start: exec2_reserved(Frame.maximumSize), count: Frame.maximumSize)
     }
 
     /// Opens the FIFOs in the task's state directory. Without them the Executor cannot report anything: it

@@ -107,7 +107,7 @@ struct LaunchRequest {
     /// Gives the memory back: a running task's Executor needs nothing of its request.
     func release() {
         exec2__executor__launch_request__free_unpacked(message, nil)
-        _ = malloc_trim(0)
+        exec2_release_memory()
     }
 }
 

@@ -6,7 +6,7 @@ import SharedEmbedded
 struct RequestReader {
     private let pipe: Int32
     /// As large as a pipe, so that one read(2) takes all and never splits a frame.
-    private let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: 65536, alignment: 16)
+    private let bytes = UnsafeMutableRawBufferPointer(start: exec2_reserved(65536), count: 65536)
     private let arena: RequestArena
 
     init(pipe: Int32) {
@@ -44,7 +44,7 @@ private struct RequestArena {
 
     init() {
         space = .allocate(capacity: 1)
-        space.initialize(to: Space(start: .allocate(byteCount: Self.capacity, alignment: 16), used: 0))
+        space.initialize(to: Space(start: exec2_reserved(Self.capacity), used: 0))
         allocator = .allocate(capacity: 1)
         allocator.initialize(
             to: ProtobufCAllocator(
