@@ -62,12 +62,7 @@ final class LogReaders: Sendable {
         executor: Int32, stateDirectory: String, mayBeGone: Bool, _ report: @escaping @Sendable (String) -> Void
     ) -> [Watch] {
         var watches: [Watch] = []
-        // What is open on a detached mount of the pipe, as the task's descriptors that the Executor has not closed yet, has
-        // the path "/".
-        for (number, path) in OpenFiles.links(of: executor)
-        where path.hasPrefix("/") && path != "/" && !path.hasPrefix(stateDirectory) {
-            let link = "/proc/\(executor)/fd/\(number)"
-            guard let file = FileIdentity(fifo: link) else { continue }
+        for (link, path, file) in Self.logPipes(of: executor, besides: stateDirectory) {
             do throws(SystemError) {
                 let pipe = Pipe(number: nextNumber(), path: path, file: file, executor: executor, report: report)
                 watches.append(try add(pipe, link, mayBeGone: mayBeGone))
@@ -80,6 +75,33 @@ final class LogReaders: Sendable {
             }
         }
         return watches
+    }
+
+    /// Those that an Executor with what a standby has made opens its log pipes at. For each descriptor that is looked at,
+    /// and for all in a listed directory, the kernel keeps an inode and a name, about a KiB, until the Executor ends.
+    private static let usualNumbers: ClosedRange<Int32> = 13...16
+
+    /// The log pipes that an Executor holds: all FIFOs that are not in the task's state directory.
+    private static func logPipes(
+        of executor: Int32, besides stateDirectory: String
+    ) -> [(link: String, path: String, file: FileIdentity)] {
+        func logPipe(_ link: String, _ path: String) -> (link: String, path: String, file: FileIdentity)? {
+            // What is open on a detached mount of the pipe, as the task's descriptors that the Executor has not closed
+            // yet, has the path "/".
+            guard path.hasPrefix("/"), path != "/", !path.hasPrefix(stateDirectory),
+                let file = FileIdentity(fifo: link)
+            else { return nil }
+            return (link, path, file)
+        }
+        var pipes: [(link: String, path: String, file: FileIdentity)] = []
+        for number in usualNumbers.reversed() where pipes.count < 2 {
+            let link = "/proc/\(executor)/fd/\(number)"
+            guard let path = try? OpenFiles.target(of: link), let pipe = logPipe(link, path) else { continue }
+            pipes.append(pipe)
+        }
+        // An Executor has those of stdout and stderr, and no more.
+        if pipes.count == 2 { return pipes }
+        return OpenFiles.links(of: executor).compactMap { logPipe("/proc/\(executor)/fd/\($0.number)", $0.path) }
     }
 
     private func nextNumber() -> UInt64 {

@@ -33,7 +33,7 @@ enum OpenFiles {
     }
 
     /// Nil where the link is gone by now.
-    private static func target(of link: String) throws(SystemError) -> String? {
+    static func target(of link: String) throws(SystemError) -> String? {
         // A result, since in Swift 6.2 a closure of this function cannot throw only errors of one type.
         let read = withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(PATH_MAX)) {
             buffer -> Result<String?, SystemError> in
