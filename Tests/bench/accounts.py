@@ -23,6 +23,7 @@ class Account:
 
     def __init__(self, host: AgentHost, plugin: Plugin):
         self._group: Path | None = None
+        self._plugin = plugin.pid
         if (host.slice.root / "memory.stat").exists():
             self._statistics = host.slice.root / "memory.stat"
             return
@@ -37,7 +38,7 @@ class Account:
         facts = {name: int(value) for name, value in (line.split() for line in self._statistics.read_text().splitlines())}
         if self._group:
             kernel = int((self._group / "memory.kmem.usage_in_bytes").read_text())
-            return (facts["total_rss"] + facts["total_shmem"] + kernel) / 1024
+            return (facts["total_rss"] + facts["total_shmem"] + kernel) / 1024 - _own_pages(self._plugin)
         return (facts["anon"] + facts["shmem"] + facts["kernel"]) / 1024
 
     def close(self) -> None:
@@ -52,6 +53,14 @@ class Account:
                 if time.monotonic() > last:
                     raise
                 time.sleep(0.01)
+
+
+def _own_pages(pid: int) -> int:
+    """The anonymous memory of a process, in KiB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1])
+    raise RuntimeError(f"/proc/{pid}/status has no RssAnon")
 
 
 def _version_1() -> Path:
