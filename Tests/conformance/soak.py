@@ -5,8 +5,8 @@ EXEC2_SOAK_ALIVE (1000) tasks run at the same time, each with a stream of statis
 EXEC2_SOAK_ROW (10000) more are started and ended, 50 at a time, in every way in which a task can end. With every tenth of
 them an unveiled file of the host is replaced, so that the template of tasks' roots is made anew. Afterwards memory,
 descriptors, threads, processes, directories, mounts and mount namespaces are within 2 % of what they were after the first
-hundred (50 alive and 50 in succession); memory may be 1 MiB more if that is more than 2 %. Not one mount namespace that the
-Driver holds, and not one mount of the host, is left.
+hundred (50 alive and 50 in succession); memory may be 1 MiB more if that is more than 2 %. The Driver holds as many mount
+namespaces as then, and the host has as many mounts.
 
 The threads of the pools of gRPC and of Swift are counted separately: a pool grows under load and keeps its threads, up to
 a number that depends on the cores.
@@ -40,7 +40,7 @@ from soak_plot import draw
 
 AT_ONCE = 50
 TOLERANCE = 0.02
-# malloc caches free memory for each thread, in KiB of the Driver's memory: at most 1000 with a thousand tasks.
+# In KiB: how much more of the Driver's memory the pieces may keep that malloc caches for each thread.
 KEPT_BY_MALLOC = 1024
 STATS_SECONDS = 2
 # After this time the Driver has returned memory twice since the last task was destroyed (MemoryReturn).
