@@ -137,6 +137,18 @@ def test_a_process_in_uninterruptible_sleep(make: Make, host: AgentHost) -> None
 
 
 @pytest.mark.parametrize("timeout", [0, 1])
+def test_a_tracer_of_the_task_itself(make: Make, host: AgentHost, timeout: int) -> None:
+    """A stop kills the main process first; one that another process of the task traces can be reaped when all are killed."""
+    task = make("/bin/sh", ["-c", f"trap '' TERM; sleep 1000 | {host.program('tracer')} $$ & wait; wait"])
+    task.start().stdout.wait_for("traces")
+    waiting = task.wait_soon(LONG)
+    task.stop_soon(timeout, "SIGTERM", seconds=LONG).result()
+    answer = waiting.result()
+    assert (answer.result.exit_code, answer.result.signal, answer.err) == (137, 9, "")
+    assert not read_record(directory_of(task)).survivors
+
+
+@pytest.mark.parametrize("timeout", [0, 1])
 def test_a_main_process_that_a_tracer_holds(make: Make, trace: Callable[[int], Tracer], timeout: int) -> None:
     """Seen before: WaitTask without an answer for as long as the tracer lived, and StopTask failed after 35 seconds."""
     task = make("/bin/sh", ["-c", "trap '' TERM; echo up; while :; do sleep 1; done"])

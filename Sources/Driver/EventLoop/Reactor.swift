@@ -28,7 +28,8 @@ package final class Reactor: Sendable {
     }
 
     private static let wakeToken: UInt64 = 0
-    private let state = Mutex(State())
+    /// Its own thread and those of all calls take it.
+    private let state = SleepingMutex(State())
     private let epoll: OwnedDescriptor
     private let wakeup: OwnedDescriptor
 

@@ -116,8 +116,10 @@ package final class TaskTable: Sendable {
         // Known until nothing is left, so that the client can ask again.
         if let error = await task.remove() { throw .notRemoved(id: task.id, error) }
         take(task.id, .removed(task))
-        dismissAttendantWhenIdle()
-        removeCgroupWhenIdle()
+        if isIdle {
+            dismissAttendant()
+            executorCgroup.removeEmpty()
+        }
         memory.taskIsGone()
     }
 
@@ -167,12 +169,11 @@ package final class TaskTable: Sendable {
         guard !isIdle else { return }
         standbyAttendant.prepare(program: program, forTaskIn: taskCgroup)
         // The last task may be gone by now.
-        dismissAttendantWhenIdle()
+        if isIdle { dismissAttendant() }
     }
 
     /// Without a task there are no commands.
-    private func dismissAttendantWhenIdle() {
-        guard isIdle else { return }
+    private func dismissAttendant() {
         standbyAttendant.process.dismiss { [self] in BlockingPool.shared.perform { [self] in removeCgroupWhenIdle() } }
     }
 }
