@@ -87,6 +87,17 @@ int exec2_receive(int socket, void *bytes, size_t size, int first) {
     return -1;
 }
 
+int exec2_tell(int socket) {
+    char byte = 0;
+    return send(socket, &byte, 1, MSG_NOSIGNAL) == 1 ? 0 : -1;
+}
+
+int exec2_is_told(int socket) {
+    char byte;
+    ssize_t count = recv(socket, &byte, 1, MSG_DONTWAIT);
+    return count < 0 && errno != EAGAIN ? -1 : count == 1;
+}
+
 int exec2_terminal(int sides[2], int directory) {
     int flags = O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC;
     int holder = directory < 0 ? exec2_open("/dev/ptmx", flags, 0) : exec2_openat(directory, "ptmx", flags, 0);

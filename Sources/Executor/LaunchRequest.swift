@@ -39,9 +39,11 @@ struct LaunchRequest {
     /// there, and is nowhere on disk.
     static func receive() -> LaunchRequest? {
         var length: UInt64 = 0
-        // Of an attendant that stands by it is a socket: the descriptors of its command come with the length.
-        var count = retrying { exec2_receive(pipe, &length, 8, AttendantDescriptor.leash) }
-        if count < 0, Errno.last.rawValue == ENOTSOCK { count = Int32(retrying { read(pipe, &length, 8) }) }
+        // An attendant that stands by has a socket here, and the length comes with its command's descriptors.
+        let count =
+            exec2_tell(pipe) == 0
+            ? Int(retrying { exec2_receive(pipe, &length, 8, AttendantDescriptor.leash) })
+            : retrying { read(pipe, &length, 8) }
         guard count == 8, length > 0, length < UInt64(Int32.max) else { return nil }
         guard let message = unpack(LaunchMemory.descriptor, size: Int(length)) else { return nil }
         return LaunchRequest(message: message)

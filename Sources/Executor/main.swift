@@ -5,9 +5,10 @@ import SharedEmbedded
 // It is PID 1 of the task's PID namespace: should it die, the kernel kills every process of the task.
 
 func runExecutor() -> Int32 {
-    // Tells what it waits for in ps, whose column holds 15 characters: a task, as init of a PID namespace, or a command.
+    // Shows in ps, whose column holds 15 characters, what this process waits for: a task, as init of a PID namespace, or a
+    // command.
     _ = exec2_set_process_name(getpid() == 1 ? "exec2-standby" : "exec2-waiting")
-    // This is init of a PID namespace, and no signal is blocked: the kernel drops what has its default disposition, but
+    // An Executor is init of a PID namespace, and no signal is blocked: the kernel drops what has its default disposition, but
     // SIGKILL and SIGSTOP from outside (pid_namespaces(7)). A blocked one would be queued for ever, on root's account
     // (getrlimit(2), RLIMIT_SIGPENDING), and a task of root's can send any number of them.
     var preparation = Preparation()

@@ -11,10 +11,11 @@ from typing import Callable
 
 import pytest
 
-from agent import AgentHost, Plugin, Task, cgroups, processes
+from agent import AgentHost, Plugin, Task, cgroups, earlier, processes
 from agent.exec import exec_task, output, script
 from agent.plugin import default_binary
 from agent.restart import recover, successor
+from agent.state import directory_of
 from agent.timing import scaled, wait_until
 
 Launch = Callable[..., Plugin]
@@ -147,7 +148,7 @@ def test_one_that_is_killed(launch: Launch, host: AgentHost) -> None:
 
 
 def test_one_that_is_stopped(launch: Launch, host: AgentHost) -> None:
-    """A command does not wait for it."""
+    """It is continued, and the command runs at once."""
     plugin = launch()
     task = sleeper(host, plugin)
     exec_task(task, "/bin/true")
@@ -198,7 +199,8 @@ def test_it_ends_with_the_driver(launch: Launch, host: AgentHost) -> None:
 
 
 def test_another_program(launch: Launch, host: AgentHost) -> None:
-    """An upgrade puts another file in the place of the Executor: what was spawned from the old one attends no command."""
+    """An upgrade puts another file in the place of the Executor: an attendant that was spawned from the old file gets no
+    command."""
     executor = Path(shutil.copy(default_binary().parent / EXECUTOR, host.root))
     executor.chmod(0o755)
     try:
@@ -233,3 +235,34 @@ def test_many_at_once(launch: Launch, host: AgentHost) -> None:
     await_waiting(plugin)
     time.sleep(scaled(0.1))
     assert len(waiting(plugin)) == 1
+
+
+def test_the_last_task_goes_while_a_start_is_given_up(launch: Launch, host: AgentHost) -> None:
+    """The start is the last thing that keeps it."""
+    plugin = launch()
+    task = sleeper(host, plugin)
+    exec_task(task, "/bin/true")
+    await_waiting(plugin)
+    os.kill(plugin.await_standby(), signal.SIGSTOP)
+    other = host.task(plugin, "/bin/sleep", ["300"])
+    call = other.start_soon()
+    wait_until(lambda: directory_of(other).exists(), 5, "the start is under way")
+    task.destroy(force=True)
+    assert len(waiting(plugin)) == 1
+    call.cancel()
+    wait_until(lambda: waiting(plugin) == [], 5, "the attendant has ended")
+
+
+def test_an_earlier_releases_program(launch: Launch, host: AgentHost) -> None:
+    """It cannot receive descriptors, so that each command has an attendant of its own."""
+    executor = Path(shutil.copy(earlier.with_hosts_root().parent / EXECUTOR, host.root))
+    executor.chmod(0o755)
+    try:
+        plugin = launch()
+        task = sleeper(host, plugin)
+        plugin.set_config({**plugin.config, "executor_path": str(executor)})
+        for _ in range(3):
+            assert output(task, "/bin/echo", "ran") == "ran\n"
+            time.sleep(scaled(0.1))
+    finally:
+        executor.unlink()

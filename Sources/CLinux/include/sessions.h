@@ -21,7 +21,7 @@ int exec2_is_proc(int descriptor);
 /// The same for a tmpfs, or a devtmpfs.
 int exec2_is_in_memory(int descriptor);
 
-/// Two connected sockets (unix(7)) that keep messages apart, closed on exec. C because Swift imports the types of sockets as
+/// Two connected sockets (unix(7)) that keep the boundaries of messages, closed on exec. C because Swift imports the types of sockets as
 /// an enumeration.
 int exec2_socketpair(int ends[2]);
 
@@ -31,10 +31,16 @@ int exec2_socketpair(int ends[2]);
 /// macros. 0, or -1.
 int exec2_send(int socket, const void *bytes, size_t size, const int *numbers, size_t count);
 
-/// Receives such a message, which is waited for. Its descriptors come to the lowest free numbers, in the order in which
-/// they were sent, and have to be from `first` on without a gap; else it fails with EBADMSG. Returns the number of bytes:
-/// 0 once the other end is closed; -1 with ENOTSOCK for a descriptor that is no socket.
+/// Waits for such a message. Its descriptors get the lowest free numbers, in the order in which they were sent. If these
+/// are not `first`, `first` + 1 and so on, it fails with EBADMSG, and the descriptors stay open: the caller is to exit.
+/// Returns the number of bytes; 0 once the other end is closed.
 int exec2_receive(int socket, void *bytes, size_t size, int first);
+
+/// Sends a byte, which says that a message is waited for: 0, or -1 with ENOTSOCK for a descriptor that is no socket.
+int exec2_tell(int socket);
+
+/// Whether such a byte has come: 1, 0 or -1. Waits for nothing.
+int exec2_is_told(int socket);
 
 /// A new pseudoterminal (pty(7)): the side of the program that holds it in [0], non-blocking, and that of
 /// the session in [1]. C because ioctl(2) is variadic.

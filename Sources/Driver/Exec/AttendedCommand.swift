@@ -40,10 +40,10 @@ package final class AttendedCommand: Sendable {
         self.reactor = reactor
     }
 
-    /// Has an attendant start the command: the one that stands by, or a new one.
+    /// Starts the command under an attendant: the one that stands by, or a new one.
     ///
     /// - Parameters:
-    ///   - place: Where the attendant comes from and lives.
+    ///   - place: The Executor's program, the attendants' cgroup, and the attendant that stands by.
     ///   - request: See `ExecRequest.encoded`.
     ///   - entrance: The way into the task.
     static func start(

@@ -7,7 +7,8 @@ package enum RPCHandler: Sendable {
         let message: [UInt8]
         /// Called once, on any thread, if the client disconnects before the response is sent.
         let undo: @Sendable () -> Void
-        /// Called once the response was handed to gRPC, on the handler's own threads: what the client need not wait for.
+        /// Called once the response was handed to gRPC, or was undone, on the handler's own threads: what the client need
+        /// not wait for.
         let afterwards: @Sendable () -> Void
 
         package init(

@@ -80,11 +80,12 @@ struct SessionPipes: ~Copyable, Sendable {
             self.init(lock: nil, control: control, events: lock)
         } else {
             let events = try directory.openPipe(StateFile.events)
-            // The Executor writes to another than the one that has the name.
+            // The Executor writes to the pipe that `lock` names, not to this one.
             if try lock.facts(of: directory.path + "/" + StateFile.lock).type == EXEC2_FILE_FIFO {
                 throw SystemError(
-                    "use, since `\(StateFile.lock)` beside it is not the same pipe any more,",
-                    directory.path + "/" + StateFile.events, .invalidArgument)
+                    "use",
+                    "\(directory.path)/\(StateFile.events) (another file has taken its name: `\(StateFile.lock)` is a "
+                        + "different pipe)", .invalidArgument)
             }
             self.init(lock: consume lock, control: control, events: events)
         }

@@ -156,10 +156,11 @@ extension ExecutorProcess {
             namespaces: EXEC2_CLONE_NEWPID, cgroup: cgroup, reactor: reactor)
         return WaitingExecutor(
             process: try process.identified(launchPipe: nil, reactor), memory: descriptors.memory,
-            launchPipe: descriptors.launchPipe)
+            launchPipe: descriptors.launchPipe, isAttendant: false)
     }
 
-    /// Spawns an attendant without a command. It waits for one, and ends in the same way.
+    /// Spawns an attendant that waits for its command. Like an Executor that is spawned ahead, it ends when the Driver closes
+    /// its end.
     static func spawnAttendantAhead(path: String, cgroup: Int32, reactor: Reactor) throws(SpawnError) -> WaitingExecutor
     {
         let descriptors: Handover
@@ -170,7 +171,8 @@ extension ExecutorProcess {
         }
         let process = try spawn(
             path: path, steps(handing: descriptors.places), namespaces: 0, cgroup: cgroup, reactor: reactor)
-        return WaitingExecutor(process: process, memory: descriptors.memory, launchPipe: descriptors.launchPipe)
+        return WaitingExecutor(
+            process: process, memory: descriptors.memory, launchPipe: descriptors.launchPipe, isAttendant: true)
     }
 
     /// Without a gap: what is not given is /dev/null.
@@ -199,6 +201,11 @@ extension ExecutorProcess {
         let process: ExecutorProcess
         fileprivate let memory: OwnedDescriptor
         fileprivate let launchPipe: OwnedDescriptor
+
+        fileprivate let isAttendant: Bool
+        /// Whether it takes a request. An attendant says so once; one of an older release never does, and would lose the
+        /// descriptors.
+        var isReady: Bool { !isAttendant || exec2_is_told(launchPipe.number) == 1 }
 
         /// Hands it the packed launch request. Fails with EPIPE where it is gone.
         /// - Parameter descriptors: Of an attendant: what it is to have at `AttendantDescriptor`'s numbers.

@@ -4,7 +4,7 @@ import Glibc
 import HCLog
 
 /// An attendant that was spawned ahead of its command: the next command in any task is handed to it, which saves the time of
-/// a spawn. It is made after a command, and ends with the last task.
+/// a spawn. It is spawned when a command has ended, and is ended when no task is left.
 package struct StandbyAttendant: Sendable {
     let process: StandbyExecutor
     private let cgroup: ExecutorCgroup
@@ -17,8 +17,8 @@ package struct StandbyAttendant: Sendable {
         self.reactor = reactor
     }
 
-    /// Hands a command to the attendant that stands by; nil where none lives that would be spawned from the same program
-    /// into the same cgroup.
+    /// Hands a command to the attendant that stands by; nil if none stands by, or if the one that
+    /// does was spawned from another program or into another cgroup.
     ///
     /// - Parameters:
     ///   - program: The path of the Executor's program.
@@ -29,7 +29,7 @@ package struct StandbyAttendant: Sendable {
     ) -> ExecutorProcess? {
         guard let origin = origin(program, taskCgroup) else { return nil }
         guard let attendant = process.take(origin, request: request, handing: descriptors) else { return nil }
-        // One that was stopped while it stood by would keep its command waiting.
+        // If it was stopped while it stood by, its command would wait.
         _ = exec2_pidfd_send_signal(attendant.pidfdNumber, SIGCONT)
         return attendant
     }

@@ -45,7 +45,7 @@ struct ExecutorOrigin: Equatable, Sendable {
 ///
 /// It is made after a start that has succeeded, never before the first: a plugin that only answers
 /// questions has none, and only a task tells where Executors live. It waits in read(2), has no timer, and
-/// ends with the Driver, whose end closes the pipe that it reads. `StandbyState` has the table of its states.
+/// ends with the Driver, whose end closes the pipe that it reads. `StandbyState` has its states.
 final class StandbyExecutor: Sendable {
     private struct Ready: ~Copyable {
         let executor: ExecutorProcess.WaitingExecutor
@@ -60,6 +60,7 @@ final class StandbyExecutor: Sendable {
     private let log: Logger
     /// For the log.
     private let title: String
+    private let ended = Mutex<(@Sendable () -> Void)?>(nil)
 
     init(title: String = "standby Executor", reactor: Reactor, log: Logger) {
         self.title = title
@@ -67,10 +68,13 @@ final class StandbyExecutor: Sendable {
         self.log = log
     }
 
-    /// Hands the packed launch request to the Executor that stands by; nil where none of this origin lives.
+    /// Has `action` called, on the reactor's thread, whenever one has ended that stood by or was being made.
+    func onEnd(_ action: @escaping @Sendable () -> Void) { ended.withLock { $0 = action } }
+
+    /// Hands the packed launch request to the Executor that stands by; nil where none of this origin lives, or has come to its wait.
     /// - Parameter descriptors: See `WaitingExecutor.begin`.
     func take(_ origin: ExecutorOrigin, request: [UInt8], handing descriptors: [Int32] = []) -> ExecutorProcess? {
-        guard let ready = takeReady() else { return nil }
+        guard let ready = takeReady(for: origin) else { return nil }
         // A dead one that the reactor has not yet heard of, too, is never handed a task.
         guard ready.origin == origin, ready.executor.process.isRunning else {
             end(ready.executor)
@@ -122,8 +126,8 @@ final class StandbyExecutor: Sendable {
         if let unwanted { discard(unwanted) }
     }
 
-    /// On the reactor's thread. One that has died while it was being made is found here as well: its watch
-    /// tells as long as it is not unwatched.
+    /// On the reactor's thread. One that has died while it was being made is found here as well: the watch reports the end
+    /// again and again until it is removed.
     private func died(_ pid: Int32) {
         let dead = state.withLock { state in state.take { $0.executor.process.pid == pid } }
         guard let dead else { return }
@@ -131,15 +135,13 @@ final class StandbyExecutor: Sendable {
         discard(dead)
     }
 
-    /// Ends the standby Executor, and the one that is being made. `whenEnded` is called when the former has ended, at
-    /// once if no standby Executor was ready.
-    func dismiss(whenEnded: @escaping @Sendable () -> Void = {}) {
-        guard let ready = state.withLock({ $0.dismiss() }) else { return whenEnded() }
-        discard(ready, whenEnded: whenEnded)
+    /// Ends the one that stands by, and the one that is being made. Returns at once.
+    func dismiss() {
+        if let ready = state.withLock({ $0.dismiss() }) { discard(ready) }
     }
 
-    /// As `dismiss`, at the end of this process: waits until all of them have ended, which takes a moment. Their cgroup is
-    /// removed next. None is made any more.
+    /// As `dismiss`, at the end of this process: waits up to a second until they have ended, so that the caller can remove
+    /// their cgroup. None is made any more.
     func close() {
         let end = exec2_monotonic() + Self.closeNanoseconds
         if let ready = state.withLock({ $0.close() }) { discard(ready) }
@@ -150,24 +152,24 @@ final class StandbyExecutor: Sendable {
 
     private static let closeNanoseconds: UInt64 = 1_000_000_000
 
-    private func takeReady() -> Ready? {
-        guard let ready = state.withLock({ $0.take() }) else { return nil }
+    /// One of another origin is taken too, to be ended. One that has not come to its wait yet stays.
+    private func takeReady(for origin: ExecutorOrigin) -> Ready? {
+        let ready = state.withLock { state in state.take { $0.origin != origin || $0.executor.isReady } }
+        guard let ready else { return nil }
         reactor.unwatch(ready.watch, ready.executor.process.pidfdNumber)
         return ready
     }
 
-    private func discard(_ ready: consuming Ready, whenEnded: @escaping @Sendable () -> Void = {}) {
+    private func discard(_ ready: consuming Ready) {
         reactor.unwatch(ready.watch, ready.executor.process.pidfdNumber)
-        end(ready.executor, whenEnded: whenEnded)
+        end(ready.executor)
     }
 
     /// Ends one that does not stand by any more.
-    private func end(
-        _ executor: consuming ExecutorProcess.WaitingExecutor, whenEnded: @escaping @Sendable () -> Void = {}
-    ) {
+    private func end(_ executor: consuming ExecutorProcess.WaitingExecutor) {
         executor.process.killAndReap(on: reactor) { [self] in
             hasLeft()
-            whenEnded()
+            ended.withLock { $0 }?()
         }
     }
 

@@ -11,8 +11,8 @@ struct StandbyState<Executor: ~Copyable>: ~Copyable {
     }
 
     private var phase = Phase.none
-    /// How many do not stand by any more, and have neither been handed a task nor ended. One that is still being made
-    /// counts from its dismissal on.
+    /// How many have been taken or dismissed, and have neither got their request nor ended yet. One that is dismissed while
+    /// it is being made counts too.
     private(set) var leaving = 0
 
     init() {}
@@ -39,7 +39,7 @@ struct StandbyState<Executor: ~Copyable>: ~Copyable {
         case .closed:
             phase = .closed
             return executor
-        // Without `prepare`.
+        // Only if the caller has not asked `prepare`.
         case .none: break
         case .ready(let standing): phase = .ready(standing)
         }
@@ -62,7 +62,7 @@ struct StandbyState<Executor: ~Copyable>: ~Copyable {
         }
     }
 
-    /// The one that stands by, for a task or because it has died: `left` must follow. Nil if none does, or if it is another
+    /// Takes the one that stands by, to hand it a request, or because it has died: `left` must follow. Nil if none does, or if it is another
     /// than is meant.
     mutating func take(where isMeant: (borrowing Executor) -> Bool = { _ in true }) -> Executor? {
         switch enter(.none) {
@@ -104,7 +104,7 @@ struct StandbyState<Executor: ~Copyable>: ~Copyable {
         return executor
     }
 
-    /// One that was handed out has ended or has its task.
+    /// One that was taken or dismissed has got its request, or has ended.
     mutating func left() { leaving -= 1 }
 
     /// Returns the phase until now.

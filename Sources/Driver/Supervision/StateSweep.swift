@@ -98,7 +98,7 @@ package struct StateSweep: Sendable {
                 group.addTask { await look(at: directory, stage) }
             }
         }
-        table.removeCgroupWhenIdle()
+        table.cleanWhenIdle()
     }
 
     private func names(in stateDirectory: String) -> [String] {

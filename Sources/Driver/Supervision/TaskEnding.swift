@@ -61,7 +61,7 @@ extension TaskTable {
             throw error
         }
         take(task.id, .givenUp(mine))
-        removeCgroupWhenIdle()
+        cleanWhenIdle()
         memory.taskIsGone()
     }
 

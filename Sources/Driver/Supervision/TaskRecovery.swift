@@ -34,6 +34,7 @@ extension TaskTable {
                 } catch {
                     if case .cannotAttach = error { unreached.withLock { $0[id] = state } }
                     take(id, .givenUp(mine))
+                    cleanWhenIdle()
                     throw error
                 }
             }

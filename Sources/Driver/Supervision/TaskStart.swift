@@ -57,7 +57,7 @@ extension TaskTable {
             return Launched(task: task) { [self] in if let prepared { prepareStandby(specification, prepared) } }
         } catch {
             take(id, .givenUp(starting))
-            removeCgroupWhenIdle()
+            cleanWhenIdle()
             memory.taskIsGone()
             throw error
         }
@@ -145,31 +145,32 @@ extension TaskTable {
     /// What an attempt to launch a task has to do with standby Executors.
     private enum StandbyUse {
         case none
-        /// A new Executor gets the task; the next start's is then made as it was.
+        /// A new Executor gets the task. The Executor of the next start is spawned ahead from the same origin.
         case prepareNext
         /// The one that stands by gets the task.
         case take
     }
 
-    /// Makes the task's state directory, and hands the launch request to an Executor once the template is known.
+    /// Makes the task's state directory once the template is known, and hands the launch request to an Executor.
     /// - Returns: The task, and what the next start's Executor is to be spawned from; nil: there will be none.
     private func spawn(
         id: String, name: String, in directory: TaskStateDirectory, _ specification: LaunchSpecification,
         _ executor: ExecutorSearch, _ request: RootTemplates.Request?, standby use: StandbyUse
     ) async throws(StartError) -> (SupervisedTask, ExecutorOrigin?) {
-        // Done while the template is compared with the host on another thread.
-        let pipes = try makeDirectory(directory)
+        // Meanwhile another thread compares the template with the host.
         let session = UInt64.random(in: 1...UInt64.max)
         let launchRequest = specification.encoded(session: session, directory: directory)
-        let process: ExecutorProcess
+        let template = try await template(request, specification, executor)
         let origin: ExecutorOrigin?
+        switch use {
+        case .none: origin = nil
+        case .prepareNext, .take: origin = self.origin(specification, executor, template)
+        }
+        // Not before: a start whose template is made or is waited for has nothing that a killed Driver would leave.
+        let pipes = try makeDirectory(directory)
+        let process: ExecutorProcess
         let isStandby: Bool
         do throws(StartError) {
-            let template = try await template(request, specification, executor)
-            switch use {
-            case .none: origin = nil
-            case .prepareNext, .take: origin = self.origin(specification, executor, template)
-            }
             if case .take = use, let origin, let standing = standby.take(origin, request: launchRequest) {
                 process = standing
                 isStandby = true

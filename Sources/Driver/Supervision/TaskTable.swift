@@ -37,6 +37,12 @@ package final class TaskTable: Sendable {
         logReaders = LogReaders(reactor: reactor, log: log)
         denials = DenialReader(reactor: reactor, log: log)
         memory = MemoryReturn(reactor: reactor)
+        for process in [standby, standbyAttendant.process] {
+            process.onEnd { [weak self] in
+                guard let self else { return }
+                BlockingPool.shared.perform { self.cleanWhenIdle() }
+            }
+        }
     }
 
     /// The task of an id, for a call that is to do this with it.
@@ -116,10 +122,7 @@ package final class TaskTable: Sendable {
         // Known until nothing is left, so that the client can ask again.
         if let error = await task.remove() { throw .notRemoved(id: task.id, error) }
         take(task.id, .removed(task))
-        if isIdle {
-            dismissAttendant()
-            executorCgroup.removeEmpty()
-        }
+        cleanWhenIdle()
         memory.taskIsGone()
     }
 
@@ -141,23 +144,25 @@ package final class TaskTable: Sendable {
 
     /// Ends the Executor and the attendant that stand by, if there are any, and does not wait for their end.
     package func dismissStandby() {
-        for process in [standby, standbyAttendant.process] {
-            process.dismiss { [self] in BlockingPool.shared.perform { [self] in removeCgroupWhenIdle() } }
-        }
+        standby.dismiss()
+        standbyAttendant.process.dismiss()
     }
 
     /// Ends those that stand by, before this process ends.
     package func close() {
         standbyAttendant.process.close()
         standby.close()
-        removeCgroupWhenIdle()
+        cleanWhenIdle()
     }
 
     private var isIdle: Bool { entries.withLock { $0.byID.isEmpty } }
 
-    /// Once no task is left, the Executors' cgroup goes too, unless one stands by in it.
-    func removeCgroupWhenIdle() {
-        if isIdle { executorCgroup.removeEmpty() }
+    /// Once no task is left there are no commands, so that no attendant stands by, and the Executors' cgroup goes, unless
+    /// an Executor stands by in it.
+    func cleanWhenIdle() {
+        guard isIdle else { return }
+        standbyAttendant.process.dismiss()
+        executorCgroup.removeEmpty()
     }
 
     /// Spawns the attendant of the next command in a task, unless one stands by. It may block its thread for a moment.
@@ -165,15 +170,11 @@ package final class TaskTable: Sendable {
     /// - Parameters:
     ///   - program: The path of the Executor's program.
     ///   - taskCgroup: Of the task that had the last command.
-    package func prepareAttendant(program: String, forTaskIn taskCgroup: String) {
-        guard !isIdle else { return }
+    ///   - isWanted: Whether the plugin's options still want one.
+    package func prepareAttendant(program: String, forTaskIn taskCgroup: String, while isWanted: () -> Bool) {
+        guard !isIdle, isWanted() else { return }
         standbyAttendant.prepare(program: program, forTaskIn: taskCgroup)
-        // The last task may be gone by now.
-        if isIdle { dismissAttendant() }
-    }
-
-    /// Without a task there are no commands.
-    private func dismissAttendant() {
-        standbyAttendant.process.dismiss { [self] in BlockingPool.shared.perform { [self] in removeCgroupWhenIdle() } }
+        // The last task may be gone by now, or the options may have changed.
+        if isIdle || !isWanted() { standbyAttendant.process.dismiss() }
     }
 }

@@ -2,8 +2,8 @@ import CLinux
 import CMessages
 
 /// What the attendant of a command in a running task finds open beside the launch request (/dev/null at
-/// 0 to 2, the request's pipe and memory at 3 and 4). One that stands by has only these five, with a socket in place of the
-/// pipe, and receives the others with its request, in this order.
+/// 0 to 2, the request's pipe and memory at 3 and 4). An attendant that stands by has only 0 to 4, and 3 is a socket. It
+/// receives the descriptors below in one message with its request, in the order of their numbers.
 public enum AttendantDescriptor {
     /// The reading end of a pipe whose other end is the Driver's: when that closes, the command is killed.
     public static let leash: Int32 = 5

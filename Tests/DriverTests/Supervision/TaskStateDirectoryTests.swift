@@ -122,12 +122,22 @@ import Testing
         #expect(place.names.isEmpty)
     }
 
-    /// As an earlier release makes it, and as it is after somebody has removed the lock or a pipe.
-    @Test(arguments: ["lock", "events"]) func aLockOfItsOwnIsHeldBesideThePipes(_ replaced: String) throws {
+    /// The Executor writes to the pipe that it has opened.
+    @Test func anotherPipeInThePlaceOfEventsIsRefused() throws {
         let place = try TemporaryDirectory()
         let directory = try TaskStateDirectory.create("a", in: place.path)
-        unlink(directory.path + "/" + replaced)
-        if replaced == "events" { try #require(mkfifo(directory.path + "/events", 0o600) == 0) }
+        unlink(directory.path + "/events")
+        try #require(mkfifo(directory.path + "/events", 0o600) == 0)
+        let error = #expect(throws: SystemError.self) { _ = try SessionPipes(directory) }
+        #expect(error?.text.contains("another file has taken its name") ?? false)
+        #expect(!isBusy(directory))
+    }
+
+    /// As an earlier release makes it, and as it is after somebody has removed the lock.
+    @Test func aLockOfItsOwnIsHeldBesideThePipes() throws {
+        let place = try TemporaryDirectory()
+        let directory = try TaskStateDirectory.create("a", in: place.path)
+        unlink(directory.path + "/lock")
         do {
             let pipes = try SessionPipes(directory)
             #expect(inode(directory.path + "/lock") != inode(directory.path + "/events"))

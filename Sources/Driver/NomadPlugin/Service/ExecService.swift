@@ -103,11 +103,12 @@ extension DriverService {
 
     /// Has the next command's attendant spawned, once this one has ended.
     private func prepareNext(after session: ExecSession) {
-        let settings = settings.current.configuration
-        guard settings.standbyExecutor else { return }
-        BlockingPool.shared.perform { [table] in
-            guard let program = ExecutorSearch.onHost(configured: settings.executorPath).found else { return }
-            table.prepareAttendant(program: program, forTaskIn: session.taskCgroup)
+        BlockingPool.shared.perform { [table, settings, taskCgroup = session.taskCgroup] in
+            let executorPath = settings.current.configuration.executorPath
+            guard let program = ExecutorSearch.onHost(configured: executorPath).found else { return }
+            table.prepareAttendant(program: program, forTaskIn: taskCgroup) {
+                settings.current.configuration.standbyExecutor
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 /// By bytes, as the kernel compares paths: to Swift, a slash and a combining accent behind it are one character that is no
 /// slash.
 extension String {
-    /// Whether a path is a directory's or one below it.
+    /// Whether this is the path of `directory`, or of something below it.
     package func isWithin(_ directory: String) -> Bool {
         let (path, other) = (utf8, directory.utf8)
         guard path.starts(with: other) else { return false }
@@ -9,7 +9,7 @@ extension String {
             || path.dropFirst(other.count).first == UInt8(ascii: "/")
     }
 
-    /// Whether a path is a directory's with one more component, both in their usual spelling.
+    /// Whether this is the path of `directory` with one more component. Neither may have `//`, `.` or `..`.
     package func isChild(of directory: String) -> Bool {
         guard isWithin(directory) else { return false }
         let rest = utf8.dropFirst(directory.utf8.count)

@@ -83,7 +83,8 @@ package final class Tracer: Sendable {
     /// Nanoseconds.
     private static let patience: UInt64 = 10_000_000_000
 
-    /// Waits until the thread has the figures. It ends right afterwards, and the kernel then detaches from every process.
+    /// Waits for the figures. The thread ends just after it has given them, and only then does the kernel detach from every
+    /// process.
     package func wait() async -> Figures { await finished.wait() ?? Figures() }
 
     /// The thread waits for this signal (exec2_trace_wait).
