@@ -79,15 +79,7 @@ struct SessionPipes: ~Copyable, Sendable {
         if try directory.isEventsPipe(lock) {
             self.init(lock: nil, control: control, events: lock)
         } else {
-            let events = try directory.openPipe(StateFile.events)
-            // The Executor writes to the pipe that `lock` names, not to this one.
-            if try lock.facts(of: directory.path + "/" + StateFile.lock).type == EXEC2_FILE_FIFO {
-                throw SystemError(
-                    "use",
-                    "\(directory.path)/\(StateFile.events) (another file has taken its name: `\(StateFile.lock)` is a "
-                        + "different pipe)", .invalidArgument)
-            }
-            self.init(lock: consume lock, control: control, events: events)
+            self.init(lock: consume lock, control: control, events: try directory.openPipe(StateFile.events))
         }
     }
 

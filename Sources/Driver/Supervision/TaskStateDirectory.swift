@@ -74,13 +74,19 @@ package struct TaskStateDirectory: Equatable, Sendable {
         throw SystemError("use, since it belongs to user \(facts.owner),", path, .permissionDenied)
     }
 
-    /// Whether the open lock is the events pipe under its second name, which a Driver of an earlier release has not made.
+    /// Whether the open lock is the events pipe under its second name; false if it is a file of its own, as a Driver of an
+    /// earlier release makes it. Fails if it is another pipe than the one at `events`: the Executor writes to the lock's.
     func isEventsPipe(_ lock: borrowing OwnedDescriptor) throws(SystemError) -> Bool {
         let facts = try lock.facts(of: path + "/" + StateFile.lock)
-        guard facts.type == EXEC2_FILE_FIFO, facts.owner == geteuid() else { return false }
+        guard facts.type == EXEC2_FILE_FIFO else { return false }
+        try Self.checkOwner(facts, path + "/" + StateFile.lock)
+        let place = path + "/" + StateFile.events
         var events = stat()
-        return lstat(path + "/" + StateFile.events, &events) == 0 && UInt64(events.st_dev) == facts.device
-            && UInt64(events.st_ino) == facts.inode
+        guard lstat(place, &events) == 0 else { throw SystemError("examine", place) }
+        if UInt64(events.st_dev) == facts.device && UInt64(events.st_ino) == facts.inode { return true }
+        throw SystemError(
+            "use", "\(place) (another file has taken its name: `\(StateFile.lock)` is a different pipe)",
+            .invalidArgument)
     }
 
     /// Takes the session's lock: nil where another Driver holds it.
