@@ -16,7 +16,7 @@ sys.dont_write_bytecode = True
 import flat  # noqa: E402
 from bench import Bench  # noqa: E402
 from limits import LIMITS  # noqa: E402
-from starts import NO_STANDBY, STANDBY, WARM, bare_of, fastest, in_turn, ratio, spawn  # noqa: E402
+from starts import NO_STANDBY, STANDBY, WARM, bare_of, commands, fastest, in_turn, ratio, spawn  # noqa: E402
 from subject import Start, Subject, Tasks  # noqa: E402
 from table import BARE, BEFORE, THIS, figure  # noqa: E402
 from tools import memory, quantile  # noqa: E402
@@ -30,7 +30,7 @@ FEW, MANY = 25, 400  # tasks that sleep, where figures with one and with many ar
 
 
 def measure(bench: Bench) -> dict[str, float]:
-    samples, processor = bare_and_starts(bench)
+    samples, processor, execs = bare_and_starts(bench)
     spawned = fastest([sample.start for sample in samples[SPAWN]])
     no_standby = fastest([sample.start for sample in samples[NO_STANDBY]])
     measured = {
@@ -39,6 +39,7 @@ def measure(bench: Bench) -> dict[str, float]:
         "start, no standby": no_standby / spawned,
         "start, standby, to no standby": fastest([sample.start for sample in samples[STANDBY]]) / no_standby,
         "processor time of a start and end, to bare": processor,
+        "alloc exec of true, to bare": execs,
     }
 
     driver = default_binary()
@@ -66,9 +67,9 @@ def measure(bench: Bench) -> dict[str, float]:
     return {**measured, **growth(bench), **beside_before(bench)}
 
 
-def bare_and_starts(bench: Bench) -> tuple[dict[str, list[Start]], float]:
-    """Starts of this driver with and without a standby Executor, of the bare contender and of a posix_spawn, and the
-    processor time of the first divided by that of the contender."""
+def bare_and_starts(bench: Bench) -> tuple[dict[str, list[Start]], float, float]:
+    """Starts of this driver with and without a standby Executor, of the bare contender and of a posix_spawn, the
+    processor time of the first divided by that of the contender, and its time of a command divided by the contender's."""
     subjects = {STANDBY: Subject(bench, standby=True), NO_STANDBY: Subject(bench, standby=False)}
     with bare_of(bench, subjects[STANDBY]) as bare:
         contenders: dict[str, Callable[[], Start]] = {name: subject.start_and_end for name, subject in subjects.items()}
@@ -78,9 +79,10 @@ def bare_and_starts(bench: Bench) -> tuple[dict[str, list[Start]], float]:
         before, bare.processor_time = subjects[STANDBY].processor_time(), 0
         samples = in_turn(contenders, ROUNDS)
         processor = (subjects[STANDBY].processor_time() - before) / bare.processor_time
+        execs = commands(bare, subjects[STANDBY], ROUNDS)
     for subject in subjects.values():
         subject.close()
-    return samples, processor
+    return samples, processor, fastest(execs[THIS]) / fastest(execs[BARE])
 
 
 def growth(bench: Bench) -> dict[str, float]:
