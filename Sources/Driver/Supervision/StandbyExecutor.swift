@@ -71,7 +71,7 @@ final class StandbyExecutor: Sendable {
     /// Has `action` called, on the reactor's thread, whenever one has ended that stood by or was being made.
     func onEnd(_ action: @escaping @Sendable () -> Void) { ended.withLock { $0 = action } }
 
-    /// Hands the packed launch request to the Executor that stands by; nil where none of this origin lives, or has come to its wait.
+    /// Hands the packed launch request to the Executor that stands by; nil if none of this origin lives and waits.
     /// - Parameter descriptors: See `WaitingExecutor.begin`.
     func take(_ origin: ExecutorOrigin, request: [UInt8], handing descriptors: [Int32] = []) -> ExecutorProcess? {
         guard let ready = takeReady(for: origin) else { return nil }
