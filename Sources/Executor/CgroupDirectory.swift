@@ -66,6 +66,18 @@ struct CgroupDirectory {
     /// Whether any process is left in the cgroup or below.
     func isPopulated() -> Bool { value(of: "populated", in: "cgroup.events") == 1 }
 
+    /// Whether one process is in the cgroup, and is this one; false where that cannot be read. Those in cgroups below are
+    /// not looked for.
+    func holdsOnly(_ pid: Int32) -> Bool {
+        let only = read("cgroup.procs") { content in
+            var index = 0
+            let first = decimalNumber(in: content, at: &index)
+            let isOneLine = index + 1 == content.count
+            return isOneLine ? first : nil
+        }
+        return only == UInt64(pid)
+    }
+
     /// A descriptor that polls with POLLPRI whenever `populated` changes, or -1.
     func openEvents() -> Int32 { exec2_openat(directory, "cgroup.events", O_RDONLY | O_CLOEXEC, 0) }
 

@@ -14,16 +14,12 @@ import SharedEmbedded
 /// | overdue  | –                 | –               | –                         | leave            |
 final class Supervision {
     private enum Phase {
-        case running, stopping, killingMain, killing, draining, emptying, overdue
+        case running, stopping, killing, draining, emptying, overdue
     }
 
     /// How long processes that were sent SIGKILL may take before the exit status is recorded without
     /// waiting for them (a process in uninterruptible sleep, or one that a tracer holds, can take for ever).
     private static let drainNanoseconds: UInt64 = 10_000_000_000
-
-    /// How long the main process may take to end by SIGKILL before all processes of the task are sent it. One that a tracer
-    /// among them holds ends only with that.
-    private static let mainNanoseconds: UInt64 = 20_000_000
 
     /// How long commands that were run in the task from outside (alloc exec) may take to leave the cgroup:
     /// they are killed with the task, but others reap them.
@@ -133,7 +129,7 @@ final class Supervision {
             channel.send(.welcome(protocol: version, state: state, task: task), replyTo: id)
         case .signal(let number):
             switch phase {
-            case .running, .stopping, .killingMain, .killing: break
+            case .running, .stopping, .killing: break
             case .draining, .emptying, .overdue:
                 channel.send(.refused(.noSuchProcess), replyTo: id)
                 return
@@ -152,7 +148,7 @@ final class Supervision {
     private var state: ExecutorState {
         switch phase {
         case .running: .running
-        case .stopping, .killingMain, .killing: .stopping
+        case .stopping, .killing: .stopping
         case .draining, .emptying: .draining
         case .overdue: .ended
         }
@@ -171,7 +167,7 @@ final class Supervision {
             }
             phase = .stopping
             if timeout == 0 { killMain() }
-        case .killingMain, .killing, .draining, .emptying, .overdue:
+        case .killing, .draining, .emptying, .overdue:
             break
         }
     }
@@ -189,11 +185,9 @@ final class Supervision {
         switch phase {
         case .running: break
         case .stopping: killMain()
-        case .killingMain:
-            killAll()
-            phase = .killing
-            arm(Self.drainNanoseconds)
         case .killing:
+            // Where others were in cgroups below the task's, it was sent to the main process alone.
+            killAll()
             // The status that SIGKILL will lead to: there is no waiting until the process can be reaped.
             noteEnd(SIGKILL, rusage())
             watchCgroup()
@@ -258,13 +252,14 @@ final class Supervision {
         takeCgroupEvent()
     }
 
-    /// Kills the task while its main process has not ended: that first, and what is left of the task when it has ended, or
-    /// has not after a moment. Most tasks have no other process then, and kill(2) with -1 goes through all processes of the
-    /// host.
+    /// Kills the task while its main process has not ended. A tracer can keep that process from being reaped, so that
+    /// its end is not waited for without a limit.
     private func killMain() {
         _ = kill(main.pid, SIGKILL)
-        phase = .killingMain
-        arm(Self.mainNanoseconds)
+        // Not before: from here on the main process cannot fork. kill(2) with -1 goes through all processes of the host.
+        if cgroup?.holdsOnly(main.pid) != true { killAll() }
+        phase = .killing
+        arm(Self.drainNanoseconds)
     }
 
     /// Kills every process of the task: all in the PID namespace whose init this is (kill(2) with -1
@@ -288,7 +283,7 @@ final class Supervision {
 
     private func leaveWhenEmpty() {
         switch phase {
-        case .running, .stopping, .killingMain, .killing: return
+        case .running, .stopping, .killing: return
         case .draining, .emptying, .overdue: break
         }
         var status: Int32 = 0

@@ -138,7 +138,7 @@ def test_a_process_in_uninterruptible_sleep(make: Make, host: AgentHost) -> None
 
 @pytest.mark.parametrize("timeout", [0, 1])
 def test_a_tracer_of_the_task_itself(make: Make, host: AgentHost, timeout: int) -> None:
-    """A stop kills the main process first; one that another process of the task traces can be reaped when all are killed."""
+    """A stop kills the main process first, and then all others, so that one that is traced by one of them can be reaped."""
     task = make("/bin/sh", ["-c", f"trap '' TERM; sleep 1000 | {host.program('tracer')} $$ & wait; wait"])
     task.start().stdout.wait_for("traces")
     waiting = task.wait_soon(LONG)
