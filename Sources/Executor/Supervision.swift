@@ -181,7 +181,8 @@ final class Supervision {
 
     private func timeIsUp() {
         var expirations: UInt64 = 0
-        _ = read(timer, &expirations, 8)
+        // EAGAIN: what came at the same time, the end of the main process say, has set it anew (timerfd_create(2)).
+        guard read(timer, &expirations, 8) == 8 else { return }
         switch phase {
         case .running: break
         case .stopping: killMain()

@@ -4,6 +4,7 @@ uses no processor time."""
 from __future__ import annotations
 
 import os
+import signal
 import time
 from typing import Callable
 
@@ -11,7 +12,7 @@ import pytest
 
 from agent import AgentHost, ExitResult, Plugin, Task, cgroups, messages, processes
 from agent.file_systems import FrozenFileSystem
-from agent.restart import recover, successor
+from agent.restart import Stopped, recover, successor
 from agent.state import directory_of, put, read_record
 from agent.timing import wait_until
 from agent.tracer import Tracer
@@ -134,6 +135,22 @@ def test_a_process_in_uninterruptible_sleep(make: Make, host: AgentHost) -> None
         assert ticks_in_two_seconds(executor) <= IDLE_TICKS
         files.thaw()
         gone(task, executor)
+
+
+def test_the_main_process_ends_when_its_time_is_up(make: Make) -> None:
+    """The Executor hears of both at once, and gives what is left of the task its ten seconds. Seen without that: the result
+    said that processes had not ended long after SIGKILL, while they were being killed."""
+    task = make("/bin/sh", ["-c", "trap '' TERM; for n in $(seq 100); do sleep 1000 & done; echo up; wait; sleep 1000"])
+    task.start().stdout.wait_for("up")
+    executor, pid = task.executor_pid, task.pid
+    stop = task.stop_soon(0.5, "SIGTERM", seconds=LONG)
+    time.sleep(0.2)
+    with Stopped(executor):
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(0.5)
+    stop.result()
+    answer = task.wait_soon(LONG).result()
+    assert (answer.result.exit_code, answer.result.signal, answer.err) == (137, 9, "")
 
 
 @pytest.mark.parametrize("timeout", [0, 1])
