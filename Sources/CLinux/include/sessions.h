@@ -21,8 +21,8 @@ int exec2_is_proc(int descriptor);
 /// The same for a tmpfs, or a devtmpfs.
 int exec2_is_in_memory(int descriptor);
 
-/// Two connected sockets (unix(7)) that keep the boundaries of messages, closed on exec. C because Swift imports the types of sockets as
-/// an enumeration.
+/// Two connected sockets (unix(7)) that keep the boundaries of messages, closed on exec. C because Swift imports the types
+/// of sockets as an enumeration.
 int exec2_socketpair(int ends[2]);
 
 #define EXEC2_SENT_DESCRIPTORS 8

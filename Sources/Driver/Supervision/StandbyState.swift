@@ -62,8 +62,8 @@ struct StandbyState<Executor: ~Copyable>: ~Copyable {
         }
     }
 
-    /// Takes the one that stands by, to hand it a request, or because it has died: `left` must follow. Nil if none does, or if it is another
-    /// than is meant.
+    /// Takes the one that stands by, to hand it a request, or because it has died: `left` must follow. Nil if none does,
+    /// or if it is another than is meant.
     mutating func take(where isMeant: (borrowing Executor) -> Bool = { _ in true }) -> Executor? {
         switch enter(.none) {
         case .none: break

@@ -170,9 +170,9 @@ package final class TaskTable: Sendable {
     /// - Parameters:
     ///   - program: The path of the Executor's program.
     ///   - taskCgroup: Of the task that had the last command.
-    ///   - isWanted: Whether the plugin's options still want one.
+    ///   - isWanted: Whether the plugin's options still want one, once it has been spawned.
     package func prepareAttendant(program: String, forTaskIn taskCgroup: String, while isWanted: () -> Bool) {
-        guard !isIdle, isWanted() else { return }
+        guard !isIdle else { return }
         standbyAttendant.prepare(program: program, forTaskIn: taskCgroup)
         // The last task may be gone by now, or the options may have changed.
         if isIdle || !isWanted() { standbyAttendant.process.dismiss() }

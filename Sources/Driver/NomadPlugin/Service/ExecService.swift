@@ -104,11 +104,12 @@ extension DriverService {
     /// Has the next command's attendant spawned, once this one has ended.
     private func prepareNext(after session: ExecSession) {
         BlockingPool.shared.perform { [table, settings, taskCgroup = session.taskCgroup] in
-            let executorPath = settings.current.configuration.executorPath
-            guard let program = ExecutorSearch.onHost(configured: executorPath).found else { return }
-            table.prepareAttendant(program: program, forTaskIn: taskCgroup) {
-                settings.current.configuration.standbyExecutor
-            }
+            let isWanted = { settings.current.configuration.standbyExecutor }
+            // The program is not looked for where none may stand by.
+            guard isWanted(),
+                let program = ExecutorSearch.onHost(configured: settings.current.configuration.executorPath).found
+            else { return }
+            table.prepareAttendant(program: program, forTaskIn: taskCgroup, while: isWanted)
         }
     }
 
